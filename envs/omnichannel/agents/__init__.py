@@ -1,0 +1,1 @@
+"""Who decides: roster, forecast, observations, actions, coordinator and reward."""

@@ -1,0 +1,101 @@
+"""The coordinator: averages the agents' proposals (eq. 6), then makes them feasible.
+
+It averages targets, signed and in units, and clips only the result: quantities that were clipped
+at zero first could only ever push stock up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.omnichannel.agents.actions import ActionDecoder, Actions
+from envs.omnichannel.agents.roster import MODULES, PROPOSERS
+from envs.omnichannel.scenario import Coordination
+from envs.omnichannel.types import Decisions, FloatArray, Proposals, Targets, View
+
+
+class Coordinator:
+    """Combines several proposals for each decision into one.
+
+    Strategies, all of them weights over the proposing modules: `average` weighs every proposer
+    equally (eq. 6), `weighted` by role times level, `low_only` and `high_only` by one level.
+    """
+
+    def __init__(self, decoder: ActionDecoder, rules: Coordination) -> None:
+        self.decoder = decoder
+        module_weights = {m: _module_weight(m, rules) for m in MODULES}
+        self.weights: dict[str, FloatArray] = {}
+        for decision, proposers in PROPOSERS.items():
+            weights = np.array([module_weights[m] for m in proposers])
+            if weights.sum() == 0:
+                # A decision that nobody with a weight proposes falls back to eq. 6.
+                weights = np.ones(len(proposers))
+            self.weights[decision] = weights / weights.sum()
+
+    def coordinate(self, actions: Actions, view: View) -> tuple[Proposals, Targets]:
+        """Decodes and combines the agents' levels.
+
+        The online share comes first, because it says how much demand the stores are to serve and
+        so what a cover of so many days means in units.
+
+        Args:
+            actions: levels by module, (B, A_m, K).
+            view: what is known.
+
+        Returns:
+            All proposals, and the combined targets.
+        """
+        decoder = self.decoder
+        shares = decoder.decode_shares(actions)
+        online_share = self._combine("online_share", shares)
+        proposals = Proposals(
+            supplier_gap=decoder.decode_supplier_gaps(actions, view),
+            shipment_gap=decoder.decode_shipment_gaps(actions, view, online_share),
+            online_share=shares,
+            disposition=decoder.decode_dispositions(actions),
+        )
+        targets = Targets(
+            supplier_gap=self._combine("supplier_gap", proposals.supplier_gap),
+            shipment_gap=self._combine("shipment_gap", proposals.shipment_gap),
+            online_share=online_share,
+            disposition=self._combine("disposition", proposals.disposition),
+        )
+        return proposals, targets
+
+    def _combine(self, decision: str, proposals: FloatArray) -> FloatArray:
+        """Eq. 6: the weighted mean over axis 0."""
+        combined: FloatArray = np.tensordot(self.weights[decision], proposals, axes=1)
+        return combined
+
+
+def make_feasible(targets: Targets) -> Decisions:
+    """Returns integer orders >= 0 and valid fractions.
+
+    The stock that the DCs can really ship is the simulator's rationing, not this projection.
+    """
+    disposition = np.clip(targets.disposition, 0, 1)
+    total = disposition.sum(axis=-1, keepdims=True)
+    restock = np.array([1.0, 0.0, 0.0])
+    return Decisions(
+        supplier_order=_round_units(targets.supplier_gap),
+        shipment=_round_units(targets.shipment_gap),
+        online_share=np.clip(targets.online_share, 0, 1),
+        disposition=np.where(total > 0, disposition / np.maximum(total, 1e-12), restock),
+    )
+
+
+def _round_units(gap: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    return np.floor(np.maximum(gap, 0) + 0.5).astype(np.int64)
+
+
+def _module_weight(module_id: str, rules: Coordination) -> float:
+    role, _, level = module_id.rpartition("_")
+    if rules.strategy == "low_only":
+        return float(level == "low")
+    if rules.strategy == "high_only":
+        return float(level == "high")
+    if rules.strategy == "weighted":
+        weight_of_role = {str(k): v for k, v in rules.role_weights.items()}.get(role, 1.0)
+        weight_of_level = {str(k): v for k, v in rules.level_weights.items()}.get(level, 1.0)
+        return weight_of_role * weight_of_level
+    return 1.0

@@ -1,0 +1,38 @@
+"""Inventory positions and demand rates that order-up-to rules compare."""
+
+from __future__ import annotations
+
+from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, Network, State, View
+
+
+def compute_store_position(state: State, network: Network) -> IntArray:
+    """Returns on hand + in transit + in inspection at the stores, units, (B, S, K)."""
+    first = network.num_dcs
+    return (
+        state.on_hand[:, first:]
+        + state.in_transit[:, :, first:].sum(axis=1)
+        + state.in_inspection.sum(axis=1)
+    )
+
+
+def compute_echelon_position(
+    state: State, store_position: IntArray, network: Network
+) -> IntArray:
+    """Returns each DC's echelon inventory position, units, (B, W, K).
+
+    Source: Snyder & Shen, Fundamentals of Supply Chain Theory, 2nd ed., section 6.2.2: stock in
+    and on its way to the DC and everything below it, minus open backorders.
+    """
+    first = network.num_dcs
+    below = network.sum_by_dc(store_position - state.backorders.sum(axis=1))
+    return state.on_hand[:, :first] + state.in_transit[:, :, :first].sum(axis=1) + below
+
+
+def compute_store_rate(view: View, online_share: FloatArray) -> FloatArray:
+    """Returns units a period that the store itself is to serve, (B, S, K)."""
+    return view.forecast[..., STORE] + online_share * view.forecast[..., ONLINE]
+
+
+def compute_system_rate(view: View, network: Network) -> FloatArray:
+    """Returns units a period demanded in all regions of each DC, (B, W, K)."""
+    return network.sum_by_dc(view.forecast.sum(axis=-1))

@@ -1,0 +1,175 @@
+"""Observations: one feature vector per row (DCs, stores, network) and SKU."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.omnichannel.agents.actions import ActionDecoder, Actions
+from envs.omnichannel.agents.inventory import compute_store_position
+from envs.omnichannel.agents.roster import HIGH_MODULES
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import (
+    ONLINE,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    Network,
+    View,
+)
+from envs.omnichannel.world.demand import DemandProcess
+
+FEATURES = (
+    "stock", "inbound_1", "inbound_2", "inbound_3", "inbound_later", "position",
+    "waiting_new", "waiting_old", "returns_soon", "returns_later", "in_inspection",
+    "dc_stock", "dc_inbound_soon", "dc_inbound_later", "all_stores_stock", "system_waiting",
+    "system_shortage", "level", "last_demand", "season", "season_ahead", "lead_time",
+    "log_demand", "return_rate", "online_fraction", "days_to_review", "lowest_cover",
+    "goal_cover", "goal_push_cover", "goal_online_share", "goal_restock", "goal_consolidate",
+    "is_dc", "is_store",
+)  # fmt: skip
+_CLIP = 5.0
+
+
+class ObservationModel:
+    """Builds the (B, N + 1, K, F) observation that every agent reads a row of.
+
+    Stocks and flows are divided by the row's own forecast, so that the features of a large and of
+    a small location look alike and one network serves any number of stores and SKUs. The row
+    of a DC sees the sums over its stores, the network's row the sums over all. All features are
+    clipped to [-5, 5]. The goals are the actions that the high level holds: low-level agents see
+    them from the period after they were chosen on.
+    """
+
+    def __init__(
+        self, scenario: Scenario, network: Network, demand: DemandProcess, decoder: ActionDecoder
+    ) -> None:
+        self.network = network
+        self.decoder = decoder
+        self.season = demand.season.mean(axis=1)  # (days, K)
+        self.mean = demand.mean
+        self.review_period = scenario.review_period
+        categories = scenario.categories
+        self.return_rate = np.array([categories[s.category].return_rate for s in scenario.skus])
+        lanes, suppliers = network.lane_lead_time, network.lead_time[: network.num_dcs]
+        self.lead_time = np.concatenate([suppliers, lanes, [suppliers.mean()]])[:, None]
+        self.index = {name: i for i, name in enumerate(FEATURES)}
+
+    def compute_observations(self, view: View, goals: Actions) -> Float32Array:
+        """Returns features, (B, N + 1, K, F) float32.
+
+        Args:
+            view: what may be known.
+            goals: the levels that the high-level modules hold, each (B, 1, K).
+        """
+        net, state, index = self.network, view.state, self.index
+        copies = len(state.period)
+        obs = np.zeros((copies, net.num_nodes + 1, net.num_skus, len(FEATURES)), np.float32)
+
+        def put(name: str, value: FloatArray | IntArray) -> None:
+            obs[..., index[name]] = value
+
+        forecast = view.forecast.sum(axis=-1)  # (B, S, K)
+        rate = np.maximum(self._roll_up(forecast), 0.05)  # (B, N + 1, K)
+        horizon = (self.lead_time + 2) * rate
+        stock = self._with_network(state.on_hand)
+        transit = [self._with_network(state.in_transit[:, slot]) for slot in range(3)]
+        later = self._with_network(state.in_transit[:, 3:].sum(axis=1))
+        position = compute_store_position(state, net)
+        waiting = state.backorders.sum(axis=1)
+
+        put("stock", stock / horizon - 1)
+        for slot, units in enumerate(transit):
+            put(f"inbound_{slot + 1}", units / horizon)
+        put("inbound_later", later / horizon)
+        below = self._roll_up(position - waiting)
+        own = stock + sum(transit) + later
+        stores = slice(net.num_dcs, net.num_nodes)
+        below[:, : net.num_dcs] += own[:, : net.num_dcs]
+        below[:, -1] += own[:, : net.num_dcs].sum(axis=1)
+        below[:, stores] = position
+        put("position", below / ((self.lead_time + 3) * rate) - 1)
+
+        new = state.backorders[:, :1].sum(axis=1)
+        put("waiting_new", self._roll_up(new) / rate)
+        put("waiting_old", self._roll_up(waiting - new) / rate)
+        soon = state.returns_due[:, :2].sum(axis=1)
+        due_later = state.returns_due[:, 2:].sum(axis=1)
+        put("returns_soon", self._roll_up(soon) / rate)
+        put("returns_later", self._roll_up(due_later) / rate)
+        put("in_inspection", self._roll_up(state.in_inspection.sum(axis=1)) / rate)
+
+        self._put_system(put, state.on_hand, transit, later, rate)
+        put("system_waiting", self._spread(self._roll_up(waiting) / rate))
+        lack = np.maximum((net.lane_lead_time[:, None] + 1.5) * forecast - position, 0)
+        put("system_shortage", self._spread(self._roll_up(lack) / rate))
+
+        base = np.maximum(self._roll_up(self.mean.sum(axis=-1)[None]), 0.05)
+        put("level", self._roll_up(view.level.sum(axis=-1)) / base - 1)
+        put("last_demand", self._roll_up(view.last_demand.sum(axis=-1)) / rate - 1)
+        now = self.season[state.day % len(self.season)]
+        ahead = self.season[(state.day + 7) % len(self.season)]
+        put("season", 3 * (now - 1)[:, None])
+        put("season_ahead", 5 * (ahead - now)[:, None])
+        put("lead_time", self.lead_time - 2)
+        put("log_demand", 0.5 * np.log(rate / 10))
+        put("return_rate", self.return_rate * 8 - 1)
+        put("online_fraction", self._roll_up(view.forecast[..., ONLINE]) / rate)
+        to_review = (-state.period % self.review_period) / self.review_period
+        put("days_to_review", to_review[:, None, None])
+        cover = position / np.maximum(forecast, 0.05) - net.lane_lead_time[:, None]
+        put("lowest_cover", self._roll_up(cover, lowest=True) / 5)
+        self._put_goals(put, goals)
+        obs[:, : net.num_dcs, :, index["is_dc"]] = 1
+        obs[:, stores, :, index["is_store"]] = 1
+        return np.clip(obs, -_CLIP, _CLIP, out=obs)
+
+    def _put_system(self, put, on_hand, transit, later, rate) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        """What every row sees of its DC and of the stores as a whole."""
+        num_dcs = self.network.num_dcs
+        dc_rate = self._spread(rate)
+        soon, late = transit[0] + transit[1], transit[2] + later
+        put("dc_stock", self._spread(self._with_network(on_hand, dcs_only=True)) / (5 * dc_rate))
+        put("dc_inbound_soon", self._spread(self._dcs_total(soon)) / (2 * dc_rate))
+        put("dc_inbound_later", self._spread(self._dcs_total(late)) / (5 * dc_rate))
+        stores = self._roll_up(on_hand[:, num_dcs:])
+        put("all_stores_stock", self._spread(stores) / (3 * dc_rate))
+
+    def _put_goals(self, put, goals: Actions) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        ordering, shipping, returns = (goals[m] for m in HIGH_MODULES)
+        decoder = self.decoder
+        put("goal_cover", decoder.store_cover[ordering] / 4 - 1)
+        put("goal_push_cover", decoder.push_cover[shipping] / 4 - 1)
+        put("goal_online_share", decoder.online_share[shipping])
+        put("goal_restock", decoder.disposition[returns][..., 0])
+        put("goal_consolidate", decoder.disposition[returns][..., 1])
+
+    def _roll_up(self, by_store: FloatArray | IntArray, *, lowest: bool = False) -> FloatArray:
+        """(B, S, K) to rows (B, N + 1, K): DCs and network hold sums (or minima) over stores."""
+        net = self.network
+        if lowest:
+            dcs = np.stack(
+                [by_store[:, m[m >= 0]].min(axis=1) for m in net.children], axis=1
+            )
+            whole = by_store.min(axis=1, keepdims=True)
+        else:
+            dcs = net.sum_by_dc(by_store)
+            whole = by_store.sum(axis=1, keepdims=True)
+        return np.concatenate([dcs, by_store, whole], axis=1).astype(np.float64, copy=False)
+
+    def _with_network(
+        self, by_node: FloatArray | IntArray, *, dcs_only: bool = False
+    ) -> FloatArray:
+        """(B, N, K) to rows: the network's row is the sum over all nodes (or over the DCs)."""
+        counted = by_node[:, : self.network.num_dcs] if dcs_only else by_node
+        total = counted.sum(axis=1, keepdims=True)
+        return np.concatenate([by_node, total], axis=1).astype(np.float64, copy=False)
+
+    def _dcs_total(self, rows: FloatArray) -> FloatArray:
+        return self._with_network(rows[:, :-1], dcs_only=True)
+
+    def _spread(self, rows: FloatArray) -> FloatArray:
+        """Gives every store row the value of its DC's row; DC and network rows keep theirs."""
+        net = self.network
+        spread = rows.copy()
+        spread[:, net.num_dcs : net.num_nodes] = rows[:, net.parent]
+        return spread

@@ -1,0 +1,78 @@
+"""Eq. 8, for the team and as each agent's share of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import Float32Array, FloatArray, Network
+from envs.omnichannel.world.costs import TERMS, Costs
+
+
+class RewardModel:
+    """R = alpha service - beta inventory - gamma returns - delta (transport + ordering), eq. 8.
+
+    All money is divided by `cost_scale` x expected demand, so every term is per unit of expected
+    demand. Service is 1 - (lost sales + waiting cost) in that unit: with a lost sale at the scale
+    it is the expected fill rate, less the delay's penalty. Inventory is holding and overflow.
+
+    An agent's share (credit) replaces the network's cost by a mixture of its own cell's (store
+    and SKU), its location's and the team's, each per unit of its own expected demand. DCs and the
+    network as a whole answer for a SKU everywhere below them.
+    """
+
+    def __init__(self, scenario: Scenario, network: Network, mean_demand: FloatArray) -> None:
+        self.weights = scenario.reward
+        self.network = network
+        reward = scenario.reward
+        by_term = {
+            "lost_sales": reward.alpha,
+            "late": reward.alpha,
+            "holding": reward.beta,
+            "overflow": reward.beta,
+            "returns": reward.gamma,
+            "transport": reward.delta,
+            "ordering": reward.delta,
+        }
+        self.term_weights = [by_term[term] for term in TERMS]
+        cell = mean_demand.sum(axis=-1)  # (S, K)
+        scale = reward.cost_scale
+        # The floor keeps one unit of a slow seller from weighing as much as a whole store.
+        self.cell_scale = scale * np.maximum(cell, 0.25)
+        self.store_scale = scale * np.maximum(cell.sum(axis=-1, keepdims=True), 0.25)
+        dc_cell = network.sum_by_dc(cell[None])[0]
+        self.dc_scale = scale * np.maximum(dc_cell, 0.25)
+        self.sku_scale = scale * np.maximum(cell.sum(axis=0), 0.25)
+        self.team_scale = scale * max(float(cell.sum()), 0.25)
+
+    def compute_loss(self, costs: Costs) -> FloatArray:
+        """Returns the weighted cost that eq. 8 subtracts from alpha, money, (B, N, K)."""
+        loss = np.zeros_like(costs[TERMS[0]])
+        for term, weight in zip(TERMS, self.term_weights, strict=True):
+            if weight:
+                loss += weight * costs[term]
+        return loss
+
+    def compute_team_reward(self, loss: FloatArray) -> FloatArray:
+        """Returns eq. 8 of each copy, (B,)."""
+        return self.weights.alpha - loss.sum(axis=(1, 2)) / self.team_scale
+
+    def compute_credit(self, loss: FloatArray) -> Float32Array:
+        """Returns each row's share, (B, N + 1, K): DCs, stores, network.
+
+        Alpha is left out: it is the same constant for every action.
+        """
+        credit, net = self.weights.credit, self.network
+        stores = loss[:, net.num_dcs :]
+        team = credit.team * loss.sum(axis=(1, 2))[:, None, None] / self.team_scale
+        rows = np.empty((len(loss), net.num_nodes + 1, net.num_skus), np.float32)
+        rows[:, net.num_dcs : net.num_nodes] = (
+            credit.local * stores / self.cell_scale
+            + credit.store * stores.sum(axis=-1, keepdims=True) / self.store_scale
+            + team
+        )
+        wide = credit.local + credit.store
+        below = loss[:, : net.num_dcs] + net.sum_by_dc(stores)
+        rows[:, : net.num_dcs] = wide * below / self.dc_scale + team
+        rows[:, -1] = wide * loss.sum(axis=1) / self.sku_scale + team[:, 0]
+        return np.negative(rows, out=rows)

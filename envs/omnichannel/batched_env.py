@@ -1,0 +1,145 @@
+"""B copies of the environment as arrays: the one loop of simulator, agents and coordinator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.omnichannel.agents.actions import ActionDecoder, Actions
+from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
+from envs.omnichannel.agents.forecast import SeasonalSmoothing
+from envs.omnichannel.agents.observation import FEATURES, ObservationModel
+from envs.omnichannel.agents.reward import RewardModel
+from envs.omnichannel.agents.roster import HIGH_MODULES, make_roster
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import (
+    Float32Array,
+    FloatArray,
+    Flows,
+    IntArray,
+    Proposals,
+    SeedArray,
+    Targets,
+    View,
+)
+from envs.omnichannel.world.costs import CostModel, Costs
+from envs.omnichannel.world.demand import Split
+from envs.omnichannel.world.metrics import EpisodeMetrics, MetricsAccumulator
+from envs.omnichannel.world.simulator import Simulator
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a period brought."""
+
+    rewards: Float32Array  # (B, N + 1, K) each row's share of eq. 8, without its constant alpha
+    team_reward: FloatArray  # (B,) eq. 8
+    flows: Flows
+    costs: Costs
+    done: bool  # the horizon is reached: truncation, not termination
+
+
+class BatchedEnv:
+    """B copies in lock-step.
+
+    `step` takes the agents' levels, `apply` the targets of a classical policy; both run the same
+    simulator. High-level actions count on review periods and are held in between. The same seed
+    gives the same trajectory whatever B is.
+    """
+
+    num_features = len(FEATURES)
+
+    def __init__(self, scenario: Scenario, num_copies: int, split: Split = "train") -> None:
+        self.scenario = scenario
+        self.num_copies = num_copies
+        self.split: Split = split
+        self.simulator = Simulator(scenario)
+        self.network = self.simulator.network
+        self.roster = make_roster(self.network)
+        demand = self.simulator.demand
+        self.decoder = ActionDecoder(scenario, self.network)
+        self.coordinator = Coordinator(self.decoder, scenario.coordination)
+        self.forecast = SeasonalSmoothing(demand, scenario.forecast.smoothing)
+        self.observation = ObservationModel(scenario, self.network, demand, self.decoder)
+        self.cost_model = CostModel(scenario, self.network)
+        self.reward_model = RewardModel(scenario, self.network, demand.mean)
+        self.proposals: Proposals | None = None
+        self.view: View
+        self.goals: dict[str, IntArray]
+        self.period = 0
+        self._metrics: MetricsAccumulator
+
+    def reset(self, seeds: SeedArray) -> None:
+        """Begins an episode in every copy.
+
+        Args:
+            seeds: of the exogenous draws, (B,).
+
+        Raises:
+            ValueError: if there are not B seeds.
+        """
+        if seeds.shape != (self.num_copies,):
+            raise ValueError(f"seeds has shape {seeds.shape}; ({self.num_copies},) is needed")
+        state = self.simulator.make_state(seeds, self.split)
+        level = self.forecast.make_level(self.num_copies)
+        self.view = View(
+            state=state,
+            forecast=self.forecast.predict(level, state.day),
+            level=level,
+            last_demand=np.rint(level).astype(np.int64),
+        )
+        shape = (self.num_copies, 1, self.network.num_skus)
+        self.goals = {m: np.full(shape, self.decoder.initial_level[m]) for m in HIGH_MODULES}
+        self.period = 0
+        self._metrics = MetricsAccumulator(self.num_copies)
+
+    @property
+    def is_review(self) -> bool:
+        """Whether the high level decides in this period."""
+        return self.period % self.scenario.review_period == 0
+
+    def observe(self) -> Float32Array:
+        """Returns the observation of all rows, (B, N + 1, K, F)."""
+        return self.observation.compute_observations(self.view, self.goals)
+
+    def step(self, actions: Actions) -> Step:
+        """Runs a period under the agents' levels.
+
+        Args:
+            actions: levels by module, (B, A_m, K); those of the high level are read on review
+                periods only.
+        """
+        if self.is_review:
+            self.goals = {m: actions[m] for m in HIGH_MODULES}
+        self.proposals, targets = self.coordinator.coordinate({**actions, **self.goals}, self.view)
+        return self.apply(targets)
+
+    def apply(self, targets: Targets) -> Step:
+        """Runs a period under coordinated targets."""
+        view = self.view
+        demand = self.simulator.sample_demand(view.state)
+        state, flows = self.simulator.simulate_period(view.state, make_feasible(targets), demand)
+        level = self.forecast.update(view.level, flows.demand, view.state.day)
+        self.view = View(
+            state=state,
+            forecast=self.forecast.predict(level, state.day),
+            level=level,
+            last_demand=flows.demand,
+        )
+        self.period += 1
+        costs = self.cost_model.compute_costs(flows)
+        loss = self.reward_model.compute_loss(costs)
+        team_reward = self.reward_model.compute_team_reward(loss)
+        self._metrics.add(flows, costs, team_reward)
+        return Step(
+            rewards=self.reward_model.compute_credit(loss),
+            team_reward=team_reward,
+            flows=flows,
+            costs=costs,
+            done=self.period >= self.scenario.horizon,
+        )
+
+    def compute_metrics(self) -> EpisodeMetrics:
+        """Returns the metrics of the episodes so far, each (B,)."""
+        return self._metrics.compute()

@@ -1,0 +1,132 @@
+"""The PettingZoo view: one copy, dictionaries by agent name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box, MultiDiscrete
+from pettingzoo import ParallelEnv
+
+from envs.omnichannel.agents.roster import MODULES, Agent
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.types import Float32Array, IntArray
+from envs.omnichannel.world.demand import Split
+
+Info = dict[str, Any]
+
+
+class OmnichannelEnv(ParallelEnv[str, Float32Array, IntArray]):
+    """The omni-channel network as a parallel multi-agent environment.
+
+    - **Agents**: ordering, shipping and return agents, one high-level each, one low-level per DC
+      (ordering) and store; for one DC and ten stores 34. Order: `possible_agents`.
+    - **Observation**: `Box(-5, 5, (K, F), float32)`, a row of `agents.observation.FEATURES` per
+      SKU, each divided by the location's own forecast.
+    - **Action**: `MultiDiscrete([n_levels] * K)`, one level per SKU, decoded by
+      `agents.actions.ActionDecoder`. High-level actions count every `review_period` periods.
+    - **Reward**: the agent's share of eq. 8 (mean over its SKUs), without the constant alpha:
+      0 is free of cost.
+    - **Episode end**: truncation of all agents at the scenario's horizon; no termination.
+    - **Info**: `team_reward`, the period's eq. 8 for the whole network.
+    """
+
+    metadata: dict[str, Any] = {"name": "omnichannel_v0", "render_modes": []}  # noqa: RUF012
+
+    def __init__(self, scenario: Scenario, split: Split = "train") -> None:
+        self.batched_env = BatchedEnv(scenario, num_copies=1, split=split)
+        self.render_mode = None
+        roster = self.batched_env.roster
+        self._agents: dict[str, Agent] = {agent.name: agent for agent in roster.agents}
+        self.possible_agents = roster.names
+        self.agents: list[str] = []
+        num_skus = self.batched_env.network.num_skus
+        box = (num_skus, self.batched_env.num_features)
+        self.observation_spaces = {
+            name: Box(-5.0, 5.0, box, np.float32) for name in self.possible_agents
+        }
+        levels = self.batched_env.decoder.num_levels
+        self.action_spaces = {
+            agent.name: MultiDiscrete([levels[agent.module_id]] * num_skus)
+            for agent in roster.agents
+        }
+        self._random = np.random.default_rng()
+
+    def observation_space(self, agent: str) -> Box:
+        """The same space object on every call, as PettingZoo asks."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> MultiDiscrete:
+        """The same space object on every call, as PettingZoo asks."""
+        return self.action_spaces[agent]
+
+    def reset(
+        self, seed: int | None = None, options: Info | None = None
+    ) -> tuple[dict[str, Float32Array], dict[str, Info]]:
+        """Begins an episode.
+
+        Args:
+            seed: of all exogenous draws; without one, the next of a seeded sequence.
+            options: unused, for PettingZoo's signature.
+        """
+        del options
+        if seed is None:
+            episode_seed = self._random.integers(2**63, dtype=np.uint64)
+        else:
+            self._random = np.random.default_rng(seed)
+            episode_seed = np.uint64(seed)
+        self.batched_env.reset(np.array([episode_seed], np.uint64))
+        self.agents = self.possible_agents[:]
+        return self._observe(), {name: {} for name in self.agents}
+
+    def step(
+        self, actions: dict[str, IntArray]
+    ) -> tuple[
+        dict[str, Float32Array],
+        dict[str, float],
+        dict[str, bool],
+        dict[str, bool],
+        dict[str, Info],
+    ]:
+        """Runs a period; `actions` holds one array of K levels for every agent."""
+        env = self.batched_env
+        levels = {
+            m: np.empty((1, env.roster.num_agents(m), env.network.num_skus), np.int64)
+            for m in MODULES
+        }
+        for name, action in actions.items():
+            agent = self._agents[name]
+            levels[agent.module_id][0, agent.index] = action
+        step = env.step(levels)
+        by_row = step.rewards[0].mean(axis=-1)
+        team_reward = float(step.team_reward[0])
+        rewards = {name: float(by_row[self._agents[name].row]) for name in self.agents}
+        terminations = dict.fromkeys(self.agents, False)
+        truncations = dict.fromkeys(self.agents, step.done)
+        infos: dict[str, Info] = {name: {"team_reward": team_reward} for name in self.agents}
+        observations = self._observe()
+        if step.done:
+            self.agents = []
+        return observations, rewards, terminations, truncations, infos
+
+    def render(self) -> None:
+        """There is no render mode: the report draws episodes."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _observe(self) -> dict[str, Float32Array]:
+        rows = self.batched_env.observe()[0]
+        return {name: rows[self._agents[name].row].copy() for name in self.agents}
+
+
+def parallel_env(scenario: str | Scenario = "paper", split: Split = "train") -> OmnichannelEnv:
+    """Makes the PettingZoo environment of a scenario, given by name, path or value.
+
+    Raises:
+        InputError: if the scenario is not known or not valid.
+    """
+    if not isinstance(scenario, Scenario):
+        scenario = load_scenario(scenario)
+    return OmnichannelEnv(scenario, split)

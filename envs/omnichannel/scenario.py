@@ -1,0 +1,416 @@
+"""Scenarios: what a network looks like, validated, from YAML.
+
+A scenario file holds only what differs from the defaults below. Quantities are units, times are
+periods (days), money is per unit unless the field says otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+CHANNELS = ("store", "online")
+DISPOSITIONS = ("restock", "consolidate", "liquidate")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+# Pipelines are dense arrays over lead-time slots; a year of slots is a typing error, not a network.
+LeadTime = Annotated[int, Field(ge=0, le=180)]
+
+
+class InputError(ValueError):
+    """The user's input is wrong: one line naming the field, the value and what is allowed."""
+
+
+class StrictModel(BaseModel):
+    """Base of all validated input: unknown keys, NaN and infinities are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Dc(StrictModel):
+    """A distribution centre, supplied from outside the network."""
+
+    name: str
+    supplier_lead_time: LeadTime = 5
+    capacity: Positive | None = None  # units stored without paying overflow; None: unlimited
+
+
+class Store(StrictModel):
+    """A store, supplied by its parent DC."""
+
+    name: str
+    parent: str
+    size: Positive = 1.0  # multiplies every SKU's base demand
+    distance: Annotated[int, Field(ge=0, le=100)] = 1  # distance band of the lane from the parent
+    lead_time: LeadTime = 1
+    capacity: Positive | None = None
+
+
+class Network(StrictModel):
+    """The nodes and lanes."""
+
+    dcs: Annotated[list[Dc], Field(min_length=1)]
+    stores: Annotated[list[Store], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def check_names(self) -> Self:
+        """Names are unique and each parent exists."""
+        names = [node.name for node in (*self.dcs, *self.stores)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"name {name!r} is used twice; node names must be unique")
+        dcs = [dc.name for dc in self.dcs]
+        for store in self.stores:
+            if store.parent not in dcs:
+                raise ValueError(
+                    f"parent {store.parent!r} of {store.name} is no DC; allowed: {', '.join(dcs)}"
+                )
+        return self
+
+
+class Sku(StrictModel):
+    """A stock keeping unit; demand is units a period in a store of size 1."""
+
+    name: str
+    category: str
+    store_demand: NonNegative = 0.0
+    online_demand: NonNegative = 0.0
+    season_phase: float = 0.0  # radians
+
+
+class Category(StrictModel):
+    """What the SKUs of a category share."""
+
+    return_rate: Share = 0.1  # lambda of eq. 2
+
+
+class SeasonalNormal(StrictModel):
+    """Eq. 1: base + seasonal sine + normal noise, rounded and clipped at zero."""
+
+    process: Literal["seasonal_normal"] = "seasonal_normal"
+    season_period: Annotated[int, Field(ge=1)] = 90
+    season_amplitude: Share = 0.2
+    noise: NonNegative = 0.1  # standard deviation as a share of base demand
+
+
+class Trace(StrictModel):
+    """Replays recorded daily sales; the first `train_days` train, the rest evaluate."""
+
+    process: Literal["trace"]
+    source: Literal["grocery_demand"]
+    train_days: Annotated[int, Field(ge=14)] = 273
+    online_share: Share = 0.0  # part of the recorded demand that is ordered online (an assumption)
+
+
+class UniformDelay(StrictModel):
+    """Every delay from `low` to `high` days is equally likely."""
+
+    kind: Literal["uniform"] = "uniform"
+    low: Annotated[int, Field(ge=0, le=180)] = 2
+    high: Annotated[int, Field(ge=0, le=180)] = 7
+
+    @model_validator(mode="after")
+    def check_order(self) -> Self:
+        """The range is not empty."""
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}; low <= high is allowed")
+        return self
+
+
+class RecordedDelay(StrictModel):
+    """The delays measured in a real data set."""
+
+    kind: Literal["recorded"]
+    source: Literal["online_gifts"]
+
+
+class Returns(StrictModel):
+    """Eq. 2, applied to units sold (`sales`) or, as the paper writes it, to `demand`."""
+
+    basis: Literal["sales", "demand"] = "sales"
+    delay: Annotated[UniformDelay | RecordedDelay, Field(discriminator="kind")] = UniformDelay()
+    store_spread: Share = 0.02  # half-width of the uniform shift of the rate by store
+    resaleable: Share = 1.0  # the rest is scrapped on arrival
+    inspection_days: LeadTime = 1
+
+
+class Fulfillment(StrictModel):
+    """How online demand is served."""
+
+    patience: Annotated[int, Field(ge=0, le=60)] = 3  # periods an online order waits, then is lost
+    spill_over: bool = True  # try the other source on the same day when one runs out
+    reserve: Annotated[int, Field(ge=0)] = 0  # units a store keeps back for walk-ins
+
+
+class Costs(StrictModel):
+    """Money per unit, and per unit and period for holding and waiting."""
+
+    lost_sale: NonNegative = 1.0
+    late: NonNegative = 0.1  # online order that waits, per unit and period
+    holding_store: NonNegative = 0.02
+    holding_dc: NonNegative = 0.008
+    overflow: NonNegative = 0.05  # per unit above the capacity and period
+    fixed_order: NonNegative = 0.0  # per supplier order line (SKU) placed
+    transport: NonNegative = 0.03  # DC to store: times (1 + distance) per unit ...
+    quantity_breaks: list[Annotated[int, Field(ge=1)]] = [40, 80]  # units a shipment
+    quantity_rates: list[NonNegative] = [1.0, 0.85, 0.7]  # ... times the tier's rate
+    last_mile_store: NonNegative = 0.05
+    last_mile_dc: NonNegative = 0.08
+    last_mile_dc_distance: NonNegative = 0.02  # per unit and distance band
+    return_base: NonNegative = 0.1  # per store, SKU and period in which anything comes back
+    return_restock: NonNegative = 0.06
+    return_consolidate: NonNegative = 0.05
+    return_liquidate: NonNegative = 0.2
+    return_scrap: NonNegative = 0.2
+
+    @model_validator(mode="after")
+    def check_tiers(self) -> Self:
+        """One rate more than breaks, breaks ascending."""
+        if len(self.quantity_rates) != len(self.quantity_breaks) + 1:
+            raise ValueError(
+                f"quantity_rates has {len(self.quantity_rates)} values; "
+                f"{len(self.quantity_breaks) + 1} are allowed (one more than quantity_breaks)"
+            )
+        if sorted(set(self.quantity_breaks)) != self.quantity_breaks:
+            raise ValueError(f"quantity_breaks {self.quantity_breaks} must ascend")
+        return self
+
+
+class Forecast(StrictModel):
+    """Exponential smoothing of the demand level, season taken out."""
+
+    smoothing: Annotated[float, Field(gt=0, le=1)] = 0.15
+
+
+class Actions(StrictModel):
+    """The grids that discrete actions index; `initial_*` are the levels of an untrained agent."""
+
+    store_cover: Annotated[list[float], Field(min_length=2)] = [
+        0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6.5, 8,
+    ]  # days of cover beyond the lead time  # fmt: skip
+    dc_cover: Annotated[list[float], Field(min_length=2)] = [
+        6, 7, 8, 9, 10, 12, 14, 16, 18, 21, 24,
+    ]  # days of echelon cover, lead time included  # fmt: skip
+    push_cover: Annotated[list[float], Field(min_length=1)] = [0.5, 1.5, 3, 5]
+    online_share: Annotated[list[Share], Field(min_length=1)] = [0.0, 0.5, 1.0]
+    disposition: Annotated[list[tuple[Share, Share, Share]], Field(min_length=1)] = [
+        (1, 0, 0), (0, 1, 0), (0, 0, 1), (0.5, 0.5, 0),
+    ]  # shares of DISPOSITIONS  # fmt: skip
+    initial_cover: Annotated[int, Field(ge=0)] = 1
+    initial_push: Annotated[int, Field(ge=0)] = 0
+    initial_disposition: Annotated[int, Field(ge=0)] = 1
+
+    @model_validator(mode="after")
+    def check_grids(self) -> Self:
+        """The high level's ordering action indexes both cover grids, so they are equally long."""
+        if len(self.store_cover) != len(self.dc_cover):
+            raise ValueError(
+                f"dc_cover has {len(self.dc_cover)} levels; "
+                f"{len(self.store_cover)} are allowed (as many as store_cover)"
+            )
+        for shares in self.disposition:
+            if abs(sum(shares) - 1) > 1e-9:
+                raise ValueError(f"disposition {shares} must sum to 1")
+        sizes = {
+            "initial_cover": len(self.store_cover),
+            "initial_push": len(self.push_cover) * len(self.online_share),
+            "initial_disposition": len(self.disposition),
+        }
+        for field, size in sizes.items():
+            if getattr(self, field) >= size:
+                raise ValueError(f"{field} {getattr(self, field)} must be below {size}")
+        return self
+
+
+class Credit(StrictModel):
+    """Weights of an agent's own, its location's and the team's share of the reward."""
+
+    local: NonNegative = 0.4
+    store: NonNegative = 0.4
+    team: NonNegative = 0.2
+
+
+Strategy = Literal["average", "weighted", "low_only", "high_only"]
+
+
+class Coordination(StrictModel):
+    """How the agents' proposals become one decision; the weights serve `weighted` alone."""
+
+    strategy: Strategy = "average"
+    role_weights: dict[Literal["ordering", "shipping", "return"], NonNegative] = {
+        "ordering": 1.0, "shipping": 1.0, "return": 1.0,
+    }  # fmt: skip
+    level_weights: dict[Literal["high", "low"], NonNegative] = {"high": 1.0, "low": 1.0}
+
+
+class Reward(StrictModel):
+    """Eq. 8: alpha service - beta inventory - gamma returns - delta (transport, ordering)."""
+
+    alpha: NonNegative = 1.0
+    beta: NonNegative = 1.0
+    gamma: NonNegative = 1.0
+    delta: NonNegative = 1.0
+    cost_scale: Positive = 1.0  # money per unit of expected demand that weighs as much as service
+    credit: Credit = Credit()
+
+
+class Before(StrictModel):
+    """The policy before optimisation: constant covers, online from the DC, returns to the DC."""
+
+    store_cover: float = 0.5
+    dc_cover: float = 7.0
+
+
+class Scenario(StrictModel):
+    """One network with its demand, returns, costs, action grids and reward."""
+
+    name: str
+    description: str = ""
+    horizon: Annotated[int, Field(ge=1, le=3650)] = 100  # periods an episode
+    review_period: Annotated[int, Field(ge=1, le=365)] = 7  # of the high-level agents
+    initial_store_cover: NonNegative = 2.0  # days of mean demand on hand at the start
+    initial_dc_cover: NonNegative = 5.0
+    network: Network
+    skus: Annotated[list[Sku], Field(min_length=1)]
+    categories: dict[str, Category]
+    demand: Annotated[SeasonalNormal | Trace, Field(discriminator="process")] = SeasonalNormal()
+    returns: Returns = Returns()
+    fulfillment: Fulfillment = Fulfillment()
+    costs: Costs = Costs()
+    forecast: Forecast = Forecast()
+    actions: Actions = Actions()
+    coordination: Coordination = Coordination()
+    reward: Reward = Reward()
+    before: Before = Before()
+
+    @model_validator(mode="after")
+    def check_skus(self) -> Self:
+        """SKU names are unique and their categories defined."""
+        names = [sku.name for sku in self.skus]
+        for sku in self.skus:
+            if names.count(sku.name) > 1:
+                raise ValueError(f"skus name {sku.name!r} is used twice; names must be unique")
+            if sku.category not in self.categories:
+                allowed = ", ".join(self.categories)
+                raise ValueError(
+                    f"category {sku.category!r} of sku {sku.name} is not defined; "
+                    f"allowed: {allowed}"
+                )
+        return self
+
+    def hash(self) -> str:
+        """A short digest of every value, to key caches."""
+        payload = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(payload.encode()).hexdigest()[:12]
+
+
+def list_scenarios() -> list[str]:
+    """Names of the built-in scenarios, sorted."""
+    folder = resources.files("envs.omnichannel") / "scenarios"
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith("yaml"))
+
+
+def load_scenario(name_or_path: str | Path) -> Scenario:
+    """Reads a built-in scenario by name, or a YAML file by path.
+
+    Raises:
+        InputError: if there is no such scenario or file, or a value in it is not allowed.
+    """
+    text = str(name_or_path)
+    if text in list_scenarios():
+        source = resources.files("envs.omnichannel") / "scenarios" / f"{text}.yaml"
+        content = source.read_text(encoding="utf-8")
+    else:
+        path = Path(text)
+        if path.suffix not in {".yaml", ".yml"}:
+            raise InputError(
+                f"scenario: {text!r} is not known; allowed: {', '.join(list_scenarios())}, "
+                "or the path of a .yaml file"
+            )
+        content = read_text(path, "scenario")
+    return validate_model(Scenario, parse_yaml(content, text), text)
+
+
+def read_text(path: Path, field: str) -> str:
+    """Reads a text file, turning what can go wrong into one line about `field`."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{field}: file '{path}' does not exist; give the path of a file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise InputError(f"{field}: '{path}' cannot be read ({reason})") from None
+
+
+def parse_yaml(content: str, source: str) -> dict[str, Any]:
+    """Parses a YAML mapping, naming line and column when that fails."""
+    try:
+        data = yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise InputError(f"{source}: not valid YAML{where}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{source}: {type(data).__name__} found; a mapping of fields is allowed")
+    return data
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def validate_model(
+    model: type[ModelT], data: dict[str, Any], source: str
+) -> ModelT:
+    """Builds `model`, turning the first validation error into one line.
+
+    Raises:
+        InputError: names the source, the field, the value and what is allowed.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise InputError(f"{source}: {describe_error(error, model)}") from None
+
+
+def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
+    """One line for the first of the errors: field, value, what is allowed."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or model.__name__.lower()
+    if first["type"] == "extra_forbidden":
+        allowed = ", ".join(_allowed_keys(model, first["loc"][:-1]))
+        return f"{field}: unknown key; allowed: {allowed}"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] in {"value_error", "missing"}:
+        return f"{field}: {message[0].lower()}{message[1:]}"
+    value = repr(first["input"])
+    value = value if len(value) <= 60 else f"{value[:57]}..."
+    return f"{field}: {value} is not allowed; {message[0].lower()}{message[1:]}"
+
+
+def _allowed_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """The keys of the model that `loc` leads to, as far as it can be followed."""
+    current: Any = model
+    for part in loc:
+        for candidate in _models_in(current):
+            if isinstance(part, str) and part in candidate.model_fields:
+                current = candidate.model_fields[part].annotation
+                break
+    found: list[str] = []
+    for candidate in _models_in(current):
+        found.extend(name for name in candidate.model_fields if name not in found)
+    return found
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Every model class inside a type such as `list[Store]` or `A | B`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for arg in getattr(annotation, "__args__", ()) for m in _models_in(arg)]

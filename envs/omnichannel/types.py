@@ -1,0 +1,190 @@
+"""The arrays that flow through a period, and the network they live on.
+
+Axes: B copies, W DCs, S stores, N = W + S nodes (DCs first), K SKUs, C channels (store, online),
+L lead-time slots (slot 0 arrives at the next event 1). Units are integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.omnichannel.scenario import Scenario
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+Float32Array = NDArray[np.float32]
+SeedArray = NDArray[np.uint64]
+ArrayT = TypeVar("ArrayT", NDArray[np.int64], NDArray[np.float64])
+
+STORE, ONLINE = 0, 1  # channel axis
+RESTOCK, CONSOLIDATE, LIQUIDATE = 0, 1, 2  # disposition axis
+
+
+@dataclass(frozen=True)
+class Network:
+    """A scenario's nodes and lanes as arrays."""
+
+    num_dcs: int
+    num_stores: int
+    num_skus: int
+    parent: IntArray  # (S,) index of the store's DC
+    distance: IntArray  # (S,) distance band of its lane
+    lead_time: IntArray  # (N,) periods from the supplier (DCs) or the parent (stores)
+    capacity: FloatArray  # (N,) units, inf where unlimited
+    children: IntArray  # (W, S') store indices by DC, padded with -1
+
+    @classmethod
+    def from_scenario(cls, scenario: Scenario) -> Self:
+        """Builds the arrays of a validated scenario."""
+        dcs, stores = scenario.network.dcs, scenario.network.stores
+        index = {dc.name: w for w, dc in enumerate(dcs)}
+        parent = np.array([index[store.parent] for store in stores], dtype=np.int64)
+        members = [np.flatnonzero(parent == w) for w in range(len(dcs))]
+        children = np.full((len(dcs), max(len(m) for m in members)), -1, dtype=np.int64)
+        for row, stores_of_dc in zip(children, members, strict=True):
+            row[: len(stores_of_dc)] = stores_of_dc
+        lead_times = [dc.supplier_lead_time for dc in dcs] + [s.lead_time for s in stores]
+        capacity = [np.inf if n.capacity is None else n.capacity for n in (*dcs, *stores)]
+        return cls(
+            num_dcs=len(dcs),
+            num_stores=len(stores),
+            num_skus=len(scenario.skus),
+            parent=parent,
+            distance=np.array([store.distance for store in stores], dtype=np.int64),
+            lead_time=np.array(lead_times, dtype=np.int64),
+            capacity=np.array(capacity, dtype=np.float64),
+            children=children,
+        )
+
+    @property
+    def num_nodes(self) -> int:
+        """N, DCs and stores."""
+        return self.num_dcs + self.num_stores
+
+    @cached_property
+    def lane_lead_time(self) -> IntArray:
+        """Periods from a store's parent DC to the store, (S,)."""
+        return self.lead_time[self.num_dcs :]
+
+    def sum_by_dc(self, by_store: ArrayT) -> ArrayT:
+        """Sums (B, S, ...) over the stores of each DC, (B, W, ...)."""
+        if self.num_dcs == 1:
+            return by_store.sum(axis=1, keepdims=True)
+        total = np.zeros((len(by_store), self.num_dcs, *by_store.shape[2:]), by_store.dtype)
+        np.add.at(total, (slice(None), self.parent), by_store)
+        return total
+
+
+class ArrayRecord:
+    """Mixin: a dataclass of arrays that share their first axis B."""
+
+    def select(self, copies: IntArray | slice) -> Self:
+        """The record of some copies, for storing and branching states in batches."""
+        chosen = {f.name: getattr(self, f.name)[copies] for f in fields(self)}  # type: ignore[arg-type]
+        return replace(self, **chosen)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class State(ArrayRecord):
+    """Everything the next period depends on, after event 1 (arrivals)."""
+
+    seed: SeedArray  # (B,) of the exogenous draws, which are a function of seed and period
+    period: IntArray  # (B,) periods since the episode began
+    day: IntArray  # (B,) day of the demand process's calendar
+    on_hand: IntArray  # (B, N, K)
+    in_transit: IntArray  # (B, L, N, K) by destination
+    in_inspection: IntArray  # (B, L', S, K)
+    backorders: IntArray  # (B, P, S, K) online orders by age; slot 0 has waited one period
+    returns_due: IntArray  # (B, D, S, K) with customers; slot 0 comes back this period
+
+
+@dataclass(frozen=True)
+class Demand(ArrayRecord):
+    """What the world brings in a period, independent of all decisions."""
+
+    units: IntArray  # (B, S, K, C)
+    return_rate: FloatArray  # (B, S, K) lambda of eq. 2
+    return_rounding: FloatArray  # (B, S, K, C) uniform in (0, 1), rounds expected returns
+    scrap_rounding: FloatArray  # (B, S, K) uniform in (0, 1), rounds what is not resaleable
+
+
+@dataclass(frozen=True)
+class View(ArrayRecord):
+    """What agents and policies may know when they decide: event 2."""
+
+    state: State
+    forecast: FloatArray  # (B, S, K, C) expected units a period over the coming week
+    level: FloatArray  # (B, S, K, C) smoothed demand level, season taken out
+    last_demand: IntArray  # (B, S, K, C) units of the period before
+
+    def select(self, copies: IntArray | slice) -> Self:
+        """The view of some copies."""
+        return replace(
+            self,
+            state=self.state.select(copies),
+            forecast=self.forecast[copies],
+            level=self.level[copies],
+            last_demand=self.last_demand[copies],
+        )
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Several proposals for each decision; axis 0 runs over `roster.PROPOSERS` of the decision."""
+
+    supplier_gap: FloatArray  # (P, B, W, K) order-up-to target minus inventory position, signed
+    shipment_gap: FloatArray  # (P, B, S, K) the same for shipments into stores
+    online_share: FloatArray  # (P, B, S, K) of online orders served from the store
+    disposition: FloatArray  # (P, B, S, K, 3) shares of returns, sum 1
+
+
+@dataclass(frozen=True)
+class Targets(ArrayRecord):
+    """One coordinated wish for each decision, not yet feasible."""
+
+    supplier_gap: FloatArray  # (B, W, K) units, signed
+    shipment_gap: FloatArray  # (B, S, K) units, signed
+    online_share: FloatArray  # (B, S, K)
+    disposition: FloatArray  # (B, S, K, 3)
+
+
+@dataclass(frozen=True)
+class Decisions(ArrayRecord):
+    """What is done in event 3 and after."""
+
+    supplier_order: IntArray  # (B, W, K) units >= 0
+    shipment: IntArray  # (B, S, K) units >= 0 requested from the parent DC
+    online_share: FloatArray  # (B, S, K) in [0, 1]
+    disposition: FloatArray  # (B, S, K, 3) in [0, 1], sum 1
+
+
+@dataclass(frozen=True)
+class Flows(ArrayRecord):
+    """The ledger of a period: what moved. Costs, reward and metrics read it, none recomputes it."""
+
+    supplied: IntArray  # (B, W, K) ordered from suppliers, in transit from now on
+    requested: IntArray  # (B, S, K) asked of the DC
+    shipped: IntArray  # (B, S, K) dispatched by the DC
+    demand: IntArray  # (B, S, K, C)
+    sold_store: IntArray  # (B, S, K) to walk-ins
+    online_from_store: IntArray  # (B, S, K)
+    online_from_dc: IntArray  # (B, S, K)
+    on_time: IntArray  # (B, S, K, C) of this period's demand, served this period
+    lost: IntArray  # (B, S, K, C)
+    waiting: IntArray  # (B, S, K) online orders open at the end of the period
+    returned: IntArray  # (B, S, K) came back this period
+    restocked: IntArray  # (B, S, K)
+    consolidated: IntArray  # (B, S, K)
+    liquidated: IntArray  # (B, S, K)
+    scrapped: IntArray  # (B, S, K)
+    on_hand: IntArray  # (B, N, K) at the end of the period, before the next arrivals
+
+    @cached_property
+    def served(self) -> IntArray:
+        """Units handed over this period by channel, backorders included, (B, S, K, C)."""
+        return np.stack([self.sold_store, self.online_from_store + self.online_from_dc], axis=-1)

@@ -1,0 +1,85 @@
+"""Costs of a period by term, node and SKU, read from the flows (eq. 3, 4 and tiered transport)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import FloatArray, Flows, Network
+
+TERMS = ("lost_sales", "late", "holding", "overflow", "transport", "ordering", "returns")
+
+Costs = dict[str, FloatArray]  # term -> (B, N, K) money a period
+
+
+class CostModel:
+    """Turns flows into money.
+
+    - `lost_sales`, `late`: penalty per unit lost, and per unit and period an online order waits.
+    - `holding` (eq. 3): units x rate x days, on the stock at the end of the period.
+    - `overflow`: rate per unit above a node's capacity, shared among SKUs by their stock.
+    - `transport`: a lane's rate rises with its distance and falls with the quantity of the whole
+      shipment (tiers); plus the last mile of online orders from store or DC.
+    - `ordering`: fixed cost per supplier order line.
+    - `returns` (eq. 4): base fee per store, SKU and period in which anything came back, plus a
+      unit fee by disposition.
+    """
+
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        self.rates = scenario.costs
+        self.network = network
+        self.holding = np.where(
+            np.arange(network.num_nodes) < network.num_dcs,
+            self.rates.holding_dc,
+            self.rates.holding_store,
+        )[:, None]
+        self.lane_rate = (self.rates.transport * (1 + network.distance))[:, None]
+        self.last_mile_dc = (
+            self.rates.last_mile_dc + self.rates.last_mile_dc_distance * network.distance
+        )[:, None]
+        self.breaks = np.array(self.rates.quantity_breaks)
+        self.tiers = np.array(self.rates.quantity_rates)
+
+    def compute_costs(self, flows: Flows) -> Costs:
+        """Returns money by term, each (B, N, K); what arises in a region is booked at its store."""
+        lost = flows.lost.sum(axis=-1) * self.rates.lost_sale
+        return {
+            "lost_sales": self._at_stores(lost),
+            "late": self._at_stores(flows.waiting * self.rates.late),
+            "holding": flows.on_hand * self.holding,
+            "overflow": self._compute_overflow(flows),
+            "transport": self._at_stores(self._compute_transport(flows)),
+            "ordering": self._compute_ordering(flows),
+            "returns": self._at_stores(self._compute_returns(flows)),
+        }
+
+    def _at_stores(self, by_store: FloatArray) -> FloatArray:
+        dcs = np.zeros((len(by_store), self.network.num_dcs, by_store.shape[-1]))
+        return np.concatenate([dcs, by_store], axis=1)
+
+    def _compute_overflow(self, flows: Flows) -> FloatArray:
+        if np.isinf(self.network.capacity).all():
+            return np.zeros(flows.on_hand.shape)
+        stock = flows.on_hand.sum(axis=-1)
+        above = np.maximum(stock - self.network.capacity, 0) * self.rates.overflow
+        return (above / np.maximum(stock, 1))[..., None] * flows.on_hand
+
+    def _compute_transport(self, flows: Flows) -> FloatArray:
+        shipment = flows.shipped.sum(axis=-1, keepdims=True)
+        tier = self.tiers[np.searchsorted(self.breaks, shipment, side="right")]
+        lane = flows.shipped * self.lane_rate * tier
+        last_mile = flows.online_from_store * self.rates.last_mile_store
+        return lane + last_mile + flows.online_from_dc * self.last_mile_dc
+
+    def _compute_ordering(self, flows: Flows) -> FloatArray:
+        stores = np.zeros(flows.shipped.shape)
+        return np.concatenate([(flows.supplied > 0) * self.rates.fixed_order, stores], axis=1)
+
+    def _compute_returns(self, flows: Flows) -> FloatArray:
+        return (
+            (flows.returned > 0) * self.rates.return_base
+            + flows.restocked * self.rates.return_restock
+            + flows.consolidated * self.rates.return_consolidate
+            + flows.liquidated * self.rates.return_liquidate
+            + flows.scrapped * self.rates.return_scrap
+        )

@@ -1,0 +1,65 @@
+"""Counter-based random numbers: a pure function of (seed, period, stream).
+
+The same seed gives the same draws whatever the batch size or process, a stored state can be
+replayed with the draws it met, and there is no generator state to checkpoint.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.omnichannel.types import FloatArray, IntArray, SeedArray
+
+# One stream per purpose, so that adding a draw to one process never shifts another.
+START, DEMAND, ONLINE_SPLIT, RETURN_RATE, RETURN_ROUNDING, SCRAP_ROUNDING = range(6)
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_STREAM = np.uint64(0xD1B54A32D192ED03)
+
+
+def sample_uniform(
+    seed: SeedArray, period: IntArray, stream: int, shape: tuple[int, ...]
+) -> FloatArray:
+    """Returns uniforms in (0, 1), one row per copy.
+
+    Source: SplitMix64 (Steele, Lea & Flood 2014, OOPSLA), used as a hash of a counter.
+
+    Args:
+        seed: of each copy, (B,).
+        period: of each copy, (B,).
+        stream: which purpose the draws serve.
+        shape: of one copy's draws.
+
+    Returns:
+        Uniforms, (B, *shape).
+    """
+    count = int(np.prod(shape, dtype=np.int64))
+    with np.errstate(over="ignore"):
+        key = _mix(seed ^ _mix(period.astype(np.uint64) * _STREAM + np.uint64(stream)))
+        bits = _mix(key[:, None] + np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN)
+    uniform = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return uniform.reshape(len(seed), *shape)
+
+
+def make_seeds(purpose: str, seed: int, count: int, *, skip: int = 0) -> SeedArray:
+    """Returns `count` episode seeds; other purposes and other base seeds give disjoint streams.
+
+    Args:
+        purpose: such as "train" or "test".
+        seed: base seed of the run, >= 0.
+        count: how many, >= 0.
+        skip: episodes to leave out first, so that batches continue one another.
+
+    Returns:
+        Seeds, (count,).
+    """
+    words = np.random.SeedSequence([seed, *purpose.encode()]).generate_state(1, np.uint64)
+    with np.errstate(over="ignore"):
+        return _mix(words + np.arange(skip + 1, skip + count + 1, dtype=np.uint64) * _GOLDEN)
+
+
+def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

@@ -1,0 +1,205 @@
+"""The simulator: (state, decisions, demand) -> (state, flows), without hidden state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import (
+    CONSOLIDATE,
+    LIQUIDATE,
+    RESTOCK,
+    Decisions,
+    Demand,
+    Flows,
+    IntArray,
+    Network,
+    SeedArray,
+    State,
+)
+from envs.omnichannel.world import draws
+from envs.omnichannel.world.allocation import ration_proportionally, split_by_shares
+from envs.omnichannel.world.demand import Split, make_demand
+from envs.omnichannel.world.fulfillment import fulfill_demand
+from envs.omnichannel.world.returns import ReturnProcess
+
+
+class Simulator:
+    """B copies of the network, one period at a time.
+
+    Sequence of events in a period:
+
+    1. Arrivals. Units whose lead time ends now become on hand: supplier to DC, DC to store,
+       consolidated returns to the DC, inspected returns to the shelf.
+    2. Agents observe this state and propose; the coordinator turns proposals into decisions.
+    3. Order and dispatch. DCs order from suppliers; DCs dispatch to stores, rationing
+       proportionally (largest remainder) when the requests exceed their stock.
+    4. Demand is realised per store, SKU and channel (eq. 1).
+    5. Fulfil. Walk-ins from the store, else lost. Online from the store (the decided share) and
+       the DC (the rest), oldest orders first; what is open waits at most `patience` periods.
+    6. Returns (eq. 2) come back to the store and are restocked after inspection, consolidated to
+       the DC (lane lead time + 1) or liquidated; a part is not resaleable and is scrapped.
+    7. Account. Flows record all of it; costs, reward and metrics read them.
+
+    A `State` is the situation between events 1 and 3, so `simulate_period` runs events 3 to 7 and
+    the next period's event 1. A lead time of 0 arrives within event 3.
+
+    Conservation, per copy and SKU, exact: initial on hand + supplied + returned = on hand + in
+    transit + in inspection + sold + liquidated + scrapped.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.network = Network.from_scenario(scenario)
+        self.demand = make_demand(scenario)
+        self.returns = ReturnProcess(scenario)
+        net = self.network
+        consolidation = int(net.lane_lead_time.max()) + 1
+        self._transit_slots = max(int(net.lead_time.max()), consolidation)
+        self._nodes = np.arange(net.num_nodes)
+
+    def make_state(self, seed: SeedArray, split: Split = "train") -> State:
+        """Returns the state at the start of an episode: stock on hand, empty pipelines.
+
+        Args:
+            seed: of each copy's exogenous draws, (B,).
+            split: which part of recorded demand an episode comes from.
+        """
+        copies, net, rules = len(seed), self.network, self.scenario
+        mean = self.demand.mean.sum(axis=-1)  # (S, K)
+        stores = np.rint(rules.initial_store_cover * mean)
+        dcs = np.rint(rules.initial_dc_cover * net.sum_by_dc(mean[None])[0])
+        on_hand = np.concatenate([dcs, stores]).astype(np.int64)
+        cells = (net.num_stores, net.num_skus)
+
+        def empty(*shape: int) -> IntArray:
+            return np.zeros((copies, *shape), np.int64)
+
+        return State(
+            seed=seed,
+            period=empty(),
+            day=self.demand.sample_start(seed, rules.horizon, split),
+            on_hand=np.broadcast_to(on_hand, (copies, *on_hand.shape)).copy(),
+            in_transit=empty(self._transit_slots, net.num_nodes, net.num_skus),
+            in_inspection=empty(rules.returns.inspection_days, *cells),
+            backorders=empty(rules.fulfillment.patience, *cells),
+            returns_due=empty(len(self.returns.delays), *cells),
+        )
+
+    def sample_demand(self, state: State) -> Demand:
+        """Draws what the world brings in the state's period (event 4 and the draws of event 6)."""
+        seed, period = state.seed, state.period
+        units = self.demand.sample_units(seed, period, state.day)
+        shape = units.shape[1:]
+        return Demand(
+            units=units,
+            return_rate=self.returns.sample_rate(seed),
+            return_rounding=draws.sample_uniform(seed, period, draws.RETURN_ROUNDING, shape),
+            scrap_rounding=draws.sample_uniform(seed, period, draws.SCRAP_ROUNDING, shape[:-1]),
+        )
+
+    def simulate_period(
+        self, state: State, decisions: Decisions, demand: Demand
+    ) -> tuple[State, Flows]:
+        """Advances all copies by a period: events 3 to 7, then the next event 1.
+
+        Args:
+            state: after arrivals; not modified.
+            decisions: feasible, in units.
+            demand: of this period.
+
+        Returns:
+            The state after the next arrivals, and the flows of the period.
+        """
+        net = self.network
+        shipped = ration_proportionally(
+            decisions.shipment, self._available_to_ship(state, decisions), net
+        )
+        on_hand, in_transit = self._dispatch(state, decisions, shipped)
+        served = fulfill_demand(
+            on_hand,
+            state.backorders,
+            demand.units,
+            decisions.online_share,
+            net,
+            self.scenario.fulfillment,
+        )
+        sold_online = served.online_from_store + served.online_from_dc
+        sold = np.stack([served.sold_store, sold_online], axis=-1)
+
+        returns_due = state.returns_due + self.returns.schedule(sold, demand)
+        returned = returns_due[:, 0]
+        scrapped = self.returns.scrap(returned, demand)
+        disposed = split_by_shares(returned - scrapped, decisions.disposition)
+        flows = Flows(
+            supplied=decisions.supplier_order,
+            requested=decisions.shipment,
+            shipped=shipped,
+            demand=demand.units,
+            sold_store=served.sold_store,
+            online_from_store=served.online_from_store,
+            online_from_dc=served.online_from_dc,
+            on_time=served.on_time,
+            lost=served.lost,
+            waiting=served.backorders.sum(axis=1),
+            returned=returned,
+            restocked=disposed[..., RESTOCK],
+            consolidated=disposed[..., CONSOLIDATE],
+            liquidated=disposed[..., LIQUIDATE],
+            scrapped=scrapped,
+            on_hand=served.on_hand,
+        )
+        after = replace(
+            state,
+            period=state.period + 1,
+            day=state.day + 1,
+            backorders=served.backorders,
+            returns_due=_shift(returns_due),
+        )
+        return self._arrive(after, flows, in_transit), flows
+
+    def _available_to_ship(self, state: State, decisions: Decisions) -> IntArray:
+        """What the DCs can dispatch: on hand, and orders that arrive within event 3, (B, W, K)."""
+        num_dcs = self.network.num_dcs
+        at_once = (self.network.lead_time[:num_dcs] == 0)[:, None]
+        return state.on_hand[:, :num_dcs] + at_once * decisions.supplier_order
+
+    def _dispatch(
+        self, state: State, decisions: Decisions, shipped: IntArray
+    ) -> tuple[IntArray, IntArray]:
+        """Event 3: puts orders and shipments on their way; returns on hand and in transit."""
+        net = self.network
+        sent = np.concatenate([decisions.supplier_order, shipped], axis=1)  # (B, N, K)
+        later = (net.lead_time > 0)[:, None]
+        on_hand = state.on_hand + np.where(later, 0, sent)
+        on_hand[:, : net.num_dcs] -= net.sum_by_dc(shipped)
+        in_transit = state.in_transit.copy()
+        in_transit[:, net.lead_time - 1, self._nodes] += np.where(later, sent, 0)
+        return on_hand, in_transit
+
+    def _arrive(self, state: State, flows: Flows, in_transit: IntArray) -> State:
+        """Sends returns on their way, then event 1 of the next period."""
+        net = self.network
+        to_dc = (slice(None), net.lane_lead_time, net.parent)  # lane lead time + 1: its slot
+        np.add.at(in_transit, to_dc, flows.consolidated)
+        on_hand = flows.on_hand + in_transit[:, 0]
+        in_inspection = state.in_inspection
+        if in_inspection.shape[1]:
+            in_inspection = in_inspection.copy()
+            in_inspection[:, -1] += flows.restocked
+            on_hand[:, net.num_dcs :] += in_inspection[:, 0]
+            in_inspection = _shift(in_inspection)
+        else:
+            on_hand[:, net.num_dcs :] += flows.restocked
+        return replace(
+            state, on_hand=on_hand, in_transit=_shift(in_transit), in_inspection=in_inspection
+        )
+
+
+def _shift(slots: IntArray) -> IntArray:
+    """Moves every slot one period nearer, (B, L, ...)."""
+    moved = np.zeros_like(slots)
+    moved[:, :-1] = slots[:, 1:]
+    return moved
