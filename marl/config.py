@@ -1,0 +1,170 @@
+"""The training configuration: schema and defaults; YAML files hold what differs.
+
+The groups are named as RLlib's configuration groups are. Defaults are the hyperparameters that
+learnt best in the project's own study.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field
+
+from envs.omnichannel.scenario import (
+    InputError,
+    NonNegative,
+    Positive,
+    Share,
+    StrictModel,
+    parse_yaml,
+    read_text,
+    validate_model,
+)
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class EnvRunners(StrictModel):
+    """Sampling: Ray actors, each with copies of the environment."""
+
+    num_env_runners: Annotated[int, Field(ge=0, le=1024)] = 1  # 0: in the driver's process
+    num_envs_per_env_runner: Annotated[int, Field(ge=1, le=4096)] = 32
+    sample_timeout_s: Positive = 120.0
+
+
+class Exploration(StrictModel):
+    """Epsilon-greedy; copy b of B explores with epsilon ** (1 + 7 b / (B - 1)).
+
+    Source: Horgan et al. 2018 (Ape-X), section 4.
+    """
+
+    epsilon: Share = 0.15
+    final_fraction: Share = 0.25  # of epsilon after `anneal_env_steps`
+    anneal_env_steps: Count = 150_000
+
+
+class Learner(StrictModel):
+    """DQN and its options."""
+
+    lr: Positive = 1e-3
+    lr_final_fraction: Share = 0.1  # of lr after `anneal_env_steps`
+    anneal_env_steps: Count = 150_000
+    gamma: Share = 0.95
+    n_step: Annotated[int, Field(ge=1, le=100)] = 5
+    double: bool = True
+    dueling: bool = True
+    tau: Annotated[float, Field(gt=0, le=1)] = 0.01  # Polyak step of the target, each update
+    huber_threshold: Positive = 10.0  # TD errors beyond it count linearly
+    grad_clip: Positive = 10.0  # norm, by module
+    hidden: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=1)] = [64, 64]
+    batch_size: Count = 512  # transitions by module and update
+    env_steps_per_update: Positive = 32.0
+    initial_bias: NonNegative = 0.02  # head start of the initial action; the rest starts at zero
+
+
+class Pool(StrictModel):
+    """The shared experience pool."""
+
+    capacity_env_steps: Count = 40_000
+    max_memory_mb: Positive = 2048.0  # the capacity shrinks to fit
+    min_env_steps: Count = 3_000  # before the first update
+
+
+class Evaluation(StrictModel):
+    """Greedy episodes: validation while training, fresh test episodes at the end."""
+
+    interval_episodes: Count = 320
+    validation_episodes: Count = 64
+    test_episodes: Annotated[int, Field(ge=2)] = 256
+    baselines: list[str] = ["before", "order_up_to", "forecast_order_up_to"]
+
+
+class Feedback(StrictModel):
+    """The paper's feedback layer: what evaluation changes in training."""
+
+    mode: Literal["off", "learning_rate"] = "off"
+    patience: Count = 4  # evaluations without a better validation reward
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+
+class Checkpoints(StrictModel):
+    """Checkpoints kept besides the best one."""
+
+    keep: Count = 2
+
+
+class Stop(StrictModel):
+    """When training ends: whichever comes first; null is no limit."""
+
+    episodes: Count | None = 2_000
+    env_steps: Count | None = None
+    minutes: Positive | None = None
+
+
+class TrainConfig(StrictModel):
+    """Everything about a run but its scenario."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    env_runners: EnvRunners = EnvRunners()
+    exploration: Exploration = Exploration()
+    learner: Learner = Learner()
+    pool: Pool = Pool()
+    evaluation: Evaluation = Evaluation()
+    feedback: Feedback = Feedback()
+    checkpoints: Checkpoints = Checkpoints()
+    stop: Stop = Stop()
+
+
+def list_configs() -> list[str]:
+    """Names of the built-in configurations, sorted."""
+    folder = resources.files("marl") / "configs"
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith("yaml"))
+
+
+def load_config(
+    name_or_path: str | Path = "default", overrides: list[str] | None = None
+) -> TrainConfig:
+    """Reads a configuration and applies `a.b=value` overrides.
+
+    Raises:
+        InputError: if the file, a key or a value is not allowed.
+    """
+    text = str(name_or_path)
+    if text in list_configs():
+        content = (resources.files("marl") / "configs" / f"{text}.yaml").read_text("utf-8")
+    elif Path(text).suffix in {".yaml", ".yml"}:
+        content = read_text(Path(text), "config")
+    else:
+        raise InputError(
+            f"config: {text!r} is not known; allowed: {', '.join(list_configs())}, "
+            "or the path of a .yaml file"
+        )
+    data = parse_yaml(content, text)
+    return validate_model(TrainConfig, apply_overrides(data, overrides or []), text)
+
+
+def apply_overrides(data: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Returns a copy of `data` with each `a.b=value` set; values are YAML.
+
+    Raises:
+        InputError: if an override is not of that form.
+    """
+    merged: dict[str, Any] = yaml.safe_load(yaml.safe_dump(data))
+    for override in overrides:
+        path, equals, value = override.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            raise InputError(f"--set: {override!r} is not allowed; write a.b=value")
+        target = merged
+        for key in keys[:-1]:
+            target = target.setdefault(key, {})
+            if not isinstance(target, dict):
+                raise InputError(f"--set: {path!r} is not allowed; {key} holds a value, not fields")
+        try:
+            target[keys[-1]] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"--set: value {value!r} of {path} is not valid YAML") from None
+    return merged

@@ -1,0 +1,271 @@
+"""`SharedPoolDQN`: RLlib's DQN with batched runners, a shared pool and a fused learner."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.dqn import DQN, DQNConfig
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.policy.policy import PolicySpec
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    LEARNER_RESULTS,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+)
+
+from envs.omnichannel.agents.roster import MODULES
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.scenario import Scenario
+from marl.config import TrainConfig
+from marl.learning.env_runner import BatchedEnvRunner, make_spaces
+from marl.learning.experience_pool import ExperiencePool, Fragment, PoolShape
+from marl.learning.learner import FusedDQNLearner
+from marl.learning.rl_module import SkuQModule
+
+UPDATES_PER_CALL = 16  # bounds the memory of a batch; more gains nothing in the driver
+
+
+class SharedPoolDQNConfig(DQNConfig):
+    """RLlib's DQN configuration, filled from a scenario and a `TrainConfig`."""
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class or SharedPoolDQN)
+        self.pool_config: dict[str, Any] = {}
+        self.env_steps_per_update = 32.0
+
+    @classmethod
+    def from_config(cls, scenario: Scenario, config: TrainConfig) -> SharedPoolDQNConfig:
+        """Translates ours into RLlib's groups of settings."""
+        learner, runners = config.learner, config.env_runners
+        self = cls()
+        self.environment(
+            env=None,
+            env_config={
+                "scenario": scenario.model_dump(mode="json"),
+                **config.exploration.model_dump(),
+            },
+        )
+        self.env_runners(
+            env_runner_cls=BatchedEnvRunner,
+            num_env_runners=runners.num_env_runners,
+            num_envs_per_env_runner=runners.num_envs_per_env_runner,
+            rollout_fragment_length=max(scenario.horizon, learner.n_step),
+            sample_timeout_s=runners.sample_timeout_s,
+        )
+        self.training(
+            gamma=learner.gamma,
+            n_step=learner.n_step,
+            double_q=learner.double,
+            dueling=learner.dueling,
+            tau=learner.tau,
+            grad_clip=learner.grad_clip,
+            train_batch_size_per_learner=learner.batch_size,
+            lr=learner.lr,
+        )
+        self.learners(num_learners=0)
+        self.learner_config_dict = {
+            "lr": learner.lr,
+            "lr_final_fraction": learner.lr_final_fraction,
+            "anneal_env_steps": learner.anneal_env_steps,
+            "huber_threshold": learner.huber_threshold,
+        }
+        # A dict in a fixed order: a set would change the module order from process to process.
+        self.multi_agent(
+            policies={m: PolicySpec() for m in MODULES},
+            policy_mapping_fn=lambda agent_id, *_, **__: agent_id,
+        )
+        self.rl_module(rl_module_spec=make_module_spec(scenario, config))
+        self.reporting(
+            min_time_s_per_iteration=0,
+            min_sample_timesteps_per_iteration=0,
+            min_train_timesteps_per_iteration=0,
+        )
+        self.fault_tolerance(
+            restart_failed_env_runners=True,
+            delay_between_env_runner_restarts_s=1.0,
+        )
+        self.debugging(seed=config.seed, log_level="ERROR")
+        self.pool_config = config.pool.model_dump()
+        self.env_steps_per_update = learner.env_steps_per_update
+        return self
+
+    @override(DQNConfig)
+    def get_default_learner_class(self) -> type[FusedDQNLearner]:
+        return FusedDQNLearner
+
+
+class SharedPoolDQN(DQN):
+    """DQN whose agents share a pool of whole episodes.
+
+    An iteration asks every runner for one episode per copy under the current weights, learns on
+    the pool meanwhile (as many updates as the episodes sampled so far allow), then stores the
+    new episodes in the runners' order and sends the new weights. So runners and learner work at
+    the same time, weights are one iteration old at most, the replay ratio is exact, and the result
+    does not depend on who finishes first.
+    """
+
+    @classmethod
+    @override(DQN)
+    def get_default_config(cls) -> AlgorithmConfig:
+        return SharedPoolDQNConfig()
+
+    @override(DQN)
+    def _create_local_replay_buffer_if_necessary(self, config: Any) -> None:
+        """The pool takes the place of RLlib's replay buffer."""
+
+    @override(DQN)
+    def setup(self, config: Any) -> None:
+        super().setup(config)
+        scenario = Scenario.model_validate(self.config.env_config["scenario"])
+        env = BatchedEnv(scenario, num_copies=1)
+        pool_config = self.config.pool_config
+        self.pool = ExperiencePool(
+            PoolShape(
+                horizon=scenario.horizon,
+                review_period=scenario.review_period,
+                num_rows=env.network.num_nodes + 1,
+                num_skus=env.network.num_skus,
+                num_features=env.num_features,
+                module_rows=env.roster.module_rows,
+            ),
+            capacity_env_steps=pool_config["capacity_env_steps"],
+            max_memory_mb=pool_config["max_memory_mb"],
+            n_step=self.config.n_step,
+            gamma=self.config.gamma,
+            seed=self.config.seed,
+        )
+        self.env_steps = 0
+        self.episodes = 0
+        self.updates = 0
+        self.rounds = 0
+        self.sample_metrics: dict[str, np.ndarray[Any, Any]] = {}
+        self.learn_metrics: dict[str, dict[str, float]] = {}
+
+    @override(DQN)
+    def training_step(self) -> None:
+        request = {"iteration": self.rounds, "env_steps": self.env_steps}
+        group = self.env_runner_group
+        remote = group.num_remote_env_runners() > 0
+        if remote:
+            group.foreach_env_runner_async("sample_async", tag="sample", kwargs=request)
+        self._learn()
+        if remote:
+            ready = group.fetch_ready_async_reqs(
+                tags="sample", timeout_seconds=self.config.sample_timeout_s
+            )
+            results = [result for _, result in sorted(ready, key=lambda pair: pair[0])]
+        else:
+            results = [self.env_runner.sample_async(**request)]
+        self._store(results)
+        self.rounds += 1
+        group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)
+
+    def _learn(self) -> None:
+        """Runs the updates that the env steps sampled so far allow."""
+        config = self.config
+        if self.pool.num_env_steps < config.pool_config["min_env_steps"]:
+            return
+        due = math.floor(self.env_steps / config.env_steps_per_update) - self.updates
+        while due > 0:
+            count = min(due, UPDATES_PER_CALL)
+            batch = self.pool.sample(count, config.train_batch_size_per_learner)
+            results = self.learner_group.update(
+                batch=batch, timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_steps}
+            )
+            self.learn_metrics = {
+                module_id: {key: float(stat.peek()) for key, stat in values.items()}
+                for module_id, values in results[0].items()
+            }
+            self.metrics.aggregate(results, key=LEARNER_RESULTS)
+            self.updates += count
+            due -= count
+
+    def _store(self, results: list[tuple[Fragment, Any]]) -> None:
+        """Adds the runners' episodes to the pool and the counters."""
+        for fragment, _ in results:
+            self.pool.add(fragment)
+            self.env_steps += fragment.env_steps()
+            self.episodes += len(fragment.rewards)
+        if results:
+            names = results[0][0].metrics
+            self.sample_metrics = {
+                name: np.concatenate([fragment.metrics[name] for fragment, _ in results])
+                for name in names
+            }
+        self.metrics.aggregate([metrics for _, metrics in results], key=ENV_RUNNER_RESULTS)
+
+    def get_weights_by_module(self) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
+        """The online networks' parameters, module_id -> name -> copied array."""
+        module = self.learner_group._learner.module  # noqa: SLF001 - RLlib has no accessor
+        return {
+            m: {
+                name: tensor.detach().cpu().numpy().copy()
+                for name, tensor in module[m].unwrapped().network.state_dict().items()
+            }
+            for m in MODULES
+        }
+
+    def scale_lr(self, scale: float) -> None:
+        """Multiplies the learning rate's schedule (feedback)."""
+        self.learner_group._learner.scale_lr(scale)  # noqa: SLF001 - local learner
+
+    @override(DQN)
+    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> Any:
+        state = super().get_state(components, not_components=not_components, **kwargs)
+        state["shared_pool_dqn"] = {
+            "pool": self.pool.get_state(),
+            "env_steps": self.env_steps,
+            "episodes": self.episodes,
+            "updates": self.updates,
+            "rounds": self.rounds,
+        }
+        return state
+
+    @override(DQN)
+    def set_state(self, state: Any) -> None:
+        super().set_state(state)
+        own = state.get("shared_pool_dqn")
+        if own is not None:
+            self.pool.set_state(own["pool"])
+            for counter in ("env_steps", "episodes", "updates", "rounds"):
+                setattr(self, counter, own[counter])
+
+
+def make_module_spec(scenario: Scenario, config: TrainConfig) -> MultiRLModuleSpec:
+    """The six modules' specifications, in the roster's order."""
+    env = BatchedEnv(scenario, num_copies=1)
+    spaces = make_spaces(env.decoder, env.num_features)
+    arguments = make_network_arguments(env, config)
+    return MultiRLModuleSpec(
+        rl_module_specs={
+            m: RLModuleSpec(
+                module_class=SkuQModule,
+                observation_space=spaces[m][0],
+                action_space=spaces[m][1],
+                model_config={"network": arguments[m]},
+            )
+            for m in MODULES
+        }
+    )
+
+
+def make_network_arguments(env: BatchedEnv, config: TrainConfig) -> dict[str, dict[str, Any]]:
+    """Keyword arguments of each module's `QNetwork`."""
+    decoder = env.decoder
+    return {
+        m: {
+            "num_features": env.num_features,
+            "num_levels": decoder.num_levels[m],
+            "max_levels": max(decoder.num_levels.values()),
+            "hidden": config.learner.hidden,
+            "dueling": config.learner.dueling,
+            "initial_level": decoder.initial_level[m],
+            "initial_bias": config.learner.initial_bias,
+        }
+        for m in MODULES
+    }

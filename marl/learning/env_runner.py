@@ -1,0 +1,229 @@
+"""The EnvRunner: B copies as arrays, one forward pass per module and period."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from gymnasium.spaces import Box, Discrete
+from ray.rllib.core import COMPONENT_RL_MODULE
+from ray.rllib.env.env_runner import EnvRunner
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.checkpoints import Checkpointable
+from ray.rllib.utils.metrics import (
+    EPISODE_LEN_MEAN,
+    EPISODE_RETURN_MEAN,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES,
+    WEIGHTS_SEQ_NO,
+)
+
+from envs.omnichannel.agents.actions import ActionDecoder
+from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import Float32Array, FloatArray, IntArray
+from envs.omnichannel.world.draws import make_seeds
+from marl.learning.experience_pool import Fragment
+from marl.learning.network import QNetwork
+
+Spaces = dict[str, tuple[Box, Discrete]]
+
+
+class BatchedEnvRunner(EnvRunner, Checkpointable):
+    """Samples whole episodes of B copies.
+
+    A runner keeps no state of its own between fragments: seeds and exploration are functions of
+    the run's seed, the worker's index and the iteration that the algorithm passes in. So a
+    restarted runner continues exactly, and a checkpoint needs nothing from runners.
+
+    `config.env_config`: `scenario` (its values), `epsilon` and `final_fraction` and
+    `anneal_env_steps` of the exploration.
+    """
+
+    def __init__(self, *, config: Any, **kwargs: Any) -> None:
+        super().__init__(config=config, **kwargs)
+        # The learner has the other cores; two runners on two cores must not fight over them.
+        if self.worker_index:
+            torch.set_num_threads(1)
+        self.scenario = Scenario.model_validate(config.env_config["scenario"])
+        self.make_env()
+        self.make_module()
+        self._weights_seq_no = 0
+
+    @override(EnvRunner)
+    def make_env(self) -> None:
+        self.env = BatchedEnv(self.scenario, self.config.num_envs_per_env_runner)
+
+    @override(EnvRunner)
+    def make_module(self) -> None:
+        spec = self.config.get_multi_rl_module_spec(spaces=self.get_spaces(), inference_only=True)
+        self.module = spec.build()
+
+    def get_spaces(self) -> Spaces:
+        """Spaces of a row by module."""
+        return make_spaces(self.env.decoder, self.env.num_features)
+
+    @override(EnvRunner)
+    def sample(
+        self, *, iteration: int = 0, env_steps: int = 0, explore: bool = True, **_: Any
+    ) -> list[Fragment]:
+        """Runs one episode in every copy.
+
+        Args:
+            iteration: of the algorithm, which selects the episodes' seeds.
+            env_steps: sampled so far by all runners, which anneals epsilon.
+            explore: whether to act epsilon-greedily.
+
+        Returns:
+            One fragment.
+        """
+        env, copies = self.env, self.env.num_copies
+        worker = max(self.worker_index - 1, 0)
+        block = iteration * max(self.num_workers, 1) + worker
+        env.reset(make_seeds("train", self.config.seed, copies, skip=block * copies))
+        rng = np.random.default_rng([self.config.seed, worker, iteration])
+        epsilon = self._compute_epsilon(env_steps) if explore else np.zeros(copies)
+        fragment = sample_episodes(env, self._networks(), epsilon, rng)
+        self._log(fragment, float(epsilon.mean()))
+        return [fragment]
+
+    def sample_async(self, iteration: int, env_steps: int) -> tuple[Fragment, Any]:
+        """One remote call for a fragment and the metrics."""
+        return self.sample(iteration=iteration, env_steps=env_steps)[0], self.get_metrics()
+
+    @override(EnvRunner)
+    def get_metrics(self) -> Any:
+        return self.metrics.reduce()
+
+    @override(Checkpointable)
+    def get_state(
+        self, components: Any = None, *, not_components: Any = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        state: dict[str, Any] = {WEIGHTS_SEQ_NO: self._weights_seq_no}
+        if self._check_component(COMPONENT_RL_MODULE, components, not_components):
+            state[COMPONENT_RL_MODULE] = self.module.get_state(**kwargs)
+        return state
+
+    @override(Checkpointable)
+    def set_state(self, state: dict[str, Any]) -> None:
+        weights = state.get(COMPONENT_RL_MODULE)
+        if weights is not None:
+            if isinstance(weights, ray.ObjectRef):
+                weights = ray.get(weights)
+            self.module.set_state(weights)
+            self._weights_seq_no = state.get(WEIGHTS_SEQ_NO, 0)
+
+    @override(Checkpointable)
+    def get_checkpointable_components(self) -> list[tuple[str, Any]]:
+        return [(COMPONENT_RL_MODULE, self.module)]
+
+    @override(Checkpointable)
+    def get_ctor_args_and_kwargs(self) -> tuple[tuple[()], dict[str, Any]]:
+        return (), {"config": self.config}
+
+    @override(EnvRunner)
+    def assert_healthy(self) -> None:
+        if self.module is None:
+            raise AssertionError("the EnvRunner has no module")
+
+    @override(EnvRunner)
+    def stop(self) -> None:
+        """Nothing is held open."""
+
+    def _networks(self) -> dict[str, QNetwork]:
+        return {m: self.module[m].unwrapped().network for m in MODULES}
+
+    def _compute_epsilon(self, env_steps: int) -> FloatArray:
+        """Epsilon by copy over all runners (Ape-X), annealed linearly, (B,)."""
+        settings = self.config.env_config
+        copies = self.env.num_copies
+        workers = max(self.num_workers, 1)
+        index = max(self.worker_index - 1, 0) * copies + np.arange(copies)
+        ladder = 1 + 7 * index / max(workers * copies - 1, 1)
+        progress = min(env_steps / settings["anneal_env_steps"], 1.0)
+        scale = 1 - (1 - settings["final_fraction"]) * progress
+        epsilon: FloatArray = scale * settings["epsilon"] ** ladder
+        return epsilon
+
+    def _log(self, fragment: Fragment, epsilon: float) -> None:
+        steps = fragment.env_steps()
+        log = self.metrics.log_value
+        log(NUM_ENV_STEPS_SAMPLED, steps, reduce="sum")
+        log(NUM_ENV_STEPS_SAMPLED_LIFETIME, steps, reduce="lifetime_sum")
+        log(NUM_EPISODES, len(fragment.rewards), reduce="sum")
+        log(EPISODE_LEN_MEAN, fragment.rewards.shape[1], window=1)
+        returns = fragment.metrics["reward"].mean() * fragment.rewards.shape[1]
+        log(EPISODE_RETURN_MEAN, float(returns), window=1)
+        log("epsilon", epsilon, window=1)
+
+
+def make_spaces(decoder: ActionDecoder, num_features: int) -> Spaces:
+    """Observation and action space of one row by module."""
+    box = Box(-5.0, 5.0, (num_features,), np.float32)
+    return {m: (box, Discrete(decoder.num_levels[m])) for m in MODULES}
+
+
+def sample_episodes(
+    env: BatchedEnv,
+    networks: dict[str, QNetwork],
+    epsilon: FloatArray,
+    rng: np.random.Generator,
+) -> Fragment:
+    """Runs the episodes of a freshly reset environment to their end.
+
+    Args:
+        env: B copies.
+        networks: by module.
+        epsilon: of each copy, (B,).
+        rng: of the exploration.
+    """
+    shape, horizon = (env.num_copies, env.network.num_skus), env.scenario.horizon
+    rows = env.network.num_nodes + 1
+    observations = np.empty(
+        (shape[0], horizon + 1, rows, shape[1], env.num_features), np.float16
+    )
+    rewards = np.empty((shape[0], horizon, rows, shape[1]), np.float32)
+    chosen: dict[str, list[IntArray]] = {m: [] for m in MODULES}
+    for period in range(horizon):
+        obs = env.observe()
+        observations[:, period] = obs
+        actions = select_greedy(env, networks, obs)
+        for module_id, levels in actions.items():
+            explored = explore_levels(levels, env.decoder.num_levels[module_id], epsilon, rng)
+            actions[module_id] = explored
+            chosen[module_id].append(explored)
+        rewards[:, period] = env.step(actions).rewards
+    observations[:, horizon] = env.observe()
+    return Fragment(
+        observations=observations,
+        actions={m: np.stack(a, axis=1).astype(np.uint8) for m, a in chosen.items()},
+        rewards=rewards,
+        metrics=env.compute_metrics(),
+    )
+
+
+def select_greedy(
+    env: BatchedEnv, networks: dict[str, QNetwork], observations: Float32Array
+) -> dict[str, IntArray]:
+    """Returns the best levels by module, (B, A_m, K); of the high level on review periods only."""
+    actions: dict[str, IntArray] = {}
+    with torch.inference_mode():
+        for module_id in MODULES:
+            if module_id in HIGH_MODULES and not env.is_review:
+                continue
+            rows = observations[:, env.roster.module_rows[module_id]]
+            values = networks[module_id](torch.from_numpy(rows))
+            actions[module_id] = values.argmax(dim=-1).numpy()
+    return actions
+
+
+def explore_levels(
+    levels: IntArray, num_levels: int, epsilon: FloatArray, rng: np.random.Generator
+) -> IntArray:
+    """Replaces levels (B, A, K) by uniform ones with each copy's probability epsilon (B,)."""
+    random = rng.random(levels.shape) < epsilon[:, None, None]
+    return np.where(random, rng.integers(num_levels, size=levels.shape), levels)

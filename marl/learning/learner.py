@@ -1,0 +1,163 @@
+"""The Learner: DQN updates of all modules at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
+from ray.rllib.core.learner.training_data import TrainingData
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import ALL_MODULES, NUM_ENV_STEPS_SAMPLED_LIFETIME
+from torch import Tensor
+from torch.nn import functional
+
+from envs.omnichannel.agents.roster import MODULES
+from marl.learning.experience_pool import Batch
+from marl.learning.network import StackedQNetworks
+
+TD_ERROR = "td_error"
+Q_MEAN = "q_mean"
+NUM_UPDATES = "num_updates"
+
+
+class FusedDQNLearner(DQNTorchLearner):
+    """Double DQN with a Polyak target; M networks of equal shape in one stacked update.
+
+    Source: van Hasselt et al. 2016 (double DQN), eq. 5 and 7 of the paper, on n-step returns.
+    Everything is summed by module, so the result is that of M separate learners: the loss, the
+    gradient's norm that is clipped, and Adam, which works by element.
+
+    `config.learner_config_dict`: `lr`, `lr_final_fraction`, `anneal_env_steps`,
+    `huber_threshold`.
+    """
+
+    @override(DQNTorchLearner)
+    def build(self) -> None:
+        super().build()
+        modules = [self.module[m].unwrapped() for m in MODULES]
+        self._online = StackedQNetworks([m.network for m in modules], trainable=True)
+        self._target = StackedQNetworks([m.target_network for m in modules], trainable=False)
+        self._parameters = list(self._online.parameters.values())
+        self._target_parameters = list(self._target.parameters.values())
+        self._optimizer = torch.optim.Adam(self._parameters, lr=self._settings["lr"], fused=True)
+        self._lr_scale = 1.0
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = self.config.learner_config_dict
+        return settings
+
+    def scale_lr(self, scale: float) -> None:
+        """Multiplies the schedule's learning rate (feedback)."""
+        self._lr_scale = scale
+
+    @override(DQNTorchLearner)
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        """One optimizer serves the stacked parameters; see `build`."""
+
+    @override(DQNTorchLearner)
+    def update(
+        self,
+        *,
+        training_data: TrainingData,
+        timesteps: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> Any:
+        """Runs U updates, one for each leading entry of the batch.
+
+        Args:
+            training_data: `batch` is a `Batch`.
+            timesteps: with the lifetime env steps, which anneal the learning rate.
+
+        Returns:
+            RLlib's reduced metrics: mean absolute TD error and mean Q by module.
+        """
+        batch: Batch = training_data.batch
+        env_steps = (timesteps or {}).get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0)
+        self._set_lr(env_steps)
+        num_updates = len(batch.r_t)
+        td_errors, q_means = [], []
+        for u in range(num_updates):
+            td_error, q_mean = self._update_once(
+                torch.from_numpy(batch.obs_tm1[u]).float(),
+                torch.from_numpy(batch.a_tm1[u]),
+                torch.from_numpy(batch.r_t[u]),
+                torch.from_numpy(batch.discount_t[u]),
+                torch.from_numpy(batch.obs_t[u]).float(),
+            )
+            td_errors.append(td_error)
+            q_means.append(q_mean)
+        self._weights_seq_no += 1
+        self._log_updates(torch.stack(td_errors).mean(0), torch.stack(q_means).mean(0), batch)
+        return self.metrics.reduce()
+
+    def _update_once(
+        self, obs_tm1: Tensor, a_tm1: Tensor, r_t: Tensor, discount_t: Tensor, obs_t: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One step on (M, N) transitions; returns |TD error| and Q by module, (M,)."""
+        batch_size = r_t.shape[1]
+        with torch.no_grad():
+            target_q_t = self._target.compute_q(obs_t)
+        if self.config.double_q:
+            # One product for both observations; the selector's gradient is cut off below.
+            q_both = self._online.compute_q(torch.cat([obs_tm1, obs_t], dim=1))
+            q_tm1, selector_q_t = q_both.split(batch_size, dim=1)
+        else:
+            q_tm1, selector_q_t = self._online.compute_q(obs_tm1), target_q_t
+        a_t = selector_q_t.detach().argmax(dim=-1, keepdim=True)
+        target = r_t + discount_t * target_q_t.gather(-1, a_t).squeeze(-1)
+        q_a_tm1 = q_tm1.gather(-1, a_tm1[..., None]).squeeze(-1)
+        loss = functional.huber_loss(
+            q_a_tm1, target, reduction="sum", delta=self._settings["huber_threshold"]
+        )
+        self._optimizer.zero_grad(set_to_none=True)
+        (loss / batch_size).backward()
+        self._clip_by_module()
+        self._optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(self._target_parameters, self._parameters, self.config.tau)
+            return (target - q_a_tm1).abs().mean(dim=1), q_a_tm1.mean(dim=1)
+
+    def _clip_by_module(self) -> None:
+        """Scales each module's gradient to a norm of at most `grad_clip`."""
+        grads = [p.grad for p in self._parameters if p.grad is not None]
+        squares = torch.stack([g.flatten(1).square().sum(dim=1) for g in grads])  # (P, M)
+        norm = squares.sum(dim=0).sqrt()
+        scale = (self.config.grad_clip / norm.clamp(min=1e-12)).clamp(max=1.0)
+        for grad in grads:
+            grad.mul_(scale.view(-1, *[1] * (grad.dim() - 1)))
+
+    def _set_lr(self, env_steps: int) -> None:
+        settings = self._settings
+        progress = min(env_steps / settings["anneal_env_steps"], 1.0)
+        lr = settings["lr"] * (1 - (1 - settings["lr_final_fraction"]) * progress)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr * self._lr_scale
+
+    def _log_updates(self, td_error: Tensor, q_mean: Tensor, batch: Batch) -> None:
+        for m, module_id in enumerate(MODULES):
+            self.metrics.log_value((module_id, TD_ERROR), float(td_error[m]), window=1)
+            self.metrics.log_value((module_id, Q_MEAN), float(q_mean[m]), window=1)
+        num_updates = len(batch.r_t)
+        self.metrics.log_value((ALL_MODULES, NUM_UPDATES), num_updates, reduce="sum")
+        lr = self._optimizer.param_groups[0]["lr"]
+        self.metrics.log_value((ALL_MODULES, "learning_rate"), lr, window=1)
+
+    @override(DQNTorchLearner)
+    def _get_optimizer_state(self) -> dict[str, Any]:
+        moments = [
+            {name: np.array(value) for name, value in self._optimizer.state[p].items()}
+            for p in self._parameters
+            if p in self._optimizer.state
+        ]
+        return {"adam": moments, "lr_scale": self._lr_scale}
+
+    @override(DQNTorchLearner)
+    def _set_optimizer_state(self, state: dict[str, Any]) -> None:
+        self._lr_scale = state["lr_scale"]
+        for parameter, moments in zip(self._parameters, state["adam"], strict=False):
+            self._optimizer.state[parameter] = {
+                name: torch.from_numpy(np.array(value)) for name, value in moments.items()
+            }
