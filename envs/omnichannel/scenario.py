@@ -10,7 +10,7 @@ import hashlib
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -62,17 +62,21 @@ class Network(StrictModel):
 
     @model_validator(mode="after")
     def check_names(self) -> Self:
-        """Names are unique and each parent exists."""
-        names = [node.name for node in (*self.dcs, *self.stores)]
+        """Names are unique, each parent exists and each DC is a parent."""
+        dcs = [dc.name for dc in self.dcs]
+        names = dcs + [store.name for store in self.stores]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"name {name!r} is used twice; node names must be unique")
-        dcs = [dc.name for dc in self.dcs]
         for store in self.stores:
             if store.parent not in dcs:
                 raise ValueError(
                     f"parent {store.parent!r} of {store.name} is no DC; allowed: {', '.join(dcs)}"
                 )
+        parents = {store.parent for store in self.stores}
+        for dc in dcs:
+            if dc not in parents:
+                raise ValueError(f"dc {dc!r} has no store; it must be the parent of at least one")
         return self
 
 
@@ -274,6 +278,7 @@ class Scenario(StrictModel):
 
     name: str
     description: str = ""
+    caveat: str = ""  # printed under every result: what the numbers cannot tell
     horizon: Annotated[int, Field(ge=1, le=3650)] = 100  # periods an episode
     review_period: Annotated[int, Field(ge=1, le=365)] = 7  # of the high-level agents
     initial_store_cover: NonNegative = 2.0  # days of mean demand on hand at the start
@@ -297,11 +302,11 @@ class Scenario(StrictModel):
         names = [sku.name for sku in self.skus]
         for sku in self.skus:
             if names.count(sku.name) > 1:
-                raise ValueError(f"skus name {sku.name!r} is used twice; names must be unique")
+                raise ValueError(f"skus: name {sku.name!r} is used twice; names must be unique")
             if sku.category not in self.categories:
                 allowed = ", ".join(self.categories)
                 raise ValueError(
-                    f"category {sku.category!r} of sku {sku.name} is not defined; "
+                    f"skus: category {sku.category!r} of {sku.name} is not defined; "
                     f"allowed: {allowed}"
                 )
         return self
@@ -344,7 +349,9 @@ def read_text(path: Path, field: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise InputError(f"{field}: file '{path}' does not exist; give the path of a file") from None
+        raise InputError(
+            f"{field}: file '{path}' does not exist; give the path of a file"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise InputError(f"{field}: '{path}' cannot be read ({reason})") from None
@@ -359,16 +366,15 @@ def parse_yaml(content: str, source: str) -> dict[str, Any]:
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise InputError(f"{source}: not valid YAML{where}") from None
     if not isinstance(data, dict):
-        raise InputError(f"{source}: {type(data).__name__} found; a mapping of fields is allowed")
+        found = "nothing" if data is None else f"a {type(data).__name__}"
+        raise InputError(f"{source}: {found} found; a mapping of fields is needed")
     return data
 
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-def validate_model(
-    model: type[ModelT], data: dict[str, Any], source: str
-) -> ModelT:
+def validate_model(model: type[ModelT], data: dict[str, Any], source: str) -> ModelT:
     """Builds `model`, turning the first validation error into one line.
 
     Raises:
@@ -383,34 +389,72 @@ def validate_model(
 def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     """One line for the first of the errors: field, value, what is allowed."""
     first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or model.__name__.lower()
-    if first["type"] == "extra_forbidden":
-        allowed = ", ".join(_allowed_keys(model, first["loc"][:-1]))
-        return f"{field}: unknown key; allowed: {allowed}"
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] in {"value_error", "missing"}:
-        return f"{field}: {message[0].lower()}{message[1:]}"
-    value = repr(first["input"])
-    value = value if len(value) <= 60 else f"{value[:57]}..."
-    return f"{field}: {value} is not allowed; {message[0].lower()}{message[1:]}"
+    path, models = _follow(model, first["loc"])
+    kind, context = first["type"], first.get("ctx", {})
+    problem = first["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    problem = f"{problem[0].lower()}{problem[1:]}"
+    if kind == "extra_forbidden":
+        problem = f"unknown key; allowed: {', '.join(_field_names(models))}"
+    elif kind == "missing":
+        problem = "missing; this field is required"
+    elif kind == "union_tag_not_found":
+        path = f"{path}.{context['discriminator'].strip(chr(39))}"
+        tags = [repr(tag) for m in models for tag in _tags(m)]
+        problem = f"missing; allowed: {', '.join(tags)}"
+    elif kind == "union_tag_invalid":
+        path = f"{path}.{context['discriminator'].strip(chr(39))}"
+        problem = f"{context['tag']!r} is not allowed; allowed: {context['expected_tags']}"
+    elif kind != "value_error":
+        value = repr(first["input"])
+        value = value if len(value) <= 60 else f"{value[:57]}..."
+        needed = _NEEDED.get(kind, problem)
+        problem = f"{value} is not allowed; {needed}"
+    return f"{path}: {problem}" if path else problem
 
 
-def _allowed_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """The keys of the model that `loc` leads to, as far as it can be followed."""
-    current: Any = model
+# Where pydantic speaks of Python's types.
+_NEEDED = {
+    "model_type": "a mapping of fields is needed",
+    "model_attributes_type": "a mapping of fields is needed",
+    "dict_type": "a mapping of fields is needed",
+    "list_type": "a list is needed",
+}
+
+
+def _follow(
+    model: type[BaseModel], loc: tuple[int | str, ...]
+) -> tuple[str, list[type[BaseModel]]]:
+    """Returns the path as the user wrote it, without union tags, and the models it leads to.
+
+    The models are those that hold the last part of the path where that part is not a field.
+    """
+    models: list[type[BaseModel]] = [model]
+    path: list[str] = []
     for part in loc:
-        for candidate in _models_in(current):
-            if isinstance(part, str) and part in candidate.model_fields:
-                current = candidate.model_fields[part].annotation
-                break
-    found: list[str] = []
-    for candidate in _models_in(current):
-        found.extend(name for name in candidate.model_fields if name not in found)
-    return found
+        owner = next((m for m in models if part in m.model_fields), None)
+        tagged = [m for m in models if part in _tags(m)]
+        if owner is not None:
+            models = _models_in(owner.model_fields[str(part)].annotation)
+        elif tagged:
+            models = tagged
+            continue
+        if part != "[key]":
+            path.append(str(part))
+    return ".".join(path), models
+
+
+def _tags(model: type[BaseModel]) -> tuple[str, ...]:
+    """The value of the field that tells the members of a union apart."""
+    kinds = (model.model_fields.get(name) for name in ("process", "kind"))
+    return tuple(tag for field in kinds if field for tag in get_args(field.annotation))
+
+
+def _field_names(models: list[type[BaseModel]]) -> list[str]:
+    return list(dict.fromkeys(name for m in models for name in m.model_fields))
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     """Every model class inside a type such as `list[Store]` or `A | B`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [m for arg in getattr(annotation, "__args__", ()) for m in _models_in(arg)]
+    return [m for arg in get_args(annotation) for m in _models_in(arg)]

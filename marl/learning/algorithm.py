@@ -24,6 +24,7 @@ from envs.omnichannel.scenario import Scenario
 from marl.config import TrainConfig
 from marl.learning.env_runner import BatchedEnvRunner, make_spaces
 from marl.learning.experience_pool import ExperiencePool, Fragment, PoolShape
+from marl.learning.learned_policy import Weights, make_network_arguments
 from marl.learning.learner import FusedDQNLearner
 from marl.learning.rl_module import SkuQModule
 
@@ -199,7 +200,7 @@ class SharedPoolDQN(DQN):
             }
         self.metrics.aggregate([metrics for _, metrics in results], key=ENV_RUNNER_RESULTS)
 
-    def get_weights_by_module(self) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
+    def get_weights_by_module(self) -> Weights:
         """The online networks' parameters, module_id -> name -> copied array."""
         module = self.learner_group._learner.module  # noqa: SLF001 - RLlib has no accessor
         return {
@@ -240,7 +241,7 @@ def make_module_spec(scenario: Scenario, config: TrainConfig) -> MultiRLModuleSp
     """The six modules' specifications, in the roster's order."""
     env = BatchedEnv(scenario, num_copies=1)
     spaces = make_spaces(env.decoder, env.num_features)
-    arguments = make_network_arguments(env, config)
+    arguments = make_network_arguments(scenario, config.learner)
     return MultiRLModuleSpec(
         rl_module_specs={
             m: RLModuleSpec(
@@ -252,20 +253,3 @@ def make_module_spec(scenario: Scenario, config: TrainConfig) -> MultiRLModuleSp
             for m in MODULES
         }
     )
-
-
-def make_network_arguments(env: BatchedEnv, config: TrainConfig) -> dict[str, dict[str, Any]]:
-    """Keyword arguments of each module's `QNetwork`."""
-    decoder = env.decoder
-    return {
-        m: {
-            "num_features": env.num_features,
-            "num_levels": decoder.num_levels[m],
-            "max_levels": max(decoder.num_levels.values()),
-            "hidden": config.learner.hidden,
-            "dueling": config.learner.dueling,
-            "initial_level": decoder.initial_level[m],
-            "initial_bias": config.learner.initial_bias,
-        }
-        for m in MODULES
-    }

@@ -22,12 +22,13 @@ from ray.rllib.utils.metrics import (
 )
 
 from envs.omnichannel.agents.actions import ActionDecoder
-from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Float32Array, FloatArray, IntArray
+from envs.omnichannel.types import FloatArray, IntArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.learning.experience_pool import Fragment
+from marl.learning.learned_policy import select_greedy
 from marl.learning.network import QNetwork
 
 Spaces = dict[str, tuple[Box, Discrete]]
@@ -204,21 +205,6 @@ def sample_episodes(
         rewards=rewards,
         metrics=env.compute_metrics(),
     )
-
-
-def select_greedy(
-    env: BatchedEnv, networks: dict[str, QNetwork], observations: Float32Array
-) -> dict[str, IntArray]:
-    """Returns the best levels by module, (B, A_m, K); of the high level on review periods only."""
-    actions: dict[str, IntArray] = {}
-    with torch.inference_mode():
-        for module_id in MODULES:
-            if module_id in HIGH_MODULES and not env.is_review:
-                continue
-            rows = observations[:, env.roster.module_rows[module_id]]
-            values = networks[module_id](torch.from_numpy(rows))
-            actions[module_id] = values.argmax(dim=-1).numpy()
-    return actions
 
 
 def explore_levels(

@@ -1,0 +1,1 @@
+"""Policies, learning and evaluation for the omni-channel environment."""

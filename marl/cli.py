@@ -1,0 +1,387 @@
+"""The command line: parse, call one function, say where the result is.
+
+Heavy imports live inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import click
+import typer
+
+from envs.omnichannel.scenario import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from envs.omnichannel.scenario import Scenario
+    from marl.evaluation.evaluate import Evaluation
+    from marl.policies.base import Policy
+    from marl.run_folder import RunFolder
+
+app = typer.Typer(
+    help="Multi-agent reinforcement learning for omni-channel inventory.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+scenario_app = typer.Typer(help="List, show and check scenarios.", no_args_is_help=True)
+app.add_typer(scenario_app, name="scenario")
+
+ScenarioOption = Annotated[
+    str | None, typer.Option("--scenario", "-s", help="Built-in name or a YAML file.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Override: a.b=value; may be repeated.")
+]
+EpisodesOption = Annotated[str | None, typer.Option(help="Stop at N episodes, or after +N more.")]
+EnvStepsOption = Annotated[str | None, typer.Option(help="Stop at N env steps, or after +N more.")]
+MinutesOption = Annotated[float | None, typer.Option(help="Stop after this many minutes.")]
+AddressOption = Annotated[
+    str | None, typer.Option(help="Ray cluster: auto or HOST:PORT. Default: this machine.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON; -: stdout.")]
+
+
+@app.command()
+def train(
+    scenario: ScenarioOption = None,
+    config: Annotated[str | None, typer.Option(help="Built-in name or a YAML file.")] = None,
+    overrides: SetOption = None,
+    episodes: EpisodesOption = None,
+    env_steps: EnvStepsOption = None,
+    minutes: MinutesOption = None,
+    run_dir: Annotated[Path | None, typer.Option(help="A new folder; default: runs/...")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random in the run.")] = None,
+    address: AddressOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Train the agents, evaluate them against tuned classical policies, checkpoint."""
+    from envs.omnichannel.scenario import load_scenario
+    from marl.config import list_configs, load_config, make_stop_overrides
+    from marl.policies import check_baseline
+    from marl.run_folder import RunFolder
+
+    loaded = load_scenario(scenario or "paper")
+    if config is None:
+        config = loaded.name if loaded.name in list_configs() else "default"
+    settings = list(overrides or [])
+    settings += make_stop_overrides(episodes, env_steps, minutes)
+    if seed is not None:
+        settings.append(f"seed={seed}")
+    checked = load_config(config, settings)
+    for baseline in checked.evaluation.baselines:
+        check_baseline(baseline)
+    _check_simulation(loaded)
+    run = RunFolder.create(run_dir, loaded, checked)
+    _run_training(run, address, quiet=quiet, resume=False)
+
+
+@app.command()
+def resume(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    overrides: SetOption = None,
+    episodes: EpisodesOption = None,
+    env_steps: EnvStepsOption = None,
+    minutes: MinutesOption = None,
+    address: AddressOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Go on from a run's latest whole checkpoint."""
+    from marl.config import make_stop_overrides
+    from marl.run_folder import RunFolder
+
+    stored = RunFolder.open(run, overrides).load_progress()
+    limits = make_stop_overrides(
+        episodes,
+        env_steps,
+        minutes,
+        done_episodes=int(stored["episodes"]),
+        done_env_steps=int(stored["env_steps"]),
+        done_seconds=float(stored["progress"]["seconds"]),
+    )
+    opened = RunFolder.open(run, [*(overrides or []), *limits])
+    _run_training(opened, address, quiet=quiet, resume=True)
+
+
+@app.command()
+def evaluate(
+    policies: Annotated[
+        list[str],
+        typer.Argument(help="Run folders, checkpoints, .npz files, policy names, or baselines."),
+    ],
+    scenario: ScenarioOption = None,
+    episodes: Annotated[int, typer.Option(min=2, help="Of each policy.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="Of the episodes.")] = 0,
+    json_file: JsonOption = None,
+) -> None:
+    """Compare policies on the same episodes, with 95% intervals."""
+    from envs.omnichannel.scenario import load_scenario
+    from marl.evaluation.evaluate import evaluate_policies
+
+    console = _make_console(quiet=False, json_file=json_file)
+    chosen = load_scenario(scenario) if scenario else _find_scenario(policies)
+    found = _resolve_policies(policies, chosen, console)
+    evaluation = evaluate_policies(found, chosen, episodes, seed)
+    _print_evaluation(console, evaluation, chosen)
+    _write_json(json_file, evaluation.to_json())
+
+
+@app.command()
+def tune(
+    scenario: ScenarioOption = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Parameter vectors to try.")] = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Tune the classical policies on the simulator; the result is cached."""
+    from envs.omnichannel.scenario import load_scenario
+    from marl.evaluation.tuning import TRIALS, get_cache_dir, load_or_tune
+    from marl.policies import FAMILIES
+
+    loaded = load_scenario(scenario or "paper")
+    console = _make_console(quiet=False, json_file=json_file)
+    result: dict[str, Any] = {"scenario": loaded.name, "families": {}}
+    for family in FAMILIES:
+        tuned = load_or_tune(family, loaded, trials=trials or TRIALS)
+        result["families"][family] = {"reward": tuned.reward, "parameters": tuned.parameters}
+        values = "  ".join(f"{name} {value:.3f}" for name, value in tuned.parameters.items())
+        console.print(f"{family}: reward {tuned.reward:.4f}  {values}", soft_wrap=True)
+    console.print(f"cached in {get_cache_dir()}", soft_wrap=True)
+    _write_json(json_file, result)
+
+
+@app.command()
+def benchmark(
+    quick: Annotated[bool, typer.Option(help="A tenth of the time, for a first look.")] = False,
+    json_file: JsonOption = None,
+) -> None:
+    """Measure simulator, sampling, pool and learner; ratios of one run."""
+    from marl.benchmark import make_table, run_benchmark
+
+    console = _make_console(quiet=False, json_file=json_file)
+    rows = run_benchmark(quick=quick)
+    console.print(make_table(rows))
+    _write_json(json_file, {"rows": [row.to_json() for row in rows]})
+
+
+@scenario_app.command("list")
+def list_() -> None:
+    """Name the built-in scenarios."""
+    from envs.omnichannel.scenario import list_scenarios, load_scenario
+
+    for name in list_scenarios():
+        print(f"{name:10} {load_scenario(name).description}")
+
+
+@scenario_app.command()
+def show(scenario: Annotated[str, typer.Argument(help="Name or YAML file.")]) -> None:
+    """Print a scenario with all its defaults filled in."""
+    import yaml
+
+    from envs.omnichannel.scenario import load_scenario
+
+    data = load_scenario(scenario).model_dump(mode="json")
+    print(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), end="")
+
+
+@scenario_app.command()
+def validate(scenario: Annotated[str, typer.Argument(help="Name or YAML file.")]) -> None:
+    """Check a scenario; exit code 2 and one line if it is not valid."""
+    from envs.omnichannel.scenario import load_scenario
+
+    loaded = load_scenario(scenario)
+    _check_simulation(loaded)
+    network = loaded.network
+    print(
+        f"{loaded.name}: valid; {len(network.dcs)} DCs, {len(network.stores)} stores, "
+        f"{len(loaded.skus)} SKUs, {loaded.horizon} periods"
+    )
+
+
+def main() -> None:
+    """Runs the command line; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        status = app(standalone_mode=False)
+    except InputError as error:
+        _fail(str(error))
+    except click.UsageError as error:
+        _fail(error.format_message())
+    except click.Abort:
+        sys.exit(130)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _make_console(*, quiet: bool, json_file: Path | None = None) -> Console:
+    """A console on stdout, or on stderr where stdout belongs to the JSON."""
+    from rich.console import Console
+
+    del quiet
+    to_stderr = json_file is not None and str(json_file) == "-"
+    console = Console(stderr=to_stderr)
+    # Where nobody watches, tables keep their natural width instead of 80 columns.
+    return console if console.is_terminal else Console(stderr=to_stderr, width=140)
+
+
+def _write_json(json_file: Path | None, data: dict[str, Any]) -> None:
+    from marl.run_folder import write_text
+
+    if json_file is None:
+        return
+    text = json.dumps(data, indent=2)
+    if str(json_file) == "-":
+        print(text)
+        return
+    try:
+        write_text(json_file, text)
+    except OSError as error:
+        raise InputError(f"--json: '{json_file}' cannot be written ({error.strerror})") from None
+
+
+def _check_simulation(scenario: Scenario) -> None:
+    """Builds the simulator once, which checks what only the demand data can tell."""
+    from envs.omnichannel.world.simulator import Simulator
+
+    Simulator(scenario)
+
+
+def _run_training(run: RunFolder, address: str | None, *, quiet: bool, resume: bool) -> None:
+    """Trains, then evaluates unless the user interrupted."""
+    from marl.progress import TrainingProgress
+    from marl.training import Trainer, start_ray
+
+    console = _make_console(quiet=quiet)
+    view = TrainingProgress(console, quiet=quiet)
+    view.say(f"run folder {run.path}")
+    start_ray(address, run.config.env_runners.num_env_runners)
+    trainer = Trainer(run, view)
+    try:
+        if resume:
+            trainer.restore()
+        view.say(trainer.describe(resumed=resume))
+        interrupted = trainer.train()
+    finally:
+        trainer.close()
+    if interrupted:
+        view.say(f"interrupted; checkpoint saved. Go on with: omnichannel resume {run.path}")
+        return
+    _finish_run(run, console, view)
+
+
+def _finish_run(run: RunFolder, console: Console, view: Any) -> None:
+    """The final comparison on fresh episodes, and what to do next."""
+    from marl.evaluation.evaluate import evaluate_policies
+
+    settings = run.config.evaluation
+    policies = _make_baselines(settings.baselines, run.scenario, view.say)
+    policies |= _load_untrained(run)
+    policies["trained"] = _load_learned(run.find_checkpoint("best"), "trained")
+    view.say(f"evaluating on {settings.test_episodes} fresh episodes ...")
+    evaluation = evaluate_policies(
+        policies, run.scenario, settings.test_episodes, run.config.seed
+    )
+    _print_evaluation(console, evaluation, run.scenario)
+    _write_json(run.path / "evaluation.json", evaluation.to_json())
+    view.say(
+        f"best checkpoint  {run.find_checkpoint('best')}\n"
+        f"look             tensorboard --logdir {run.path}\n"
+        f"go on            omnichannel resume {run.path} --episodes +500\n"
+        f"compare          omnichannel evaluate {run.path} baselines"
+    )
+
+
+def _make_baselines(names: list[str], scenario: Scenario, say: Any) -> dict[str, Policy]:
+    """Classical policies by name, tuned if they have parameters."""
+    from marl.evaluation.tuning import make_baseline
+    from marl.policies import FAMILIES
+
+    found: dict[str, Policy] = {}
+    for name in names:
+        if name in FAMILIES:
+            say(f"tuning {name} (cached afterwards) ...")
+        found[name] = make_baseline(name, scenario)
+    return found
+
+
+def _load_untrained(run: RunFolder) -> dict[str, Policy]:
+    """The networks as they were before the first update."""
+    from marl.learning.learned_policy import make_network_arguments, make_untrained
+
+    arguments = make_network_arguments(run.scenario, run.config.learner)
+    return {"untrained": make_untrained(arguments)}
+
+
+def _load_learned(checkpoint: Path, name: str) -> Policy:
+    from marl.learning.learned_policy import LearnedPolicy
+    from marl.run_folder import POLICY_FILE
+
+    path = checkpoint if checkpoint.suffix == ".npz" else checkpoint / POLICY_FILE
+    return LearnedPolicy.load(path, name)
+
+
+def _resolve_policies(names: list[str], scenario: Scenario, console: Console) -> dict[str, Policy]:
+    """Policies by the name to report, from names and paths in any order."""
+    from marl.policies import BASELINES
+    from marl.run_folder import POLICY_FILE, RunFolder
+
+    found: dict[str, Policy] = {}
+    for name in names:
+        path = Path(name)
+        if name == "baselines":
+            found |= _make_baselines(list(BASELINES), scenario, console.print)
+        elif name in BASELINES:
+            found |= _make_baselines([name], scenario, console.print)
+        elif (path / "config.yaml").is_file():
+            checkpoint = RunFolder.open(path).find_checkpoint("best")
+            found[path.resolve().name] = _load_learned(checkpoint, name)
+        elif path.suffix == ".npz" or (path / POLICY_FILE).is_file():
+            found[path.resolve().name] = _load_learned(path, name)
+        elif path.is_dir():
+            # An existing folder that is neither: say which of the two it lacks.
+            RunFolder.open(path)
+        else:
+            raise InputError(
+                f"policy: {name!r} is not known; allowed: baselines, {', '.join(BASELINES)}, "
+                "or the path of a run folder, a checkpoint or a .npz policy"
+            )
+    for policy_name, policy in found.items():
+        check_fits = getattr(policy, "check_fits", None)
+        if check_fits is not None:
+            check_fits(scenario, policy_name)
+    return found
+
+
+def _find_scenario(names: list[str]) -> Scenario:
+    """The scenario of the first run folder or checkpoint named, else `paper`."""
+    from envs.omnichannel.scenario import load_scenario
+
+    for name in names:
+        for folder in (Path(name), *Path(name).parents[:2]):
+            if (folder / "scenario.yaml").is_file() and str(folder) != ".":
+                return load_scenario(folder / "scenario.yaml")
+    return load_scenario("paper")
+
+
+def _print_evaluation(console: Console, evaluation: Evaluation, scenario: Scenario) -> None:
+    from marl.evaluation.evaluate import make_paired_table, make_table
+
+    console.print(make_table(evaluation))
+    if evaluation.paired:
+        console.print(make_paired_table(evaluation))
+    if scenario.caveat:
+        console.print(scenario.caveat, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Statistics, paired evaluation and tuning."""

@@ -1,0 +1,131 @@
+"""A learnt policy without Ray: six Q-networks, stored as plain arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.scenario import InputError, Scenario
+from envs.omnichannel.types import Float32Array, IntArray
+from marl.config import Learner
+from marl.learning.network import QNetwork
+
+Weights = dict[str, dict[str, NDArray[Any]]]  # module_id -> parameter -> values
+NetworkArguments = dict[str, dict[str, Any]]  # module_id -> keyword arguments of QNetwork
+
+
+@dataclass(frozen=True)
+class LearnedPolicy:
+    """Acts greedily on the networks' action values."""
+
+    networks: Mapping[str, QNetwork]
+    name: str = "learned"
+
+    @classmethod
+    def from_weights(
+        cls, arguments: NetworkArguments, weights: Weights, name: str = "learned"
+    ) -> Self:
+        """Builds the networks and fills them."""
+        networks = {m: QNetwork(**arguments[m]) for m in MODULES}
+        for module_id, network in networks.items():
+            values = {k: torch.from_numpy(v.copy()) for k, v in weights[module_id].items()}
+            network.load_state_dict(values)
+        return cls(networks, name)
+
+    @classmethod
+    def load(cls, path: Path, name: str = "learned") -> Self:
+        """Reads what `save_policy` wrote; no pickle is involved.
+
+        Raises:
+            InputError: if the file is missing or not such a file.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arguments: NetworkArguments = json.loads(str(file["arguments"]))
+                weights: Weights = {m: {} for m in MODULES}
+                for key in file.files:
+                    module_id, _, parameter = key.partition("/")
+                    if parameter:
+                        weights[module_id][parameter] = file[key]
+            return cls.from_weights(arguments, weights, name)
+        except FileNotFoundError:
+            raise InputError(f"policy: file '{path}' does not exist") from None
+        except (ValueError, KeyError, OSError, RuntimeError, EOFError):
+            raise InputError(
+                f"policy: '{path}' is not a whole policy file; give one that training wrote"
+            ) from None
+
+    def check_fits(self, scenario: Scenario, name: str) -> None:
+        """Refuses a scenario whose action grids or features are not those of the networks.
+
+        Raises:
+            InputError: names the policy and what differs.
+        """
+        env = BatchedEnv(scenario, num_copies=1)
+        for module_id, network in self.networks.items():
+            levels, expected = int(network.mask.sum()), env.decoder.num_levels[module_id]
+            features = network.layers[0].in_features
+            if levels != expected or features != env.num_features:
+                raise InputError(
+                    f"policy: {name!r} has {levels} actions and {features} features in "
+                    f"{module_id}; scenario {scenario.name} needs {expected} and "
+                    f"{env.num_features}"
+                )
+
+    def run_period(self, env: BatchedEnv) -> Step:
+        """Observes, takes the best action of every agent and runs one period."""
+        return env.step(select_greedy(env, self.networks, env.observe()))
+
+
+def save_policy(path: Path, arguments: NetworkArguments, weights: Weights) -> None:
+    """Writes networks as one .npz of plain arrays, their arguments as JSON inside."""
+    arrays = {f"{m}/{name}": value for m, w in weights.items() for name, value in w.items()}
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, arguments=np.array(json.dumps(arguments)), **arrays)
+
+
+def make_network_arguments(scenario: Scenario, learner: Learner) -> NetworkArguments:
+    """Keyword arguments of each module's `QNetwork`; all networks have one shape."""
+    env = BatchedEnv(scenario, num_copies=1)
+    decoder = env.decoder
+    return {
+        m: {
+            "num_features": env.num_features,
+            "num_levels": decoder.num_levels[m],
+            "max_levels": max(decoder.num_levels.values()),
+            "hidden": list(learner.hidden),
+            "dueling": learner.dueling,
+            "initial_level": decoder.initial_level[m],
+            "initial_bias": learner.initial_bias,
+        }
+        for m in MODULES
+    }
+
+
+def make_untrained(arguments: NetworkArguments) -> LearnedPolicy:
+    """The networks before the first update: every agent takes its initial action."""
+    return LearnedPolicy({m: QNetwork(**arguments[m]) for m in MODULES}, "untrained")
+
+
+def select_greedy(
+    env: BatchedEnv, networks: Mapping[str, QNetwork], observations: Float32Array
+) -> dict[str, IntArray]:
+    """Returns the best levels by module, (B, A_m, K); of the high level on review periods only."""
+    actions: dict[str, IntArray] = {}
+    with torch.inference_mode():
+        for module_id in MODULES:
+            if module_id in HIGH_MODULES and not env.is_review:
+                continue
+            rows = observations[:, env.roster.module_rows[module_id]]
+            values = networks[module_id](torch.from_numpy(rows))
+            actions[module_id] = values.argmax(dim=-1).numpy()
+    return actions

@@ -1,0 +1,63 @@
+"""Classical policies by name: the registry that tuning, evaluation and the command line share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from envs.omnichannel.scenario import InputError, Scenario
+from envs.omnichannel.types import FloatArray
+from marl.policies.base import Parameter, ParameterSpace, Policy, Setting, TargetRule, TunableRule
+from marl.policies.before import Before
+from marl.policies.order_up_to import ForecastOrderUpTo, OrderUpTo
+
+__all__ = [
+    "BASELINES",
+    "FAMILIES",
+    "Parameter",
+    "ParameterSpace",
+    "Policy",
+    "Setting",
+    "TargetRule",
+    "TunableRule",
+    "check_baseline",
+    "make_policy",
+]
+
+# Families with parameters to tune, weakest first.
+FAMILIES: dict[str, type[TunableRule]] = {
+    OrderUpTo.name: OrderUpTo,
+    ForecastOrderUpTo.name: ForecastOrderUpTo,
+}
+BASELINES = (Before.name, *FAMILIES)
+
+
+def check_baseline(name: str) -> None:
+    """Refuses names that are no classical policy.
+
+    Raises:
+        InputError: names the value and what is allowed.
+    """
+    if name not in BASELINES:
+        raise InputError(f"policy: {name!r} is not known; allowed: {', '.join(BASELINES)}")
+
+
+def make_policy(
+    name: str, scenario: Scenario, parameters: Mapping[str, float] | None = None
+) -> TargetRule:
+    """Builds a classical policy.
+
+    Args:
+        name: one of `BASELINES`.
+        scenario: the network and demand it is for.
+        parameters: of a family, by name; its untuned initial values when left out.
+
+    Raises:
+        InputError: if the name or a parameter is not known, or a parameter is missing.
+    """
+    check_baseline(name)
+    setting = Setting.from_scenario(scenario)
+    if name == Before.name:
+        ParameterSpace(()).check(parameters or {})
+        return Before(setting, scenario.before)
+    family = FAMILIES[name]
+    return family(setting, parameters or family.make_space(setting).initial)

@@ -1,0 +1,248 @@
+"""The loop: train, evaluate, adjust, checkpoint, resume, stop."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from tensorboardX import SummaryWriter
+
+from envs.omnichannel.agents.roster import MODULES
+from envs.omnichannel.world.costs import TERMS
+from envs.omnichannel.world.draws import make_seeds
+from marl.config import Stop
+from marl.evaluation.evaluate import EpisodeRunner
+from marl.learning.algorithm import SharedPoolDQN, SharedPoolDQNConfig
+from marl.learning.feedback import LearningRateFeedback
+from marl.learning.learned_policy import LearnedPolicy, make_network_arguments, save_policy
+from marl.progress import TrainingProgress
+from marl.run_folder import POLICY_FILE, PROGRESS_FILE, RunFolder, write_text
+
+Record = dict[str, float]
+
+_REPORTED = ("reward", "served", "on_time", "cost/total", *(f"cost/{term}" for term in TERMS))
+
+
+@dataclass
+class Progress:
+    """Where a run stands, beside what the algorithm itself keeps."""
+
+    seconds: float = 0.0  # trained, over all sessions
+    best_reward: float = float("-inf")
+    next_evaluation: int = 0  # episodes
+    feedback: dict[str, Any] = field(default_factory=dict)
+
+
+class Trainer:
+    """Trains one run from wherever it stands.
+
+    Args:
+        run: the folder; its configuration says when to stop.
+        progress: what a person sees.
+    """
+
+    def __init__(self, run: RunFolder, view: TrainingProgress) -> None:
+        self.run, self.view = run, view
+        config = run.config
+        self.arguments = make_network_arguments(run.scenario, config.learner)
+        self.algorithm: SharedPoolDQN = SharedPoolDQNConfig.from_config(
+            run.scenario, config
+        ).build_algo()
+        self.feedback = LearningRateFeedback(config.feedback)
+        self.progress = Progress()
+        seeds = make_seeds("validation", config.seed, config.evaluation.validation_episodes)
+        # Validation sees the training part of recorded demand: the held-back part only tests.
+        self._validation = EpisodeRunner(run.scenario, seeds, "train")
+        self._writer = SummaryWriter(str(run.path))
+
+    def restore(self) -> None:
+        """Continues from the run's latest whole checkpoint."""
+        checkpoint = self.run.find_checkpoint("latest")
+        self.algorithm.restore_from_path(str((checkpoint / "algorithm").resolve()))
+        self.progress = Progress(**self.run.load_progress()["progress"])
+        self.feedback.set_state(self.progress.feedback)
+
+    def describe(self, *, resumed: bool) -> str:
+        """One line on where the run stands and on what it uses."""
+        algorithm, runners = self.algorithm, self.run.config.env_runners
+        pool = f"pool {algorithm.pool.memory_mb:.0f} MB"
+        actors = f"{runners.num_env_runners} runners x {runners.num_envs_per_env_runner} copies"
+        if not resumed:
+            return f"{self.run.scenario.name}: {actors}, {pool}"
+        epsilon = self.run.config.exploration
+        anneal = min(algorithm.env_steps / epsilon.anneal_env_steps, 1.0)
+        now = epsilon.epsilon * (1 - (1 - epsilon.final_fraction) * anneal)
+        return (
+            f"resumed at episode {algorithm.episodes}, env step {algorithm.env_steps:,}, update "
+            f"{algorithm.updates:,}, epsilon {now:.4f}, {algorithm.pool.num_env_steps:,} env "
+            f"steps in the pool ({actors}, {pool})"
+        )
+
+    def train(self) -> bool:
+        """Trains until the configuration's limit, or until the user interrupts.
+
+        Returns:
+            Whether the user interrupted. The last state is checkpointed in either case.
+        """
+        started, before = time.monotonic(), self.progress.seconds
+        stop = self.run.config.stop
+        if self.progress.best_reward == float("-inf"):
+            self._evaluate()
+        with catch_interrupt() as interrupted, self.view:
+            while not self._is_done(stop) and not interrupted:
+                self._iterate()
+                self.progress.seconds = before + time.monotonic() - started
+                if self.algorithm.episodes >= self.progress.next_evaluation:
+                    self._evaluate()
+            if self._checkpointed_episodes() != self.algorithm.episodes:
+                self._evaluate()
+        return bool(interrupted)
+
+    def close(self) -> None:
+        """Stops the runners and closes the event file."""
+        self._writer.close()
+        self.algorithm.stop()
+
+    def make_policy(self, name: str = "learned") -> LearnedPolicy:
+        """The greedy policy of the current networks."""
+        return LearnedPolicy.from_weights(
+            self.arguments, self.algorithm.get_weights_by_module(), name
+        )
+
+    def _iterate(self) -> None:
+        """One round of sampling and learning, logged."""
+        algorithm, started = self.algorithm, time.monotonic()
+        env_steps, updates = algorithm.env_steps, algorithm.updates
+        result = algorithm.train()
+        seconds = time.monotonic() - started
+        transitions = (algorithm.updates - updates) * len(MODULES)
+        transitions *= self.run.config.learner.batch_size
+        record: Record = {
+            f"train/{name}": float(np.mean(algorithm.sample_metrics[name]))
+            for name in _REPORTED
+            if algorithm.sample_metrics
+        }
+        if record:
+            record["train/service_level"] = record["train/served"]
+        record["train/epsilon"] = float(result["env_runners"].get("epsilon", float("nan")))
+        record["speed/env_steps_per_second"] = (algorithm.env_steps - env_steps) / seconds
+        record["speed/transitions_learnt_per_second"] = transitions / seconds
+        for module_id in MODULES:
+            record[f"pool/{module_id}/size"] = float(algorithm.pool.num_transitions(module_id))
+            if module_id in algorithm.learn_metrics:
+                td_error = algorithm.learn_metrics[module_id]["td_error"]
+                record[f"train/td_error/{module_id}"] = td_error
+        self._log(record)
+        if algorithm.sample_metrics:
+            self.view.show(algorithm.episodes, self._compute_fraction(), record)
+
+    def _evaluate(self) -> None:
+        """Validates the greedy policy, adjusts training, checkpoints."""
+        metrics = {
+            name: float(values.mean())
+            for name, values in self._validation.run(self.make_policy()).items()
+        }
+        is_best = metrics["reward"] > self.progress.best_reward
+        self.progress.best_reward = max(metrics["reward"], self.progress.best_reward)
+        scale = self.feedback.update(metrics["reward"])
+        self.algorithm.scale_lr(scale)
+        interval = self.run.config.evaluation.interval_episodes
+        self.progress.next_evaluation = (self.algorithm.episodes // interval + 1) * interval
+        self.progress.feedback = self.feedback.get_state()
+        record = {f"eval/{name}": metrics[name] for name in _REPORTED}
+        record["eval/service_level"] = metrics["served"]
+        record["feedback/learning_rate_scale"] = scale
+        self._log(record)
+        self.view.show_evaluation(self.algorithm.episodes, metrics, best=is_best)
+        self.run.save_checkpoint(self.algorithm.episodes, self._write_checkpoint, is_best=is_best)
+
+    def _write_checkpoint(self, folder: Path) -> None:
+        self.algorithm.save_to_path(str((folder / "algorithm").resolve()))
+        save_policy(folder / POLICY_FILE, self.arguments, self.algorithm.get_weights_by_module())
+        counters = {
+            "episodes": self.algorithm.episodes,
+            "env_steps": self.algorithm.env_steps,
+            "updates": self.algorithm.updates,
+            "progress": vars(self.progress),
+        }
+        write_text(folder / PROGRESS_FILE, json.dumps(counters, indent=2))
+
+    def _checkpointed_episodes(self) -> int:
+        return int(self.run.load_progress()["episodes"])
+
+    def _log(self, record: Record) -> None:
+        """Writes scalars to TensorBoard (x axis: env steps) and metrics.jsonl."""
+        finite = {tag: value for tag, value in record.items() if np.isfinite(value)}
+        for tag, value in finite.items():
+            self._writer.add_scalar(tag, value, self.algorithm.env_steps)
+        self._writer.flush()
+        counters = {"episodes": self.algorithm.episodes, "env_steps": self.algorithm.env_steps}
+        self.run.append_metrics({**counters, **finite})
+
+    def _is_done(self, stop: Stop) -> bool:
+        return self._compute_fraction(stop) >= 1.0
+
+    def _compute_fraction(self, stop: Stop | None = None) -> float:
+        """Share of the way to the nearest limit."""
+        stop = stop or self.run.config.stop
+        shares = [0.0]
+        if stop.episodes:
+            shares.append(self.algorithm.episodes / stop.episodes)
+        if stop.env_steps:
+            shares.append(self.algorithm.env_steps / stop.env_steps)
+        if stop.minutes:
+            shares.append(self.progress.seconds / (60 * stop.minutes))
+        return max(shares)
+
+
+@contextmanager
+def catch_interrupt() -> Iterator[list[int]]:
+    """Collects the first Ctrl-C, so that the loop can end in order; the second one raises."""
+    received: list[int] = []
+
+    def remember(number: int, _frame: object) -> None:
+        received.append(number)
+        signal.signal(number, previous)
+
+    previous = signal.signal(signal.SIGINT, remember)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def start_ray(address: str | None, num_env_runners: int) -> None:
+    """Starts Ray on this machine, or joins the cluster at `address`.
+
+    `OMNICHANNEL_VERBOSE=1` shows what Ray and its workers print.
+    """
+    verbose = os.environ.get("OMNICHANNEL_VERBOSE") == "1"
+    level = logging.INFO if verbose else logging.ERROR
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not verbose:
+        warnings.filterwarnings("ignore", module="ray")
+        for name in ("ray", "ray.rllib", "ray.tune"):
+            logging.getLogger(name).setLevel(level)
+    if address is None:
+        # "local": never join a cluster that happens to run on this machine.
+        cpus = max(os.cpu_count() or 1, num_env_runners + 1)
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            include_dashboard=False,
+            logging_level=level,
+            log_to_driver=verbose,
+        )
+    else:
+        ray.init(address=address, logging_level=level, log_to_driver=verbose)
