@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
-from envs.omnichannel.scenario import InputError
+from envs.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from marl.evaluation.evaluate import Evaluation
     from marl.policies.base import Policy
     from marl.run_folder import RunFolder
+
+# Typer brings its own copy of click or uses the installed one; this finds the right class.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     help="Multi-agent reinforcement learning for omni-channel inventory.",
@@ -45,7 +47,9 @@ AddressOption = Annotated[
     str | None, typer.Option(help="Ray cluster: auto or HOST:PORT. Default: this machine.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON; -: stdout.")]
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", help="Write the result as JSON; -: stdout.")
+]
 
 
 @app.command()
@@ -106,6 +110,9 @@ def resume(
         done_seconds=float(stored["progress"]["seconds"]),
     )
     opened = RunFolder.open(run, [*(overrides or []), *limits])
+    opened.config.stop.check_open(
+        stored["episodes"], stored["env_steps"], stored["progress"]["seconds"]
+    )
     _run_training(opened, address, quiet=quiet, resume=True)
 
 
@@ -124,7 +131,7 @@ def evaluate(
     from envs.omnichannel.scenario import load_scenario
     from marl.evaluation.evaluate import evaluate_policies
 
-    console = _make_console(quiet=False, json_file=json_file)
+    console = _make_console(json_file)
     chosen = load_scenario(scenario) if scenario else _find_scenario(policies)
     found = _resolve_policies(policies, chosen, console)
     evaluation = evaluate_policies(found, chosen, episodes, seed)
@@ -144,7 +151,7 @@ def tune(
     from marl.policies import FAMILIES
 
     loaded = load_scenario(scenario or "paper")
-    console = _make_console(quiet=False, json_file=json_file)
+    console = _make_console(json_file)
     result: dict[str, Any] = {"scenario": loaded.name, "families": {}}
     for family in FAMILIES:
         tuned = load_or_tune(family, loaded, trials=trials or TRIALS)
@@ -163,7 +170,7 @@ def benchmark(
     """Measure simulator, sampling, pool and learner; ratios of one run."""
     from marl.benchmark import make_table, run_benchmark
 
-    console = _make_console(quiet=False, json_file=json_file)
+    console = _make_console(json_file)
     rows = run_benchmark(quick=quick)
     console.print(make_table(rows))
     _write_json(json_file, {"rows": [row.to_json() for row in rows]})
@@ -209,25 +216,25 @@ def main() -> None:
         status = app(standalone_mode=False)
     except InputError as error:
         _fail(str(error))
-    except click.UsageError as error:
-        _fail(error.format_message())
-    except click.Abort:
+    except UsageError as error:
+        _fail(error.format_message())  # type: ignore[attr-defined]
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         sys.exit(stop.exit_code)
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _fail(message: str) -> None:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    if message:  # without arguments, Typer has printed the help already
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
 
 
-def _make_console(*, quiet: bool, json_file: Path | None = None) -> Console:
+def _make_console(json_file: Path | None = None) -> Console:
     """A console on stdout, or on stderr where stdout belongs to the JSON."""
     from rich.console import Console
 
-    del quiet
     to_stderr = json_file is not None and str(json_file) == "-"
     console = Console(stderr=to_stderr)
     # Where nobody watches, tables keep their natural width instead of 80 columns.
@@ -261,7 +268,7 @@ def _run_training(run: RunFolder, address: str | None, *, quiet: bool, resume: b
     from marl.progress import TrainingProgress
     from marl.training import Trainer, start_ray
 
-    console = _make_console(quiet=quiet)
+    console = _make_console()
     view = TrainingProgress(console, quiet=quiet)
     view.say(f"run folder {run.path}")
     start_ray(address, run.config.env_runners.num_env_runners)
@@ -284,13 +291,11 @@ def _finish_run(run: RunFolder, console: Console, view: Any) -> None:
     from marl.evaluation.evaluate import evaluate_policies
 
     settings = run.config.evaluation
-    policies = _make_baselines(settings.baselines, run.scenario, view.say)
+    policies = _make_baselines(list(settings.baselines), run.scenario, view.say)
     policies |= _load_untrained(run)
     policies["trained"] = _load_learned(run.find_checkpoint("best"), "trained")
     view.say(f"evaluating on {settings.test_episodes} fresh episodes ...")
-    evaluation = evaluate_policies(
-        policies, run.scenario, settings.test_episodes, run.config.seed
-    )
+    evaluation = evaluate_policies(policies, run.scenario, settings.test_episodes, run.config.seed)
     _print_evaluation(console, evaluation, run.scenario)
     _write_json(run.path / "evaluation.json", evaluation.to_json())
     view.say(

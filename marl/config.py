@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field
 
+from envs.errors import InputError
 from envs.omnichannel.scenario import (
-    InputError,
     NonNegative,
     Positive,
     Share,
@@ -25,6 +25,7 @@ from envs.omnichannel.scenario import (
 )
 
 Count = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=4096)]
 
 
 class EnvRunners(StrictModel):
@@ -57,9 +58,13 @@ class Learner(StrictModel):
     double: bool = True
     dueling: bool = True
     tau: Annotated[float, Field(gt=0, le=1)] = 0.01  # Polyak step of the target, each update
+    average_rate: Annotated[float, Field(gt=0, le=1)] = 0.002  # of the weights that are evaluated
     huber_threshold: Positive = 10.0  # TD errors beyond it count linearly
     grad_clip: Positive = 10.0  # norm, by module
-    hidden: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=1)] = [64, 64]
+    hidden: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1)] = (
+        64,
+        64,
+    )
     batch_size: Count = 512  # transitions by module and update
     env_steps_per_update: Positive = 32.0
     initial_bias: NonNegative = 0.02  # head start of the initial action; the rest starts at zero
@@ -79,7 +84,7 @@ class Evaluation(StrictModel):
     interval_episodes: Count = 320
     validation_episodes: Count = 64
     test_episodes: Annotated[int, Field(ge=2)] = 256
-    baselines: list[str] = ["before", "order_up_to", "forecast_order_up_to"]
+    baselines: tuple[str, ...] = ("before", "order_up_to", "forecast_order_up_to")
 
 
 class Feedback(StrictModel):
@@ -102,6 +107,29 @@ class Stop(StrictModel):
     episodes: Count | None = 2_000
     env_steps: Count | None = None
     minutes: Positive | None = None
+
+    def compute_fraction(self, episodes: int, env_steps: int, seconds: float) -> float:
+        """Returns the share of the way to the nearest limit; 1 or more: it is reached."""
+        shares = [0.0]
+        if self.episodes:
+            shares.append(episodes / self.episodes)
+        if self.env_steps:
+            shares.append(env_steps / self.env_steps)
+        if self.minutes:
+            shares.append(seconds / (60 * self.minutes))
+        return max(shares)
+
+    def check_open(self, episodes: int, env_steps: int, seconds: float) -> None:
+        """Refuses to go on where a limit is reached already.
+
+        Raises:
+            InputError: if so.
+        """
+        if self.compute_fraction(episodes, env_steps, seconds) >= 1:
+            raise InputError(
+                f"stop: the run is done at episode {episodes}, env step {env_steps}; "
+                "give --episodes +N, --env-steps +N or --minutes M to go on"
+            )
 
 
 class TrainConfig(StrictModel):

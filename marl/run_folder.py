@@ -1,10 +1,10 @@
 """Run folders: what a run writes, and how it is found again.
 
-    RUN/config.yaml scenario.yaml versions.json   what was asked for
-    RUN/metrics.jsonl events.out.tfevents.*       what happened
-    RUN/checkpoints/000320/                       whole checkpoints, by episode
-    RUN/checkpoints/latest best                   names of two of them
-    RUN/evaluation.json                           the final comparison
+RUN/config.yaml scenario.yaml versions.json   what was asked for
+RUN/metrics.jsonl events.out.tfevents.*       what happened
+RUN/checkpoints/000320/                       whole checkpoints, by episode
+RUN/checkpoints/latest best                   names of two of them
+RUN/evaluation.json                           the final comparison
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import Any
 
 import yaml
 
-from envs.omnichannel.scenario import InputError, Scenario, load_scenario
+from envs.errors import InputError
+from envs.omnichannel.scenario import Scenario, load_scenario
 from marl.config import TrainConfig, load_config
 
 POLICY_FILE = "policy.npz"

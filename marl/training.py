@@ -21,7 +21,6 @@ from tensorboardX import SummaryWriter
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.world.costs import TERMS
 from envs.omnichannel.world.draws import make_seeds
-from marl.config import Stop
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.learning.algorithm import SharedPoolDQN, SharedPoolDQNConfig
 from marl.learning.feedback import LearningRateFeedback
@@ -96,11 +95,10 @@ class Trainer:
             Whether the user interrupted. The last state is checkpointed in either case.
         """
         started, before = time.monotonic(), self.progress.seconds
-        stop = self.run.config.stop
         if self.progress.best_reward == float("-inf"):
             self._evaluate()
         with catch_interrupt() as interrupted, self.view:
-            while not self._is_done(stop) and not interrupted:
+            while self._compute_fraction() < 1 and not interrupted:
                 self._iterate()
                 self.progress.seconds = before + time.monotonic() - started
                 if self.algorithm.episodes >= self.progress.next_evaluation:
@@ -115,9 +113,9 @@ class Trainer:
         self.algorithm.stop()
 
     def make_policy(self, name: str = "learned") -> LearnedPolicy:
-        """The greedy policy of the current networks."""
+        """The greedy policy of the averaged networks."""
         return LearnedPolicy.from_weights(
-            self.arguments, self.algorithm.get_weights_by_module(), name
+            self.arguments, self.algorithm.get_averaged_weights(), name
         )
 
     def _iterate(self) -> None:
@@ -169,7 +167,7 @@ class Trainer:
 
     def _write_checkpoint(self, folder: Path) -> None:
         self.algorithm.save_to_path(str((folder / "algorithm").resolve()))
-        save_policy(folder / POLICY_FILE, self.arguments, self.algorithm.get_weights_by_module())
+        save_policy(folder / POLICY_FILE, self.arguments, self.algorithm.get_averaged_weights())
         counters = {
             "episodes": self.algorithm.episodes,
             "env_steps": self.algorithm.env_steps,
@@ -190,20 +188,12 @@ class Trainer:
         counters = {"episodes": self.algorithm.episodes, "env_steps": self.algorithm.env_steps}
         self.run.append_metrics({**counters, **finite})
 
-    def _is_done(self, stop: Stop) -> bool:
-        return self._compute_fraction(stop) >= 1.0
-
-    def _compute_fraction(self, stop: Stop | None = None) -> float:
+    def _compute_fraction(self) -> float:
         """Share of the way to the nearest limit."""
-        stop = stop or self.run.config.stop
-        shares = [0.0]
-        if stop.episodes:
-            shares.append(self.algorithm.episodes / stop.episodes)
-        if stop.env_steps:
-            shares.append(self.algorithm.env_steps / stop.env_steps)
-        if stop.minutes:
-            shares.append(self.progress.seconds / (60 * stop.minutes))
-        return max(shares)
+        algorithm = self.algorithm
+        return self.run.config.stop.compute_fraction(
+            algorithm.episodes, algorithm.env_steps, self.progress.seconds
+        )
 
 
 @contextmanager

@@ -111,7 +111,8 @@ class BatchedEnv:
                 periods only.
         """
         if self.is_review:
-            self.goals = {m: actions[m] for m in HIGH_MODULES}
+            # Copies: the caller may reuse its arrays while the goals are held.
+            self.goals = {m: actions[m].copy() for m in HIGH_MODULES}
         self.proposals, targets = self.coordinator.coordinate({**actions, **self.goals}, self.view)
         return self.apply(targets)
 

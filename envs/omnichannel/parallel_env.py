@@ -89,15 +89,20 @@ class OmnichannelEnv(ParallelEnv[str, Float32Array, IntArray]):
         dict[str, bool],
         dict[str, Info],
     ]:
-        """Runs a period; `actions` holds one array of K levels for every agent."""
+        """Runs a period; `actions` holds one array of K levels for every agent.
+
+        Without live agents, before `reset` and after truncation, nothing happens.
+        """
+        if not self.agents:
+            return {}, {}, {}, {}, {}
         env = self.batched_env
         levels = {
             m: np.empty((1, env.roster.num_agents(m), env.network.num_skus), np.int64)
             for m in MODULES
         }
-        for name, action in actions.items():
+        for name in self.agents:
             agent = self._agents[name]
-            levels[agent.module_id][0, agent.index] = action
+            levels[agent.module_id][0, agent.index] = actions[name]
         step = env.step(levels)
         by_row = step.rewards[0].mean(axis=-1)
         team_reward = float(step.team_reward[0])

@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from envs.errors import InputError
+
 CHANNELS = ("store", "online")
 DISPOSITIONS = ("restock", "consolidate", "liquidate")
 
@@ -23,10 +25,6 @@ NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 # Pipelines are dense arrays over lead-time slots; a year of slots is a typing error, not a network.
 LeadTime = Annotated[int, Field(ge=0, le=180)]
-
-
-class InputError(ValueError):
-    """The user's input is wrong: one line naming the field, the value and what is allowed."""
 
 
 class StrictModel(BaseModel):

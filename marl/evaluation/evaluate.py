@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from envs.omnichannel.batched_env import BatchedEnv
@@ -30,6 +31,8 @@ _ROWS = (
     ("reward", "reward", 1, 4),
     ("cost/total", "cost/total", 1, 2),
 )
+_TERM_ROWS = tuple((f"cost/{term}", f"  {term}", 1, 2) for term in TERMS)
+_ALWAYS = {metric for metric, *_ in _ROWS}
 _PAIRED_ROWS = ("reward", "cost/total", "on_time")
 
 
@@ -157,23 +160,24 @@ def choose_pairs(names: Mapping[str, object]) -> list[tuple[str, str]]:
 def make_table(evaluation: Evaluation) -> Table:
     """Returns the comparison for the terminal: a metric a row, a policy a column.
 
-    Cost terms that no policy pays are left out. Values are means +- half the 95% interval.
+    Cost terms that no policy pays are left out. Values are means +- half the 95% interval. Six
+    policies fit 120 columns; in less, values wrap inside their cells.
     """
-    table = Table(title=f"{evaluation.scenario}: {evaluation.episodes} episodes, mean ± 95%")
+    title = f"{evaluation.scenario}: {evaluation.episodes} episodes, mean ± 95%"
+    table = Table(title=title, box=SIMPLE_HEAD)
     table.add_column("metric", no_wrap=True)
     for name in evaluation.policies:
-        table.add_column(_break_name(name), justify="right", no_wrap=True)
-    terms = [f"cost/{term}" for term in TERMS]
-    paid = [t for t in terms if any(m[t].mean for m in evaluation.policies.values())]
-    for metric, label, factor, decimals in (*_ROWS, *((t, t, 1, 2) for t in paid)):
-        cells = (_format(m[metric], factor, decimals) for m in evaluation.policies.values())
-        table.add_row(label, *cells)
+        table.add_column(_break_name(name), justify="right")
+    found = evaluation.policies.values()
+    for metric, label, factor, decimals in (*_ROWS, *_TERM_ROWS):
+        if metric in _ALWAYS or any(metrics[metric].mean for metrics in found):
+            table.add_row(label, *(_format(m[metric], factor, decimals) for m in found))
     return table
 
 
 def make_paired_table(evaluation: Evaluation) -> Table:
     """Returns the paired differences for the terminal: a pair a row."""
-    table = Table(title="paired differences, mean ± 95%")
+    table = Table(title="paired differences, mean ± 95%", box=SIMPLE_HEAD)
     table.add_column("pair", overflow="fold")
     rows = {metric: row for metric, *row in _ROWS}
     for metric in _PAIRED_ROWS:

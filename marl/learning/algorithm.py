@@ -73,6 +73,7 @@ class SharedPoolDQNConfig(DQNConfig):
             "lr": learner.lr,
             "lr_final_fraction": learner.lr_final_fraction,
             "anneal_env_steps": learner.anneal_env_steps,
+            "average_rate": learner.average_rate,
             "huber_threshold": learner.huber_threshold,
         }
         # A dict in a fixed order: a set would change the module order from process to process.
@@ -200,23 +201,22 @@ class SharedPoolDQN(DQN):
             }
         self.metrics.aggregate([metrics for _, metrics in results], key=ENV_RUNNER_RESULTS)
 
-    def get_weights_by_module(self) -> Weights:
-        """The online networks' parameters, module_id -> name -> copied array."""
-        module = self.learner_group._learner.module  # noqa: SLF001 - RLlib has no accessor
-        return {
-            m: {
-                name: tensor.detach().cpu().numpy().copy()
-                for name, tensor in module[m].unwrapped().network.state_dict().items()
-            }
-            for m in MODULES
-        }
+    def get_averaged_weights(self) -> Weights:
+        """The slowly averaged parameters of all modules."""
+        return self._local_learner.get_averaged_weights()
+
+    @property
+    def _local_learner(self) -> FusedDQNLearner:
+        return self.learner_group._learner
 
     def scale_lr(self, scale: float) -> None:
         """Multiplies the learning rate's schedule (feedback)."""
-        self.learner_group._learner.scale_lr(scale)  # noqa: SLF001 - local learner
+        self._local_learner.scale_lr(scale)
 
     @override(DQN)
-    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> Any:
+    def get_state(
+        self, components: Any = None, *, not_components: Any = None, **kwargs: Any
+    ) -> Any:
         state = super().get_state(components, not_components=not_components, **kwargs)
         state["shared_pool_dqn"] = {
             "pool": self.pool.get_state(),
@@ -228,7 +228,7 @@ class SharedPoolDQN(DQN):
         return state
 
     @override(DQN)
-    def set_state(self, state: Any) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
         own = state.get("shared_pool_dqn")
         if own is not None:

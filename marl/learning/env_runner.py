@@ -31,7 +31,7 @@ from marl.learning.experience_pool import Fragment
 from marl.learning.learned_policy import select_greedy
 from marl.learning.network import QNetwork
 
-Spaces = dict[str, tuple[Box, Discrete]]
+Spaces = dict[str, tuple[Box, Discrete[np.int64]]]
 
 
 class BatchedEnvRunner(EnvRunner, Checkpointable):
@@ -184,9 +184,7 @@ def sample_episodes(
     """
     shape, horizon = (env.num_copies, env.network.num_skus), env.scenario.horizon
     rows = env.network.num_nodes + 1
-    observations = np.empty(
-        (shape[0], horizon + 1, rows, shape[1], env.num_features), np.float16
-    )
+    observations = np.empty((shape[0], horizon + 1, rows, shape[1], env.num_features), np.float16)
     rewards = np.empty((shape[0], horizon, rows, shape[1]), np.float32)
     chosen: dict[str, list[IntArray]] = {m: [] for m in MODULES}
     for period in range(horizon):

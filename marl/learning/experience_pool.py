@@ -9,6 +9,7 @@ are computed on insertion.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -206,7 +207,7 @@ class ExperiencePool:
             obs_t=self._obs[episode, later, row, sku],
         )
 
-    def get_state(self) -> dict[str, object]:
+    def get_state(self) -> dict[str, Any]:
         """Arrays of the episodes held, and the sampling's random state; no copies."""
         held = slice(0, self.size)
         return {
@@ -219,7 +220,7 @@ class ExperiencePool:
             "rng": self._rng.bit_generator.state,
         }
 
-    def set_state(self, state: dict[str, object]) -> None:
+    def set_state(self, state: dict[str, Any]) -> None:
         """Restores `get_state`, exactly.
 
         Raises:
@@ -229,7 +230,7 @@ class ExperiencePool:
             raise ValueError(
                 f"pool capacity {self.capacity} differs from the checkpoint's {state['capacity']}"
             )
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "obs": self._obs,
             "low_return": self._low_return,
             "high_return": self._high_return,
@@ -237,11 +238,11 @@ class ExperiencePool:
         }
         for name, target in arrays.items():
             stored = state[name]
-            if not isinstance(stored, np.ndarray) or stored.shape[1:] != target.shape[1:]:
+            if stored.shape[1:] != target.shape[1:]:
                 raise ValueError(f"pool array {name} of the checkpoint has another shape")
             target[: len(stored)] = stored
             self.size = len(stored)
-        self._next = int(state["next"]) % self.capacity  # type: ignore[call-overload]
+        self._next = state["next"]
         self._rng.bit_generator.state = state["rng"]
 
     def _sum_discounted(

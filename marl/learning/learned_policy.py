@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.scenario import InputError, Scenario
+from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, IntArray
 from marl.config import Learner
 from marl.learning.network import QNetwork

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from envs.omnichannel.agents.roster import MODULES
 from marl.learning.experience_pool import Batch
+from marl.learning.learned_policy import Weights
 from marl.learning.network import StackedQNetworks
 
 TD_ERROR = "td_error"
@@ -29,7 +30,7 @@ class FusedDQNLearner(DQNTorchLearner):
     Everything is summed by module, so the result is that of M separate learners: the loss, the
     gradient's norm that is clipped, and Adam, which works by element.
 
-    `config.learner_config_dict`: `lr`, `lr_final_fraction`, `anneal_env_steps`,
+    `config.learner_config_dict`: `lr`, `lr_final_fraction`, `anneal_env_steps`, `average_rate`,
     `huber_threshold`.
     """
 
@@ -42,12 +43,29 @@ class FusedDQNLearner(DQNTorchLearner):
         self._parameters = list(self._online.parameters.values())
         self._target_parameters = list(self._target.parameters.values())
         self._optimizer = torch.optim.Adam(self._parameters, lr=self._settings["lr"], fused=True)
+        self._averaged = [p.detach().clone() for p in self._parameters]
+        self._num_updates = 0
         self._lr_scale = 1.0
 
     @property
     def _settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = self.config.learner_config_dict
         return settings
+
+    def get_averaged_weights(self) -> Weights:
+        """Slowly averaged parameters, module_id -> name -> values: what is evaluated and shipped.
+
+        Greedy choice among near-equal values jumps from update to update; the average of the
+        weights does not (Polyak & Juditsky 1992).
+        """
+        names = self._online.parameters
+        return {
+            module_id: {
+                name: stacked[m].numpy().copy()
+                for name, stacked in zip(names, self._averaged, strict=True)
+            }
+            for m, module_id in enumerate(MODULES)
+        }
 
     def scale_lr(self, scale: float) -> None:
         """Multiplies the schedule's learning rate (feedback)."""
@@ -103,7 +121,7 @@ class FusedDQNLearner(DQNTorchLearner):
         if self.config.double_q:
             # One product for both observations; the selector's gradient is cut off below.
             q_both = self._online.compute_q(torch.cat([obs_tm1, obs_t], dim=1))
-            q_tm1, selector_q_t = q_both.split(batch_size, dim=1)
+            q_tm1, selector_q_t = q_both[:, :batch_size], q_both[:, batch_size:]
         else:
             q_tm1, selector_q_t = self._online.compute_q(obs_tm1), target_q_t
         a_t = selector_q_t.detach().argmax(dim=-1, keepdim=True)
@@ -113,11 +131,15 @@ class FusedDQNLearner(DQNTorchLearner):
             q_a_tm1, target, reduction="sum", delta=self._settings["huber_threshold"]
         )
         self._optimizer.zero_grad(set_to_none=True)
-        (loss / batch_size).backward()
+        torch.autograd.backward(loss / batch_size)
         self._clip_by_module()
         self._optimizer.step()
         with torch.no_grad():
             torch._foreach_lerp_(self._target_parameters, self._parameters, self.config.tau)
+            # A plain mean at first, so that the average soon forgets where training began.
+            self._num_updates += 1
+            rate = max(self._settings["average_rate"], 1 / self._num_updates)
+            torch._foreach_lerp_(self._averaged, self._parameters, rate)
             return (target - q_a_tm1).abs().mean(dim=1), q_a_tm1.mean(dim=1)
 
     def _clip_by_module(self) -> None:
@@ -152,11 +174,19 @@ class FusedDQNLearner(DQNTorchLearner):
             for p in self._parameters
             if p in self._optimizer.state
         ]
-        return {"adam": moments, "lr_scale": self._lr_scale}
+        return {
+            "adam": moments,
+            "averaged": [np.array(p) for p in self._averaged],
+            "num_updates": self._num_updates,
+            "lr_scale": self._lr_scale,
+        }
 
     @override(DQNTorchLearner)
     def _set_optimizer_state(self, state: dict[str, Any]) -> None:
         self._lr_scale = state["lr_scale"]
+        self._num_updates = state["num_updates"]
+        for average, stored in zip(self._averaged, state["averaged"], strict=True):
+            average.copy_(torch.from_numpy(np.array(stored)))
         for parameter, moments in zip(self._parameters, state["adam"], strict=False):
             self._optimizer.state[parameter] = {
                 name: torch.from_numpy(np.array(value)) for name, value in moments.items()

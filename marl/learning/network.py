@@ -7,6 +7,7 @@ network serves any number of agents and SKUs (Kaynov et al. 2024: A x K outputs,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +48,7 @@ class QNetwork(nn.Module):
         super().__init__()
         sizes = [num_features, *hidden]
         self.layers = nn.ModuleList(
-            nn.Linear(size, next_size) for size, next_size in zip(sizes, sizes[1:], strict=False)
+            nn.Linear(size, next_size) for size, next_size in pairwise(sizes)
         )
         self.head = nn.Linear(sizes[-1], max_levels + 1)  # the last output is the value
         self.dueling = dueling

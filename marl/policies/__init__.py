@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from envs.omnichannel.scenario import InputError, Scenario
-from envs.omnichannel.types import FloatArray
+from envs.errors import InputError
+from envs.omnichannel.scenario import Scenario
 from marl.policies.base import Parameter, ParameterSpace, Policy, Setting, TargetRule, TunableRule
 from marl.policies.before import Before
 from marl.policies.order_up_to import ForecastOrderUpTo, OrderUpTo

@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol, Self
 
 import numpy as np
 
+from envs.errors import InputError
 from envs.omnichannel.agents.inventory import (
     compute_echelon_position,
     compute_store_position,
@@ -16,7 +17,7 @@ from envs.omnichannel.agents.inventory import (
     compute_system_rate,
 )
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.scenario import InputError, Scenario
+from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, Network, Targets, View
 from envs.omnichannel.world.demand import make_demand
 

@@ -86,9 +86,7 @@ class ActionDecoder:
         net = self.network
         position = compute_store_position(view.state, net)
         rate = compute_store_rate(view, online_share)
-        order_high, order_low, push_high, push_low = (
-            actions[m] for m in PROPOSERS["shipment_gap"]
-        )
+        order_high, order_low, push_high, push_low = (actions[m] for m in PROPOSERS["shipment_gap"])
         beyond = self._stack(
             [
                 self.store_cover[order_high],

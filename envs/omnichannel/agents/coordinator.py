@@ -11,7 +11,15 @@ import numpy as np
 from envs.omnichannel.agents.actions import ActionDecoder, Actions
 from envs.omnichannel.agents.roster import MODULES, PROPOSERS
 from envs.omnichannel.scenario import Coordination
-from envs.omnichannel.types import Decisions, FloatArray, Proposals, Targets, View
+from envs.omnichannel.types import (
+    Decisions,
+    FloatArray,
+    IntArray,
+    Proposals,
+    Targets,
+    View,
+    sum_axis,
+)
 
 
 class Coordinator:
@@ -64,8 +72,7 @@ class Coordinator:
 
     def _combine(self, decision: str, proposals: FloatArray) -> FloatArray:
         """Eq. 6: the weighted mean over axis 0."""
-        combined: FloatArray = np.tensordot(self.weights[decision], proposals, axes=1)
-        return combined
+        return np.tensordot(self.weights[decision], proposals, axes=1)
 
 
 def make_feasible(targets: Targets) -> Decisions:
@@ -74,7 +81,7 @@ def make_feasible(targets: Targets) -> Decisions:
     The stock that the DCs can really ship is the simulator's rationing, not this projection.
     """
     disposition = np.clip(targets.disposition, 0, 1)
-    total = disposition.sum(axis=-1, keepdims=True)
+    total = sum_axis(disposition, disposition.ndim - 1)[..., None]
     restock = np.array([1.0, 0.0, 0.0])
     return Decisions(
         supplier_order=_round_units(targets.supplier_gap),
@@ -84,8 +91,8 @@ def make_feasible(targets: Targets) -> Decisions:
     )
 
 
-def _round_units(gap: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    return np.floor(np.maximum(gap, 0) + 0.5).astype(np.int64)
+def _round_units(gap: FloatArray) -> IntArray:
+    return (np.maximum(gap, 0) + 0.5).astype(np.int64)  # rounds half up
 
 
 def _module_weight(module_id: str, rules: Coordination) -> float:

@@ -20,9 +20,12 @@ class SeasonalSmoothing:
     def __init__(self, demand: DemandProcess, smoothing: float) -> None:
         self.mean = demand.mean
         self.smoothing = smoothing
-        self.season = np.maximum(demand.season, 0.05)
+        # Repeated by channel, because broadcasting over so short a last axis is slow.
+        self.season = np.repeat(
+            np.maximum(demand.season, 0.05)[..., None], demand.mean.shape[-1], axis=-1
+        )  # (days, S, K, C)
         days = np.arange(len(self.season))[:, None] + np.arange(WEEK)
-        self.week_ahead = self.season[days % len(self.season)].mean(axis=1)  # (days, S, K)
+        self.week_ahead = self.season[days % len(self.season)].mean(axis=1)
 
     def make_level(self, num_copies: int) -> FloatArray:
         """Returns the level before any demand was seen: the known mean, (B, S, K, C)."""
@@ -36,9 +39,9 @@ class SeasonalSmoothing:
             demand: units of the period, (B, S, K, C).
             day: calendar day of the demand, (B,).
         """
-        season = self.season[day % len(self.season)][..., None]
+        season = self.season[day % len(self.season)]
         return level + self.smoothing * (demand / season - level)
 
     def predict(self, level: FloatArray, day: IntArray) -> FloatArray:
         """Returns expected units a period over the week from `day` on, (B, S, K, C)."""
-        return level * self.week_ahead[day % len(self.week_ahead)][..., None]
+        return level * self.week_ahead[day % len(self.week_ahead)]

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, Network, State, View
+from envs.omnichannel.types import (
+    ONLINE,
+    STORE,
+    FloatArray,
+    IntArray,
+    Network,
+    State,
+    View,
+    sum_axis,
+    sum_channels,
+)
 
 
 def compute_store_position(state: State, network: Network) -> IntArray:
@@ -10,22 +20,20 @@ def compute_store_position(state: State, network: Network) -> IntArray:
     first = network.num_dcs
     return (
         state.on_hand[:, first:]
-        + state.in_transit[:, :, first:].sum(axis=1)
-        + state.in_inspection.sum(axis=1)
+        + sum_axis(state.in_transit[:, :, first:], 1)
+        + sum_axis(state.in_inspection, 1)
     )
 
 
-def compute_echelon_position(
-    state: State, store_position: IntArray, network: Network
-) -> IntArray:
+def compute_echelon_position(state: State, store_position: IntArray, network: Network) -> IntArray:
     """Returns each DC's echelon inventory position, units, (B, W, K).
 
     Source: Snyder & Shen, Fundamentals of Supply Chain Theory, 2nd ed., section 6.2.2: stock in
     and on its way to the DC and everything below it, minus open backorders.
     """
     first = network.num_dcs
-    below = network.sum_by_dc(store_position - state.backorders.sum(axis=1))
-    return state.on_hand[:, :first] + state.in_transit[:, :, :first].sum(axis=1) + below
+    below = network.sum_by_dc(store_position - sum_axis(state.backorders, 1))
+    return state.on_hand[:, :first] + sum_axis(state.in_transit[:, :, :first], 1) + below
 
 
 def compute_store_rate(view: View, online_share: FloatArray) -> FloatArray:
@@ -35,4 +43,4 @@ def compute_store_rate(view: View, online_share: FloatArray) -> FloatArray:
 
 def compute_system_rate(view: View, network: Network) -> FloatArray:
     """Returns units a period demanded in all regions of each DC, (B, W, K)."""
-    return network.sum_by_dc(view.forecast.sum(axis=-1))
+    return network.sum_by_dc(sum_channels(view.forecast))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from envs.omnichannel.agents.actions import ActionDecoder, Actions
@@ -10,11 +12,14 @@ from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
     ONLINE,
+    ArrayT,
     Float32Array,
     FloatArray,
     IntArray,
     Network,
     View,
+    sum_axis,
+    sum_channels,
 )
 from envs.omnichannel.world.demand import DemandProcess
 
@@ -28,6 +33,8 @@ FEATURES = (
     "is_dc", "is_store",
 )  # fmt: skip
 _CLIP = 5.0
+
+Put = Callable[[str, FloatArray | IntArray], None]  # writes one feature, (B, N + 1, K)
 
 
 class ObservationModel:
@@ -68,14 +75,16 @@ class ObservationModel:
         def put(name: str, value: FloatArray | IntArray) -> None:
             obs[..., index[name]] = value
 
-        forecast = view.forecast.sum(axis=-1)  # (B, S, K)
+        forecast = sum_channels(view.forecast)  # (B, S, K)
         rate = np.maximum(self._roll_up(forecast), 0.05)  # (B, N + 1, K)
         horizon = (self.lead_time + 2) * rate
         stock = self._with_network(state.on_hand)
-        transit = [self._with_network(state.in_transit[:, slot]) for slot in range(3)]
-        later = self._with_network(state.in_transit[:, 3:].sum(axis=1))
+        # Slices, because short lead times have fewer than three slots.
+        slots = [sum_axis(state.in_transit[:, slot : slot + 1], 1) for slot in range(3)]
+        transit = [self._with_network(units) for units in slots]
+        later = self._with_network(sum_axis(state.in_transit[:, 3:], 1))
         position = compute_store_position(state, net)
-        waiting = state.backorders.sum(axis=1)
+        waiting = sum_axis(state.backorders, 1)
 
         put("stock", stock / horizon - 1)
         for slot, units in enumerate(transit):
@@ -85,18 +94,18 @@ class ObservationModel:
         own = stock + sum(transit) + later
         stores = slice(net.num_dcs, net.num_nodes)
         below[:, : net.num_dcs] += own[:, : net.num_dcs]
-        below[:, -1] += own[:, : net.num_dcs].sum(axis=1)
+        below[:, -1] += sum_axis(own[:, : net.num_dcs], 1)
         below[:, stores] = position
         put("position", below / ((self.lead_time + 3) * rate) - 1)
 
-        new = state.backorders[:, :1].sum(axis=1)
+        new = sum_axis(state.backorders[:, :1], 1)
         put("waiting_new", self._roll_up(new) / rate)
         put("waiting_old", self._roll_up(waiting - new) / rate)
-        soon = state.returns_due[:, :2].sum(axis=1)
-        due_later = state.returns_due[:, 2:].sum(axis=1)
+        soon = sum_axis(state.returns_due[:, :2], 1)
+        due_later = sum_axis(state.returns_due[:, 2:], 1)
         put("returns_soon", self._roll_up(soon) / rate)
         put("returns_later", self._roll_up(due_later) / rate)
-        put("in_inspection", self._roll_up(state.in_inspection.sum(axis=1)) / rate)
+        put("in_inspection", self._roll_up(sum_axis(state.in_inspection, 1)) / rate)
 
         self._put_system(put, state.on_hand, transit, later, rate)
         put("system_waiting", self._spread(self._roll_up(waiting) / rate))
@@ -104,8 +113,8 @@ class ObservationModel:
         put("system_shortage", self._spread(self._roll_up(lack) / rate))
 
         base = np.maximum(self._roll_up(self.mean.sum(axis=-1)[None]), 0.05)
-        put("level", self._roll_up(view.level.sum(axis=-1)) / base - 1)
-        put("last_demand", self._roll_up(view.last_demand.sum(axis=-1)) / rate - 1)
+        put("level", self._roll_up(sum_channels(view.level)) / base - 1)
+        put("last_demand", self._roll_up(sum_channels(view.last_demand)) / rate - 1)
         now = self.season[state.day % len(self.season)]
         ahead = self.season[(state.day + 7) % len(self.season)]
         put("season", 3 * (now - 1)[:, None])
@@ -117,13 +126,20 @@ class ObservationModel:
         to_review = (-state.period % self.review_period) / self.review_period
         put("days_to_review", to_review[:, None, None])
         cover = position / np.maximum(forecast, 0.05) - net.lane_lead_time[:, None]
-        put("lowest_cover", self._roll_up(cover, lowest=True) / 5)
+        put("lowest_cover", self._roll_up_lowest(cover) / 5)
         self._put_goals(put, goals)
         obs[:, : net.num_dcs, :, index["is_dc"]] = 1
         obs[:, stores, :, index["is_store"]] = 1
         return np.clip(obs, -_CLIP, _CLIP, out=obs)
 
-    def _put_system(self, put, on_hand, transit, later, rate) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def _put_system(
+        self,
+        put: Put,
+        on_hand: IntArray,
+        transit: list[FloatArray],
+        later: FloatArray,
+        rate: FloatArray,
+    ) -> None:
         """What every row sees of its DC and of the stores as a whole."""
         num_dcs = self.network.num_dcs
         dc_rate = self._spread(rate)
@@ -134,7 +150,7 @@ class ObservationModel:
         stores = self._roll_up(on_hand[:, num_dcs:])
         put("all_stores_stock", self._spread(stores) / (3 * dc_rate))
 
-    def _put_goals(self, put, goals: Actions) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def _put_goals(self, put: Put, goals: Actions) -> None:
         ordering, shipping, returns = (goals[m] for m in HIGH_MODULES)
         decoder = self.decoder
         put("goal_cover", decoder.store_cover[ordering] / 4 - 1)
@@ -143,25 +159,21 @@ class ObservationModel:
         put("goal_restock", decoder.disposition[returns][..., 0])
         put("goal_consolidate", decoder.disposition[returns][..., 1])
 
-    def _roll_up(self, by_store: FloatArray | IntArray, *, lowest: bool = False) -> FloatArray:
-        """(B, S, K) to rows (B, N + 1, K): DCs and network hold sums (or minima) over stores."""
-        net = self.network
-        if lowest:
-            dcs = np.stack(
-                [by_store[:, m[m >= 0]].min(axis=1) for m in net.children], axis=1
-            )
-            whole = by_store.min(axis=1, keepdims=True)
-        else:
-            dcs = net.sum_by_dc(by_store)
-            whole = by_store.sum(axis=1, keepdims=True)
+    def _roll_up(self, by_store: ArrayT) -> FloatArray:
+        """(B, S, K) to rows (B, N + 1, K): DCs and network hold the sums over their stores."""
+        dcs = self.network.sum_by_dc(by_store)
+        whole = sum_axis(dcs, 1)[:, None]
         return np.concatenate([dcs, by_store, whole], axis=1).astype(np.float64, copy=False)
 
-    def _with_network(
-        self, by_node: FloatArray | IntArray, *, dcs_only: bool = False
-    ) -> FloatArray:
+    def _roll_up_lowest(self, by_store: FloatArray) -> FloatArray:
+        """The same with minima."""
+        dcs = np.stack([by_store[:, m].min(axis=1) for m in self.network.members], axis=1)
+        return np.concatenate([dcs, by_store, dcs.min(axis=1, keepdims=True)], axis=1)
+
+    def _with_network(self, by_node: ArrayT, *, dcs_only: bool = False) -> FloatArray:
         """(B, N, K) to rows: the network's row is the sum over all nodes (or over the DCs)."""
         counted = by_node[:, : self.network.num_dcs] if dcs_only else by_node
-        total = counted.sum(axis=1, keepdims=True)
+        total = sum_axis(counted, 1)[:, None]
         return np.concatenate([by_node, total], axis=1).astype(np.float64, copy=False)
 
     def _dcs_total(self, rows: FloatArray) -> FloatArray:

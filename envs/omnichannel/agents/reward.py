@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Float32Array, FloatArray, Network
+from envs.omnichannel.types import Float32Array, FloatArray, Network, sum_axis
 from envs.omnichannel.world.costs import TERMS, Costs
 
 
@@ -68,11 +68,11 @@ class RewardModel:
         rows = np.empty((len(loss), net.num_nodes + 1, net.num_skus), np.float32)
         rows[:, net.num_dcs : net.num_nodes] = (
             credit.local * stores / self.cell_scale
-            + credit.store * stores.sum(axis=-1, keepdims=True) / self.store_scale
+            + credit.store * sum_axis(stores, 2)[..., None] / self.store_scale
             + team
         )
         wide = credit.local + credit.store
         below = loss[:, : net.num_dcs] + net.sum_by_dc(stores)
         rows[:, : net.num_dcs] = wide * below / self.dc_scale + team
-        rows[:, -1] = wide * loss.sum(axis=1) / self.sku_scale + team[:, 0]
+        rows[:, -1] = wide * sum_axis(loss, 1) / self.sku_scale + team[:, 0]
         return np.negative(rows, out=rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from envs.omnichannel.types import Network
 
@@ -22,7 +21,8 @@ PROPOSERS = {
 }
 
 
-class Agent(NamedTuple):
+@dataclass(frozen=True)
+class Agent:
     """An agent: its PettingZoo name, its module, its index in the module and its row."""
 
     name: str

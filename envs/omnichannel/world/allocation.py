@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.omnichannel.types import FloatArray, IntArray, Network
+from envs.omnichannel.types import FloatArray, IntArray, Network, sum_axis
 
 
-def ration_proportionally(
-    requests: IntArray, available: IntArray, network: Network
-) -> IntArray:
+def ration_proportionally(requests: IntArray, available: IntArray, network: Network) -> IntArray:
     """Returns what each store gets when its DC cannot serve all requests.
 
     Proportional to the requests, rounded by largest remainder, so that a short DC hands out
@@ -23,16 +21,14 @@ def ration_proportionally(
     Returns:
         Units given, (B, S, K), each at most the request.
     """
-    if bool((network.sum_by_dc(requests) <= available).all()):
+    short = network.sum_by_dc(requests) > available
+    if not short.any():
         return requests
-    granted = np.zeros_like(requests)
-    for w, members in enumerate(network.children):
-        stores = members[members >= 0]
-        asked = requests[:, stores].transpose(0, 2, 1)  # (B, K, S')
-        short = asked.sum(axis=-1) > available[:, w]
-        given = asked.copy()
-        given[short] = split_proportionally(asked[short], available[:, w][short])
-        granted[:, stores] = given.transpose(0, 2, 1)
+    granted = requests.copy()
+    for w, stores in enumerate(network.members):
+        copies, skus = np.nonzero(short[:, w])
+        cells = (copies[:, None], stores, skus[:, None])  # a row for each short copy and SKU
+        granted[cells] = split_proportionally(requests[cells], available[copies, w, skus])
     return granted
 
 
@@ -48,11 +44,10 @@ def split_proportionally(requests: IntArray, total: IntArray) -> IntArray:
     Returns:
         Units, (..., G), each at most its request.
     """
-    product = requests * total[..., None]
     divisor = np.maximum(requests.sum(axis=-1, keepdims=True), 1)
-    base = product // divisor
+    base, remainder = np.divmod(requests * total[..., None], divisor)
     left = total - base.sum(axis=-1)
-    return base + _largest_first(product % divisor, left)
+    return base + _largest_first(remainder, left)
 
 
 def split_by_shares(total: IntArray, shares: FloatArray) -> IntArray:
@@ -65,18 +60,19 @@ def split_by_shares(total: IntArray, shares: FloatArray) -> IntArray:
     Returns:
         Units, (..., G).
     """
-    # The tolerance keeps 0.3 * 10 from becoming 2 plus a remainder.
-    quota = shares * total[..., None] + 1e-9
+    quota = shares * total[..., None]
     base = np.floor(quota).astype(np.int64)
-    left = total - base.sum(axis=-1)
-    if not left.any():
-        return base
-    return base + _largest_first(quota - base, left)
+    left = total - sum_axis(base, base.ndim - 1)
+    # With shares of 0 and 1, and for the many cells without a return, nothing is left over.
+    open_cells = left > 0
+    if open_cells.any():
+        remainder = (quota - base)[open_cells]
+        base[open_cells] += _largest_first(remainder, left[open_cells])
+    return base
 
 
 def _largest_first(remainder: IntArray | FloatArray, left: IntArray) -> IntArray:
     """One more unit for the `left` largest remainders; earlier entries win ties."""
     order = np.argsort(-remainder, axis=-1, kind="stable")
-    rank = np.empty_like(order)
-    np.put_along_axis(rank, order, np.arange(order.shape[-1]), axis=-1)
+    rank = np.argsort(order, axis=-1)
     return (rank < left[..., None]).astype(np.int64)

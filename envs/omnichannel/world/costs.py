@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, Flows, Network
+from envs.omnichannel.types import FloatArray, Flows, Network, sum_channels
 
 TERMS = ("lost_sales", "late", "holding", "overflow", "transport", "ordering", "returns")
 
@@ -28,7 +29,7 @@ class CostModel:
     def __init__(self, scenario: Scenario, network: Network) -> None:
         self.rates = scenario.costs
         self.network = network
-        self.holding = np.where(
+        self.holding: FloatArray = np.where(
             np.arange(network.num_nodes) < network.num_dcs,
             self.rates.holding_dc,
             self.rates.holding_store,
@@ -42,7 +43,7 @@ class CostModel:
 
     def compute_costs(self, flows: Flows) -> Costs:
         """Returns money by term, each (B, N, K); what arises in a region is booked at its store."""
-        lost = flows.lost.sum(axis=-1) * self.rates.lost_sale
+        lost = sum_channels(flows.lost) * self.rates.lost_sale
         return {
             "lost_sales": self._at_stores(lost),
             "late": self._at_stores(flows.waiting * self.rates.late),
@@ -53,7 +54,7 @@ class CostModel:
             "returns": self._at_stores(self._compute_returns(flows)),
         }
 
-    def _at_stores(self, by_store: FloatArray) -> FloatArray:
+    def _at_stores(self, by_store: NDArray[np.floating]) -> FloatArray:
         dcs = np.zeros((len(by_store), self.network.num_dcs, by_store.shape[-1]))
         return np.concatenate([dcs, by_store], axis=1)
 

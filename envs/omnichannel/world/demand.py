@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import numpy as np
 from scipy.special import ndtri
 
+from envs.errors import InputError
 from envs.omnichannel.data import load_grocery_demand
-from envs.omnichannel.scenario import InputError, Scenario, SeasonalNormal, Trace
+from envs.omnichannel.scenario import Scenario, SeasonalNormal, Sku, Store, Trace
 from envs.omnichannel.types import FloatArray, IntArray, SeedArray
 from envs.omnichannel.world import draws
 
@@ -44,6 +46,7 @@ class SeasonalNormalDemand:
         season = 1 + process.season_amplitude * np.sin(angle[:, None] + phase)  # (days, K)
         shape = (process.season_period, len(size), len(phase))
         self.season = np.broadcast_to(season[:, None, :], shape)
+        self._expected = self.mean * self.season[..., None]  # (days, S, K, C)
 
     def sample_start(self, seed: SeedArray, horizon: int, split: Split) -> IntArray:
         """Any day of the season; training and evaluation differ by their seeds alone."""
@@ -54,9 +57,8 @@ class SeasonalNormalDemand:
     def sample_units(self, seed: SeedArray, period: IntArray, day: IntArray) -> IntArray:
         """Draws a period's demand, (B, S, K, C) units."""
         uniform = draws.sample_uniform(seed, period, draws.DEMAND, self.mean.shape)
-        expected = self.mean * self.season[day % len(self.season)][..., None]
-        units = np.rint(expected + self.noise * ndtri(uniform))
-        return np.maximum(units, 0).astype(np.int64)
+        units = np.rint(self._expected[day % len(self._expected)] + self.noise * ndtri(uniform))
+        return np.maximum(units, 0, out=units).astype(np.int64)
 
 
 class TraceDemand:
@@ -108,16 +110,16 @@ def make_demand(scenario: Scenario) -> DemandProcess:
     return SeasonalNormalDemand(scenario, scenario.demand)
 
 
-def _index_of(entries: list[object], known: list[str], field: str) -> list[int]:
+def _index_of(entries: Sequence[Store | Sku], known: list[str], field: str) -> list[int]:
     """Positions of the scenario's names in the data, or one line on the first unknown one."""
     positions = []
     for i, entry in enumerate(entries):
-        name = entry.name  # type: ignore[attr-defined]
-        if name not in known:
+        if entry.name not in known:
             raise InputError(
-                f"{field}.{i}.name: {name!r} is not in the demand data; allowed: {', '.join(known)}"
+                f"{field}.{i}.name: {entry.name!r} is not in the demand data; "
+                f"allowed: {', '.join(known)}"
             )
-        positions.append(known.index(name))
+        positions.append(known.index(entry.name))
     return positions
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.omnichannel.scenario import Fulfillment
-from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, Network
+from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, Network, sum_axis
 from envs.omnichannel.world.allocation import ration_proportionally
 
 
@@ -55,7 +55,7 @@ def fulfill_demand(
     stores = stores - sold_store
     offered = np.maximum(stores - rules.reserve, 0)
 
-    waiting = backorders.sum(axis=1)
+    waiting = sum_axis(backorders, 1)
     orders = waiting + demand[..., ONLINE]
     at_store = np.floor(online_share * orders + 0.5).astype(np.int64)
     from_store = np.minimum(at_store, offered)
@@ -93,6 +93,9 @@ def _serve_oldest_first(backorders: IntArray, served: IntArray) -> tuple[IntArra
     """
     if backorders.shape[1] == 0:
         return backorders, np.zeros_like(served)
-    older = np.cumsum(backorders[:, ::-1], axis=1)[:, ::-1] - backorders
-    remaining = backorders - np.clip(served[:, None] - older, 0, backorders)
+    remaining = backorders.copy()
+    for age in reversed(range(backorders.shape[1])):
+        taken = np.minimum(backorders[:, age], served)
+        remaining[:, age] -= taken
+        served = served - taken
     return remaining[:, :-1], remaining[:, -1]

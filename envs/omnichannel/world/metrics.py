@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from envs.omnichannel.scenario import CHANNELS
-from envs.omnichannel.types import FloatArray, Flows
+from envs.omnichannel.types import FloatArray, Flows, IntArray
 from envs.omnichannel.world.costs import TERMS, Costs
 
 EpisodeMetrics = dict[str, FloatArray]  # metric -> (B,)
@@ -38,9 +38,9 @@ class MetricsAccumulator:
     def add(self, flows: Flows, costs: Costs, team_reward: FloatArray) -> None:
         """Adds a period."""
         self.periods += 1
-        self.demand += flows.demand.sum(axis=(1, 2))
-        self.served += flows.served.sum(axis=(1, 2))
-        self.on_time += flows.on_time.sum(axis=(1, 2))
+        self.demand += _sum_cells(flows.demand)
+        self.served += _sum_cells(flows.served)
+        self.on_time += _sum_cells(flows.on_time)
         for term in TERMS:
             self.costs[term] += costs[term].sum(axis=(1, 2))
         self.reward += team_reward
@@ -66,6 +66,11 @@ class MetricsAccumulator:
             metrics[f"served/{channel}"] = _ratio(self.served[:, c], self.demand[:, c])
             metrics[f"on_time/{channel}"] = _ratio(self.on_time[:, c], self.demand[:, c])
         return metrics | {f"cost/{term}": self.costs[term] / periods for term in TERMS}
+
+
+def _sum_cells(by_channel: IntArray) -> IntArray:
+    """(B, S, K, C) to (B, C)."""
+    return np.einsum("bskc->bc", by_channel)
 
 
 def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from envs.omnichannel.data import load_return_delays
 from envs.omnichannel.scenario import RecordedDelay, Scenario
-from envs.omnichannel.types import Demand, FloatArray, IntArray, SeedArray
+from envs.omnichannel.types import Demand, FloatArray, IntArray, SeedArray, sum_channels
 from envs.omnichannel.world import draws
 
 
@@ -25,6 +25,9 @@ class ReturnProcess:
         self.rate = np.array([scenario.categories[s.category].return_rate for s in scenario.skus])
         self.shape = (len(scenario.network.stores), len(scenario.skus))
         self.delays = _delay_distribution(scenario)
+        cumulative = np.cumsum(self.delays)
+        cumulative[-1] = 1.0  # not a rounding error less, or a unit could be forgotten
+        self._cumulative = cumulative[:, None, None]
 
     def sample_rate(self, seed: SeedArray) -> FloatArray:
         """Draws each episode's return rates, (B, S, K): the category's +- the store's spread."""
@@ -36,9 +39,9 @@ class ReturnProcess:
     def schedule(self, sold: IntArray, demand: Demand) -> IntArray:
         """Returns the units of a period that will come back after each delay.
 
-        Source: eq. 2, returns = lambda x basis. Expected returns are rounded by one uniform per
-        cell along the cumulative delay distribution, so each delay's mean is exact, every value
-        is an integer >= 0 and the sum is floor(lambda x basis + u).
+        Source: eq. 2, returns = lambda x basis, over both channels. Expected returns are rounded by
+        one uniform per cell along the cumulative delay distribution, so each delay's mean is
+        exact, every value is an integer >= 0 and the sum is floor(lambda x basis + u).
 
         Args:
             sold: units handed over, (B, S, K, C).
@@ -48,11 +51,12 @@ class ReturnProcess:
             Units by delay, (B, D, S, K).
         """
         basis = sold if self.basis == "sales" else demand.units
-        expected = demand.return_rate[..., None] * basis  # (B, S, K, C)
-        cumulative = np.cumsum(self.delays)[:, None, None, None]
-        counted = np.floor(expected[:, None] * cumulative + demand.return_rounding[:, None])
-        by_delay = np.diff(counted, axis=1, prepend=0.0)
-        return by_delay.sum(axis=-1).astype(np.int64)
+        expected = demand.return_rate * sum_channels(basis)
+        counted = expected[:, None] * self._cumulative
+        counted += demand.return_rounding[:, None]
+        by_delay: IntArray = counted.astype(np.int64)  # rounds down: all are positive
+        by_delay[:, 1:] -= by_delay[:, :-1].copy()
+        return by_delay
 
     def scrap(self, returned: IntArray, demand: Demand) -> IntArray:
         """Returns the units, (B, S, K), that cannot be sold again."""

@@ -18,6 +18,7 @@ from envs.omnichannel.types import (
     Network,
     SeedArray,
     State,
+    sum_axis,
 )
 from envs.omnichannel.world import draws
 from envs.omnichannel.world.allocation import ration_proportionally, split_by_shares
@@ -81,6 +82,7 @@ class Simulator:
             seed=seed,
             period=empty(),
             day=self.demand.sample_start(seed, rules.horizon, split),
+            return_rate=self.returns.sample_rate(seed),
             on_hand=np.broadcast_to(on_hand, (copies, *on_hand.shape)).copy(),
             in_transit=empty(self._transit_slots, net.num_nodes, net.num_skus),
             in_inspection=empty(rules.returns.inspection_days, *cells),
@@ -92,12 +94,12 @@ class Simulator:
         """Draws what the world brings in the state's period (event 4 and the draws of event 6)."""
         seed, period = state.seed, state.period
         units = self.demand.sample_units(seed, period, state.day)
-        shape = units.shape[1:]
+        cells = units.shape[1:-1]
         return Demand(
             units=units,
-            return_rate=self.returns.sample_rate(seed),
-            return_rounding=draws.sample_uniform(seed, period, draws.RETURN_ROUNDING, shape),
-            scrap_rounding=draws.sample_uniform(seed, period, draws.SCRAP_ROUNDING, shape[:-1]),
+            return_rate=state.return_rate,
+            return_rounding=draws.sample_uniform(seed, period, draws.RETURN_ROUNDING, cells),
+            scrap_rounding=draws.sample_uniform(seed, period, draws.SCRAP_ROUNDING, cells),
         )
 
     def simulate_period(
@@ -133,6 +135,9 @@ class Simulator:
         returned = returns_due[:, 0]
         scrapped = self.returns.scrap(returned, demand)
         disposed = split_by_shares(returned - scrapped, decisions.disposition)
+        on_hand = served.on_hand
+        if not self.scenario.returns.inspection_days:  # back on the shelf before the day ends
+            on_hand[:, net.num_dcs :] += disposed[..., RESTOCK]
         flows = Flows(
             supplied=decisions.supplier_order,
             requested=decisions.shipment,
@@ -143,13 +148,13 @@ class Simulator:
             online_from_dc=served.online_from_dc,
             on_time=served.on_time,
             lost=served.lost,
-            waiting=served.backorders.sum(axis=1),
+            waiting=sum_axis(served.backorders, 1),
             returned=returned,
             restocked=disposed[..., RESTOCK],
             consolidated=disposed[..., CONSOLIDATE],
             liquidated=disposed[..., LIQUIDATE],
             scrapped=scrapped,
-            on_hand=served.on_hand,
+            on_hand=on_hand,
         )
         after = replace(
             state,
@@ -182,8 +187,8 @@ class Simulator:
     def _arrive(self, state: State, flows: Flows, in_transit: IntArray) -> State:
         """Sends returns on their way, then event 1 of the next period."""
         net = self.network
-        to_dc = (slice(None), net.lane_lead_time, net.parent)  # lane lead time + 1: its slot
-        np.add.at(in_transit, to_dc, flows.consolidated)
+        for s, (w, slot) in enumerate(zip(net.parent, net.lane_lead_time, strict=True)):
+            in_transit[:, slot, w] += flows.consolidated[:, s]  # due in lane lead time + 1
         on_hand = flows.on_hand + in_transit[:, 0]
         in_inspection = state.in_inspection
         if in_inspection.shape[1]:
@@ -191,8 +196,6 @@ class Simulator:
             in_inspection[:, -1] += flows.restocked
             on_hand[:, net.num_dcs :] += in_inspection[:, 0]
             in_inspection = _shift(in_inspection)
-        else:
-            on_hand[:, net.num_dcs :] += flows.restocked
         return replace(
             state, on_hand=on_hand, in_transit=_shift(in_transit), in_inspection=in_inspection
         )
@@ -200,6 +203,7 @@ class Simulator:
 
 def _shift(slots: IntArray) -> IntArray:
     """Moves every slot one period nearer, (B, L, ...)."""
-    moved = np.zeros_like(slots)
+    moved = np.empty_like(slots)
     moved[:, :-1] = slots[:, 1:]
+    moved[:, -1:] = 0
     return moved

@@ -1,0 +1,96 @@
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import Network
+from envs.omnichannel.world.allocation import (
+    ration_proportionally,
+    split_by_shares,
+    split_proportionally,
+)
+
+
+def test_split_proportionally__gives_the_rest_to_the_largest_remainders() -> None:
+    # 10 x (5, 3, 6) / 14 = 3 8/14, 2 2/14, 4 4/14: the unit left over goes to the first.
+    given_units = split_proportionally(np.array([5, 3, 6]), np.array(10))
+    assert given_units.tolist() == [4, 2, 4]
+
+
+def test_split_proportionally__earlier_entries_win_ties() -> None:
+    # 5 x 3 / 9 = 1 2/3 for all three; two units are left over.
+    assert split_proportionally(np.array([3, 3, 3]), np.array(5)).tolist() == [2, 2, 1]
+    # Many entries, because sorts of a few are stable anyway.
+    many = split_proportionally(np.full(200, 3), np.array(70))
+    assert many.tolist() == [1] * 70 + [0] * 130
+
+
+def test_split_proportionally__without_requests_gives_nothing() -> None:
+    assert split_proportionally(np.array([0, 0]), np.array(0)).tolist() == [0, 0]
+
+
+def test_split_by_shares__rounds_by_largest_remainder() -> None:
+    totals = np.array([10, 7, 1, 0])
+    shares = np.array([[0.3, 0.3, 0.4], [0.5, 0.25, 0.25], [0.2, 0.2, 0.6], [1, 0, 0]])
+    # 7: quotas 3.5, 1.75, 1.75; the two units left over go to the two remainders of 0.75.
+    assert split_by_shares(totals, shares).tolist() == [[3, 3, 4], [3, 2, 2], [0, 0, 1], [0, 0, 0]]
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=12), st.data())
+def test_split_proportionally__adds_up_and_stays_within_a_unit(
+    requests: list[int], data: st.DataObject
+) -> None:
+    total = data.draw(st.integers(0, sum(requests)))
+    units = split_proportionally(np.array(requests), np.array(total))
+    assert units.sum() == total
+    assert (units <= requests).all()
+    exact = np.array(requests) * total / max(sum(requests), 1)
+    assert (np.abs(units - exact) < 1 + 1e-6).all()
+
+
+@given(st.integers(0, 10**6), st.lists(st.integers(0, 100), min_size=3, max_size=3))
+def test_split_by_shares__adds_up_and_stays_within_a_unit(total: int, weights: list[int]) -> None:
+    if sum(weights) == 0:
+        weights = [1, 0, 0]
+    shares = np.array(weights) / sum(weights)
+    units = split_by_shares(np.array([total]), shares[None])[0]
+    assert units.sum() == total
+    assert (units >= 0).all()
+    assert (np.abs(units - shares * total) < 1 + 1e-6).all()
+    assert (units[shares == 0] == 0).all()
+
+
+def test_ration_proportionally__each_dc_serves_its_own_stores(tiny: Scenario) -> None:
+    net = replace(
+        Network.from_scenario(tiny), num_dcs=2, members=(np.array([0, 2]), np.array([1, 3]))
+    )
+    requests = np.array([[[4], [9], [8], [1]]])
+    # DC 0 has 6 for 4 + 8: 2 and 4. DC 1 has enough for 9 + 1.
+    granted = ration_proportionally(requests, np.array([[[6], [10]]]), net)
+    assert granted.ravel().tolist() == [2, 9, 4, 1]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32))
+def test_ration_proportionally__hands_out_the_smaller_of_stock_and_requests(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    net = Network.from_scenario(
+        Scenario.model_validate(
+            {
+                "name": "three stores",
+                "network": {
+                    "dcs": [{"name": "dc"}],
+                    "stores": [{"name": f"s{i}", "parent": "dc"} for i in range(3)],
+                },
+                "skus": [{"name": "mug", "category": "home"}],
+                "categories": {"home": {}},
+            }
+        )
+    )
+    requests, available = rng.integers(0, 9, (5, 3, 1)), rng.integers(0, 20, (5, 1, 1))
+    granted = ration_proportionally(requests, available, net)
+    expected = np.minimum(requests.sum(axis=1), available[:, 0])
+    np.testing.assert_array_equal(granted.sum(axis=1), expected)
+    assert (granted <= requests).all()

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from envs.omnichannel.scenario import Fulfillment, Scenario
+from envs.omnichannel.types import IntArray, Network
+from envs.omnichannel.world.fulfillment import Fulfilled, fulfill_demand
+
+
+def fulfill(
+    tiny: Scenario,
+    on_hand: tuple[int, int, int],
+    demand: tuple[tuple[int, int], tuple[int, int]],
+    share: tuple[float, float] = (0.0, 0.0),
+    backorders: list[tuple[int, int]] | None = None,
+    **rules: object,
+) -> Fulfilled:
+    """One SKU of `tiny`; on hand by DC, A, B; demand by store as (walk-in, online)."""
+    waiting = np.array(backorders or np.zeros((0, 2)), np.int64).reshape(1, -1, 2, 1)
+    return fulfill_demand(
+        np.array(on_hand).reshape(1, 3, 1),
+        waiting,
+        np.array(demand).reshape(1, 2, 1, 2),
+        np.array(share, np.float64).reshape(1, 2, 1),
+        Network.from_scenario(tiny),
+        Fulfillment.model_validate({"patience": waiting.shape[1], "spill_over": False} | rules),
+    )
+
+
+def flat(units: IntArray) -> list[int]:
+    return [int(unit) for unit in units.ravel()]
+
+
+def test_fulfill_demand__walk_ins_come_before_online_orders(tiny: Scenario) -> None:
+    served = fulfill(tiny, (0, 5, 0), ((4, 3), (0, 0)), share=(1, 1))
+    assert flat(served.sold_store) == [4, 0]
+    assert flat(served.online_from_store) == [1, 0]
+    assert flat(served.lost) == [0, 2, 0, 0]
+
+
+@pytest.mark.parametrize(("share", "from_store"), [(0.0, 0), (0.3, 2), (0.5, 3), (0.7, 4), (1, 5)])
+def test_fulfill_demand__rounds_the_online_share_half_up(
+    tiny: Scenario, share: float, from_store: int
+) -> None:
+    served = fulfill(tiny, (9, 9, 0), ((0, 5), (0, 0)), share=(share, 0))
+    assert flat(served.online_from_store) == [from_store, 0]
+    assert flat(served.online_from_dc) == [5 - from_store, 0]
+
+
+def test_fulfill_demand__a_short_dc_rations_among_the_regions(tiny: Scenario) -> None:
+    # 5 x (6, 2) / 8 = 3.75 and 1.25: 4 and 1.
+    served = fulfill(tiny, (5, 0, 0), ((0, 6), (0, 2)))
+    assert flat(served.online_from_dc) == [4, 1]
+    assert flat(served.on_hand) == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("spill_over", "from_store"), [(False, [2, 1]), (True, [2, 3])])
+def test_fulfill_demand__spill_over_to_the_store_serves_what_the_dc_could_not(
+    tiny: Scenario, spill_over: bool, from_store: list[int]
+) -> None:
+    """A: 6 orders, 4 for a store with 2, 2 for the DC. B: 4 orders, 1 for the store, 3 for the DC.
+
+    The DC holds 2 for 2 + 3 requests: quotas 0.8 and 1.2, so 1 and 1. Then it has nothing left for
+    A's store, but B's store takes the 2 that the DC could not serve.
+    """
+    served = fulfill(tiny, (2, 2, 9), ((0, 6), (0, 4)), share=(0.67, 0.25), spill_over=spill_over)
+    assert flat(served.online_from_store) == from_store
+    assert flat(served.online_from_dc) == [1, 1]
+
+
+def test_fulfill_demand__spill_over_to_the_dc_uses_what_it_has_left(tiny: Scenario) -> None:
+    # A's store misses 4 of its 5 orders, the DC has 3.
+    served = fulfill(tiny, (3, 1, 0), ((0, 5), (0, 0)), share=(1, 0), spill_over=True)
+    assert flat(served.online_from_store) == [1, 0]
+    assert flat(served.online_from_dc) == [3, 0]
+    assert flat(served.lost) == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("spill_over", [False, True])
+def test_fulfill_demand__the_reserve_is_for_walk_ins_only(tiny: Scenario, spill_over: bool) -> None:
+    served = fulfill(
+        tiny, (0, 6, 3), ((2, 9), (3, 9)), share=(1, 1), reserve=3, spill_over=spill_over
+    )
+    assert flat(served.sold_store) == [2, 3]
+    assert flat(served.online_from_store) == [1, 0]
+    assert flat(served.on_hand) == [0, 3, 0]
+
+
+def test_fulfill_demand__serves_the_oldest_orders_first(tiny: Scenario) -> None:
+    """A has 2, 1 and 3 orders that have waited 1, 2 and 3 days, and 4 new ones; the DC holds 5."""
+    ages = [(2, 0), (1, 0), (3, 0)]
+    served = fulfill(tiny, (5, 0, 0), ((0, 4), (0, 0)), backorders=ages)
+    # 3 + 1 + 1 served; of the 2 one is left; the 4 new ones begin to wait.
+    assert flat(served.backorders[0, :, 0]) == [4, 1, 0]
+    assert flat(served.on_time) == [0, 0, 0, 0]
+    assert flat(served.lost) == [0, 0, 0, 0]
+
+
+def test_fulfill_demand__orders_out_of_patience_are_lost(tiny: Scenario) -> None:
+    served = fulfill(tiny, (1, 0, 0), ((0, 2), (0, 0)), backorders=[(0, 0), (3, 0)])
+    assert flat(served.backorders[0, :, 0]) == [2, 0]
+    assert flat(served.lost) == [0, 2, 0, 0]
+
+
+def test_fulfill_demand__without_patience_unserved_orders_are_lost_at_once(tiny: Scenario) -> None:
+    served = fulfill(tiny, (3, 0, 0), ((0, 5), (0, 0)))
+    assert flat(served.on_time) == [0, 3, 0, 0]
+    assert flat(served.lost) == [0, 2, 0, 0]
+    assert served.backorders.shape == (1, 0, 2, 1)

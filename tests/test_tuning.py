@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from envs.errors import InputError
+from envs.omnichannel.scenario import load_scenario
+from envs.omnichannel.world.draws import make_seeds
+from marl.evaluation import tuning
+from marl.evaluation.evaluate import evaluate_policies, run_episodes
+from marl.evaluation.tuning import TunedParameters, load_or_tune, make_baseline, tune_family
+from marl.policies import FAMILIES, make_policy
+from marl.policies.base import Setting
+
+TINY = load_scenario("tiny")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OMNICHANNEL_CACHE", str(tmp_path))
+    return tmp_path / "tuned"
+
+
+def load_quickly(scenario: str = "tiny", family: str = "order_up_to", seed: int = 0) -> object:
+    return load_or_tune(family, load_scenario(scenario), episodes=2, trials=9, seed=seed)
+
+
+def test_tune_family__beats_before_on_other_episodes() -> None:
+    tuned = tune_family("order_up_to", TINY, episodes=8, trials=90)
+    policies = {
+        "before": make_policy("before", TINY),
+        "order_up_to": make_policy("order_up_to", TINY, tuned.parameters),
+    }
+    evaluation = evaluate_policies(policies, TINY, 32, seed=1)
+    assert evaluation.paired["order_up_to - before"]["reward"].low > 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tune_family__reports_the_reward_of_its_parameters(family: str) -> None:
+    tuned = tune_family(family, TINY, episodes=3, trials=30, seed=2)
+    policy = make_policy(family, TINY, tuned.parameters)
+    metrics = run_episodes(policy, TINY, make_seeds("tune", 2, 3), "train")
+    assert tuned.reward == pytest.approx(metrics["reward"].mean())
+
+
+def test_tune_family__improves_over_generations() -> None:
+    rewards: list[float] = []
+    tune_family(
+        "order_up_to", TINY, episodes=4, trials=180, progress=lambda _, best: rewards.append(best)
+    )
+    assert rewards == sorted(rewards)
+    assert rewards[-1] > rewards[4] > rewards[0] + 5e-4
+
+
+def test_tune_family__never_worse_than_its_initial_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So wide a search meets nothing good in one generation.
+    monkeypatch.setattr(tuning, "STEP_SIZE", 10.0)
+    metrics = run_episodes(
+        make_policy("order_up_to", TINY), TINY, make_seeds("tune", 0, 3), "train"
+    )
+    tuned = tune_family("order_up_to", TINY, episodes=3, trials=1)
+    assert tuned.reward == pytest.approx(metrics["reward"].mean())
+
+
+def test_tune_family__stays_in_the_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "STEP_SIZE", 1.0)
+    space = FAMILIES["order_up_to"].make_space(Setting.from_scenario(TINY))
+    for seed in range(3):
+        tuned = tune_family("order_up_to", TINY, episodes=2, trials=45, seed=seed)
+        for p in space.parameters:
+            assert p.low <= tuned.parameters[p.name] <= p.high
+
+
+def test_tune_family__same_seed_same_result_and_progress() -> None:
+    reported: list[tuple[int, float]] = []
+    first, second = (
+        tune_family(
+            "order_up_to", TINY, episodes=2, trials=20, progress=lambda *at: reported.append(at)
+        )
+        for _ in range(2)
+    )
+    assert first == second
+    assert [trials for trials, _ in reported] == [9, 18, 9, 18]
+    assert reported[1] == (first.trials, first.reward)
+    assert tune_family("order_up_to", TINY, episodes=2, trials=20, seed=1) != first
+
+
+def test_load_or_tune__second_call_reads_the_cache(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned = load_quickly()
+    assert len(list(cache.iterdir())) == 1
+    monkeypatch.setattr(tuning, "tune_family", lambda *_, **__: pytest.fail("tuned again"))
+    assert load_quickly() == tuned
+
+
+def test_load_or_tune__a_file_a_search(cache: Path) -> None:
+    load_quickly()
+    load_quickly(seed=1)
+    load_quickly(family="forecast_order_up_to")
+    load_or_tune("order_up_to", TINY.model_copy(update={"horizon": 7}), episodes=2, trials=9)
+    load_or_tune("order_up_to", TINY, episodes=1, trials=9)
+    load_or_tune("order_up_to", TINY, episodes=2, trials=18)
+    assert len(list(cache.iterdir())) == 6
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        '{"parameters": {"store_cover_0": 1',
+        "[]",
+        '{"parameters": [], "reward": 1, "trials": 9}',
+        '{"parameters": {"restock": 1.0}, "reward": 1, "trials": 9}',
+    ],
+)
+def test_load_or_tune__corrupt_cache_is_tuned_anew(cache: Path, content: str) -> None:
+    tuned = load_quickly()
+    (file,) = cache.iterdir()
+    file.write_text(content, encoding="utf-8")
+    assert load_quickly() == tuned
+    assert json.loads(file.read_text(encoding="utf-8"))["trials"] == 9
+    assert list(cache.iterdir()) == [file]
+
+
+def test_load_or_tune__unwritable_cache_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    monkeypatch.setenv("OMNICHANNEL_CACHE", str(blocked))
+    assert isinstance(load_quickly(), TunedParameters)
+
+
+def test_make_baseline__tunes_families_alone(cache: Path) -> None:
+    assert make_baseline("before", TINY).name == "before"
+    assert not cache.exists()
+    assert make_baseline("order_up_to", TINY, episodes=2, trials=9).name == "order_up_to"
+    assert cache.exists()
+
+
+def test_load_or_tune__refuses_unknown_family() -> None:
+    message = "family: 'before' is not known; allowed: order_up_to, forecast_order_up_to"
+    with pytest.raises(InputError, match=message):
+        load_or_tune("before", TINY)
