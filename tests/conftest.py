@@ -1,6 +1,6 @@
 """Fixtures that several test modules share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -15,6 +15,18 @@ MakeFlows = Callable[..., Flows]
 def tiny() -> Scenario:
     """One DC, two stores, two SKUs, 14 periods."""
     return load_scenario("tiny")
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """A real Ray on this machine, with room for two runners."""
+    import ray
+
+    from marl.training import start_ray
+
+    start_ray(None, 2)
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture

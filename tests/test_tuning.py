@@ -7,14 +7,15 @@ import pytest
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import load_scenario
+from envs.omnichannel.types import FloatArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation import tuning
 from marl.evaluation.evaluate import evaluate_policies, run_episodes
 from marl.evaluation.tuning import TunedParameters, load_or_tune, make_baseline, tune_family
-from marl.policies import FAMILIES, make_policy
-from marl.policies.base import Setting
+from marl.policies import FAMILIES, ParameterSpace, make_policy
 
 TINY = load_scenario("tiny")
+from_unit = tuning._from_unit
 
 
 @pytest.fixture(autouse=True)
@@ -64,13 +65,18 @@ def test_tune_family__never_worse_than_its_initial_guess(monkeypatch: pytest.Mon
     assert tuned.reward == pytest.approx(metrics["reward"].mean())
 
 
-def test_tune_family__stays_in_the_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tune_family__tries_nothing_outside_the_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[FloatArray] = []
     monkeypatch.setattr(tuning, "STEP_SIZE", 1.0)
-    space = FAMILIES["order_up_to"].make_space(Setting.from_scenario(TINY))
-    for seed in range(3):
-        tuned = tune_family("order_up_to", TINY, episodes=2, trials=45, seed=seed)
-        for p in space.parameters:
-            assert p.low <= tuned.parameters[p.name] <= p.high
+
+    def record(space: ParameterSpace, points: FloatArray) -> dict[str, FloatArray]:
+        tried.append(points)
+        return from_unit(space, points)
+
+    monkeypatch.setattr(tuning, "_from_unit", record)
+    tune_family("order_up_to", TINY, episodes=2, trials=18)
+    assert all(((points >= 0) & (points <= 1)).all() for points in tried)
+    assert any((points == 1).any() for points in tried)
 
 
 def test_tune_family__same_seed_same_result_and_progress() -> None:

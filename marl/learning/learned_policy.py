@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ class LearnedPolicy:
             return cls.from_weights(arguments, weights, name)
         except FileNotFoundError:
             raise InputError(f"policy: file '{path}' does not exist") from None
-        except (ValueError, KeyError, OSError, RuntimeError, EOFError):
+        except (ValueError, KeyError, OSError, RuntimeError, EOFError, BadZipFile):
             raise InputError(
                 f"policy: '{path}' is not a whole policy file; give one that training wrote"
             ) from None

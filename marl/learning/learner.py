@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
@@ -170,13 +169,13 @@ class FusedDQNLearner(DQNTorchLearner):
     @override(DQNTorchLearner)
     def _get_optimizer_state(self) -> dict[str, Any]:
         moments = [
-            {name: np.array(value) for name, value in self._optimizer.state[p].items()}
+            {name: value.numpy().copy() for name, value in self._optimizer.state[p].items()}
             for p in self._parameters
             if p in self._optimizer.state
         ]
         return {
             "adam": moments,
-            "averaged": [np.array(p) for p in self._averaged],
+            "averaged": [p.numpy().copy() for p in self._averaged],
             "num_updates": self._num_updates,
             "lr_scale": self._lr_scale,
         }
@@ -186,8 +185,8 @@ class FusedDQNLearner(DQNTorchLearner):
         self._lr_scale = state["lr_scale"]
         self._num_updates = state["num_updates"]
         for average, stored in zip(self._averaged, state["averaged"], strict=True):
-            average.copy_(torch.from_numpy(np.array(stored)))
+            average.copy_(torch.as_tensor(stored))
         for parameter, moments in zip(self._parameters, state["adam"], strict=False):
             self._optimizer.state[parameter] = {
-                name: torch.from_numpy(np.array(value)) for name, value in moments.items()
+                name: torch.tensor(value) for name, value in moments.items()
             }

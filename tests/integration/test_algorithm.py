@@ -1,0 +1,234 @@
+"""The learning core on a real Ray, in the tiny scenario."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from envs.omnichannel.agents.roster import MODULES
+from envs.omnichannel.scenario import Scenario
+from marl.config import load_config
+from marl.learning.algorithm import SharedPoolDQN, SharedPoolDQNConfig
+from marl.learning.experience_pool import Batch
+from marl.learning.network import QNetwork
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+SETTINGS = [
+    "env_runners.num_envs_per_env_runner=8",
+    "pool.min_env_steps=100",
+    "pool.capacity_env_steps=600",
+    "learner.batch_size=32",
+    "learner.env_steps_per_update=16",
+    "learner.hidden=[16,16]",
+]
+
+
+@contextmanager
+def build(scenario: Scenario, *overrides: str) -> Iterator[SharedPoolDQN]:
+    config = load_config("default", [*SETTINGS, *overrides])
+    algorithm = SharedPoolDQNConfig.from_config(scenario, config).build_algo()
+    try:
+        yield algorithm
+    finally:
+        algorithm.stop()
+
+
+def get_networks(algorithm: SharedPoolDQN) -> list[QNetwork]:
+    module = algorithm.learner_group._learner.module
+    return [module[m].unwrapped().network for m in MODULES]
+
+
+def get_weights(algorithm: SharedPoolDQN) -> dict[str, np.ndarray[Any, Any]]:
+    weights = {f"averaged/{k}/{n}": v for k, w in algorithm.get_averaged_weights().items()
+               for n, v in w.items()}  # fmt: skip
+    for m, network in zip(MODULES, get_networks(algorithm), strict=True):
+        weights |= {f"{m}/{n}": p.numpy().copy() for n, p in network.state_dict().items()}
+    return weights
+
+
+def assert_same(first: dict[str, Any], second: dict[str, Any]) -> None:
+    assert first.keys() == second.keys()
+    for name, values in first.items():
+        np.testing.assert_array_equal(second[name], values, err_msg=name)
+
+
+def test_training_step__learns_at_the_asked_replay_ratio(tiny: Scenario) -> None:
+    with build(tiny, "env_runners.num_env_runners=1") as algorithm:
+        before = get_weights(algorithm)
+        for _ in range(5):
+            algorithm.train()
+
+        # 8 copies x 14 periods a round; updates follow the rounds before the last one.
+        assert algorithm.env_steps == 5 * 8 * 14
+        assert algorithm.episodes == 40
+        assert algorithm.updates == 4 * 8 * 14 // 16
+        after = get_weights(algorithm)
+        assert any((after[name] != before[name]).any() for name in after)
+
+
+def test_training_step__runners_act_with_the_learners_weights(tiny: Scenario) -> None:
+    with build(tiny, "env_runners.num_env_runners=1") as algorithm:
+        for _ in range(4):
+            algorithm.train()
+
+        def read(runner: Any) -> dict[str, Any]:
+            return {
+                f"{m}/{n}": p.numpy()
+                for m in MODULES
+                for n, p in runner.module[m].unwrapped().network.state_dict().items()
+            }
+
+        found = algorithm.env_runner_group.foreach_env_runner(read, local_env_runner=False)[0]
+        learner = get_weights(algorithm)
+        assert_same({k: learner[k] for k in found}, found)
+
+
+@pytest.mark.parametrize("runners", [0, 1])
+def test_algorithm__resumes_bit_for_bit(tiny: Scenario, tmp_path: Path, runners: int) -> None:
+    overrides = [f"env_runners.num_env_runners={runners}"]
+    with build(tiny, *overrides) as algorithm:
+        for _ in range(4):
+            algorithm.train()
+        algorithm.save_to_path(str(tmp_path))
+        for _ in range(4):
+            algorithm.train()
+        expected, errors = get_weights(algorithm), algorithm.learn_metrics
+
+    with build(tiny, *overrides) as algorithm:
+        algorithm.restore_from_path(str(tmp_path))
+        for _ in range(4):
+            algorithm.train()
+
+        assert_same(expected, get_weights(algorithm))
+        assert algorithm.learn_metrics == errors
+
+
+def test_learner__updates_as_six_separate_learners_would(tiny: Scenario) -> None:
+    overrides = ["env_runners.num_env_runners=0", "learner.grad_clip=0.5"]
+    with build(tiny, *overrides) as algorithm:
+        for _ in range(3):
+            algorithm.train()  # so that weights, target and moments are none of them trivial
+        learner = algorithm.learner_group._learner
+        for group in learner._optimizer.state.values():
+            group["exp_avg"].zero_()
+            group["exp_avg_sq"].zero_()
+            group["step"].zero_()
+        online = [clone(network) for network in get_networks(algorithm)]
+        module = learner.module
+        target = [clone(module[m].unwrapped().target_network) for m in MODULES]
+        batch = algorithm.pool.sample(4, 32)
+        timesteps = {"num_env_steps_sampled_lifetime": algorithm.env_steps}
+
+        algorithm.learner_group.update(batch=batch, timesteps=timesteps)
+        lr = learner._optimizer.param_groups[0]["lr"]
+        for m, (network, copy) in enumerate(zip(online, target, strict=True)):
+            update_alone(network, copy, batch, m, lr=lr, grad_clip=0.5)
+
+        for network, alone in zip(get_networks(algorithm), online, strict=True):
+            for (name, p), q in zip(network.named_parameters(), alone.parameters(), strict=True):
+                torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def clone(network: QNetwork) -> QNetwork:
+    sizes = [layer.out_features for layer in network.layers]
+    num_levels, max_levels = int(network.mask.sum()), len(network.mask)
+    copy = QNetwork(network.layers[0].in_features, num_levels, max_levels, sizes)
+    copy.load_state_dict(network.state_dict())
+    return copy
+
+
+def update_alone(
+    online: QNetwork, target: QNetwork, batch: Batch, m: int, *, lr: float, grad_clip: float
+) -> None:
+    """A plain double-DQN loop for one module, written without the learner's code."""
+    optimizer = torch.optim.Adam(online.parameters(), lr=lr)
+    for u in range(len(batch.r_t)):
+        obs_tm1 = torch.from_numpy(batch.obs_tm1[u, m]).float()
+        obs_t = torch.from_numpy(batch.obs_t[u, m]).float()
+        with torch.no_grad():
+            best = online(obs_t).argmax(dim=1)
+            bootstrap = target(obs_t)[torch.arange(len(best)), best]
+            goal = (
+                torch.from_numpy(batch.r_t[u, m])
+                + torch.from_numpy(batch.discount_t[u, m]) * bootstrap
+            )
+        values = online(obs_tm1)[torch.arange(len(best)), torch.from_numpy(batch.a_tm1[u, m])]
+        loss = torch.nn.functional.huber_loss(values, goal, delta=10.0)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(online.parameters(), grad_clip)
+        optimizer.step()
+        with torch.no_grad():
+            for p, q in zip(target.parameters(), online.parameters(), strict=True):
+                p.lerp_(q, 0.01)
+
+
+def test_runner__episodes_follow_from_seed_and_round_alone(tiny: Scenario) -> None:
+    with build(tiny, "env_runners.num_env_runners=0") as algorithm:
+        first = algorithm.env_runner.sample(iteration=3, env_steps=500)[0]
+        algorithm.env_runner.sample(iteration=4, env_steps=600)
+        again = algorithm.env_runner.sample(iteration=3, env_steps=500)[0]
+
+        np.testing.assert_array_equal(first.observations, again.observations)
+        assert_same(first.actions, again.actions)
+
+
+def test_runner__epsilon_falls_along_the_copies_and_with_time(tiny: Scenario) -> None:
+    with build(tiny, "env_runners.num_env_runners=0") as algorithm:
+        runner = algorithm.env_runner
+
+        start, end = runner._compute_epsilon(0), runner._compute_epsilon(10**9)
+
+        assert start[0] == pytest.approx(0.15)
+        assert start[-1] == pytest.approx(0.15**8)
+        np.testing.assert_allclose(end, 0.25 * start)
+        greedy = runner.sample(iteration=0, explore=False)[0]
+        initial = runner.env.decoder.initial_level
+        assert all((greedy.actions[m] == initial[m]).all() for m in MODULES)
+
+
+@pytest.mark.distributed
+def test_two_runners__sample_other_episodes_in_processes_of_their_own(tiny: Scenario) -> None:
+    with build(tiny, "env_runners.num_env_runners=2") as algorithm:
+        algorithm.train()
+        group = algorithm.env_runner_group
+
+        pids = group.foreach_env_runner(lambda _: os.getpid(), local_env_runner=False)
+        seeds = group.foreach_env_runner(
+            lambda runner: runner.env.view.state.seed.tolist(), local_env_runner=False
+        )
+
+        assert len({*pids, os.getpid()}) == 3
+        assert len({*seeds[0], *seeds[1]}) == 16
+        assert algorithm.env_steps == 2 * 8 * 14
+
+
+@pytest.mark.distributed
+def test_two_runners__a_killed_one_comes_back(tiny: Scenario) -> None:
+    with build(tiny, "env_runners.num_env_runners=2") as algorithm:
+        algorithm.train()
+        killer = algorithm.env_runner_group
+        killer.foreach_env_runner_async(kill_process, remote_worker_ids=[1])
+        rounds = 0
+        while killer.num_healthy_remote_workers() == 2 and rounds < 20:
+            algorithm.train()
+            rounds += 1
+        for _ in range(200):
+            algorithm.train()
+            if killer.num_healthy_remote_workers() == 2:
+                break
+
+        assert killer.num_healthy_remote_workers() == 2
+        steps = algorithm.env_steps
+        algorithm.train()
+        assert algorithm.env_steps == steps + 2 * 8 * 14
+
+
+def kill_process(_: Any) -> None:
+    os.kill(os.getpid(), 9)

@@ -1,0 +1,211 @@
+"""The command line's contract for mistakes: exit code 2, one line, nothing left behind."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from envs.omnichannel.scenario import Scenario
+from marl.cli import main
+from marl.config import load_config
+from marl.learning.learned_policy import make_network_arguments, make_untrained, save_policy
+from marl.run_folder import RunFolder
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("OMNICHANNEL_CACHE", str(tmp_path / "cache"))
+    return folder
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["omnichannel", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return int(stop.value.code or 0)
+
+
+def write_scenario(path: Path, **changes: Any) -> str:
+    data: dict[str, Any] = {
+        "name": "mine",
+        "network": {
+            "dcs": [{"name": "dc"}],
+            "stores": [{"name": "shop", "parent": "dc"}],
+        },
+        "skus": [{"name": "hat", "category": "fashion", "store_demand": 3}],
+        "categories": {"fashion": {"return_rate": 0.1}},
+    }
+    path.write_text(yaml.safe_dump(data | changes), encoding="utf-8")
+    return str(path)
+
+
+MISTAKES = [
+    (["train", "--scenario", "nowhere"], "scenario: 'nowhere' is not known; allowed: "),
+    (["train", "--scenario", "no.yaml"], "scenario: file 'no.yaml' does not exist"),
+    (["train", "--config", "fast"], "config: 'fast' is not known; allowed: default, retail"),
+    (["train", "--set", "learner.lr=-1"], "default: learner.lr: -1 is not allowed; "),
+    (["train", "--set", "learner.speed=1"], "default: learner.speed: unknown key; allowed: lr"),
+    (["train", "--set", "evaluation.baselines=[magic]"], "policy: 'magic' is not known; allowed: "),
+    (["train", "--episodes", "0"], "--episodes: '0' is not allowed; a whole number N >= 1"),
+    (["train", "--minutes", "0"], "default: stop.minutes: 0.0 is not allowed; must be greater"),
+    (["train", "--seed", "-1"], "default: seed: -1 is not allowed; must be greater than or"),
+    (["train", "--speed", "9"], "No such option: --speed"),
+    (["resume", "."], "run: '.' is not a run folder"),
+    (["evaluate", "magic"], "policy: 'magic' is not known; allowed: baselines, before, "),
+    (["evaluate", "before", "--episodes", "1"], "Invalid value for '--episodes'"),
+    (["evaluate", "."], "run: '.' is not a run folder"),
+    (["evaluate", "no.npz"], "policy: file 'no.npz' does not exist"),
+    (["scenario", "show", "nowhere"], "scenario: 'nowhere' is not known; allowed: "),
+    (["fly"], "No such command 'fly'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda v: " ".join(v)[:40])
+def test_main__a_mistake_is_one_line_and_exit_code_2(
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    in_empty_folder: Path,
+) -> None:
+    status = run(monkeypatch, *arguments)
+
+    printed = capsys.readouterr()
+    assert status == 2
+    assert printed.err.startswith(f"error: {message}")
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+    assert list(in_empty_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"speed": 3}, "speed: unknown key; allowed: name, "),
+        (
+            {"categories": {"fashion": {"return_rate": 1.2}}},
+            "categories.fashion.return_rate: 1.2 is not allowed; must be less than or equal to 1",
+        ),
+        (
+            {"network": {"dcs": [{"name": "dc", "supplier_lead_time": -1}], "stores": []}},
+            "network.dcs.0.supplier_lead_time: -1 is not allowed; must be greater than or equal",
+        ),
+    ],
+)
+def test_main__a_wrong_scenario_names_field_value_and_what_is_allowed(
+    changes: dict[str, Any],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    in_empty_folder: Path,
+) -> None:
+    path = write_scenario(tmp_path / "mine.yaml", **changes)
+
+    for command in (["train", "--scenario", path], ["scenario", "validate", path]):
+        assert run(monkeypatch, *command) == 2
+        printed = capsys.readouterr()
+        assert printed.err.startswith(f"error: {path}: {message}")
+        assert printed.err.count("\n") == 1
+    assert list(in_empty_folder.iterdir()) == []
+
+
+def test_main__a_run_without_checkpoint_is_refused(
+    tiny: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    folder = RunFolder.create(tmp_path / "run", tiny, load_config()).path
+
+    for command in ("resume", "evaluate"):
+        assert run(monkeypatch, command, str(folder)) == 2
+        assert capsys.readouterr().err == (
+            f"error: run: '{folder}' has no checkpoint; a run folder with a whole checkpoint is "
+            "needed\n"
+        )
+
+
+def test_evaluate__writes_the_agreed_json(
+    tiny: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = make_network_arguments(tiny, load_config().learner)
+    networks = make_untrained(arguments).networks
+    weights = {m: {k: v.numpy() for k, v in n.state_dict().items()} for m, n in networks.items()}
+    save_policy(tmp_path / "mine.npz", arguments, weights)
+    target = tmp_path / "result.json"
+
+    status = run(
+        monkeypatch,
+        *("evaluate", str(tmp_path / "mine.npz"), "before", "--scenario", "tiny"),
+        *("--episodes", "4", "--json", str(target)),
+    )
+
+    assert status == 0
+    result = json.loads(target.read_text(encoding="utf-8"))
+    assert result["scenario"] == "tiny"
+    assert set(result["policies"]) == {"mine.npz", "before"}
+    assert set(result["policies"]["before"]["metrics"]["cost/total"]) == {"mean", "low", "high"}
+    assert list(result["paired"]) == ["mine.npz - before"]
+
+
+def test_evaluate__refuses_a_policy_of_another_scenario(
+    tiny: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    changed = tiny.model_copy(
+        update={"actions": tiny.actions.model_copy(update={"push_cover": [1.0]})}
+    )
+    arguments = make_network_arguments(changed, load_config().learner)
+    networks = make_untrained(arguments).networks
+    weights = {m: {k: v.numpy() for k, v in n.state_dict().items()} for m, n in networks.items()}
+    save_policy(tmp_path / "mine.npz", arguments, weights)
+
+    assert run(monkeypatch, "evaluate", str(tmp_path / "mine.npz"), "--scenario", "tiny") == 2
+    assert "has 3 actions and" in capsys.readouterr().err
+
+
+def test_evaluate__refuses_a_damaged_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    (tmp_path / "mine.npz").write_bytes(b"PK\x03\x04 not a zip")
+
+    assert run(monkeypatch, "evaluate", str(tmp_path / "mine.npz")) == 2
+    assert "is not a whole policy file" in capsys.readouterr().err
+
+
+def test_tune__prints_and_caches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "tune", "--scenario", "tiny", "--trials", "20") == 0
+
+    assert "forecast_order_up_to: reward 0." in capsys.readouterr().out
+    assert len(list((tmp_path / "cache" / "tuned").glob("*.json"))) == 2
+
+
+def test_scenario__list_show_and_validate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "scenario", "list") == 0
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} >= {"paper", "retail"}
+
+    assert run(monkeypatch, "scenario", "show", "tiny") == 0
+    shown = tmp_path / "shown.yaml"
+    shown.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert run(monkeypatch, "scenario", "validate", str(shown)) == 0
+    assert capsys.readouterr().out == "tiny: valid; 1 DCs, 2 stores, 2 SKUs, 14 periods\n"
+
+
+def test_help__loads_neither_ray_nor_torch() -> None:
+    code = (
+        "import sys, marl.cli\n"
+        "heavy = {'ray', 'torch', 'pandas', 'scipy', 'pydantic'} & set(sys.modules)\n"
+        "print(*sorted(heavy))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")

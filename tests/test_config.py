@@ -1,0 +1,80 @@
+import pytest
+
+from envs.errors import InputError
+from marl.config import (
+    Stop,
+    apply_overrides,
+    list_configs,
+    load_config,
+    make_stop_overrides,
+)
+
+
+@pytest.mark.parametrize("name", list_configs())
+def test_load_config__every_built_in_is_valid(name: str) -> None:
+    load_config(name)
+
+
+def test_load_config__defaults_are_those_that_learnt_best() -> None:
+    learner = load_config().learner
+
+    assert (learner.n_step, learner.gamma, learner.tau) == (5, 0.95, 0.01)
+    assert learner.double
+    assert learner.dueling
+    assert load_config().exploration.epsilon == 0.15
+
+
+def test_apply_overrides__sets_nested_values_and_leaves_the_rest() -> None:
+    data = {"learner": {"lr": 1.0, "tau": 0.5}}
+
+    merged = apply_overrides(data, ["learner.lr=0.002", "stop.episodes=null"])
+
+    assert merged == {"learner": {"lr": 0.002, "tau": 0.5}, "stop": {"episodes": None}}
+    assert data == {"learner": {"lr": 1.0, "tau": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("learner.lr", "--set: 'learner.lr' is not allowed; write a.b=value"),
+        ("seed.x=1", "--set: 'seed.x' is not allowed; seed holds a value, not fields"),
+        ("seed=[", "--set: value '[' of seed is not valid YAML"),
+        ("learner.gamma=1.5", "default: learner.gamma: 1.5 is not allowed"),
+        ("learner.lrr=1", "default: learner.lrr: unknown key; allowed: lr, "),
+    ],
+)
+def test_load_config__bad_override_is_one_line(override: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        load_config("default", [override])
+
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_make_stop_overrides__a_given_limit_replaces_all_others() -> None:
+    config = load_config("default", make_stop_overrides(None, None, 3.0))
+
+    assert config.stop == Stop(episodes=None, env_steps=None, minutes=3.0)
+
+
+def test_make_stop_overrides__plus_counts_from_what_is_done() -> None:
+    overrides = make_stop_overrides(
+        "+200", None, 1.0, done_episodes=500, done_env_steps=5, done_seconds=30.0
+    )
+
+    stop = load_config("default", overrides).stop
+    assert (stop.episodes, stop.minutes) == (700, 1.5)
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "+0", "1.5", "many", "++3"])
+def test_make_stop_overrides__refuses_what_is_no_count(text: str) -> None:
+    with pytest.raises(InputError, match=r"--episodes: .* a whole number N >= 1, or \+N"):
+        make_stop_overrides(text, None, None)
+
+
+def test_stop__fraction_is_that_of_the_nearest_limit() -> None:
+    stop = Stop(episodes=100, env_steps=None, minutes=2.0)
+
+    assert stop.compute_fraction(episodes=10, env_steps=0, seconds=60.0) == 0.5
+    with pytest.raises(InputError, match="the run is done at episode 100"):
+        stop.check_open(100, 0, 0.0)

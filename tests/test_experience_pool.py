@@ -1,0 +1,154 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from marl.learning.experience_pool import ExperiencePool, Fragment, PoolShape
+
+T, ROWS, SKUS, FEATURES = 5, 4, 2, 3  # one DC, two stores, the network
+REVIEWS = 3  # periods 0, 2 and 4
+
+
+def make_shape() -> PoolShape:
+    low = {"ordering_low": slice(0, 3), "shipping_low": slice(1, 3), "return_low": slice(1, 3)}
+    return PoolShape(
+        horizon=T,
+        review_period=2,
+        num_rows=ROWS,
+        num_skus=SKUS,
+        num_features=FEATURES,
+        module_rows={m: low.get(m, slice(3, 4)) for m in MODULES},
+    )
+
+
+def make_pool(**changes: Any) -> ExperiencePool:
+    settings = {
+        "capacity_env_steps": 20,
+        "max_memory_mb": 1.0,
+        "n_step": 2,
+        "gamma": 0.5,
+        "seed": 0,
+    }
+    return ExperiencePool(make_shape(), **{**settings, **changes})
+
+
+def make_fragment(first: int, count: int = 1) -> Fragment:
+    """Episodes whose every number tells where it belongs: 1000 e + 100 t + 10 row + k."""
+    shape = make_shape()
+    episode = np.arange(first, first + count)[:, None, None, None]
+    row = np.arange(ROWS)[:, None]
+    code = 100 * np.arange(T + 1)[:, None, None] + 10 * row + np.arange(SKUS) + 1000 * episode
+    observations = np.repeat(code[..., None], FEATURES, axis=-1).astype(np.float16)
+    actions = {}
+    for module_id in MODULES:
+        decisions = REVIEWS if module_id in HIGH_MODULES else T
+        dims = (count, decisions, shape.num_agents(module_id), SKUS)
+        actions[module_id] = np.arange(np.prod(dims)).reshape(dims).astype(np.uint8)
+    return Fragment(observations, actions, code[:, :T].astype(np.float32))
+
+
+def test_pool__returns_by_hand() -> None:
+    pool = make_pool()
+    fragment = make_fragment(0)
+    rewards = np.zeros_like(fragment.rewards)
+    rewards[0, :, 0, 0] = [1, 2, 4, 8, 16]  # the DC's row
+    rewards[0, :, 3, 1] = [1, 2, 4, 8, 16]  # the network's row
+    pool.add(Fragment(fragment.observations, fragment.actions, rewards))
+
+    state = pool.get_state()
+
+    # n = 2, gamma = 1/2: 1 + 2/2, 2 + 4/2, 4 + 8/2, 8 + 16/2, and one period only at the end.
+    assert state["low_return"][0, :, 0, 0].tolist() == [2, 4, 8, 16, 16]
+    # Review periods of two days: 1 + 2/2, 4 + 8/2, and the last one is cut short.
+    assert state["high_return"][0, :, 1].tolist() == [2, 8, 16]
+
+
+def test_pool__cuts_transitions_that_belong_together() -> None:
+    pool = make_pool()
+    pool.add(make_fragment(0, 2))
+    shape = make_shape()
+
+    batch = pool.sample(num_updates=3, batch_size=200)
+
+    for m, module_id in enumerate(MODULES):
+        first = batch.obs_tm1[:, m, :, 0].astype(int)
+        later = batch.obs_t[:, m, :, 0].astype(int)
+        episode, now = first // 1000, first % 1000 // 100
+        row, sku = first % 100 // 10, first % 10
+        step = 2
+        then = np.minimum(now + step, T)
+        assert (later == 1000 * episode + 100 * then + 10 * row + sku).all()
+        assert (batch.discount_t[:, m] == 0.5 ** (then - now)).all()
+        rows = shape.module_rows[module_id]
+        assert set(np.unique(row)) == set(range(rows.start, rows.stop))
+        decision = now // 2 if module_id in HIGH_MODULES else now
+        stored = make_fragment(0, 2).actions[module_id]
+        assert (batch.a_tm1[:, m] == stored[episode, decision, row - rows.start, sku]).all()
+        reward = first + 0.5 * np.where(then - now == 2, first + 100, 0)
+        assert (batch.r_t[:, m] == reward).all()
+
+
+def test_pool__high_level_decides_on_review_periods_only() -> None:
+    pool = make_pool()
+    pool.add(make_fragment(0, 2))
+
+    batch = pool.sample(1, 300)
+
+    for m, module_id in enumerate(MODULES):
+        periods = set((batch.obs_tm1[0, m, :, 0].astype(int) % 1000 // 100).tolist())
+        assert periods == ({0, 2, 4} if module_id in HIGH_MODULES else {0, 1, 2, 3, 4})
+
+
+def test_pool__keeps_the_latest_episodes() -> None:
+    pool = make_pool(capacity_env_steps=3 * T)
+
+    for first in range(5):
+        pool.add(make_fragment(first))
+
+    held = set((pool.get_state()["obs"][:, 0, 0, 0, 0] // 1000).astype(int).tolist())
+    assert held == {2, 3, 4}
+    assert pool.num_env_steps == 3 * T
+    assert pool.num_transitions("ordering_low") == 3 * T * 3 * SKUS
+    assert pool.num_transitions("return_high") == 3 * REVIEWS * 1 * SKUS
+
+
+def test_pool__memory_limit_shrinks_the_capacity() -> None:
+    pool = make_pool(capacity_env_steps=10**9, max_memory_mb=0.01)
+
+    assert pool.memory_mb <= 0.01
+    state = make_pool().get_state()
+    held = sum(v.nbytes for v in state.values() if isinstance(v, np.ndarray))
+    assert held == 0
+    filled = make_pool()
+    filled.add(make_fragment(0))
+    held = sum(v.nbytes for v in filled.get_state().values() if isinstance(v, np.ndarray))
+    assert held == make_shape().bytes_per_episode
+
+
+def test_pool__restores_exactly() -> None:
+    pool = make_pool(capacity_env_steps=3 * T)
+    for first in range(4):
+        pool.add(make_fragment(first))
+    pool.sample(1, 10)
+    restored = make_pool(capacity_env_steps=3 * T, seed=99)
+
+    restored.set_state(pool.get_state())
+    for other in (pool, restored):
+        other.add(make_fragment(7))
+
+    expected, found = pool.sample(2, 50), restored.sample(2, 50)
+    for name, values in vars(expected).items():
+        np.testing.assert_array_equal(getattr(found, name), values)
+
+
+def test_pool__refuses_a_state_of_another_capacity() -> None:
+    pool = make_pool()
+
+    with pytest.raises(ValueError, match="capacity 2 differs from the checkpoint's 4"):
+        make_pool(capacity_env_steps=2 * T).set_state(pool.get_state())
+
+
+def test_pool__refuses_a_fragment_that_overwrites_itself() -> None:
+    with pytest.raises(ValueError, match="5 episodes does not fit a pool of 4"):
+        make_pool().add(make_fragment(0, 5))
