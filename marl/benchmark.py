@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from envs.omnichannel.agents.coordinator import make_feasible
@@ -40,7 +41,9 @@ HASHED = "MB hashed/s"
 ONE_THREAD, TWO_THREADS = "one busy thread", "two busy threads"
 
 _WIDE = 256  # copies at which the cost per call of NumPy no longer counts
+_PERIODS = 30  # at most, where an episode would take long and every period costs the same
 _HASH_MB = 64
+_NEVER_DUE = 2**62  # updates counted as done, so that none is due
 _FREE_CORES = 1.6  # speed-up of two busy threads below which a second core was not free
 
 
@@ -75,16 +78,16 @@ def run_benchmark(*, quick: bool = False, scenario: str = "paper") -> list[Row]:
     An env step is one period of one copy. A transition is one agent's decision for one SKU. B is
     the configuration's number of copies per runner.
 
-    - `simulator`: demand and events 3 to 7 under decisions that never change; no agents.
-    - `environment`: observations, coordination, simulator, costs and credit under random levels
-      drawn beforehand; no networks.
-    - `networks' forward passes alone`: what the networks of a runner compute, B copies, one
+    - `simulator x256`: demand and events 3 to 7 under decisions that never change; no agents.
+    - `environment xB`, `x256`: observations, coordination, simulator, costs and credit under
+      random levels drawn beforehand; no networks.
+    - `forward passes alone`: what the networks of a runner compute, B copies, one
       thread, on observations that are there already.
     - `sampling, in process`: whole episodes as a runner samples them, B copies, one thread.
     - `one busy thread`, `two busy threads`: no part of the project. Their ratio is the most that
       two runners can gain over one on this machine at this hour.
     - `runner actors x1`, `x2`: training iterations with one and with two Ray actors while the
-      pool is below its minimum, so that nobody learns: sampling, transport, storing, weights.
+      learner is off: sampling, transport, storing, sending weights.
     - `pool add`: storing a runner's fragment, returns computed. `pool sample`: batches for the
       updates of one call of the learner; its ratio to `learner` is learning time by sampling time.
     - `learner`: updates through RLlib's `LearnerGroup`, default batch. `bare torch loop`: the same
@@ -110,9 +113,7 @@ def run_benchmark(*, quick: bool = False, scenario: str = "paper") -> list[Row]:
     return rows
 
 
-def measure_probes(
-    probes: Sequence[Probe], rounds: int, earlier: Sequence[Row] = ()
-) -> list[Row]:
+def measure_probes(probes: Sequence[Probe], rounds: int, earlier: Sequence[Row] = ()) -> list[Row]:
     """Runs every probe once a round, after a warm-up, and returns the medians of units a second.
 
     Args:
@@ -139,12 +140,12 @@ def measure_probes(
 
 def make_table(rows: Sequence[Row]) -> Table:
     """Builds the table that the command line prints."""
-    table = Table(title="Speed, medians of one run", caption=_describe_cores(rows))
-    table.add_column("stage")
+    table = Table(title="speed, medians of one run", caption=_describe_cores(rows), box=SIMPLE_HEAD)
+    table.add_column("stage", no_wrap=True)
     table.add_column("speed", justify="right")
     table.add_column("unit")
     table.add_column("ratio", justify="right")
-    table.add_column("to")
+    table.add_column("to", no_wrap=True)
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         table.add_row(row.name, f"{row.value:,.0f}", row.unit, ratio, row.ratio_to or "")
@@ -187,12 +188,11 @@ def _make_sampling_probes(scenario: Scenario, config: TrainConfig) -> list[Probe
         env.reset(seeds)
         return sample_episodes(env, networks, epsilon, rng)
 
-    forward = "networks' forward passes alone"
-    simulator = f"simulator, {_WIDE} copies"
+    forward, simulator = "forward passes alone", f"simulator x{_WIDE}"
     return [
         Probe(simulator, ENV_STEPS, _make_simulator_run(scenario)),
         *(
-            Probe(f"environment, {n} copies", ENV_STEPS, _make_env_run(scenario, n), simulator)
+            Probe(f"environment x{n}", ENV_STEPS, _make_env_run(scenario, n), simulator)
             for n in dict.fromkeys((_WIDE, copies))
         ),
         Probe(forward, ENV_STEPS, _make_forward_run(env, networks, sample())),
@@ -201,10 +201,10 @@ def _make_sampling_probes(scenario: Scenario, config: TrainConfig) -> list[Probe
 
 
 def _make_simulator_run(scenario: Scenario) -> Callable[[], float]:
-    """An episode under constant decisions: mean demand is ordered and shipped every period."""
+    """Periods under constant decisions: mean demand is ordered and shipped."""
     env = BatchedEnv(scenario, _WIDE)
     simulator, net = env.simulator, env.network
-    seeds = make_seeds("train", 0, _WIDE)
+    seeds, periods = make_seeds("train", 0, _WIDE), min(scenario.horizon, _PERIODS)
     shape = (_WIDE, net.num_stores, net.num_skus)
     mean = np.broadcast_to(simulator.demand.mean.sum(axis=-1), shape)
     targets = Targets(
@@ -217,18 +217,18 @@ def _make_simulator_run(scenario: Scenario) -> Callable[[], float]:
 
     def run() -> float:
         state = simulator.make_state(seeds)
-        for _ in range(scenario.horizon):
+        for _ in range(periods):
             demand = simulator.sample_demand(state)
             state, _ = simulator.simulate_period(state, decisions, demand)
-        return _WIDE * scenario.horizon
+        return _WIDE * periods
 
     return run
 
 
 def _make_env_run(scenario: Scenario, copies: int) -> Callable[[], float]:
-    """An episode under random levels, the same ones in every period."""
+    """Periods under random levels, the same ones in every period."""
     env = BatchedEnv(scenario, copies)
-    seeds = make_seeds("train", 0, copies)
+    seeds, periods = make_seeds("train", 0, copies), min(scenario.horizon, _PERIODS)
     rng = np.random.default_rng(0)
     levels = {
         m: rng.integers(
@@ -240,10 +240,10 @@ def _make_env_run(scenario: Scenario, copies: int) -> Callable[[], float]:
 
     def run() -> float:
         env.reset(seeds)
-        for _ in range(scenario.horizon):
+        for _ in range(periods):
             env.observe()
             env.step(levels)
-        return copies * scenario.horizon
+        return copies * periods
 
     return run
 
@@ -275,32 +275,27 @@ def _measure_training(
     scenario: Scenario, config: TrainConfig, rounds: int, earlier: Sequence[Row]
 ) -> list[Row]:
     """What happens between processes: actors, pool, learner, and all of it together."""
-    fragment_steps = config.env_runners.num_envs_per_env_runner * scenario.horizon
-    # The pool reaches its minimum with the last round of sampling, so that learning begins after.
-    algorithm = _make_algorithm(scenario, config, 1, (rounds + 1) * fragment_steps)
+    one = _make_algorithm(scenario, config, 1)
     try:
-        two_runners = _make_algorithm(scenario, config, 2, config.pool.capacity_env_steps + 1)
+        two = _make_algorithm(scenario, config, 2)
         try:
-            rows = measure_probes(_make_runner_probes(algorithm, two_runners), rounds, earlier)
+            rows = measure_probes(_make_runner_probes(one, two), rounds, earlier)
         finally:
-            two_runners.stop()
-        rows += measure_probes(_make_learning_probes(scenario, config, algorithm), rounds)
-        # Updates that were not due while nobody learnt would all come in the first iteration.
-        algorithm.updates = math.floor(algorithm.env_steps / config.learner.env_steps_per_update)
-        return rows + _measure_end_to_end(config, algorithm, rounds, [*earlier, *rows])
+            two.stop()
+        rows += measure_probes(_make_learning_probes(scenario, config, one), rounds)
+        return rows + _measure_end_to_end(config, one, rounds, [*earlier, *rows])
     finally:
-        algorithm.stop()
+        one.stop()
 
 
-def _make_algorithm(
-    scenario: Scenario, config: TrainConfig, num_runners: int, min_env_steps: int
-) -> SharedPoolDQN:
+def _make_algorithm(scenario: Scenario, config: TrainConfig, num_runners: int) -> SharedPoolDQN:
+    """Builds the algorithm with its learner off."""
     from marl.learning.algorithm import SharedPoolDQNConfig
 
     runners = config.env_runners.model_copy(update={"num_env_runners": num_runners})
-    pool = config.pool.model_copy(update={"min_env_steps": min_env_steps})
-    changed = config.model_copy(update={"env_runners": runners, "pool": pool})
+    changed = config.model_copy(update={"env_runners": runners})
     algorithm: SharedPoolDQN = SharedPoolDQNConfig.from_config(scenario, changed).build_algo()
+    algorithm.updates = _NEVER_DUE
     return algorithm
 
 
@@ -308,9 +303,7 @@ def _make_runner_probes(one: SharedPoolDQN, two: SharedPoolDQN) -> list[Probe]:
     return [
         Probe(ONE_THREAD, HASHED, lambda: _hash(1)),
         Probe(TWO_THREADS, HASHED, lambda: _hash(2), ONE_THREAD),
-        Probe(
-            "runner actors x1", ENV_STEPS, lambda: _iterate(one), "sampling, in process"
-        ),
+        Probe("runner actors x1", ENV_STEPS, lambda: _iterate(one), "sampling, in process"),
         Probe("runner actors x2", ENV_STEPS, lambda: _iterate(two), "runner actors x1"),
     ]
 
@@ -339,11 +332,11 @@ def _iterate(algorithm: SharedPoolDQN) -> float:
 def _measure_end_to_end(
     config: TrainConfig, algorithm: SharedPoolDQN, rounds: int, earlier: Sequence[Row]
 ) -> list[Row]:
-    """Whole iterations, in env steps and in transitions."""
+    """Whole iterations of sampling and learning, in env steps and in transitions."""
+    # The learner goes on as if it had kept pace; the backlog would all come in one iteration.
+    algorithm.updates = math.floor(algorithm.env_steps / config.learner.env_steps_per_update)
     env_steps, updates = algorithm.env_steps, algorithm.updates
-    probe = Probe(
-        "end to end, sampled", ENV_STEPS, lambda: _iterate(algorithm), "runner actors x1"
-    )
+    probe = Probe("end to end, sampled", ENV_STEPS, lambda: _iterate(algorithm), "runner actors x1")
     sampled = measure_probes([probe], rounds, earlier)[0]
     # The replay ratio is exact, so one clock serves both rows.
     learnt = (algorithm.updates - updates) * len(MODULES) * config.learner.batch_size
@@ -356,7 +349,7 @@ def _measure_end_to_end(
 def _make_learning_probes(
     scenario: Scenario, config: TrainConfig, algorithm: SharedPoolDQN
 ) -> list[Probe]:
-    """Pool and learner of an algorithm, on the experience that it has."""
+    """Pool and learner of an algorithm, one at a time."""
     from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
     from marl.learning.algorithm import UPDATES_PER_CALL
@@ -368,7 +361,11 @@ def _make_learning_probes(
     networks = dict(make_untrained(make_network_arguments(scenario, config.learner)).networks)
     env = BatchedEnv(scenario, copies)
     env.reset(make_seeds("train", config.seed, copies))
-    fragment = sample_episodes(env, networks, np.zeros(copies), np.random.default_rng(0))
+    with _one_torch_thread():
+        fragment = sample_episodes(env, networks, np.zeros(copies), np.random.default_rng(0))
+    # A full ring, as in most of a run: the first lap would measure the kernel handing out pages.
+    for _ in range(math.ceil(pool.capacity / copies)):
+        pool.add(fragment)
     num_stored = sum(actions.size for actions in fragment.actions.values())
     batch = pool.sample(UPDATES_PER_CALL, size)
     bare = BareLoop(networks, config.learner)
@@ -378,9 +375,7 @@ def _make_learning_probes(
         return num_stored
 
     def learn() -> float:
-        group.update(
-            batch=batch, timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: algorithm.env_steps}
-        )
+        group.update(batch=batch, timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: algorithm.env_steps})
         return batch.r_t.size
 
     def learn_bare() -> float:
@@ -389,8 +384,12 @@ def _make_learning_probes(
 
     return [
         Probe("pool add", TRANSITIONS, add),
-        Probe("pool sample", TRANSITIONS, lambda: pool.sample(UPDATES_PER_CALL, size).r_t.size,
-              "learner"),
+        Probe(
+            "pool sample",
+            TRANSITIONS,
+            lambda: pool.sample(UPDATES_PER_CALL, size).r_t.size,
+            "learner",
+        ),
         Probe("learner", TRANSITIONS, learn, "bare torch loop"),
         Probe("bare torch loop", TRANSITIONS, learn_bare),
     ]
@@ -449,9 +448,14 @@ class BareLoop:
         optimizer.step()
         rate = max(settings.average_rate, 1 / self.num_updates)
         with torch.no_grad():
-            own = list(network.parameters())
-            torch._foreach_lerp_(list(target.parameters()), own, settings.tau)
-            torch._foreach_lerp_(list(self.averaged[module_id].parameters()), own, rate)
+            for own, of_target, average in zip(
+                network.parameters(),
+                target.parameters(),
+                self.averaged[module_id].parameters(),
+                strict=True,
+            ):
+                of_target.lerp_(own, settings.tau)
+                average.lerp_(own, rate)
 
 
 @contextmanager

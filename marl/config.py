@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field
 
 from envs.errors import InputError
-from envs.omnichannel.scenario import (
+from envs.validation import (
     NonNegative,
     Positive,
     Share,

@@ -10,9 +10,8 @@ from envs.omnichannel.scenario import (
     Scenario,
     list_scenarios,
     load_scenario,
-    parse_yaml,
-    validate_model,
 )
+from envs.validation import parse_yaml, validate_model
 
 Data = dict[str, Any]
 

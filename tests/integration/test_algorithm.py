@@ -136,9 +136,11 @@ def test_learner__updates_as_six_separate_learners_would(tiny: Scenario) -> None
 
 
 def clone(network: QNetwork) -> QNetwork:
-    sizes = [layer.out_features for layer in network.layers]
+    """A network of its own memory: a deep copy would keep the views."""
+    shape = {name: p.shape for name, p in network.named_parameters()}
+    hidden = [shape[f"layers.{i}.bias"][0] for i in range(len(network.layers))]
     num_levels, max_levels = int(network.mask.sum()), len(network.mask)
-    copy = QNetwork(network.layers[0].in_features, num_levels, max_levels, sizes)
+    copy = QNetwork(shape["layers.0.weight"][1], num_levels, max_levels, hidden)
     copy.load_state_dict(network.state_dict())
     return copy
 
