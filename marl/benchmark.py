@@ -83,7 +83,7 @@ def run_benchmark(*, quick: bool = False, scenario: str = "paper") -> list[Row]:
       random levels drawn beforehand; no networks.
     - `forward passes alone`: what the networks of a runner compute, B copies, one
       thread, on observations that are there already.
-    - `sampling, in process`: whole episodes as a runner samples them, B copies, one thread.
+    - `sampling in process`: whole episodes as a runner samples them, B copies, one thread.
     - `one busy thread`, `two busy threads`: no part of the project. Their ratio is the most that
       two runners can gain over one on this machine at this hour.
     - `runner actors x1`, `x2`: training iterations with one and with two Ray actors while the
@@ -105,7 +105,7 @@ def run_benchmark(*, quick: bool = False, scenario: str = "paper") -> list[Row]:
     """
     loaded = load_scenario(scenario)
     config = load_config(loaded.name if loaded.name in list_configs() else "default")
-    rounds = 2 if quick else 7
+    rounds = 2 if quick else 5
     with _one_torch_thread():
         rows = measure_probes(_make_sampling_probes(loaded, config), rounds)
     with _ray_running(num_actors=3):
@@ -142,14 +142,21 @@ def make_table(rows: Sequence[Row]) -> Table:
     """Builds the table that the command line prints."""
     table = Table(title="speed, medians of one run", caption=_describe_cores(rows), box=SIMPLE_HEAD)
     table.add_column("stage", no_wrap=True)
-    table.add_column("speed", justify="right")
-    table.add_column("unit")
+    table.add_column("speed", justify="right", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
     table.add_column("ratio", justify="right")
     table.add_column("to", no_wrap=True)
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        table.add_row(row.name, f"{row.value:,.0f}", row.unit, ratio, row.ratio_to or "")
+        table.add_row(row.name, _format_speed(row.value), row.unit, ratio, row.ratio_to or "")
     return table
+
+
+def _format_speed(value: float) -> str:
+    """Three digits and more, short enough for the table to fit 80 columns."""
+    if value >= 1e6:
+        return f"{value / 1e6:,.1f} M"
+    return f"{value / 1e3:,.1f} k" if value >= 1e3 else f"{value:,.1f}"
 
 
 def _make_row(probe: Probe, values: Mapping[str, float]) -> Row:
@@ -196,7 +203,7 @@ def _make_sampling_probes(scenario: Scenario, config: TrainConfig) -> list[Probe
             for n in dict.fromkeys((_WIDE, copies))
         ),
         Probe(forward, ENV_STEPS, _make_forward_run(env, networks, sample())),
-        Probe("sampling, in process", ENV_STEPS, lambda: sample().env_steps(), forward),
+        Probe("sampling in process", ENV_STEPS, lambda: sample().env_steps(), forward),
     ]
 
 
@@ -303,7 +310,7 @@ def _make_runner_probes(one: SharedPoolDQN, two: SharedPoolDQN) -> list[Probe]:
     return [
         Probe(ONE_THREAD, HASHED, lambda: _hash(1)),
         Probe(TWO_THREADS, HASHED, lambda: _hash(2), ONE_THREAD),
-        Probe("runner actors x1", ENV_STEPS, lambda: _iterate(one), "sampling, in process"),
+        Probe("runner actors x1", ENV_STEPS, lambda: _iterate(one), "sampling in process"),
         Probe("runner actors x2", ENV_STEPS, lambda: _iterate(two), "runner actors x1"),
     ]
 
@@ -335,6 +342,7 @@ def _measure_end_to_end(
     """Whole iterations of sampling and learning, in env steps and in transitions."""
     # The learner goes on as if it had kept pace; the backlog would all come in one iteration.
     algorithm.updates = math.floor(algorithm.env_steps / config.learner.env_steps_per_update)
+    _iterate(algorithm)  # updates are for the iteration before, so the first one learns nothing
     env_steps, updates = algorithm.env_steps, algorithm.updates
     probe = Probe("end to end, sampled", ENV_STEPS, lambda: _iterate(algorithm), "runner actors x1")
     sampled = measure_probes([probe], rounds, earlier)[0]

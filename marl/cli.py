@@ -6,6 +6,7 @@ Heavy imports live inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -97,10 +98,11 @@ def resume(
     quiet: QuietOption = False,
 ) -> None:
     """Go on from a run's latest whole checkpoint."""
-    from marl.config import make_stop_overrides
+    from marl.config import check_resumable, make_stop_overrides
     from marl.run_folder import RunFolder
 
-    stored = RunFolder.open(run, overrides).load_progress()
+    stored_run = RunFolder.open(run)
+    stored = stored_run.load_progress()
     limits = make_stop_overrides(
         episodes,
         env_steps,
@@ -110,6 +112,7 @@ def resume(
         done_seconds=float(stored["progress"]["seconds"]),
     )
     opened = RunFolder.open(run, [*(overrides or []), *limits])
+    check_resumable(stored_run.config, opened.config)
     opened.config.stop.check_open(
         stored["episodes"], stored["env_steps"], stored["progress"]["seconds"]
     )
@@ -281,7 +284,8 @@ def _run_training(run: RunFolder, address: str | None, *, quiet: bool, resume: b
     finally:
         trainer.close()
     if interrupted:
-        view.say(f"interrupted; checkpoint saved. Go on with: omnichannel resume {run.path}")
+        resume_command = f"{_name_command('omnichannel')} resume {run.path}"
+        view.say(f"interrupted; checkpoint saved. Go on with: {resume_command}")
         return
     _finish_run(run, console, view)
 
@@ -300,10 +304,18 @@ def _finish_run(run: RunFolder, console: Console, view: Any) -> None:
     _write_json(run.path / "evaluation.json", evaluation.to_json())
     view.say(
         f"best checkpoint  {run.find_checkpoint('best')}\n"
-        f"look             tensorboard --logdir {run.path}\n"
-        f"go on            omnichannel resume {run.path} --episodes +500\n"
-        f"compare          omnichannel evaluate {run.path} baselines"
+        f"look             {_name_command('tensorboard')} --logdir {run.path}\n"
+        f"go on            {_name_command('omnichannel')} resume {run.path} --episodes +500\n"
+        f"compare          {_name_command('omnichannel')} evaluate {run.path} baselines"
     )
+
+
+def _name_command(name: str) -> str:
+    """How this shell can call a command of the environment we run in."""
+    if shutil.which(name):
+        return name
+    path = Path(sys.executable).with_name(name)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _make_baselines(names: list[str], scenario: Scenario, say: Any) -> dict[str, Policy]:

@@ -42,9 +42,14 @@ class Exploration(StrictModel):
     Source: Horgan et al. 2018 (Ape-X), section 4.
     """
 
-    epsilon: Share = 0.15
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 0.15
     final_fraction: Share = 0.25  # of epsilon after `anneal_env_steps`
     anneal_env_steps: Count = 150_000
+
+    def compute_epsilon(self, env_steps: int) -> float:
+        """Returns epsilon after `env_steps`, annealed linearly."""
+        progress = min(env_steps / self.anneal_env_steps, 1.0)
+        return self.epsilon * (1 - (1 - self.final_fraction) * progress)
 
 
 class Learner(StrictModel):
@@ -196,6 +201,28 @@ def apply_overrides(data: dict[str, Any], overrides: list[str]) -> dict[str, Any
         except yaml.YAMLError:
             raise InputError(f"--set: value {value!r} of {path} is not valid YAML") from None
     return merged
+
+
+# What the weights, the moments and the stored returns of a checkpoint were made with.
+_FIXED = (
+    "learner.hidden", "learner.dueling", "learner.n_step", "learner.gamma",
+    "pool.capacity_env_steps", "pool.max_memory_mb",
+)  # fmt: skip
+
+
+def check_resumable(stored: TrainConfig, wanted: TrainConfig) -> None:
+    """Refuses changes that a checkpoint of `stored` does not fit.
+
+    Raises:
+        InputError: names the first field that cannot change.
+    """
+    for field in _FIXED:
+        group, name = field.split(".")
+        before, after = (getattr(getattr(c, group), name) for c in (stored, wanted))
+        if before != after:
+            raise InputError(
+                f"{field}: {after} is not allowed when resuming; the run was trained with {before}"
+            )
 
 
 def make_stop_overrides(

@@ -86,12 +86,10 @@ class Trainer:
         actors = f"{runners.num_env_runners} runners x {runners.num_envs_per_env_runner} copies"
         if not resumed:
             return f"{self.run.scenario.name}: {actors}, {pool}"
-        epsilon = self.run.config.exploration
-        anneal = min(algorithm.env_steps / epsilon.anneal_env_steps, 1.0)
-        now = epsilon.epsilon * (1 - (1 - epsilon.final_fraction) * anneal)
+        epsilon = self.run.config.exploration.compute_epsilon(algorithm.env_steps)
         return (
             f"resumed at episode {algorithm.episodes}, env step {algorithm.env_steps:,}, update "
-            f"{algorithm.updates:,}, epsilon {now:.4f}, {algorithm.pool.num_env_steps:,} env "
+            f"{algorithm.updates:,}, epsilon {epsilon:.4f}, {algorithm.pool.num_env_steps:,} env "
             f"steps in the pool ({actors}, {pool})"
         )
 

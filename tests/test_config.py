@@ -2,8 +2,10 @@ import pytest
 
 from envs.errors import InputError
 from marl.config import (
+    Exploration,
     Stop,
     apply_overrides,
+    check_resumable,
     list_configs,
     load_config,
     make_stop_overrides,
@@ -64,6 +66,26 @@ def test_make_stop_overrides__plus_counts_from_what_is_done() -> None:
 
     stop = load_config("default", overrides).stop
     assert (stop.episodes, stop.minutes) == (700, 1.5)
+
+
+def test_exploration__anneals_to_its_final_fraction() -> None:
+    exploration = Exploration(epsilon=0.2, final_fraction=0.25, anneal_env_steps=100)
+
+    epsilons = [exploration.compute_epsilon(steps) for steps in (0, 50, 100, 10**9)]
+
+    assert epsilons == pytest.approx([0.2, 0.125, 0.05, 0.05])
+
+
+def test_check_resumable__names_what_a_checkpoint_does_not_fit() -> None:
+    stored = load_config()
+    check_resumable(stored, load_config("default", ["learner.lr=0.5", "seed=3"]))
+
+    with pytest.raises(InputError) as error:
+        check_resumable(stored, load_config("default", ["learner.hidden=[8]"]))
+
+    assert str(error.value) == (
+        "learner.hidden: (8,) is not allowed when resuming; the run was trained with (64, 64)"
+    )
 
 
 @pytest.mark.parametrize("text", ["0", "-5", "+0", "1.5", "many", "++3"])

@@ -48,7 +48,7 @@ class SharedPoolDQNConfig(DQNConfig):
             env=None,
             env_config={
                 "scenario": scenario.model_dump(mode="json"),
-                **config.exploration.model_dump(),
+                "exploration": config.exploration.model_dump(),
             },
         )
         self.env_runners(

@@ -27,6 +27,7 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray
 from envs.omnichannel.world.draws import make_seeds
+from marl.config import Exploration
 from marl.learning.experience_pool import Fragment
 from marl.learning.learned_policy import select_greedy
 from marl.learning.network import QNetwork
@@ -41,8 +42,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
     the run's seed, the worker's index and the iteration that the algorithm passes in. So a
     restarted runner continues exactly, and a checkpoint needs nothing from runners.
 
-    `config.env_config`: `scenario` (its values), `epsilon` and `final_fraction` and
-    `anneal_env_steps` of the exploration.
+    `config.env_config` holds the values of `scenario` and of `exploration`.
     """
 
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
@@ -51,6 +51,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         if self.worker_index:
             torch.set_num_threads(1)
         self.scenario = Scenario.model_validate(config.env_config["scenario"])
+        self.exploration = Exploration.model_validate(config.env_config["exploration"])
         self.make_env()
         self.make_module()
         self._weights_seq_no = 0
@@ -140,14 +141,13 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
 
     def _compute_epsilon(self, env_steps: int) -> FloatArray:
         """Epsilon by copy over all runners (Ape-X), annealed linearly, (B,)."""
-        settings = self.config.env_config
         copies = self.env.num_copies
         workers = max(self.num_workers, 1)
         index = max(self.worker_index - 1, 0) * copies + np.arange(copies)
         ladder = 1 + 7 * index / max(workers * copies - 1, 1)
-        progress = min(env_steps / settings["anneal_env_steps"], 1.0)
-        scale = 1 - (1 - settings["final_fraction"]) * progress
-        epsilon: FloatArray = scale * settings["epsilon"] ** ladder
+        # Equal to annealing each copy's own epsilon by the same factor.
+        scale = self.exploration.compute_epsilon(env_steps) / self.exploration.epsilon
+        epsilon: FloatArray = scale * self.exploration.epsilon**ladder
         return epsilon
 
     def _log(self, fragment: Fragment, epsilon: float) -> None:

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import copy
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from envs.omnichannel.agents.roster import MODULES
+from envs.omnichannel.scenario import Scenario
+from marl.benchmark import (
+    ONE_THREAD,
+    TWO_THREADS,
+    BareLoop,
+    Probe,
+    Row,
+    make_table,
+    measure_probes,
+    run_benchmark,
+)
+from marl.config import load_config
+from marl.learning.algorithm import SharedPoolDQNConfig
+
+NAMES = [
+    "simulator x256", "environment x256", "environment x32", "forward passes alone",
+    "sampling in process", ONE_THREAD, TWO_THREADS, "runner actors x1", "runner actors x2",
+    "pool add", "pool sample", "learner", "bare torch loop", "end to end, sampled",
+    "end to end, learnt",
+]  # fmt: skip
+
+
+def render(rows: list[Row]) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(make_table(rows))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_run_benchmark__measures_every_stage() -> None:
+    rows = run_benchmark(quick=True, scenario="tiny")
+
+    assert [row.name for row in rows] == NAMES
+    values = {row.name: row.value for row in rows}
+    for row in rows:
+        assert np.isfinite(row.value), row
+        assert row.value > 0, row
+        if row.ratio_to is not None:
+            assert row.ratio == pytest.approx(row.value / values[row.ratio_to]), row
+    text = render(rows)
+    assert all(name in text for name in NAMES)
+
+
+def test_measure_probes__interleaves_rounds_after_a_warm_up() -> None:
+    calls: list[str] = []
+
+    def make(name: str, amount: float, ratio_to: str | None = None) -> Probe:
+        def run() -> float:
+            calls.append(name)
+            return amount
+
+        return Probe(name, "units/s", run, ratio_to)
+
+    earlier = [Row("earlier", 2.0, "units/s")]
+    rows = measure_probes([make("a", 1, "b"), make("b", 1, "earlier")], 2, earlier)
+
+    assert calls == ["a", "b"] * 3
+    assert rows[0].ratio == pytest.approx(rows[0].value / rows[1].value)
+    assert rows[1].ratio == pytest.approx(rows[1].value / 2)
+
+
+def test_row__to_json() -> None:
+    row = Row("learner", 3.0, "transitions/s", "bare torch loop", 1.5)
+    assert json.loads(json.dumps(row.to_json())) == {
+        "name": "learner",
+        "value": 3.0,
+        "unit": "transitions/s",
+        "ratio_to": "bare torch loop",
+        "ratio": 1.5,
+    }
+    assert Row("x", 1.0, "y").to_json()["ratio"] is None
+
+
+@pytest.mark.parametrize(("ratio", "said"), [(1.9, "two cores were free"), (1.1, "fewer than")])
+def test_make_table__says_whether_two_cores_were_free(ratio: float, said: str) -> None:
+    row = Row(TWO_THREADS, 1.0, "MB hashed/s", ONE_THREAD, ratio)
+    assert said in " ".join(render([row]).split())
+    assert "threads did" not in render([replace(row, name="other")])
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_bare_loop__does_the_learners_arithmetic(tiny: Scenario) -> None:
+    config = load_config("default", ["env_runners.num_env_runners=0", "learner.hidden=[16]"])
+    algorithm = SharedPoolDQNConfig.from_config(tiny, config).build_algo()
+    try:
+        algorithm.train()
+        modules = algorithm.learner_group._learner.module
+        online = {m: modules[m].unwrapped().network for m in MODULES}
+        bare = BareLoop({m: copy.deepcopy(online[m]) for m in MODULES}, config.learner)
+        batch = algorithm.pool.sample(8, 64)
+        bare.update(batch)
+        algorithm.learner_group.update(batch=batch, timesteps={})
+        averaged = algorithm.get_averaged_weights()
+    finally:
+        algorithm.stop()
+
+    for module_id in MODULES:
+        learnt = dict(online[module_id].named_parameters())
+        for name, parameter in bare.networks[module_id].named_parameters():
+            torch.testing.assert_close(parameter, learnt[name], rtol=1e-4, atol=1e-6)
+        for name, parameter in bare.averaged[module_id].named_parameters():
+            expected = torch.from_numpy(averaged[module_id][name])
+            torch.testing.assert_close(parameter.detach(), expected, rtol=1e-4, atol=1e-6)
