@@ -150,14 +150,14 @@ def tune(
 ) -> None:
     """Tune the classical policies on the simulator; the result is cached."""
     from envs.omnichannel.scenario import load_scenario
-    from marl.evaluation.tuning import TRIALS, get_cache_dir, load_or_tune
+    from marl.evaluation.tuning import get_cache_dir, load_or_tune
     from marl.policies import FAMILIES
 
     loaded = load_scenario(scenario or "paper")
     console = _make_console(json_file)
     result: dict[str, Any] = {"scenario": loaded.name, "families": {}}
     for family in FAMILIES:
-        tuned = load_or_tune(family, loaded, trials=trials or TRIALS)
+        tuned = load_or_tune(family, loaded, trials=trials)
         result["families"][family] = {"reward": tuned.reward, "parameters": tuned.parameters}
         values = "  ".join(f"{name} {value:.3f}" for name, value in tuned.parameters.items())
         console.print(f"{family}: reward {tuned.reward:.4f}  {values}", soft_wrap=True)

@@ -48,6 +48,17 @@ def test_q_network__never_prefers_an_invalid_action() -> None:
 
 
 @pytest.mark.parametrize("dueling", [True, False])
+def test_q_network__select_greedy_is_the_argmax_of_the_values(dueling: bool) -> None:
+    network = make_network(3, dueling=dueling)
+    features = torch.randn(500, 4)
+
+    chosen = network.select_greedy(features)
+
+    assert torch.equal(chosen, network(features).argmax(dim=-1))
+    assert len(set(chosen.tolist())) > 1
+
+
+@pytest.mark.parametrize("dueling", [True, False])
 def test_stacked_q_networks__compute_what_the_networks_compute(dueling: bool) -> None:
     networks = [make_network(seed, dueling=dueling, num_levels=seed + 2) for seed in range(3)]
     features = torch.randn(3, 7, 4)

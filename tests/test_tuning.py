@@ -11,7 +11,13 @@ from envs.omnichannel.types import FloatArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation import tuning
 from marl.evaluation.evaluate import evaluate_policies, run_episodes
-from marl.evaluation.tuning import TunedParameters, load_or_tune, make_baseline, tune_family
+from marl.evaluation.tuning import (
+    TunedParameters,
+    choose_budget,
+    load_or_tune,
+    make_baseline,
+    tune_family,
+)
 from marl.policies import FAMILIES, ParameterSpace, make_policy
 
 TINY = load_scenario("tiny")
@@ -151,3 +157,9 @@ def test_load_or_tune__refuses_unknown_family() -> None:
     message = "family: 'before' is not known; allowed: order_up_to, forecast_order_up_to"
     with pytest.raises(InputError, match=message):
         load_or_tune("before", TINY)
+
+
+def test_choose_budget__falls_with_the_size_and_yields_to_what_is_given() -> None:
+    assert choose_budget(TINY) == (16, 600)
+    assert choose_budget(load_scenario("retail")) == (8, 200)
+    assert choose_budget(TINY, trials=5) == (16, 5)

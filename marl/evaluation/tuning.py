@@ -21,11 +21,13 @@ from marl.policies import FAMILIES, check_baseline, make_policy
 from marl.policies.base import ParameterSpace, Setting, TargetRule, TunableRule
 
 # 16 episodes and 600 trials take 25 s on scenario `paper`; 1200 trials gain less than 1e-4 there.
-EPISODES = 16
-TRIALS = 600
+# 8 episodes and 200 trials take a minute on `retail`; 400 trials gain 2e-4 there.
+SMALL_BUDGET = (16, 600)  # episodes, trials
+LARGE_BUDGET = (8, 200)
+LARGE = 10_000  # store-SKU-periods an episode
 STEP_SIZE = 0.1  # initial standard deviation of the search, as a share of each range
 BORDER_PENALTY = 0.01  # of leaving the ranges: reward per squared share of a range
-CACHE_VERSION = 1  # raise when the simulator, a family or the search changes what is found
+CACHE_VERSION = 2  # raise when the simulator, a family or the search changes what is found
 
 Progress = Callable[[int, float], None]  # trials done, best reward so far
 
@@ -45,8 +47,8 @@ def tune_family(
     family: str,
     scenario: Scenario,
     *,
-    episodes: int = EPISODES,
-    trials: int = TRIALS,
+    episodes: int | None = None,
+    trials: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> TunedParameters:
@@ -62,8 +64,9 @@ def tune_family(
     Args:
         family: a key of `FAMILIES`.
         scenario: what to simulate; recorded demand is taken from its training part.
-        episodes: of each trial, >= 1.
-        trials: parameter vectors to try, rounded down to whole generations, at least one.
+        episodes: of each trial, >= 1; by the scenario's size if left out.
+        trials: parameter vectors to try, rounded down to whole generations, at least one; by the
+            scenario's size if left out.
         seed: of the episodes and of the search.
         progress: called after each generation.
 
@@ -72,6 +75,7 @@ def tune_family(
     """
     from cmaes import CMA
 
+    episodes, trials = choose_budget(scenario, episodes, trials)
     rule = get_family(family)
     setting = Setting.from_scenario(scenario)
     space = rule.make_space(setting)
@@ -95,6 +99,15 @@ def tune_family(
         if progress is not None:
             progress(best.trials, best.reward)
     return best
+
+
+def choose_budget(
+    scenario: Scenario, episodes: int | None = None, trials: int | None = None
+) -> tuple[int, int]:
+    """Returns episodes of a trial and trials: what is given, else by the scenario's size."""
+    periods = len(scenario.network.stores) * len(scenario.skus) * scenario.horizon
+    default = LARGE_BUDGET if periods > LARGE else SMALL_BUDGET
+    return episodes or default[0], trials or default[1]
 
 
 def _choose_better(
@@ -127,8 +140,8 @@ def load_or_tune(
     family: str,
     scenario: Scenario,
     *,
-    episodes: int = EPISODES,
-    trials: int = TRIALS,
+    episodes: int | None = None,
+    trials: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> TunedParameters:
@@ -141,6 +154,7 @@ def load_or_tune(
         InputError: if the family is not known.
     """
     space = get_family(family).make_space(Setting.from_scenario(scenario))
+    episodes, trials = choose_budget(scenario, episodes, trials)
     key = f"{family}-{scenario.hash()}-e{episodes}-t{trials}-s{seed}-v{CACHE_VERSION}"
     path = get_cache_dir() / "tuned" / f"{key}.json"
     cached = _read_cache(path, space)
@@ -157,8 +171,8 @@ def make_baseline(
     name: str,
     scenario: Scenario,
     *,
-    episodes: int = EPISODES,
-    trials: int = TRIALS,
+    episodes: int | None = None,
+    trials: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> TargetRule:

@@ -74,7 +74,7 @@ class LearnedPolicy:
         """
         env = BatchedEnv(scenario, num_copies=1)
         for module_id, network in self.networks.items():
-            levels, expected = int(network.mask.sum()), env.decoder.num_levels[module_id]
+            levels, expected = network.num_levels, env.decoder.num_levels[module_id]
             features = network.layers[0].in_features
             if levels != expected or features != env.num_features:
                 raise InputError(
@@ -128,6 +128,5 @@ def select_greedy(
             if module_id in HIGH_MODULES and not env.is_review:
                 continue
             rows = observations[:, env.roster.module_rows[module_id]]
-            values = networks[module_id](torch.from_numpy(rows))
-            actions[module_id] = values.argmax(dim=-1).numpy()
+            actions[module_id] = networks[module_id].select_greedy(torch.from_numpy(rows)).numpy()
     return actions

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 MASKED = -1e9
 
@@ -52,6 +53,7 @@ class QNetwork(nn.Module):
         )
         self.head = nn.Linear(sizes[-1], max_levels + 1)  # the last output is the value
         self.dueling = dueling
+        self.num_levels = num_levels
         self.register_buffer("mask", torch.arange(max_levels) < num_levels, persistent=False)
         with torch.no_grad():
             self.head.weight.zero_()
@@ -60,10 +62,22 @@ class QNetwork(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Returns action values; invalid actions are `MASKED`."""
+        return combine_heads(self.head(self._encode(features)), self.mask, dueling=self.dueling)
+
+    def select_greedy(self, features: Tensor) -> Tensor:
+        """Returns the best valid actions, (...).
+
+        The state's value and the mean advantage are the same for all actions, so neither is
+        needed to find the best one.
+        """
+        weight, bias = self.head.weight[: self.num_levels], self.head.bias[: self.num_levels]
+        return functional.linear(self._encode(features), weight, bias).argmax(dim=-1)
+
+    def _encode(self, features: Tensor) -> Tensor:
         hidden = features
         for layer in self.layers:
-            hidden = torch.relu(layer(hidden))
-        return combine_heads(self.head(hidden), self.mask, dueling=self.dueling)
+            hidden = functional.relu(layer(hidden))
+        return hidden
 
 
 def combine_heads(output: Tensor, mask: Tensor, *, dueling: bool) -> Tensor:
@@ -99,7 +113,7 @@ class StackedQNetworks:
         """Returns action values, (M, N, A), of features (M, N, F)."""
         hidden = features
         for layer in range(self.num_hidden):
-            hidden = torch.relu(self._linear(hidden, f"layers.{layer}"))
+            hidden = functional.relu(self._linear(hidden, f"layers.{layer}"))
         return combine_heads(self._linear(hidden, "head"), self.mask, dueling=self.dueling)
 
     def _linear(self, features: Tensor, layer: str) -> Tensor:

@@ -54,7 +54,7 @@ class OrderUpTo(TunableRule):
         network = setting.network
         store_class, dc_class = _classify_nodes(network)
         store_covers = [
-            Parameter(f"store_cover_{c}", low=0.0, high=6.0, initial=1.5)
+            Parameter(f"store_cover_{c}", low=0.0, high=12.0, initial=1.5)
             for c in range(store_class.max() + 1)
         ]
         dc_covers = []
