@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import ray
-import torch
 from tensorboardX import SummaryWriter
 
 from envs.omnichannel.agents.roster import MODULES
@@ -58,9 +57,6 @@ class Trainer:
         self.run, self.view = run, view
         config = run.config
         self.arguments = make_network_arguments(run.scenario, config.learner)
-        # Spinning OpenMP threads that share a core with a runner slow both down tenfold.
-        cores = os.cpu_count() or 1
-        torch.set_num_threads(max(1, cores - config.env_runners.num_env_runners))
         with hide_actor_warnings():
             self.algorithm: SharedPoolDQN = SharedPoolDQNConfig.from_config(
                 run.scenario, config

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import numpy as np
+import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
@@ -123,6 +125,9 @@ class SharedPoolDQN(DQN):
     @override(DQN)
     def setup(self, config: Any) -> None:
         super().setup(config)
+        # Spinning OpenMP threads that share a core with a runner slow both down tenfold.
+        cores = os.cpu_count() or 1
+        torch.set_num_threads(max(1, cores - self.config.num_env_runners))
         scenario = Scenario.model_validate(self.config.env_config["scenario"])
         env = BatchedEnv(scenario, num_copies=1)
         pool_config = self.config.pool_config
