@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from envs.errors import InputError
+from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.world.draws import make_seeds
+from marl.config import load_config
+from marl.evaluation.evaluate import run_episodes
+from marl.learning.learned_policy import (
+    LearnedPolicy,
+    Weights,
+    make_network_arguments,
+    make_untrained,
+    save_policy,
+    select_greedy,
+)
+from marl.policies import make_policy
+
+
+def make_random_weights(scenario: Scenario) -> Weights:
+    torch.manual_seed(0)
+    networks = make_untrained(make_network_arguments(scenario, load_config().learner)).networks
+    return {
+        m: {name: torch.randn(p.shape).numpy() for name, p in network.named_parameters()}
+        for m, network in networks.items()
+    }
+
+
+def test_learned_policy__acts_the_same_after_a_round_trip(tmp_path: Path, tiny: Scenario) -> None:
+    arguments = make_network_arguments(tiny, load_config().learner)
+    weights = make_random_weights(tiny)
+    save_policy(tmp_path / "policy.npz", arguments, weights)
+
+    loaded = LearnedPolicy.load(tmp_path / "policy.npz")
+
+    seeds = make_seeds("test", 0, 5)
+    expected = run_episodes(LearnedPolicy.from_weights(arguments, weights), tiny, seeds, "evaluate")
+    found = run_episodes(loaded, tiny, seeds, "evaluate")
+    for metric, values in expected.items():
+        np.testing.assert_array_equal(found[metric], values, err_msg=metric)
+
+
+def test_learned_policy__runs_a_network_of_another_size(tiny: Scenario) -> None:
+    arguments = make_network_arguments(tiny, load_config().learner)
+    policy = LearnedPolicy.from_weights(arguments, make_random_weights(tiny))
+    paper = load_scenario("paper")
+
+    policy.check_fits(paper, "mine")
+    metrics = run_episodes(policy, paper, make_seeds("test", 0, 2), "evaluate")
+
+    assert np.isfinite(metrics["reward"]).all()
+
+
+def test_learned_policy__refuses_other_action_grids(tiny: Scenario) -> None:
+    policy = make_untrained(make_network_arguments(tiny, load_config().learner))
+    changed = tiny.model_copy(
+        update={"actions": tiny.actions.model_copy(update={"push_cover": [1.0]})}
+    )
+
+    with pytest.raises(InputError, match=r"'mine' has 12 actions .* scenario tiny needs 3"):
+        policy.check_fits(changed, "mine")
+
+
+def test_untrained__is_close_to_the_policy_before(tiny: Scenario) -> None:
+    untrained = make_untrained(make_network_arguments(tiny, load_config().learner))
+    seeds = make_seeds("test", 0, 16)
+
+    learnt = run_episodes(untrained, tiny, seeds, "evaluate")["on_time"].mean()
+    before = run_episodes(make_policy("before", tiny), tiny, seeds, "evaluate")["on_time"].mean()
+
+    # They differ by the forecast alone, which knows the season.
+    assert learnt == pytest.approx(before, abs=0.03)
+
+
+def test_select_greedy__asks_the_high_level_on_review_periods_only(tiny: Scenario) -> None:
+    env = BatchedEnv(tiny, 3)
+    env.reset(make_seeds("test", 0, 3))
+    networks = make_untrained(make_network_arguments(tiny, load_config().learner)).networks
+
+    asked = []
+    for _ in range(tiny.review_period + 1):
+        actions = select_greedy(env, networks, env.observe())
+        asked.append(set(actions))
+        env.step(actions)
+
+    assert asked[0] == asked[-1] == set(MODULES)
+    assert all(modules == set(MODULES) - set(HIGH_MODULES) for modules in asked[1:-1])
