@@ -69,6 +69,7 @@ def train(
     """Train the agents, evaluate them against tuned classical policies, checkpoint."""
     from envs.omnichannel.scenario import load_scenario
     from marl.config import list_configs, load_config, make_stop_overrides
+    from marl.learning.experience_pool import check_pool_fits
     from marl.policies import check_baseline
     from marl.run_folder import RunFolder
 
@@ -82,7 +83,7 @@ def train(
     checked = load_config(config, settings)
     for baseline in checked.evaluation.baselines:
         check_baseline(baseline)
-    _check_simulation(loaded)
+    check_pool_fits(loaded, checked)
     run = RunFolder.create(run_dir, loaded, checked)
     _run_training(run, address, quiet=quiet, resume=False)
 

@@ -53,6 +53,14 @@ MISTAKES = [
     (["train", "--set", "learner.lr=-1"], "default: learner.lr: -1 is not allowed; "),
     (["train", "--set", "learner.speed=1"], "default: learner.speed: unknown key; allowed: lr"),
     (["train", "--set", "evaluation.baselines=[magic]"], "policy: 'magic' is not known; allowed: "),
+    (
+        ["train", "--set", "pool.capacity_env_steps=100"],
+        "pool.capacity_env_steps: 100 is not allowed; at least 3200 (32 copies x 100 periods)",
+    ),
+    (
+        ["train", "--set", "pool.max_memory_mb=1"],
+        "pool.max_memory_mb: 1 is not allowed; at least 11 (32 copies of one episode)",
+    ),
     (["train", "--episodes", "0"], "--episodes: '0' is not allowed; a whole number N >= 1"),
     (["train", "--minutes", "0"], "default: stop.minutes: 0.0 is not allowed; must be greater"),
     (["train", "--seed", "-1"], "default: seed: -1 is not allowed; must be greater than or"),

@@ -129,17 +129,9 @@ class SharedPoolDQN(DQN):
         cores = os.cpu_count() or 1
         torch.set_num_threads(max(1, cores - self.config.num_env_runners))
         scenario = Scenario.model_validate(self.config.env_config["scenario"])
-        env = BatchedEnv(scenario, num_copies=1)
         pool_config = self.config.pool_config
         self.pool = ExperiencePool(
-            PoolShape(
-                horizon=scenario.horizon,
-                review_period=scenario.review_period,
-                num_rows=env.network.num_nodes + 1,
-                num_skus=env.network.num_skus,
-                num_features=env.num_features,
-                module_rows=env.roster.module_rows,
-            ),
+            PoolShape.from_env(BatchedEnv(scenario, num_copies=1)),
             capacity_env_steps=pool_config["capacity_env_steps"],
             max_memory_mb=pool_config["max_memory_mb"],
             n_step=self.config.n_step,

@@ -9,13 +9,17 @@ are computed on insertion.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, IntArray
+from marl.config import TrainConfig
 
 Half = NDArray[np.float16]
 Bytes = NDArray[np.uint8]
@@ -64,6 +68,18 @@ class PoolShape:
     num_features: int  # F
     module_rows: dict[str, slice]  # module_id -> its agents' rows
 
+    @classmethod
+    def from_env(cls, env: BatchedEnv) -> Self:
+        """Reads the sizes off an environment."""
+        return cls(
+            horizon=env.scenario.horizon,
+            review_period=env.scenario.review_period,
+            num_rows=env.network.num_nodes + 1,
+            num_skus=env.network.num_skus,
+            num_features=env.num_features,
+            module_rows=env.roster.module_rows,
+        )
+
     @property
     def review_times(self) -> IntArray:
         """Periods in which the high level decides, (T',)."""
@@ -84,6 +100,33 @@ class PoolShape:
             (self.horizon + 1) * cells * self.num_features * 2
             + self.horizon * (cells * 4 + low * self.num_skus)
             + reviews * self.num_skus * (4 + len(HIGH_MODULES))
+        )
+
+
+def compute_capacity(shape: PoolShape, capacity_env_steps: int, max_memory_mb: float) -> int:
+    """Returns how many whole episodes a pool holds: the asked ones, or what the memory allows."""
+    by_memory = int(max_memory_mb * 2**20 / shape.bytes_per_episode)
+    return min(capacity_env_steps // shape.horizon, by_memory)
+
+
+def check_pool_fits(scenario: Scenario, config: TrainConfig) -> None:
+    """Refuses a pool that cannot hold what one runner samples at a time.
+
+    Raises:
+        InputError: names the setting that is too small.
+    """
+    shape = PoolShape.from_env(BatchedEnv(scenario, num_copies=1))
+    pool, copies = config.pool, config.env_runners.num_envs_per_env_runner
+    if pool.capacity_env_steps < copies * shape.horizon:
+        raise InputError(
+            f"pool.capacity_env_steps: {pool.capacity_env_steps} is not allowed; at least "
+            f"{copies * shape.horizon} ({copies} copies x {shape.horizon} periods)"
+        )
+    if compute_capacity(shape, pool.capacity_env_steps, pool.max_memory_mb) < copies:
+        needed = copies * shape.bytes_per_episode / 2**20
+        raise InputError(
+            f"pool.max_memory_mb: {pool.max_memory_mb:g} is not allowed; at least {needed:.0f} "
+            f"({copies} copies of one episode)"
         )
 
 
@@ -109,8 +152,7 @@ class ExperiencePool:
         gamma: float,
         seed: int,
     ) -> None:
-        by_memory = int(max_memory_mb * 2**20 / shape.bytes_per_episode)
-        self.capacity = max(1, min(capacity_env_steps // shape.horizon, by_memory))
+        self.capacity = max(1, compute_capacity(shape, capacity_env_steps, max_memory_mb))
         self.shape = shape
         self.size = 0  # episodes held
         self._next = 0
