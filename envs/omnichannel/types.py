@@ -184,6 +184,7 @@ class Flows(ArrayRecord):
     on_time: IntArray  # (B, S, K, C) of this period's demand, served this period
     lost: IntArray  # (B, S, K, C)
     waiting: IntArray  # (B, S, K) online orders open at the end of the period
+    wait_days: IntArray  # (B, S, K) unit-days that the orders served this period had waited
     returned: IntArray  # (B, S, K) came back this period
     restocked: IntArray  # (B, S, K)
     consolidated: IntArray  # (B, S, K)

@@ -149,6 +149,7 @@ class Simulator:
             on_time=served.on_time,
             lost=served.lost,
             waiting=sum_axis(served.backorders, 1),
+            wait_days=served.wait_days,
             returned=returned,
             restocked=disposed[..., RESTOCK],
             consolidated=disposed[..., CONSOLIDATE],
