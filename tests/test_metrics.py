@@ -176,6 +176,15 @@ def test_returns__by_disposition_and_days_until_resaleable(
     assert found["days_to_resale"] == pytest.approx((4 * 3 + 2 * 2 + 2 * 3) / 8)
 
 
+def test_days_to_resale__counts_mail_and_the_queue(tiny: Scenario, make_flows: MakeFlows) -> None:
+    """3 mailed and 1 restocked unit a day of inspection each, and 2 unit-days in the queue."""
+    ledger = make_flows(
+        mailed=[[3, 0], [0, 0]], restocked=[[0, 0], [0, 1]], queued=[[0, 1], [0, 0], [0, 1]]
+    )
+    found = measure(tiny, ledger)
+    assert (found["mailed"], found["queued"], found["days_to_resale"]) == (3, 2, 6 / 4)
+
+
 def test_stock__cover_and_capacity_use(tiny: Scenario, make_flows: MakeFlows) -> None:
     """Stock 40 and 20, demand 5 a day; DC limit 40 and store 1 limit 10, store 0 without one."""
     data = tiny.model_dump()

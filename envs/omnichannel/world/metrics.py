@@ -29,9 +29,10 @@ Stock and money:
 
 Returned units:
 
-- `returned` = units a period = `restocked` + `consolidated` + `liquidated` + `scrapped`.
-- `days_to_resale` = days until a restocked or consolidated unit is on hand again, mean over those
-  units: the inspection's or the lane's days (0 if there are none).
+- `returned` = units a period = `restocked` + `consolidated` + `liquidated` + `scrapped` + `mailed`
+  (came by mail and is restocked at the DC). `queued`: units that wait for inspection.
+- `days_to_resale` = days until a restocked, mailed or consolidated unit is on hand again, mean over
+  those units: the inspection's or the lane's days and those in the queue (0 without such units).
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ from envs.omnichannel.world.costs import TERMS, Costs
 EpisodeMetrics = dict[str, FloatArray]  # metric -> (B,)
 
 # Ledger entries that are reported as they are: units a period, summed over stores and SKUs.
-_TOTALS = ("returned", "restocked", "consolidated", "liquidated", "scrapped", "waiting")
+_TOTALS = (
+    "returned", "restocked", "consolidated", "liquidated", "scrapped", "mailed", "queued", "waiting"
+)  # fmt: skip
 _SUMMED = ("demand", "served", "on_time", "lost", "wait_days", "on_hand", *_TOTALS)
 
 
@@ -128,8 +131,10 @@ class MetricsAccumulator:
     def _compute_days_to_resale(self) -> FloatArray:
         restocked, consolidated = self.sums["restocked"], self.sums["consolidated"]
         lane_days = (self.network.lane_lead_time + 1)[:, None]
-        days = self.inspection_days * restocked + lane_days * consolidated
-        return _sum_cells(days) / np.maximum(_sum_cells(restocked + consolidated), 1)
+        inspected = restocked + self.sums["mailed"]
+        days = self.inspection_days * inspected + lane_days * consolidated
+        total = _sum_cells(days) + _sum_cells(self.sums["queued"])
+        return total / np.maximum(_sum_cells(inspected + consolidated), 1)
 
     def _compute_capacity_use(self) -> FloatArray:
         if not self.limited.any():
