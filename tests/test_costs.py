@@ -91,13 +91,14 @@ def test_ordering__is_fixed_per_order_line(tiny: Scenario, make_flows: MakeFlows
 def test_returns__are_a_base_fee_and_a_fee_by_disposition(
     tiny: Scenario, make_flows: MakeFlows
 ) -> None:
-    """Eq. 4: 0.1 where anything came back, then 0.06, 0.05, 0.2 and 0.2 a unit."""
+    """Eq. 4: 0.1 where anything came back, then 0.06, 0.05, 0.2, 0.2 and by mail 0.08 a unit."""
     flows = make_flows(
-        returned=[[10, 1], [0, 4]],
+        returned=[[10, 1], [2, 4]],
         restocked=[[4, 0], [0, 4]],
         consolidated=[[3, 0], [0, 0]],
         liquidated=[[2, 1], [0, 0]],
         scrapped=[[1, 0], [0, 0]],
+        mailed=[[0, 0], [2, 0]],
     )
-    # 0.1 + 0.24 + 0.15 + 0.4 + 0.2; 0.1 + 0.2; 0.1 + 0.24.
-    assert_costs(tiny, flows, "returns", [[0, 0], [1.09, 0.3], [0, 0.34]])
+    # 0.1 + 0.24 + 0.15 + 0.4 + 0.2; 0.1 + 0.2; 0.1 + 0.16; 0.1 + 0.24.
+    assert_costs(tiny, flows, "returns", [[0, 0], [1.09, 0.3], [0.26, 0.34]])

@@ -3,10 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from envs.omnichannel.return_rules import GeometricDelay, LognormalDelay, TableDelay
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import Demand, IntArray
 from envs.omnichannel.world.draws import make_seeds
-from envs.omnichannel.world.returns import ReturnProcess
+from envs.omnichannel.world.returns import ReturnProcess, make_delays
 
 
 def make_process(tiny: Scenario, **returns: object) -> ReturnProcess:
@@ -82,7 +83,7 @@ def test_scrap__is_the_share_that_is_not_resaleable(tiny: Scenario) -> None:
     draws = (np.arange(1000) + 0.5) / 1000
     demand = make_demand(np.zeros((2, 2, 2), np.int64), 0.0, draws)
     returned = np.broadcast_to(np.array([[7, 0], [1, 2]]), (1000, 2, 2))
-    scrapped = make_process(tiny, resaleable=0.8).scrap(returned, demand)
+    scrapped = make_process(tiny, resaleable=0.8).scrap(returned, demand.scrap_rounding)
     assert (scrapped <= returned).all()
     expected = [[1.4, 0], [0.2, 0.4]]
     np.testing.assert_allclose(scrapped.mean(axis=0), expected, atol=1e-3)
@@ -92,7 +93,7 @@ def test_scrap__is_the_share_that_is_not_resaleable(tiny: Scenario) -> None:
 def test_scrap__takes_none_or_all(tiny: Scenario, resaleable: float, scrapped: int) -> None:
     demand = make_demand(np.zeros((2, 2, 2), np.int64), 0.0, np.array([0.001, 0.5, 0.999]))
     process = make_process(tiny, resaleable=resaleable)
-    assert (process.scrap(np.full((3, 2, 2), 7), demand) == scrapped).all()
+    assert (process.scrap(np.full((3, 2, 2), 7), demand.scrap_rounding) == scrapped).all()
 
 
 def test_sample_rate__spreads_around_the_category(tiny: Scenario) -> None:
@@ -114,3 +115,81 @@ def test_recorded_delays__start_on_the_day_after_the_sale(tiny: Scenario) -> Non
     assert process.delays.sum() == pytest.approx(1)
     demand = make_demand(np.full((2, 2, 2), 50), 0.1, np.array([0.5]))
     assert process.schedule(demand.units, demand).sum() == 4 * 10
+
+
+def test_make_delays__table_is_what_it_says() -> None:
+    table = TableDelay(kind="table", probabilities={1: 0.25, 4: 0.75})
+    assert make_delays(table).tolist() == [0, 0.25, 0, 0, 0.75]
+
+
+def test_make_delays__geometric_by_hand() -> None:
+    """A third of what is out comes back on days 2, 3, 4: 9, 6 and 4 of 27, cut off there."""
+    delay = GeometricDelay(kind="geometric", probability=1 / 3, first=2, longest=4)
+    np.testing.assert_allclose(make_delays(delay), [0, 0, 9 / 19, 6 / 19, 4 / 19])
+
+
+def test_make_delays__lognormal_counts_started_days() -> None:
+    """Half is back by the end of the median's day; the mean is median x exp(sigma^2 / 2) + 1/2."""
+    delays = make_delays(LognormalDelay(kind="lognormal", median=9, sigma=0.3, longest=90))
+    assert delays[0] == 0
+    assert delays[:10].sum() == pytest.approx(0.5, abs=1e-6)
+    mean = (delays * np.arange(91)).sum()
+    assert mean == pytest.approx(9 * np.exp(0.045) + 0.5, abs=1e-3)
+
+
+def test_make_delays__lognormal_is_cut_off() -> None:
+    delays = make_delays(LognormalDelay(kind="lognormal", median=9, sigma=0.3, longest=9))
+    assert len(delays) == 10
+    assert delays.sum() == pytest.approx(1)
+
+
+def test_sample_rate__multiplies_category_and_store(tiny: Scenario) -> None:
+    data = tiny.model_dump()
+    data["network"]["stores"][1]["return_factor"] = 3
+    data["returns"]["store_spread"] = 0
+    rate = ReturnProcess(Scenario.model_validate(data)).sample_rate(make_seeds("test", 0, 1))
+    np.testing.assert_allclose(rate[0], [[0.15, 0.05], [0.45, 0.15]])
+
+
+def test_schedule__channels_return_at_their_own_rates_up_to_one(tiny: Scenario) -> None:
+    """Walk-ins 0.4 x 0.5 x 10 = 2; online 0.4 x 3 is more than all, so all 7."""
+    process = make_process(tiny, delay=uniform_delay(0, 0), store_factor=0.5, online_factor=3.0)
+    sold = np.full((2, 2, 2), [10, 7])
+    by_delay = process.schedule(sold[None], make_demand(sold, 0.4, np.array([0.5])))
+    assert (by_delay == 9).all()
+
+
+def test_schedule__a_share_of_online_returns_is_mailed(tiny: Scenario) -> None:
+    """0.2 x 30 walk-in and 0.2 x 0.75 x 20 online units come to the store, 0.2 x 5 by mail."""
+    process = make_process(tiny, delay=uniform_delay(0, 0), by_mail=0.25)
+    sold = np.full((2, 2, 2), [30, 20])
+    demand = make_demand(sold, 0.2, np.array([0.3, 0.7]))
+    both = np.broadcast_to(sold, (2, *sold.shape))
+    assert (process.schedule(both, demand) == 9).all()
+    assert (process.schedule_mail(both, demand) == 1).all()
+
+
+def test_scrap__share_may_depend_on_the_category(tiny: Scenario) -> None:
+    data = tiny.model_dump()
+    data["categories"]["home"]["resaleable"] = 0.0
+    process = ReturnProcess(Scenario.model_validate(data))
+    returned = np.full((1, 2, 2), 10)
+    # Fashion keeps the 0.8 of all returns.
+    assert process.scrap(returned, np.full((1, 2, 2), 0.5))[0].tolist() == [[2, 10], [2, 10]]
+
+
+@pytest.mark.parametrize(
+    ("delay", "message"),
+    [
+        ({"kind": "table", "probabilities": {1: 0.5, 2: 0.4}}, "sum to 0.9; they must sum to 1"),
+        (
+            {"kind": "geometric", "probability": 0.5, "first": 9, "longest": 4},
+            "first 9 is above longest 4; first <= longest is allowed",
+        ),
+    ],
+)
+def test_returns__refuses_delays_that_make_no_sense(
+    tiny: Scenario, delay: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_process(tiny, delay=delay)

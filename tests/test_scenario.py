@@ -76,7 +76,7 @@ def test_hash__is_stable_and_changes_with_a_value(tiny: Scenario, data: Data) ->
             "network.stores.0.leadtime",
             1,
             "network.stores.0.leadtime: unknown key; "
-            "allowed: name, parent, size, distance, lead_time, capacity",
+            "allowed: name, parent, size, distance, lead_time, capacity, return_factor",
         ),
         (
             "demand.noize",

@@ -75,6 +75,7 @@ WORKED_DAYS = [
             "on_time": [5, 1, 4, 0],
             "lost": [0, 0, 2, 0],
             "waiting": [2, 0],
+            "wait_days": [0, 0],
             "returned": [0, 0],
             "restocked": [0, 0],
             "consolidated": [0, 0],
@@ -104,6 +105,7 @@ WORKED_DAYS = [
             "on_time": [3, 1, 1, 2],
             "lost": [0, 0, 0, 0],
             "waiting": [1, 0],
+            "wait_days": [2, 0],
             "returned": [2, 1],
             "restocked": [1, 0],
             "consolidated": [0, 0],
@@ -133,6 +135,7 @@ WORKED_DAYS = [
             "on_time": [4, 0, 0, 0],
             "lost": [0, 0, 0, 0],
             "waiting": [2, 0],
+            "wait_days": [0, 0],
             "returned": [2, 1],
             "restocked": [0, 1],
             "consolidated": [1, 0],
@@ -162,6 +165,7 @@ WORKED_DAYS = [
             "on_time": [2, 0, 0, 0],
             "lost": [0, 1, 0, 0],
             "waiting": [1, 0],
+            "wait_days": [0, 0],
             "returned": [1, 0],
             "restocked": [0, 0],
             "consolidated": [0, 0],
@@ -286,6 +290,9 @@ def random_scenarios(draw: st.DrawFn) -> Scenario:
                 "delay": {"kind": "uniform", "low": low, "high": low + draw(st.integers(0, 2))},
                 "resaleable": draw(st.sampled_from([0.0, 0.4, 1.0])),
                 "inspection_days": draw(st.integers(0, 2)),
+                "inspection_capacity": draw(st.sampled_from([None, 1, 4])),
+                "by_mail": draw(st.sampled_from([0.0, 0.4, 1.0])),
+                "online_factor": draw(st.sampled_from([1.0, 1.7])),
             },
             "fulfillment": {
                 "patience": draw(st.integers(0, 4)),
@@ -352,7 +359,12 @@ def test_simulate_period__conserves_units_and_orders(scenario: Scenario, seed: i
             balance -= total(units, copies, skus)
         held = sum(
             total(units, copies, skus)
-            for units in (after.on_hand, after.in_transit, after.in_inspection)
+            for units in (
+                after.on_hand,
+                after.in_transit,
+                after.in_inspection,
+                after.inspection_queue,
+            )
         )
         np.testing.assert_array_equal(balance, held)
 
@@ -363,7 +375,7 @@ def test_simulate_period__conserves_units_and_orders(scenario: Scenario, seed: i
         walk_ins = flows.sold_store + flows.lost[..., 0]
         np.testing.assert_array_equal(flows.demand[..., 0], walk_ins)
         disposed = flows.restocked + flows.consolidated + flows.liquidated + flows.scrapped
-        np.testing.assert_array_equal(flows.returned, disposed)
+        np.testing.assert_array_equal(flows.returned, disposed + flows.mailed)
 
 
 @settings(deadline=None, max_examples=40)

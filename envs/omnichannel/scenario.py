@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from envs.errors import InputError
+from envs.omnichannel.return_rules import Returns
 from envs.validation import (
     NonNegative,
     Positive,
@@ -49,6 +50,7 @@ class Store(StrictModel):
     distance: Annotated[int, Field(ge=0, le=100)] = 1  # distance band of the lane from the parent
     lead_time: LeadTime = 1
     capacity: Positive | None = None
+    return_factor: NonNegative = 1.0  # multiplies every category's return rate
 
 
 class Network(StrictModel):
@@ -91,6 +93,7 @@ class Category(StrictModel):
     """What the SKUs of a category share."""
 
     return_rate: Share = 0.1  # lambda of eq. 2
+    resaleable: Share | None = None  # of its returns; None: as in `returns`
 
 
 class SeasonalNormal(StrictModel):
@@ -109,38 +112,6 @@ class Trace(StrictModel):
     source: Literal["grocery_demand"]
     train_days: Annotated[int, Field(ge=14)] = 273
     online_share: Share = 0.0  # part of the recorded demand that is ordered online (an assumption)
-
-
-class UniformDelay(StrictModel):
-    """Every delay from `low` to `high` days is equally likely."""
-
-    kind: Literal["uniform"] = "uniform"
-    low: Annotated[int, Field(ge=0, le=180)] = 2
-    high: Annotated[int, Field(ge=0, le=180)] = 7
-
-    @model_validator(mode="after")
-    def check_order(self) -> Self:
-        """The range is not empty."""
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}; low <= high is allowed")
-        return self
-
-
-class RecordedDelay(StrictModel):
-    """The delays measured in a real data set."""
-
-    kind: Literal["recorded"]
-    source: Literal["online_gifts"]
-
-
-class Returns(StrictModel):
-    """Eq. 2, applied to units sold (`sales`) or, as the paper writes it, to `demand`."""
-
-    basis: Literal["sales", "demand"] = "sales"
-    delay: Annotated[UniformDelay | RecordedDelay, Field(discriminator="kind")] = UniformDelay()
-    store_spread: Share = 0.02  # half-width of the uniform shift of the rate by store
-    resaleable: Share = 1.0  # the rest is scrapped on arrival
-    inspection_days: LeadTime = 1
 
 
 class Fulfillment(StrictModel):
@@ -171,6 +142,7 @@ class Costs(StrictModel):
     return_consolidate: NonNegative = 0.05
     return_liquidate: NonNegative = 0.2
     return_scrap: NonNegative = 0.2
+    return_mail: NonNegative = 0.08  # resaleable unit that came by mail to the DC
 
     @model_validator(mode="after")
     def check_tiers(self) -> Self:

@@ -108,6 +108,8 @@ class State(ArrayRecord):
     in_inspection: IntArray  # (B, L', S, K)
     backorders: IntArray  # (B, P, S, K) online orders by age; slot 0 has waited one period
     returns_due: IntArray  # (B, D, S, K) with customers; slot 0 comes back this period
+    mail_due: IntArray  # (B, D, S, K) the same by mail to the DC; D is 0 when nothing is mailed
+    inspection_queue: IntArray  # (B, N, K) waits for inspection; N is 0 when that is unlimited
 
 
 @dataclass(frozen=True)
@@ -184,11 +186,14 @@ class Flows(ArrayRecord):
     on_time: IntArray  # (B, S, K, C) of this period's demand, served this period
     lost: IntArray  # (B, S, K, C)
     waiting: IntArray  # (B, S, K) online orders open at the end of the period
-    returned: IntArray  # (B, S, K) came back this period
+    wait_days: IntArray  # (B, S, K) unit-days that the orders served this period had waited
+    returned: IntArray  # (B, S, K) came back this period, to the store or by mail
     restocked: IntArray  # (B, S, K)
     consolidated: IntArray  # (B, S, K)
     liquidated: IntArray  # (B, S, K)
     scrapped: IntArray  # (B, S, K)
+    mailed: IntArray  # (B, S, K) resaleable units that came by mail, now the DC's
+    queued: IntArray  # (B, N, K) wait for inspection at the end; N is 0 when that is unlimited
     on_hand: IntArray  # (B, N, K) at the end of the period, before the next arrivals
 
     @cached_property

@@ -18,11 +18,14 @@ from envs.omnichannel.types import (
 def compute_store_position(state: State, network: Network) -> IntArray:
     """Returns on hand + in transit + in inspection at the stores, units, (B, S, K)."""
     first = network.num_dcs
-    return (
+    position = (
         state.on_hand[:, first:]
         + sum_axis(state.in_transit[:, :, first:], 1)
         + sum_axis(state.in_inspection, 1)
     )
+    if state.inspection_queue.shape[1]:
+        position += state.inspection_queue[:, first:]
+    return position
 
 
 def compute_echelon_position(state: State, store_position: IntArray, network: Network) -> IntArray:
@@ -33,7 +36,10 @@ def compute_echelon_position(state: State, store_position: IntArray, network: Ne
     """
     first = network.num_dcs
     below = network.sum_by_dc(store_position - sum_axis(state.backorders, 1))
-    return state.on_hand[:, :first] + sum_axis(state.in_transit[:, :, :first], 1) + below
+    position = state.on_hand[:, :first] + sum_axis(state.in_transit[:, :, :first], 1) + below
+    if state.inspection_queue.shape[1]:
+        position += state.inspection_queue[:, :first]
+    return position
 
 
 def compute_store_rate(view: View, online_share: FloatArray) -> FloatArray:

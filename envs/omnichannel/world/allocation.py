@@ -50,6 +50,20 @@ def split_proportionally(requests: IntArray, total: IntArray) -> IntArray:
     return base + _largest_first(remainder, left)
 
 
+def limit_by_node(wanted: IntArray, capacity: int) -> IntArray:
+    """Returns what each node does of (B, N, K) units when it can do `capacity` over all SKUs.
+
+    Proportional to what is wanted of each SKU, by largest remainder.
+    """
+    total = sum_axis(wanted, 2)
+    over = total > capacity
+    if not over.any():
+        return wanted
+    done = wanted.copy()
+    done[over] = split_proportionally(wanted[over], np.full(int(over.sum()), capacity))
+    return done
+
+
 def split_by_shares(total: IntArray, shares: FloatArray) -> IntArray:
     """Returns integers that sum to `total`, by shares that sum to one.
 

@@ -83,4 +83,5 @@ class CostModel:
             + flows.consolidated * self.rates.return_consolidate
             + flows.liquidated * self.rates.return_liquidate
             + flows.scrapped * self.rates.return_scrap
+            + flows.mailed * self.rates.return_mail
         )

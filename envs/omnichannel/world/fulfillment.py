@@ -22,6 +22,7 @@ class Fulfilled:
     online_from_dc: IntArray
     on_time: IntArray  # (B, S, K, C)
     lost: IntArray  # (B, S, K, C)
+    wait_days: IntArray  # of the waiting orders served now
 
 
 def fulfill_demand(
@@ -67,7 +68,7 @@ def fulfill_demand(
     served = from_store + from_dc
 
     on_time_online = np.maximum(served - waiting, 0)
-    remaining, expired = _serve_oldest_first(backorders, np.minimum(served, waiting))
+    remaining, expired, wait_days = _serve_oldest_first(backorders, np.minimum(served, waiting))
     unserved = demand[..., ONLINE] - on_time_online
     if rules.patience:
         remaining = np.concatenate([unserved[:, None], remaining], axis=1)
@@ -82,20 +83,27 @@ def fulfill_demand(
         online_from_dc=from_dc,
         on_time=np.stack([sold_store, on_time_online], axis=-1),
         lost=np.stack([demand[..., STORE] - sold_store, lost_online], axis=-1),
+        wait_days=wait_days,
     )
 
 
-def _serve_oldest_first(backorders: IntArray, served: IntArray) -> tuple[IntArray, IntArray]:
+def _serve_oldest_first(
+    backorders: IntArray, served: IntArray
+) -> tuple[IntArray, IntArray, IntArray]:
     """Takes `served` units (B, S, K) off the oldest orders; the last age slot then expires.
 
     Returns:
-        The orders of the younger slots that still wait, (B, P - 1, S, K), and the expired units.
+        The orders of the younger slots that still wait, (B, P - 1, S, K), the expired units, and
+        the unit-days that the served units have waited.
     """
     if backorders.shape[1] == 0:
-        return backorders, np.zeros_like(served)
+        return backorders, np.zeros_like(served), np.zeros_like(served)
+    # A unit of slot `age` has waited age + 1 days: one for each slot at which it is served already.
+    wait_days = backorders.shape[1] * served
     remaining = backorders.copy()
     for age in reversed(range(backorders.shape[1])):
         taken = np.minimum(backorders[:, age], served)
         remaining[:, age] -= taken
         served = served - taken
-    return remaining[:, :-1], remaining[:, -1]
+        wait_days -= served
+    return remaining[:, :-1], remaining[:, -1], wait_days

@@ -1,76 +1,180 @@
 """Metrics of episodes, all from flows and costs; each formula stands here once.
 
-With demand and units summed over the episode, stores and SKUs:
+Units are summed over the episode, stores and SKUs; "a period" is a mean over periods.
+
+Service:
 
 - `served` = units served in the end / units demanded. The paper's "service level" (order
   fulfilment rate), a fill rate over all channels. What still waits at the end counts as unserved.
 - `on_time` = units served in the period of their demand / units demanded: 5-20 points lower than
   `served` where online orders wait. Both also by channel, as `served/store` and so on.
-- `cost/<term>` and `cost/total`: money a period.
-- `reward`: eq. 8, mean over periods.
-- `stock`: mean units on hand in the network; `turnover` = units served a period x 365 / `stock`.
-- `returned`: units a period; `waiting`: mean online orders open at the end of a period, units.
+- `cycle_service` = store-SKU-periods in which all demand was served on time / all
+  store-SKU-periods (a period without demand has no stockout). Snyder & Shen, Fundamentals of
+  Supply Chain Theory, 2nd ed., section 4.3.4, call it the type-1 service level.
+- `lost`: units a period, also by channel; `waiting`: online orders open at the end of a period.
+- `response_days` = days that the served online orders waited / online orders served: 0 for all
+  that are dispatched on the day of the order. What is lost or still waits has no response.
+- `fairness/lowest`: the lowest `served` of a store; `fairness/gini`: the Gini coefficient of the
+  stores' `served`, sum over pairs |f_i - f_j| / (2 S sum f): 0 is equal.
+
+Stock and money:
+
+- `stock`: units on hand in the network, end of a period; `turnover` = units served a period x 365
+  / `stock`; `days_of_cover` = `stock` / units demanded a period.
+- `capacity_use` = units on hand / capacity, mean over the nodes with a limit (0 without one).
+- `bullwhip` = variance over periods of the units ordered from suppliers / variance of the units
+  demanded, network-wide, per SKU and then the mean over the SKUs whose demand varies (0 if none).
+  Lee, Padmanabhan & Whang (1997), Management Science 43(4).
+- `cost/<term>` and `cost/total`: money a period. `reward`: eq. 8, mean over periods.
+
+Returned units:
+
+- `returned` = units a period = `restocked` + `consolidated` + `liquidated` + `scrapped` + `mailed`
+  (came by mail and is restocked at the DC). `queued`: units that wait for inspection.
+- `days_to_resale` = days until a restocked, mailed or consolidated unit is on hand again, mean over
+  those units: the inspection's or the lane's days and those in the queue (0 without such units).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from envs.omnichannel.scenario import CHANNELS
-from envs.omnichannel.types import FloatArray, Flows, IntArray
+from envs.omnichannel.scenario import CHANNELS, Scenario
+from envs.omnichannel.types import (
+    ONLINE,
+    FloatArray,
+    Flows,
+    IntArray,
+    Network,
+    sum_axis,
+    sum_channels,
+)
 from envs.omnichannel.world.costs import TERMS, Costs
 
 EpisodeMetrics = dict[str, FloatArray]  # metric -> (B,)
+
+# Ledger entries that are reported as they are: units a period, summed over stores and SKUs.
+_TOTALS = (
+    "returned", "restocked", "consolidated", "liquidated", "scrapped", "mailed", "queued", "waiting"
+)  # fmt: skip
+_SUMMED = ("demand", "served", "on_time", "lost", "wait_days", "on_hand", *_TOTALS)
 
 
 class MetricsAccumulator:
     """Sums what the metrics need over the periods of B episodes."""
 
-    def __init__(self, num_copies: int) -> None:
+    def __init__(self, scenario: Scenario, network: Network, num_copies: int) -> None:
+        self.num_copies = num_copies
+        self.network = network
+        self.limited = np.isfinite(network.capacity)
+        self.inspection_days = scenario.returns.inspection_days
         self.periods = 0
-        by_channel = (num_copies, len(CHANNELS))
-        self.demand, self.served, self.on_time = (np.zeros(by_channel) for _ in range(3))
-        self.costs = {term: np.zeros(num_copies) for term in TERMS}
-        self.reward, self.stock, self.returned, self.waiting = (
-            np.zeros(num_copies) for _ in range(4)
-        )
+        # Whole arrays, cell by cell: for small batches one addition is cheaper than a reduction.
+        self.sums: dict[str, FloatArray] = {}
+        self.reward, self.covered = np.zeros(num_copies), np.zeros(num_copies)
+        by_sku = (num_copies, network.num_skus)
+        self.demand_moments, self.order_moments = _Moments(by_sku), _Moments(by_sku)
 
     def add(self, flows: Flows, costs: Costs, team_reward: FloatArray) -> None:
         """Adds a period."""
+        if not self.periods:
+            self.sums |= {name: np.zeros(getattr(flows, name).shape) for name in _SUMMED}
+            self.sums |= {term: np.zeros(costs[term].shape) for term in TERMS}
         self.periods += 1
-        self.demand += _sum_cells(flows.demand)
-        self.served += _sum_cells(flows.served)
-        self.on_time += _sum_cells(flows.on_time)
+        for name in _SUMMED:
+            self.sums[name] += getattr(flows, name)
         for term in TERMS:
-            self.costs[term] += costs[term].sum(axis=(1, 2))
+            self.sums[term] += costs[term]
         self.reward += team_reward
-        self.stock += flows.on_hand.sum(axis=(1, 2))
-        self.returned += flows.returned.sum(axis=(1, 2))
-        self.waiting += flows.waiting.sum(axis=(1, 2))
+        demanded = sum_channels(flows.demand)
+        covered = demanded == sum_channels(flows.on_time)
+        self.covered += np.count_nonzero(covered.reshape(len(covered), -1), axis=1)
+        self.demand_moments.add(sum_axis(demanded, 1))
+        self.order_moments.add(sum_axis(flows.supplied, 1))
 
     def compute(self) -> EpisodeMetrics:
-        """Returns each metric by episode, (B,)."""
-        periods = max(self.periods, 1)
-        stock = self.stock / periods
+        """Returns each metric by episode, (B,); before the first period there is none."""
+        if not self.periods:
+            return {}
+        periods, sums = self.periods, self.sums
+        totals = {name: _sum_cells(sums[name]) for name in _TOTALS}
+        costs = {f"cost/{term}": _sum_cells(sums[term]) / periods for term in TERMS}
+        demand, served, on_time, lost = (
+            np.einsum("bskc->bc", sums[name]) for name in ("demand", "served", "on_time", "lost")
+        )
+        stock = _sum_cells(sums["on_hand"]) / periods
+        cells = self.network.num_stores * self.network.num_skus
+        by_store = _ratio(sums["served"].sum(axis=(2, 3)), sums["demand"].sum(axis=(2, 3)))
         metrics = {
-            "served": _ratio(self.served.sum(axis=1), self.demand.sum(axis=1)),
-            "on_time": _ratio(self.on_time.sum(axis=1), self.demand.sum(axis=1)),
+            "served": _ratio(served.sum(axis=1), demand.sum(axis=1)),
+            "on_time": _ratio(on_time.sum(axis=1), demand.sum(axis=1)),
+            "cycle_service": self.covered / (cells * periods),
+            "lost": lost.sum(axis=1) / periods,
+            "response_days": _sum_cells(sums["wait_days"]) / np.maximum(served[:, ONLINE], 1),
+            "fairness/lowest": by_store.min(axis=1),
+            "fairness/gini": _compute_gini(by_store),
             "reward": self.reward / periods,
-            "cost/total": sum(self.costs.values(), np.zeros(len(stock))) / periods,
+            "cost/total": sum(costs.values(), np.zeros(self.num_copies)),
             "stock": stock,
-            "turnover": 365 * self.served.sum(axis=1) / periods / np.maximum(stock, 1e-9),
-            "returned": self.returned / periods,
-            "waiting": self.waiting / periods,
+            "turnover": 365 * served.sum(axis=1) / periods / np.maximum(stock, 1e-9),
+            "days_of_cover": stock / np.maximum(demand.sum(axis=1) / periods, 1e-9),
+            "capacity_use": self._compute_capacity_use(),
+            "bullwhip": self._compute_bullwhip(),
+            "days_to_resale": self._compute_days_to_resale(),
         }
         for c, channel in enumerate(CHANNELS):
-            metrics[f"served/{channel}"] = _ratio(self.served[:, c], self.demand[:, c])
-            metrics[f"on_time/{channel}"] = _ratio(self.on_time[:, c], self.demand[:, c])
-        return metrics | {f"cost/{term}": self.costs[term] / periods for term in TERMS}
+            metrics[f"served/{channel}"] = _ratio(served[:, c], demand[:, c])
+            metrics[f"on_time/{channel}"] = _ratio(on_time[:, c], demand[:, c])
+            metrics[f"lost/{channel}"] = lost[:, c] / periods
+        return metrics | {name: total / periods for name, total in totals.items()} | costs
+
+    def _compute_days_to_resale(self) -> FloatArray:
+        restocked, consolidated = self.sums["restocked"], self.sums["consolidated"]
+        lane_days = (self.network.lane_lead_time + 1)[:, None]
+        inspected = restocked + self.sums["mailed"]
+        days = self.inspection_days * inspected + lane_days * consolidated
+        total = _sum_cells(days) + _sum_cells(self.sums["queued"])
+        return total / np.maximum(_sum_cells(inspected + consolidated), 1)
+
+    def _compute_capacity_use(self) -> FloatArray:
+        if not self.limited.any():
+            return np.zeros(self.num_copies)
+        held = self.sums["on_hand"].sum(axis=-1)[:, self.limited]
+        return (held / self.network.capacity[self.limited]).mean(axis=1) / self.periods
+
+    def _compute_bullwhip(self) -> FloatArray:
+        demand = self.demand_moments.compute_variance(self.periods)
+        orders = self.order_moments.compute_variance(self.periods)
+        varies = demand > 0
+        ratio = np.where(varies, orders / np.where(varies, demand, 1), 0)
+        return ratio.sum(axis=1) / np.maximum(varies.sum(axis=1), 1)
 
 
-def _sum_cells(by_channel: IntArray) -> IntArray:
-    """(B, S, K, C) to (B, C)."""
-    return np.einsum("bskc->bc", by_channel)
+class _Moments:
+    """Sums and sums of squares of integers, exact in double precision."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.total, self.squares = np.zeros(shape), np.zeros(shape)
+
+    def add(self, units: IntArray) -> None:
+        self.total += units
+        self.squares += units * units
+
+    def compute_variance(self, count: int) -> FloatArray:
+        """Population variance, in an order that gives exactly 0 for a constant."""
+        return (count * self.squares - self.total**2) / count**2
+
+
+def _sum_cells(by_cell: FloatArray | IntArray) -> FloatArray:
+    """(B, N, K) to (B,)."""
+    return np.einsum("bnk->b", by_cell)
+
+
+def _compute_gini(values: FloatArray) -> FloatArray:
+    """Gini coefficient of each row, (B, S) to (B,); sorting replaces the sum over pairs."""
+    count = values.shape[1]
+    rank = 2 * np.arange(1, count + 1) - count - 1
+    return (np.sort(values, axis=1) @ rank) / np.maximum(count * values.sum(axis=1), 1e-9)
 
 
 def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import ndtr
 
 from envs.omnichannel.data import load_return_delays
-from envs.omnichannel.scenario import RecordedDelay, Scenario
-from envs.omnichannel.types import Demand, FloatArray, IntArray, SeedArray, sum_channels
+from envs.omnichannel.return_rules import (
+    Delay,
+    GeometricDelay,
+    LognormalDelay,
+    RecordedDelay,
+    TableDelay,
+)
+from envs.omnichannel.scenario import CHANNELS, Scenario
+from envs.omnichannel.types import ONLINE, Demand, FloatArray, IntArray, SeedArray, sum_channels
 from envs.omnichannel.world import draws
 
 
@@ -15,16 +23,29 @@ class ReturnProcess:
 
     Attributes:
         delays: probability of a delay of 0, 1, ... days, (D,), sum 1.
-        rate: lambda by SKU before the store's shift, (K,).
+        rate: lambda by store and SKU before the random shift, (S, K).
+        mails: whether some of the returns go by mail to the DC.
     """
 
     def __init__(self, scenario: Scenario) -> None:
-        self.basis = scenario.returns.basis
-        self.resaleable = scenario.returns.resaleable
-        self.spread = scenario.returns.store_spread
-        self.rate = np.array([scenario.categories[s.category].return_rate for s in scenario.skus])
-        self.shape = (len(scenario.network.stores), len(scenario.skus))
-        self.delays = _delay_distribution(scenario)
+        rules = scenario.returns
+        categories = [scenario.categories[sku.category] for sku in scenario.skus]
+        self.basis = rules.basis
+        self.spread = rules.store_spread
+        self.rate = np.array(
+            [
+                [store.return_factor * category.return_rate for category in categories]
+                for store in scenario.network.stores
+            ]
+        )
+        self.scrap_rate = np.array(
+            [1 - (rules.resaleable if c.resaleable is None else c.resaleable) for c in categories]
+        )
+        self.factors = np.array([getattr(rules, f"{c}_factor", 1.0) for c in CHANNELS])
+        self.mails = rules.by_mail > 0
+        self._to_store = np.ones(len(CHANNELS))
+        self._to_store[ONLINE] -= rules.by_mail
+        self.delays = make_delays(rules.delay)
         cumulative = np.cumsum(self.delays)
         cumulative[-1] = 1.0  # not a rounding error less, or a unit could be forgotten
         self._cumulative = cumulative[:, None, None]
@@ -32,14 +53,14 @@ class ReturnProcess:
     def sample_rate(self, seed: SeedArray) -> FloatArray:
         """Draws each episode's return rates, (B, S, K): the category's +- the store's spread."""
         uniform = draws.sample_uniform(
-            seed, np.zeros(len(seed), np.int64), draws.RETURN_RATE, self.shape
+            seed, np.zeros(len(seed), np.int64), draws.RETURN_RATE, self.rate.shape
         )
         return np.clip(self.rate + self.spread * (2 * uniform - 1), 0, 1)
 
     def schedule(self, sold: IntArray, demand: Demand) -> IntArray:
-        """Returns the units of a period that will come back after each delay.
+        """Returns the units of a period that will come back to the store after each delay.
 
-        Source: eq. 2, returns = lambda x basis, over both channels. Expected returns are rounded by
+        Source: eq. 2, returns = lambda x basis, over all channels. Expected returns are rounded by
         one uniform per cell along the cumulative delay distribution, so each delay's mean is
         exact, every value is an integer >= 0 and the sum is floor(lambda x basis + u).
 
@@ -50,25 +71,58 @@ class ReturnProcess:
         Returns:
             Units by delay, (B, D, S, K).
         """
+        return self._spread_out(self._expect(sold, demand, self._to_store), demand.return_rounding)
+
+    def schedule_mail(self, sold: IntArray, demand: Demand) -> IntArray:
+        """Returns the same for what will come back by mail to the DC, (B, D, S, K)."""
+        # 1 - u is as uniform as u, and keeps the sum of both near its expectation.
+        expected = self._expect(sold, demand, 1 - self._to_store)
+        return self._spread_out(expected, 1 - demand.return_rounding)
+
+    def scrap(self, returned: IntArray, rounding: FloatArray) -> IntArray:
+        """Returns the units, (B, S, K), that cannot be sold again.
+
+        Args:
+            returned: units that came back, (B, S, K).
+            rounding: uniform in (0, 1), (B, S, K).
+        """
+        expected = returned * self.scrap_rate
+        scrapped = np.floor(expected + rounding).astype(np.int64)
+        return np.minimum(scrapped, returned)
+
+    def _expect(self, sold: IntArray, demand: Demand, shares: FloatArray) -> FloatArray:
+        """Expected returns, (B, S, K), of the given share of each channel's, (C,)."""
         basis = sold if self.basis == "sales" else demand.units
-        expected = demand.return_rate * sum_channels(basis)
+        if (self.factors == 1).all() and (shares == 1).all():
+            return demand.return_rate * sum_channels(basis)
+        rate = np.minimum(demand.return_rate[..., None] * self.factors, 1)
+        return (rate * basis) @ shares
+
+    def _spread_out(self, expected: FloatArray, rounding: FloatArray) -> IntArray:
         counted = expected[:, None] * self._cumulative
-        counted += demand.return_rounding[:, None]
+        counted += rounding[:, None]
         by_delay: IntArray = counted.astype(np.int64)  # rounds down: all are positive
         by_delay[:, 1:] -= by_delay[:, :-1].copy()
         return by_delay
 
-    def scrap(self, returned: IntArray, demand: Demand) -> IntArray:
-        """Returns the units, (B, S, K), that cannot be sold again."""
-        expected = returned * (1 - self.resaleable)
-        scrapped = np.floor(expected + demand.scrap_rounding).astype(np.int64)
-        return np.minimum(scrapped, returned)
 
-
-def _delay_distribution(scenario: Scenario) -> FloatArray:
-    delay = scenario.returns.delay
+def make_delays(delay: Delay) -> FloatArray:
+    """Returns the probability of a delay of 0, 1, ... days, (D,), sum 1."""
     if isinstance(delay, RecordedDelay):
         return np.concatenate([[0.0], load_return_delays()])
-    probabilities = np.zeros(delay.high + 1)
-    probabilities[delay.low :] = 1 / (delay.high + 1 - delay.low)
-    return probabilities
+    if isinstance(delay, TableDelay):
+        probabilities = np.zeros(max(delay.probabilities) + 1)
+        probabilities[list(delay.probabilities)] = list(delay.probabilities.values())
+    elif isinstance(delay, LognormalDelay):
+        # A return d - 0.5 days after the sale comes on day d: F(d) - F(d - 1), day 0 has none.
+        days = np.arange(1, delay.longest + 1)
+        below = ndtr(np.log(days / delay.median) / delay.sigma)
+        probabilities = np.diff(below, prepend=[0.0, 0.0])
+    elif isinstance(delay, GeometricDelay):
+        probabilities = np.zeros(delay.longest + 1)
+        tries = np.arange(delay.longest + 1 - delay.first)
+        probabilities[delay.first :] = delay.probability * (1 - delay.probability) ** tries
+    else:
+        probabilities = np.zeros(delay.high + 1)
+        probabilities[delay.low :] = 1.0
+    return probabilities / probabilities.sum()

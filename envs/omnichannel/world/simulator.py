@@ -21,7 +21,11 @@ from envs.omnichannel.types import (
     sum_axis,
 )
 from envs.omnichannel.world import draws
-from envs.omnichannel.world.allocation import ration_proportionally, split_by_shares
+from envs.omnichannel.world.allocation import (
+    limit_by_node,
+    ration_proportionally,
+    split_by_shares,
+)
 from envs.omnichannel.world.demand import Split, make_demand
 from envs.omnichannel.world.fulfillment import fulfill_demand
 from envs.omnichannel.world.returns import ReturnProcess
@@ -41,14 +45,16 @@ class Simulator:
     5. Fulfil. Walk-ins from the store, else lost. Online from the store (the decided share) and
        the DC (the rest), oldest orders first; what is open waits at most `patience` periods.
     6. Returns (eq. 2) come back to the store and are restocked after inspection, consolidated to
-       the DC (lane lead time + 1) or liquidated; a part is not resaleable and is scrapped.
+       the DC (lane lead time + 1) or liquidated; those by mail come to the DC and are restocked
+       there after inspection. A part is not resaleable and is scrapped. A location begins at most
+       `inspection_capacity` inspections a period; the rest queues.
     7. Account. Flows record all of it; costs, reward and metrics read them.
 
     A `State` is the situation between events 1 and 3, so `simulate_period` runs events 3 to 7 and
     the next period's event 1. A lead time of 0 arrives within event 3.
 
     Conservation, per copy and SKU, exact: initial on hand + supplied + returned = on hand + in
-    transit + in inspection + sold + liquidated + scrapped.
+    transit + in inspection or its queue + sold + liquidated + scrapped.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -58,8 +64,11 @@ class Simulator:
         self.returns = ReturnProcess(scenario)
         net = self.network
         consolidation = int(net.lane_lead_time.max()) + 1
-        self._transit_slots = max(int(net.lead_time.max()), consolidation)
+        # What a DC inspects travels in its pipeline, as if from a supplier next door.
+        inspection = scenario.returns.inspection_days if self.returns.mails else 0
+        self._transit_slots = max(int(net.lead_time.max()), consolidation, inspection)
         self._nodes = np.arange(net.num_nodes)
+        self._queues = scenario.returns.inspection_capacity is not None
 
     def make_state(self, seed: SeedArray, split: Split = "train") -> State:
         """Returns the state at the start of an episode: stock on hand, empty pipelines.
@@ -88,6 +97,8 @@ class Simulator:
             in_inspection=empty(rules.returns.inspection_days, *cells),
             backorders=empty(rules.fulfillment.patience, *cells),
             returns_due=empty(len(self.returns.delays), *cells),
+            mail_due=empty(len(self.returns.delays) * self.returns.mails, *cells),
+            inspection_queue=empty(net.num_nodes * self._queues, net.num_skus),
         )
 
     def sample_demand(self, state: State) -> Demand:
@@ -133,11 +144,18 @@ class Simulator:
 
         returns_due = state.returns_due + self.returns.schedule(sold, demand)
         returned = returns_due[:, 0]
-        scrapped = self.returns.scrap(returned, demand)
+        scrapped = self.returns.scrap(returned, demand.scrap_rounding)
         disposed = split_by_shares(returned - scrapped, decisions.disposition)
+        mail_due, mailed = state.mail_due, np.zeros_like(returned)
+        if self.returns.mails:
+            mail_due = mail_due + self.returns.schedule_mail(sold, demand)
+            unfit = self.returns.scrap(mail_due[:, 0], 1 - demand.scrap_rounding)
+            mailed = mail_due[:, 0] - unfit
+            returned, scrapped = returned + mail_due[:, 0], scrapped + unfit
         on_hand = served.on_hand
+        inspected, queue = self._begin_inspection(state, disposed[..., RESTOCK], mailed)
         if not self.scenario.returns.inspection_days:  # back on the shelf before the day ends
-            on_hand[:, net.num_dcs :] += disposed[..., RESTOCK]
+            on_hand += inspected
         flows = Flows(
             supplied=decisions.supplier_order,
             requested=decisions.shipment,
@@ -149,11 +167,14 @@ class Simulator:
             on_time=served.on_time,
             lost=served.lost,
             waiting=sum_axis(served.backorders, 1),
+            wait_days=served.wait_days,
             returned=returned,
             restocked=disposed[..., RESTOCK],
             consolidated=disposed[..., CONSOLIDATE],
             liquidated=disposed[..., LIQUIDATE],
             scrapped=scrapped,
+            mailed=mailed,
+            queued=queue,
             on_hand=on_hand,
         )
         after = replace(
@@ -162,8 +183,10 @@ class Simulator:
             day=state.day + 1,
             backorders=served.backorders,
             returns_due=_shift(returns_due),
+            mail_due=_shift(mail_due),
+            inspection_queue=queue,
         )
-        return self._arrive(after, flows, in_transit), flows
+        return self._arrive(after, flows, in_transit, inspected), flows
 
     def _available_to_ship(self, state: State, decisions: Decisions) -> IntArray:
         """What the DCs can dispatch: on hand, and orders that arrive within event 3, (B, W, K)."""
@@ -184,16 +207,36 @@ class Simulator:
         in_transit[:, net.lead_time - 1, self._nodes] += np.where(later, sent, 0)
         return on_hand, in_transit
 
-    def _arrive(self, state: State, flows: Flows, in_transit: IntArray) -> State:
+    def _begin_inspection(
+        self, state: State, restocked: IntArray, mailed: IntArray
+    ) -> tuple[IntArray, IntArray]:
+        """Returns the units whose inspection begins now, (B, N, K), and the queue left behind."""
+        net = self.network
+        waiting = np.zeros((len(restocked), net.num_nodes, net.num_skus), np.int64)
+        waiting[:, net.num_dcs :] = restocked
+        if self.returns.mails:
+            waiting[:, : net.num_dcs] = net.sum_by_dc(mailed)
+        if not self._queues:
+            return waiting, state.inspection_queue
+        waiting = waiting + state.inspection_queue
+        begun = limit_by_node(waiting, self.scenario.returns.inspection_capacity or 0)
+        return begun, waiting - begun
+
+    def _arrive(
+        self, state: State, flows: Flows, in_transit: IntArray, inspected: IntArray
+    ) -> State:
         """Sends returns on their way, then event 1 of the next period."""
         net = self.network
         for s, (w, slot) in enumerate(zip(net.parent, net.lane_lead_time, strict=True)):
             in_transit[:, slot, w] += flows.consolidated[:, s]  # due in lane lead time + 1
+        days = state.in_inspection.shape[1]
+        if days and self.returns.mails:
+            in_transit[:, days - 1, : net.num_dcs] += inspected[:, : net.num_dcs]
         on_hand = flows.on_hand + in_transit[:, 0]
         in_inspection = state.in_inspection
-        if in_inspection.shape[1]:
+        if days:
             in_inspection = in_inspection.copy()
-            in_inspection[:, -1] += flows.restocked
+            in_inspection[:, -1] += inspected[:, net.num_dcs :]
             on_hand[:, net.num_dcs :] += in_inspection[:, 0]
             in_inspection = _shift(in_inspection)
         return replace(
