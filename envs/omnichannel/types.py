@@ -108,6 +108,7 @@ class State(ArrayRecord):
     in_inspection: IntArray  # (B, L', S, K)
     backorders: IntArray  # (B, P, S, K) online orders by age; slot 0 has waited one period
     returns_due: IntArray  # (B, D, S, K) with customers; slot 0 comes back this period
+    log_level: FloatArray  # (B, S, K) of demand's slowly moving level; (B, 0, 0) without one
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class Demand(ArrayRecord):
     return_rate: FloatArray  # (B, S, K) lambda of eq. 2
     return_rounding: FloatArray  # (B, S, K) uniform in (0, 1), rounds expected returns
     scrap_rounding: FloatArray  # (B, S, K) uniform in (0, 1), rounds what is not resaleable
+    next_log_level: FloatArray  # (B, S, K) of the period after; (B, 0, 0) without levels
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ With demand and units summed over the episode, stores and SKUs:
 - `reward`: eq. 8, mean over periods.
 - `stock`: mean units on hand in the network; `turnover` = units served a period x 365 / `stock`.
 - `returned`: units a period; `waiting`: mean online orders open at the end of a period, units.
+- `forecast/mae` = sum of |forecast - demand| / sum of demand, one period ahead, by store, SKU and
+  channel; `forecast/bias` = sum of (forecast - demand) / sum of demand.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ class MetricsAccumulator:
         self.reward, self.stock, self.returned, self.waiting = (
             np.zeros(num_copies) for _ in range(4)
         )
+        self.forecast_error, self.forecast_bias = np.zeros(num_copies), np.zeros(num_copies)
 
     def add(self, flows: Flows, costs: Costs, team_reward: FloatArray) -> None:
         """Adds a period."""
@@ -48,6 +51,12 @@ class MetricsAccumulator:
         self.returned += flows.returned.sum(axis=(1, 2))
         self.waiting += flows.waiting.sum(axis=(1, 2))
 
+    def add_forecast(self, forecast: FloatArray, demand: IntArray) -> None:
+        """Adds a period's forecast, made before its demand; both (B, S, K, C) units."""
+        error = (forecast - demand).reshape(len(demand), -1)
+        self.forecast_bias += error.sum(axis=1)
+        self.forecast_error += np.abs(error, out=error).sum(axis=1)
+
     def compute(self) -> EpisodeMetrics:
         """Returns each metric by episode, (B,)."""
         periods = max(self.periods, 1)
@@ -61,6 +70,8 @@ class MetricsAccumulator:
             "turnover": 365 * self.served.sum(axis=1) / periods / np.maximum(stock, 1e-9),
             "returned": self.returned / periods,
             "waiting": self.waiting / periods,
+            "forecast/mae": self.forecast_error / np.maximum(self.demand.sum(axis=1), 1),
+            "forecast/bias": self.forecast_bias / np.maximum(self.demand.sum(axis=1), 1),
         }
         for c, channel in enumerate(CHANNELS):
             metrics[f"served/{channel}"] = _ratio(self.served[:, c], self.demand[:, c])

@@ -88,18 +88,20 @@ class Simulator:
             in_inspection=empty(rules.returns.inspection_days, *cells),
             backorders=empty(rules.fulfillment.patience, *cells),
             returns_due=empty(len(self.returns.delays), *cells),
+            log_level=self.demand.sample_log_level(seed),
         )
 
     def sample_demand(self, state: State) -> Demand:
         """Draws what the world brings in the state's period (event 4 and the draws of event 6)."""
         seed, period = state.seed, state.period
-        units = self.demand.sample_units(seed, period, state.day)
+        units = self.demand.sample_units(state)
         cells = units.shape[1:-1]
         return Demand(
             units=units,
             return_rate=state.return_rate,
             return_rounding=draws.sample_uniform(seed, period, draws.RETURN_ROUNDING, cells),
             scrap_rounding=draws.sample_uniform(seed, period, draws.SCRAP_ROUNDING, cells),
+            next_log_level=self.demand.step_log_level(state),
         )
 
     def simulate_period(
@@ -162,6 +164,7 @@ class Simulator:
             day=state.day + 1,
             backorders=served.backorders,
             returns_due=_shift(returns_due),
+            log_level=demand.next_log_level,
         )
         return self._arrive(after, flows, in_transit), flows
 
