@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, IntArray, State
+from envs.omnichannel.types import Decisions, FloatArray, IntArray, State
 from envs.omnichannel.world.demand import DemandProcess
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
@@ -182,15 +182,24 @@ def test_level__expectation_ahead_is_the_mean_of_what_follows(tiny: Scenario) ->
     assert (np.abs(followed.mean(axis=0) - expected) < 4 * error).all()
 
 
-def test_simulator__carries_the_level_from_day_to_day(tiny: Scenario) -> None:
-    """It is the world's: two simulators under different decisions see the same one."""
-    simulator = make_simulator(tiny, NORMAL | {"level": LEVEL})
-    state = simulator.make_state(make_seeds("test", 0, 4))
-    demand = simulator.sample_demand(state)
-    np.testing.assert_array_equal(demand.next_log_level, simulator.demand.step_log_level(state))
-    assert simulator.make_state(make_seeds("test", 0, 4)).log_level.shape == (4, 2, 2)
-    off = make_simulator(tiny, NORMAL).make_state(make_seeds("test", 0, 4))
-    assert off.log_level.size == 0
+@pytest.mark.parametrize(("level", "shape"), [(LEVEL, (4, 2, 2)), (None, (4, 0, 0))])
+def test_simulator__carries_the_level_whatever_is_decided(
+    tiny: Scenario, level: object, shape: tuple[int, ...]
+) -> None:
+    simulator = make_simulator(tiny, NORMAL | {"level": level})
+    state = expected = simulator.make_state(make_seeds("test", 0, 4))
+    assert state.log_level.shape == shape
+    for units in (0, 5, 9):
+        decisions = Decisions(
+            supplier_order=np.full((4, 1, 2), units),
+            shipment=np.full((4, 2, 2), units),
+            online_share=np.zeros((4, 2, 2)),
+            disposition=np.broadcast_to([1.0, 0, 0], (4, 2, 2, 3)),
+        )
+        state, _ = simulator.simulate_period(state, decisions, simulator.sample_demand(state))
+        after = simulator.demand.step_log_level(expected)
+        expected = replace(expected, log_level=after, period=expected.period + 1)
+        np.testing.assert_array_equal(state.log_level, after)
 
 
 def find_uplift(process: DemandProcess, state: State, periods: int) -> FloatArray:
