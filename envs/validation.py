@@ -67,7 +67,12 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors(include_url=False)[0]
     path, models = _follow(model, first["loc"])
     kind, context = first["type"], first.get("ctx", {})
-    problem = first["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    problem = (
+        first["msg"]
+        .removeprefix("Value error, ")
+        .replace("Input should", "must")
+        .replace("List should", "must")
+    )
     problem = f"{problem[0].lower()}{problem[1:]}"
     if kind == "extra_forbidden":
         problem = f"unknown key; allowed: {', '.join(_field_names(models))}"

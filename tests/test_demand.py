@@ -1,25 +1,34 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from envs.errors import InputError
-from envs.omnichannel.scenario import Scenario, SeasonalNormal, Trace
-from envs.omnichannel.types import IntArray
-from envs.omnichannel.world.demand import SeasonalNormalDemand, TraceDemand, make_demand
+from envs.omnichannel.demand_settings import SeasonalNormal, Trace
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import IntArray, State
+from envs.omnichannel.world.demand import ParametricDemand, TraceDemand, make_demand
 from envs.omnichannel.world.draws import make_seeds
+from envs.omnichannel.world.simulator import Simulator
 
 COPIES = 20_000
 
 
-def make_process(tiny: Scenario) -> SeasonalNormalDemand:
+def make_state(scenario: Scenario, period: IntArray, day: IntArray) -> State:
+    state = Simulator(scenario).make_state(make_seeds("test", 0, len(day)))
+    return replace(state, period=period, day=day)
+
+
+def make_process(tiny: Scenario) -> ParametricDemand:
     """One large SKU, so that rounding to units is small beside the noise of 10%."""
     sku = tiny.skus[0].model_copy(update={"store_demand": 200.0, "online_demand": 100.0})
     scenario = tiny.model_copy(update={"skus": [sku]})
-    return SeasonalNormalDemand(scenario, SeasonalNormal(season_period=8))
+    return ParametricDemand(scenario, SeasonalNormal(season_period=8))
 
 
-def sample(process: SeasonalNormalDemand, day: int) -> IntArray:
-    seeds = make_seeds("test", 0, COPIES)
-    return process.sample_units(seeds, np.zeros(COPIES, np.int64), np.full(COPIES, day))
+def sample(tiny: Scenario, process: ParametricDemand, day: int) -> IntArray:
+    zeros = np.zeros(COPIES, np.int64)
+    return process.sample_units(make_state(tiny, zeros, zeros + day))
 
 
 # Eq. 1 by hand with phase 0: base at days 0 and 4, +20% at day 2, -20% at day 6 of 8.
@@ -27,7 +36,7 @@ def sample(process: SeasonalNormalDemand, day: int) -> IntArray:
 def test_sample_units__mean_is_base_plus_season(tiny: Scenario, day: int, factor: float) -> None:
     base = np.array([[[200, 100]], [[100, 50]]])  # (S, K, C); store_1 is half the size
     standard_error = 0.1 * base / np.sqrt(COPIES)
-    mean = sample(make_process(tiny), day).mean(axis=0)
+    mean = sample(tiny, make_process(tiny), day).mean(axis=0)
     assert (np.abs(mean - factor * base) < 4 * standard_error).all()
 
 
@@ -35,25 +44,25 @@ def test_sample_units__standard_deviation_is_a_tenth_of_base(tiny: Scenario) -> 
     """Also at the peak of the season: the noise is a share of base, not of the season's demand."""
     base = np.array([[[200, 100]], [[100, 50]]])
     expected = np.sqrt((0.1 * base) ** 2 + 1 / 12)  # 1/12: the variance of rounding
-    measured = sample(make_process(tiny), 2).std(axis=0)
+    measured = sample(tiny, make_process(tiny), 2).std(axis=0)
     assert (np.abs(measured / expected - 1) < 4 / np.sqrt(2 * COPIES)).all()
 
 
 def test_sample_units__are_integers_and_never_negative(tiny: Scenario) -> None:
-    process = SeasonalNormalDemand(tiny, SeasonalNormal(noise=2.0))
-    units = sample(process, 0)
+    process = ParametricDemand(tiny, SeasonalNormal(noise=2.0))
+    units = sample(tiny, process, 0)
     assert units.dtype == np.int64
     assert units.min() == 0
 
 
 def test_sample_units__are_a_function_of_seed_and_period(tiny: Scenario) -> None:
     process = make_demand(tiny)
-    seeds, day = make_seeds("test", 0, 6), np.zeros(6, np.int64)
-    units = process.sample_units(seeds, np.arange(6), day)
-    np.testing.assert_array_equal(units, process.sample_units(seeds, np.arange(6), day))
-    alone = process.sample_units(seeds[4:5], np.array([4]), day[:1])
-    np.testing.assert_array_equal(alone[0], units[4])
-    assert (units != process.sample_units(seeds, np.arange(6) + 1, day)).any()
+    state = make_state(tiny, np.arange(6), np.zeros(6, np.int64))
+    units = process.sample_units(state)
+    np.testing.assert_array_equal(units, process.sample_units(state))
+    np.testing.assert_array_equal(process.sample_units(state.select(slice(4, 5)))[0], units[4])
+    later = replace(state, period=state.period + 1)
+    assert (units != process.sample_units(later)).any()
 
 
 def test_sample_start__covers_every_day_of_the_season(tiny: Scenario) -> None:
@@ -84,8 +93,11 @@ def test_trace__replays_the_recorded_units(tiny: Scenario) -> None:
 
     recorded = load_grocery_demand()[3][:, :2, :2]
     days = np.array([0, 100, 364])
-    units = make_trace(tiny).sample_units(make_seeds("test", 0, 3), np.arange(3), days)
+    state = make_state(tiny, np.arange(3), days)
+    units = make_trace(tiny).sample_units(state)
     np.testing.assert_array_equal(units.sum(axis=-1), recorded[days])
+    expected = make_trace(tiny).expect_units(replace(state, day=days - 2), 2)
+    assert expected[1:] == pytest.approx(recorded[days][1:, ..., None] * [0.75, 0.25])
 
 
 def test_trace__keeps_training_and_evaluation_apart(tiny: Scenario) -> None:

@@ -23,6 +23,7 @@ def make_demand(units: IntArray, rate: float, rounding: np.ndarray) -> Demand:
         return_rate=np.full(cells, rate),
         return_rounding=np.broadcast_to(rounding[:, None, None], cells),
         scrap_rounding=np.broadcast_to(rounding[:, None, None], cells),
+        next_log_level=np.empty((len(rounding), 0, 0)),
     )
 
 

@@ -14,6 +14,7 @@ from envs.omnichannel.scenario import (
 from envs.validation import parse_yaml, validate_model
 
 Data = dict[str, Any]
+PROCESSES = "'seasonal_normal', 'poisson', 'negative_binomial', 'intermittent', 'trace'"
 
 
 @pytest.fixture
@@ -81,7 +82,8 @@ def test_hash__is_stable_and_changes_with_a_value(tiny: Scenario, data: Data) ->
         (
             "demand.noize",
             0.1,
-            "demand.noize: unknown key; allowed: process, season_period, season_amplitude, noise",
+            "demand.noize: unknown key; allowed: season_period, season_amplitude, level, "
+            "promotions, calendar, correlation, process, noise",
         ),
         (
             "returns.delay.hi",
@@ -164,12 +166,12 @@ def test_hash__is_stable_and_changes_with_a_value(tiny: Scenario, data: Data) ->
         (
             "demand",
             {"noise": 0.1},
-            "demand.process: missing; allowed: 'seasonal_normal', 'trace'",
+            f"demand.process: missing; allowed: {PROCESSES}",
         ),
         (
             "demand.process",
             "sinus",
-            "demand.process: 'sinus' is not allowed; allowed: 'seasonal_normal', 'trace'",
+            f"demand.process: 'sinus' is not allowed; allowed: {PROCESSES}",
         ),
         (
             "returns.delay",

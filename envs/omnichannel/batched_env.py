@@ -8,7 +8,7 @@ import numpy as np
 
 from envs.omnichannel.agents.actions import ActionDecoder, Actions
 from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
-from envs.omnichannel.agents.forecast import SeasonalSmoothing
+from envs.omnichannel.agents.forecast import make_forecast
 from envs.omnichannel.agents.observation import FEATURES, ObservationModel
 from envs.omnichannel.agents.reward import RewardModel
 from envs.omnichannel.agents.roster import HIGH_MODULES, make_roster
@@ -60,7 +60,7 @@ class BatchedEnv:
         demand = self.simulator.demand
         self.decoder = ActionDecoder(scenario, self.network)
         self.coordinator = Coordinator(self.decoder, scenario.coordination)
-        self.forecast = SeasonalSmoothing(demand, scenario.forecast.smoothing)
+        self.forecast = make_forecast(demand, scenario.forecast)
         self.observation = ObservationModel(scenario, self.network, demand, self.decoder)
         self.cost_model = CostModel(scenario, self.network)
         self.reward_model = RewardModel(scenario, self.network, demand.mean)
@@ -85,7 +85,7 @@ class BatchedEnv:
         level = self.forecast.make_level(self.num_copies)
         self.view = View(
             state=state,
-            forecast=self.forecast.predict(level, state.day),
+            forecast=self.forecast.predict_week(level, state),
             level=level,
             last_demand=np.rint(level).astype(np.int64),
         )
@@ -121,10 +121,11 @@ class BatchedEnv:
         view = self.view
         demand = self.simulator.sample_demand(view.state)
         state, flows = self.simulator.simulate_period(view.state, make_feasible(targets), demand)
-        level = self.forecast.update(view.level, flows.demand, view.state.day)
+        expected = self.forecast.predict_day(view.level, view.state)
+        level = self.forecast.update(view.level, flows.demand, view.state)
         self.view = View(
             state=state,
-            forecast=self.forecast.predict(level, state.day),
+            forecast=self.forecast.predict_week(level, state),
             level=level,
             last_demand=flows.demand,
         )
@@ -133,6 +134,7 @@ class BatchedEnv:
         loss = self.reward_model.compute_loss(costs)
         team_reward = self.reward_model.compute_team_reward(loss)
         self._metrics.add(flows, costs, team_reward)
+        self._metrics.add_forecast(expected, flows.demand)
         return Step(
             rewards=self.reward_model.compute_credit(loss),
             team_reward=team_reward,

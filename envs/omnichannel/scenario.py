@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from envs.errors import InputError
+from envs.omnichannel.demand_settings import DemandSettings, ForecastSettings, SeasonalNormal
 from envs.omnichannel.return_rules import Returns
 from envs.validation import (
     NonNegative,
@@ -96,24 +97,6 @@ class Category(StrictModel):
     resaleable: Share | None = None  # of its returns; None: as in `returns`
 
 
-class SeasonalNormal(StrictModel):
-    """Eq. 1: base + seasonal sine + normal noise, rounded and clipped at zero."""
-
-    process: Literal["seasonal_normal"] = "seasonal_normal"
-    season_period: Annotated[int, Field(ge=1)] = 90
-    season_amplitude: Share = 0.2
-    noise: NonNegative = 0.1  # standard deviation as a share of base demand
-
-
-class Trace(StrictModel):
-    """Replays recorded daily sales; the first `train_days` train, the rest evaluate."""
-
-    process: Literal["trace"]
-    source: Literal["grocery_demand"]
-    train_days: Annotated[int, Field(ge=14)] = 273
-    online_share: Share = 0.0  # part of the recorded demand that is ordered online (an assumption)
-
-
 class Fulfillment(StrictModel):
     """How online demand is served."""
 
@@ -155,12 +138,6 @@ class Costs(StrictModel):
         if sorted(set(self.quantity_breaks)) != self.quantity_breaks:
             raise ValueError(f"quantity_breaks {self.quantity_breaks} must ascend")
         return self
-
-
-class Forecast(StrictModel):
-    """Exponential smoothing of the demand level, season taken out."""
-
-    smoothing: Annotated[float, Field(gt=0, le=1)] = 0.15
 
 
 class Actions(StrictModel):
@@ -255,11 +232,11 @@ class Scenario(StrictModel):
     network: Network
     skus: Annotated[list[Sku], Field(min_length=1)]
     categories: dict[str, Category]
-    demand: Annotated[SeasonalNormal | Trace, Field(discriminator="process")] = SeasonalNormal()
+    demand: DemandSettings = SeasonalNormal()
     returns: Returns = Returns()
     fulfillment: Fulfillment = Fulfillment()
     costs: Costs = Costs()
-    forecast: Forecast = Forecast()
+    forecast: ForecastSettings = ForecastSettings()
     actions: Actions = Actions()
     coordination: Coordination = Coordination()
     reward: Reward = Reward()

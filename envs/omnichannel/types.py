@@ -110,6 +110,7 @@ class State(ArrayRecord):
     returns_due: IntArray  # (B, D, S, K) with customers; slot 0 comes back this period
     mail_due: IntArray  # (B, D, S, K) the same by mail to the DC; D is 0 when nothing is mailed
     inspection_queue: IntArray  # (B, N, K) waits for inspection; N is 0 when that is unlimited
+    log_level: FloatArray  # (B, S, K) of demand's slowly moving level; (B, 0, 0) without one
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ class Demand(ArrayRecord):
     return_rate: FloatArray  # (B, S, K) lambda of eq. 2
     return_rounding: FloatArray  # (B, S, K) uniform in (0, 1), rounds expected returns
     scrap_rounding: FloatArray  # (B, S, K) uniform in (0, 1), rounds what is not resaleable
+    next_log_level: FloatArray  # (B, S, K) of the period after; (B, 0, 0) without levels
 
 
 @dataclass(frozen=True)

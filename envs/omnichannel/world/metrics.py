@@ -33,6 +33,11 @@ Returned units:
   (came by mail and is restocked at the DC). `queued`: units that wait for inspection.
 - `days_to_resale` = days until a restocked, mailed or consolidated unit is on hand again, mean over
   those units: the inspection's or the lane's days and those in the queue (0 without such units).
+
+Forecast:
+
+- `forecast/mae` = sum of |forecast - demand| / sum of demand, one period ahead, by store, SKU and
+  channel; `forecast/bias` = sum of (forecast - demand) / sum of demand.
 """
 
 from __future__ import annotations
@@ -74,6 +79,7 @@ class MetricsAccumulator:
         self.reward, self.covered = np.zeros(num_copies), np.zeros(num_copies)
         by_sku = (num_copies, network.num_skus)
         self.demand_moments, self.order_moments = _Moments(by_sku), _Moments(by_sku)
+        self.forecast_error, self.forecast_bias = np.zeros(num_copies), np.zeros(num_copies)
 
     def add(self, flows: Flows, costs: Costs, team_reward: FloatArray) -> None:
         """Adds a period."""
@@ -91,6 +97,12 @@ class MetricsAccumulator:
         self.covered += np.count_nonzero(covered.reshape(len(covered), -1), axis=1)
         self.demand_moments.add(sum_axis(demanded, 1))
         self.order_moments.add(sum_axis(flows.supplied, 1))
+
+    def add_forecast(self, forecast: FloatArray, demand: IntArray) -> None:
+        """Adds a period's forecast, made before its demand; both (B, S, K, C) units."""
+        error = (forecast - demand).reshape(len(demand), -1)
+        self.forecast_bias += error.sum(axis=1)
+        self.forecast_error += np.abs(error, out=error).sum(axis=1)
 
     def compute(self) -> EpisodeMetrics:
         """Returns each metric by episode, (B,); before the first period there is none."""
@@ -121,6 +133,8 @@ class MetricsAccumulator:
             "capacity_use": self._compute_capacity_use(),
             "bullwhip": self._compute_bullwhip(),
             "days_to_resale": self._compute_days_to_resale(),
+            "forecast/mae": self.forecast_error / np.maximum(demand.sum(axis=1), 1),
+            "forecast/bias": self.forecast_bias / np.maximum(demand.sum(axis=1), 1),
         }
         for c, channel in enumerate(CHANNELS):
             metrics[f"served/{channel}"] = _ratio(served[:, c], demand[:, c])

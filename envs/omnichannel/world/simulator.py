@@ -99,18 +99,20 @@ class Simulator:
             returns_due=empty(len(self.returns.delays), *cells),
             mail_due=empty(len(self.returns.delays) * self.returns.mails, *cells),
             inspection_queue=empty(net.num_nodes * self._queues, net.num_skus),
+            log_level=self.demand.sample_log_level(seed),
         )
 
     def sample_demand(self, state: State) -> Demand:
         """Draws what the world brings in the state's period (event 4 and the draws of event 6)."""
         seed, period = state.seed, state.period
-        units = self.demand.sample_units(seed, period, state.day)
+        units = self.demand.sample_units(state)
         cells = units.shape[1:-1]
         return Demand(
             units=units,
             return_rate=state.return_rate,
             return_rounding=draws.sample_uniform(seed, period, draws.RETURN_ROUNDING, cells),
             scrap_rounding=draws.sample_uniform(seed, period, draws.SCRAP_ROUNDING, cells),
+            next_log_level=self.demand.step_log_level(state),
         )
 
     def simulate_period(
@@ -185,6 +187,7 @@ class Simulator:
             returns_due=_shift(returns_due),
             mail_due=_shift(mail_due),
             inspection_queue=queue,
+            log_level=demand.next_log_level,
         )
         return self._arrive(after, flows, in_transit, inspected), flows
 

@@ -1,64 +1,18 @@
-"""Demand processes (eq. 1): strategies that draw a period's units for all copies at once."""
+"""Recorded demand, replayed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
 
 import numpy as np
-from scipy.special import ndtri
 
 from envs.errors import InputError
 from envs.omnichannel.data import load_grocery_demand
-from envs.omnichannel.scenario import Scenario, SeasonalNormal, Sku, Store, Trace
-from envs.omnichannel.types import FloatArray, IntArray, SeedArray
+from envs.omnichannel.demand_settings import Trace
+from envs.omnichannel.scenario import Scenario, Sku, Store
+from envs.omnichannel.types import FloatArray, IntArray, SeedArray, State
 from envs.omnichannel.world import draws
-
-Split = Literal["train", "evaluate"]
-
-
-class DemandProcess(Protocol):
-    """What the simulator, the forecast and the reward's scale need to know of demand."""
-
-    mean: FloatArray  # (S, K, C) expected units a period, known to all
-    season: FloatArray  # (days, S, K) known factor of the mean by calendar day
-
-    def sample_start(self, seed: SeedArray, horizon: int, split: Split) -> IntArray:
-        """Draws the calendar day on which each episode begins, (B,)."""
-
-    def sample_units(self, seed: SeedArray, period: IntArray, day: IntArray) -> IntArray:
-        """Draws a period's demand, (B, S, K, C) units."""
-
-
-class SeasonalNormalDemand:
-    """Eq. 1: base + seasonal sine (a share of base) + normal noise (sd a share of base).
-
-    Rounded to units and clipped at zero. All copies start on a random day of the season.
-    """
-
-    def __init__(self, scenario: Scenario, process: SeasonalNormal) -> None:
-        base = [[sku.store_demand, sku.online_demand] for sku in scenario.skus]
-        size = np.array([store.size for store in scenario.network.stores])
-        self.mean = size[:, None, None] * np.array(base, dtype=np.float64)
-        self.noise = process.noise * self.mean
-        phase = np.array([sku.season_phase for sku in scenario.skus])
-        angle = 2 * np.pi * np.arange(process.season_period) / process.season_period
-        season = 1 + process.season_amplitude * np.sin(angle[:, None] + phase)  # (days, K)
-        shape = (process.season_period, len(size), len(phase))
-        self.season = np.broadcast_to(season[:, None, :], shape)
-        self._expected = self.mean * self.season[..., None]  # (days, S, K, C)
-
-    def sample_start(self, seed: SeedArray, horizon: int, split: Split) -> IntArray:
-        """Any day of the season; training and evaluation differ by their seeds alone."""
-        del horizon, split
-        start = draws.sample_uniform(seed, np.zeros(len(seed), np.int64), draws.START, ())
-        return (start * len(self.season)).astype(np.int64)
-
-    def sample_units(self, seed: SeedArray, period: IntArray, day: IntArray) -> IntArray:
-        """Draws a period's demand, (B, S, K, C) units."""
-        uniform = draws.sample_uniform(seed, period, draws.DEMAND, self.mean.shape)
-        units = np.rint(self._expected[day % len(self._expected)] + self.noise * ndtri(uniform))
-        return np.maximum(units, 0, out=units).astype(np.int64)
+from envs.omnichannel.world.demand.process import Split
 
 
 class TraceDemand:
@@ -68,6 +22,8 @@ class TraceDemand:
     profile come from the training days alone. A fixed share of the recorded units counts as
     ordered online, split by a seeded draw, because the source records one channel.
     """
+
+    notice = 0
 
     def __init__(self, scenario: Scenario, process: Trace) -> None:
         _, stores, skus, units = load_grocery_demand()
@@ -95,19 +51,30 @@ class TraceDemand:
         start = draws.sample_uniform(seed, np.zeros(len(seed), np.int64), draws.START, ())
         return first + (start * (end - horizon + 1 - first)).astype(np.int64)
 
-    def sample_units(self, seed: SeedArray, period: IntArray, day: IntArray) -> IntArray:
+    def sample_log_level(self, seed: SeedArray) -> FloatArray:
+        """None: the level is in the records, (B, 0, 0)."""
+        return np.empty((len(seed), 0, 0))
+
+    def step_log_level(self, state: State) -> FloatArray:
+        """None, (B, 0, 0)."""
+        return state.log_level
+
+    def compute_uplift(self, state: State, ahead: int = 0) -> None:
+        """Nothing is announced."""
+
+    def expect_units(self, state: State, ahead: int = 0) -> FloatArray:
+        """The recorded units of the day `ahead` days on, (B, S, K, C); the last day repeats."""
+        total = self.units[np.minimum(state.day + ahead, len(self.units) - 1)]
+        return np.stack([total * (1 - self.online_share), total * self.online_share], axis=-1)
+
+    def sample_units(self, state: State) -> IntArray:
         """The recorded units of each copy's day, (B, S, K, C)."""
-        total = self.units[day]
-        uniform = draws.sample_uniform(seed, period, draws.ONLINE_SPLIT, total.shape[1:])
+        total = self.units[state.day]
+        uniform = draws.sample_uniform(
+            state.seed, state.period, draws.ONLINE_SPLIT, total.shape[1:]
+        )
         online = np.floor(total * self.online_share + uniform).astype(np.int64)
         return np.stack([total - online, online], axis=-1)
-
-
-def make_demand(scenario: Scenario) -> DemandProcess:
-    """Builds the scenario's demand process."""
-    if isinstance(scenario.demand, Trace):
-        return TraceDemand(scenario, scenario.demand)
-    return SeasonalNormalDemand(scenario, scenario.demand)
 
 
 def _index_of(entries: Sequence[Store | Sku], known: list[str], field: str) -> list[int]:

@@ -1,0 +1,127 @@
+"""How demand is described in a scenario: one model per process, told apart by `process`.
+
+Times are days. The expected units of a SKU in a store of size 1 stand beside the SKU
+(`store_demand`, `online_demand`); what stands here shapes and scatters them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from envs.validation import Share, StrictModel
+
+Factor = Annotated[float, Field(ge=0, le=100)]
+Spread = Annotated[float, Field(ge=0, le=10)]
+
+
+class Level(StrictModel):
+    """A slowly moving level of each store and SKU, which multiplies the mean.
+
+    Its log is an AR(1) process; the level's own mean is 1. Agents do not see it, only its demand.
+    """
+
+    phi: Annotated[float, Field(ge=0, lt=1)] = 0.95  # share of today's deviation left tomorrow
+    sd: Annotated[float, Field(ge=0, le=2)] = 0.25  # of the log level, over the long run
+
+
+class Promotions(StrictModel):
+    """One promotion of a SKU, in all stores and channels, in every `interval` days."""
+
+    interval: Annotated[int, Field(ge=1, le=3650)] = 30
+    length: Annotated[int, Field(ge=1, le=365)] = 7
+    uplift: Factor = 2.0  # multiplies the mean on its days
+    notice: Annotated[int, Field(ge=0, le=365)] = 7  # days ahead from which agents know of it
+
+    @model_validator(mode="after")
+    def check_length(self) -> Self:
+        """A promotion fits into its interval."""
+        if self.length > self.interval:
+            raise ValueError(
+                f"length {self.length} is above interval {self.interval}; "
+                "length <= interval is allowed"
+            )
+        return self
+
+
+class Calendar(StrictModel):
+    """The week: day 0 of the calendar is weekday 0. Open days carry the week's whole demand."""
+
+    weekdays: Annotated[list[Factor], Field(min_length=7, max_length=7)] = [1.0] * 7  # weights
+    closed: list[Annotated[int, Field(ge=0, le=6)]] = []  # weekdays without any demand
+
+    @model_validator(mode="after")
+    def check_demand(self) -> Self:
+        """Some weekday has demand."""
+        if not any(w for day, w in enumerate(self.weekdays) if day not in self.closed):
+            raise ValueError(
+                f"weekdays {self.weekdays} without closed {self.closed} leave no demand; "
+                "at least one open weekday above 0 is needed"
+            )
+        return self
+
+
+class Parametric(StrictModel):
+    """What every drawn process can take. Without level, promotions, calendar: none of them."""
+
+    season_period: Annotated[int, Field(ge=1, le=3650)] = 90
+    season_amplitude: Share = 0.2  # of the sine, as a share of the mean
+    level: Level | None = None
+    promotions: Promotions | None = None
+    calendar: Calendar | None = None
+    correlation: Share = 0.0  # between the normal scores of two stores, per SKU and day
+
+
+class SeasonalNormal(Parametric):
+    """Eq. 1: base + seasonal sine + normal noise, rounded and clipped at zero."""
+
+    process: Literal["seasonal_normal"] = "seasonal_normal"
+    noise: Spread = 0.1  # standard deviation as a share of base demand
+
+
+class Poisson(Parametric):
+    """Counts of independent customers: variance = mean."""
+
+    process: Literal["poisson"]
+
+
+class NegativeBinomial(Parametric):
+    """Counts that scatter more than Poisson's."""
+
+    process: Literal["negative_binomial"]
+    cv: Spread = 0.7  # standard deviation / mean of a day; never below Poisson's
+
+
+class Intermittent(Parametric):
+    """Many days without demand: a demand day has a probability, and a size of at least one."""
+
+    process: Literal["intermittent"]
+    probability: Annotated[float, Field(gt=0, le=1)] = 0.3  # of a demand day
+    size_cv: Spread = 0.5  # standard deviation / mean of the size; never below Poisson's
+
+
+class Trace(StrictModel):
+    """Replays recorded daily sales; the first `train_days` train, the rest evaluate."""
+
+    process: Literal["trace"]
+    source: Literal["grocery_demand"]
+    train_days: Annotated[int, Field(ge=14)] = 273
+    online_share: Share = 0.0  # part of the recorded demand that is ordered online (an assumption)
+
+
+DemandSettings = Annotated[
+    SeasonalNormal | Poisson | NegativeBinomial | Intermittent | Trace,
+    Field(discriminator="process"),
+]
+
+
+class ForecastSettings(StrictModel):
+    """How agents and policies foresee demand; every method also tracks the smoothed level.
+
+    `smoothing`: the smoothed level times the known season. `mean`: the known mean, whatever is
+    sold. `oracle`: the true expected demand, as an upper bound; no retailer has it.
+    """
+
+    method: Literal["smoothing", "mean", "oracle"] = "smoothing"
+    smoothing: Annotated[float, Field(gt=0, le=1)] = 0.15  # weight of the latest day

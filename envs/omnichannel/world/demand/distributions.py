@@ -1,0 +1,102 @@
+"""How a day's units scatter around their expectation: strategies from uniforms to counts."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from scipy.special import ndtri
+
+from envs.omnichannel.demand_settings import (
+    Intermittent,
+    NegativeBinomial,
+    Poisson,
+    SeasonalNormal,
+)
+from envs.omnichannel.types import FloatArray, IntArray
+from envs.omnichannel.world.demand.quantiles import invert_count
+
+
+class Distribution(Protocol):
+    """Turns uniforms into units."""
+
+    def invert(self, uniform: FloatArray, expected: FloatArray, base: FloatArray) -> IntArray:
+        """Returns the units at a uniform, (B, S, K, C).
+
+        Args:
+            uniform: in (0, 1), (B, S, K, C).
+            expected: units, (B, S, K, C); 0 where closed.
+            base: the same without the season, (S, K, C) or (B, S, K, C); 0 where closed.
+        """
+
+
+class NormalNoise:
+    """Eq. 1: normal noise whose standard deviation is a share of base; not below zero."""
+
+    def __init__(self, settings: SeasonalNormal) -> None:
+        self.noise = settings.noise
+
+    def invert(self, uniform: FloatArray, expected: FloatArray, base: FloatArray) -> IntArray:
+        """Rounded to units and clipped at zero."""
+        units = np.rint(expected + self.noise * base * ndtri(uniform))
+        return np.maximum(units, 0, out=units).astype(np.int64)
+
+
+class PoissonCounts:
+    """Variance = mean."""
+
+    def invert(self, uniform: FloatArray, expected: FloatArray, base: FloatArray) -> IntArray:
+        """The Poisson quantile."""
+        del base
+        return invert_count(uniform, expected, expected)
+
+
+class NegativeBinomialCounts:
+    """Variance = (cv x mean)^2, or the mean where that is larger."""
+
+    def __init__(self, settings: NegativeBinomial) -> None:
+        self.cv = settings.cv
+
+    def invert(self, uniform: FloatArray, expected: FloatArray, base: FloatArray) -> IntArray:
+        """The negative binomial quantile; Poisson's where cv is below it."""
+        del base
+        return invert_count(uniform, expected, (self.cv * expected) ** 2)
+
+
+class IntermittentCounts:
+    """A demand day with probability p; then 1 + a count, whose mean keeps the expectation.
+
+    Variance of the size = (size_cv x size)^2, or the count's mean where that is larger. Where less
+    than p units a day are expected, sizes are 1 and demand days rarer than p.
+    """
+
+    def __init__(self, settings: Intermittent) -> None:
+        self.probability = settings.probability
+        self.size_cv = settings.size_cv
+
+    def invert(self, uniform: FloatArray, expected: FloatArray, base: FloatArray) -> IntArray:
+        """The quantile of the mixture: the uniforms above 1 - p, stretched, give the size."""
+        del base
+        probability = np.minimum(self.probability, expected)
+        units = np.zeros(uniform.shape, np.int64)
+        busy = uniform > 1 - probability
+        share = np.broadcast_to(probability, uniform.shape)[busy]
+        size = np.broadcast_to(expected, uniform.shape)[busy] / share
+        within = (uniform[busy] - (1 - share)) / share
+        units[busy] = 1 + invert_count(within, size - 1, (self.size_cv * size) ** 2)
+        return units
+
+
+def make_distribution(
+    settings: SeasonalNormal | Poisson | NegativeBinomial | Intermittent,
+) -> Distribution:
+    """Builds the distribution of a process."""
+    match settings:
+        case SeasonalNormal():
+            return NormalNoise(settings)
+        case Poisson():
+            return PoissonCounts()
+        case NegativeBinomial():
+            return NegativeBinomialCounts(settings)
+        case Intermittent():
+            return IntermittentCounts(settings)

@@ -1,0 +1,153 @@
+"""Drawn demand: an expectation by store, SKU, channel and day, and a distribution around it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from envs.omnichannel.demand_settings import (
+    Calendar,
+    Intermittent,
+    NegativeBinomial,
+    Parametric,
+    Poisson,
+    SeasonalNormal,
+)
+from envs.omnichannel.scenario import CHANNELS, Scenario
+from envs.omnichannel.types import FloatArray, IntArray, SeedArray, State
+from envs.omnichannel.world import draws
+from envs.omnichannel.world.demand.distributions import make_distribution
+from envs.omnichannel.world.demand.process import Split
+
+WEEK = 7
+_HIGHEST = 1 - 2.0**-53  # the largest uniform below 1, so that ndtri of it is finite
+
+
+class ParametricDemand:
+    """Expected units = mean x season x weekday x level x promotion; each factor can be absent.
+
+    - Season: 1 + amplitude x sine, by SKU (eq. 1). Weekday: a profile with mean 1.
+    - Level: its log x follows x' = phi x + sd sqrt(1 - phi^2) z, stationary from the first day on;
+      the factor exp(x - sd^2 / 2) has mean 1.
+    - Promotions: in every `interval` days since the start of the episode each SKU has one, whose
+      first day is uniform among those that leave it whole.
+    - Correlation: a Gaussian copula (Nelsen 2006, An introduction to copulas, section 2.3). The
+      normal score of a cell is sqrt(rho) f + sqrt(1 - rho) z with one f per SKU and day, so each
+      cell keeps its distribution while stores and channels move together.
+
+    Episodes start on a random day of the calendar.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        process: SeasonalNormal | Poisson | NegativeBinomial | Intermittent,
+    ) -> None:
+        base = [[getattr(sku, f"{c}_demand") for c in CHANNELS] for sku in scenario.skus]
+        size = np.array([store.size for store in scenario.network.stores])
+        self.mean = size[:, None, None] * np.array(base, dtype=np.float64)
+        self.season = _make_season(scenario, process)
+        self.level, self.promotions = process.level, process.promotions
+        self.notice = self.promotions.notice if self.promotions else 0
+        self.correlation = process.correlation
+        self.distribution = make_distribution(process)
+        self._expected = self.mean * self.season[..., None]  # (days, S, K, C)
+        # What is closed has no noise either; without a calendar nothing is.
+        self._open = None if process.calendar is None else (self.season > 0)[..., None]
+
+    def sample_start(self, seed: SeedArray, horizon: int, split: Split) -> IntArray:
+        """Any day of the calendar; training and evaluation differ by their seeds alone."""
+        del horizon, split
+        start = draws.sample_uniform(seed, np.zeros(len(seed), np.int64), draws.START, ())
+        return (start * len(self.season)).astype(np.int64)
+
+    def sample_log_level(self, seed: SeedArray) -> FloatArray:
+        """Draws from the stationary distribution, (B, S, K); (B, 0, 0) without a level."""
+        if self.level is None:
+            return np.empty((len(seed), 0, 0))
+        return self.level.sd * self._sample_shock(seed, np.zeros(len(seed), np.int64))
+
+    def step_log_level(self, state: State) -> FloatArray:
+        """The AR(1) step to the next day, (B, S, K); (B, 0, 0) without a level."""
+        if self.level is None:
+            return state.log_level
+        scale = self.level.sd * math.sqrt(1 - self.level.phi**2)
+        shock = self._sample_shock(state.seed, state.period + 1)
+        return self.level.phi * state.log_level + scale * shock
+
+    def compute_uplift(self, state: State, ahead: int = 0) -> FloatArray | None:
+        """The factor of the promotions `ahead` days on, (B, 1, K, 1); None without any."""
+        if self.promotions is None:
+            return None
+        rules, period = self.promotions, state.period + ahead
+        uniform = draws.sample_uniform(
+            state.seed, period // rules.interval, draws.PROMOTION, self.mean.shape[1:2]
+        )
+        first = np.floor(uniform * (rules.interval - rules.length + 1))  # (B, K)
+        since = (period % rules.interval)[:, None] - first
+        factor = np.where((since >= 0) & (since < rules.length), rules.uplift, 1.0)
+        return factor[:, None, :, None]
+
+    def expect_units(self, state: State, ahead: int = 0) -> FloatArray:
+        """Given today's level, the expectation of the day `ahead` days on, (B, S, K, C)."""
+        expected = self._expected[(state.day + ahead) % len(self._expected)]
+        base = self._compute_base(state, ahead)
+        return expected if base is None else expected * base
+
+    def sample_units(self, state: State) -> IntArray:
+        """Draws the demand of the state's day, (B, S, K, C) units."""
+        day = state.day % len(self._expected)
+        expected, base = self._expected[day], self.mean
+        factor = self._compute_base(state, 0)
+        if factor is not None:
+            expected, base = expected * factor, base * factor
+        if self._open is not None:
+            base = base * self._open[day]
+        return self.distribution.invert(self._sample_uniform(state), expected, base)
+
+    def _compute_base(self, state: State, ahead: int) -> FloatArray | None:
+        """Level times promotion, what multiplies the known mean and season; None without both."""
+        factor = self.compute_uplift(state, ahead)
+        if self.level is None:
+            return factor
+        kept = self.level.phi**ahead
+        # E[exp(x')] given x: what the shocks up to then add is in the mean of 1 already.
+        level = np.exp(kept * state.log_level - (kept * self.level.sd) ** 2 / 2)[..., None]
+        return level if factor is None else level * factor
+
+    def _sample_shock(self, seed: SeedArray, period: IntArray) -> FloatArray:
+        cells = self.mean.shape[:2]
+        return ndtri(draws.sample_uniform(seed, period, draws.DEMAND_LEVEL, cells))
+
+    def _sample_uniform(self, state: State) -> FloatArray:
+        seed, period = state.seed, state.period
+        uniform = draws.sample_uniform(seed, period, draws.DEMAND, self.mean.shape)
+        if not self.correlation:
+            return uniform
+        shared = draws.sample_uniform(seed, period, draws.DEMAND_FACTOR, self.mean.shape[1:2])
+        factor = math.sqrt(self.correlation) * ndtri(shared)[:, None, :, None]
+        score = factor + math.sqrt(1 - self.correlation) * ndtri(uniform)
+        return np.minimum(ndtr(score), _HIGHEST)
+
+
+def _make_season(scenario: Scenario, process: Parametric) -> FloatArray:
+    """The known factor by calendar day, (days, S, K): sine times weekday."""
+    phase = np.array([sku.season_phase for sku in scenario.skus])
+    period = process.season_period
+    angle = 2 * np.pi * np.arange(period) / period
+    season = 1 + process.season_amplitude * np.sin(angle[:, None] + phase)  # (days, K)
+    if process.calendar is not None:
+        days = np.arange(math.lcm(period, WEEK))
+        weekday = _make_weekdays(process.calendar)[days % WEEK]
+        season = season[days % period] * weekday[:, None]
+    shape = (len(season), len(scenario.network.stores), len(phase))
+    return np.broadcast_to(season[:, None, :], shape)
+
+
+def _make_weekdays(calendar: Calendar) -> FloatArray:
+    """The profile with mean 1, closed weekdays 0, (7,)."""
+    weights = np.array(calendar.weekdays)
+    weights[calendar.closed] = 0
+    return weights / weights.mean()

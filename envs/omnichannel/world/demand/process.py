@@ -1,0 +1,42 @@
+"""What the simulator, the forecasts and the reward's scale need to know of demand."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from envs.omnichannel.types import FloatArray, IntArray, SeedArray, State
+
+Split = Literal["train", "evaluate"]
+
+
+class DemandProcess(Protocol):
+    """A strategy that draws a period's units for all copies at once.
+
+    All draws are functions of (seed, period), so that no decision changes them. What a process
+    remembers of the past is the log level, which lives in the state.
+    """
+
+    mean: FloatArray  # (S, K, C) expected units a period, season and promotions left out
+    season: FloatArray  # (days, S, K) known factor of the mean by calendar day; 0 where closed
+    notice: int  # days ahead from which promotions are announced
+
+    def sample_start(self, seed: SeedArray, horizon: int, split: Split) -> IntArray:
+        """Draws the calendar day on which each episode begins, (B,)."""
+
+    def sample_log_level(self, seed: SeedArray) -> FloatArray:
+        """Draws the log level of an episode's first day, (B, S, K); (B, 0, 0) without levels."""
+
+    def step_log_level(self, state: State) -> FloatArray:
+        """Draws the log level of the day after the state's, (B, S, K) or (B, 0, 0)."""
+
+    def compute_uplift(self, state: State, ahead: int = 0) -> FloatArray | None:
+        """The promotions' factor of the mean `ahead` days on, (B, 1, K, 1); None without any."""
+
+    def expect_units(self, state: State, ahead: int = 0) -> FloatArray:
+        """The true expected demand `ahead` days on, given the state's level, (B, S, K, C) units.
+
+        It knows promotions beyond their notice. Rounding and clipping at zero are left out.
+        """
+
+    def sample_units(self, state: State) -> IntArray:
+        """Draws the demand of the state's day, (B, S, K, C) units."""

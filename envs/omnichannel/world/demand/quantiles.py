@@ -1,0 +1,93 @@
+"""Exact quantiles of counts, so that a uniform draw becomes a number of units.
+
+Inverse distribution functions and not samplers: one uniform gives one count whatever the mean, so
+draws stay a function of (seed, period), a higher uniform never means fewer units, and policies
+that are compared meet equal luck.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import betainc, pdtr
+
+from envs.omnichannel.types import FloatArray, IntArray
+
+_MAX_TERMS = 600  # summed one by one; a search is cheaper for what lies beyond
+_LARGEST_SUMMED = 300.0  # mean up to which the probability of zero is no underflow
+_POISSON = 1e-9  # relative excess of the variance below which counts are Poisson's
+_HIGHEST = 1 - 2.0**-53  # the largest uniform below 1
+
+
+def invert_count(uniform: FloatArray, mean: FloatArray, variance: FloatArray) -> IntArray:
+    """Returns the smallest count k with P(X <= k) >= uniform, cell by cell.
+
+    X is negative binomial, or Poisson where the variance does not exceed the mean.
+    Source: inversion by sequential search, Devroye 1986, Non-Uniform Random Variate Generation,
+    chapter III.2 and X.4; the terms by Panjer's recursion p(k) = (a + b (k - 1)) / k p(k - 1)
+    with a = mean^2 / variance and b = 1 - mean / variance, which covers both families.
+
+    Args:
+        uniform: in (0, 1), any shape.
+        mean: units, >= 0, broadcasts to that shape; where it is 0 so is the count.
+        variance: units^2, broadcasts as well; values below the mean count as the mean.
+
+    Returns:
+        Units, in the shape of `uniform`.
+    """
+    u = np.minimum(uniform, _HIGHEST).ravel()
+    m = np.broadcast_to(mean, uniform.shape).ravel()
+    v = np.maximum(np.broadcast_to(variance, uniform.shape).ravel(), m)
+    counts = np.zeros(u.size, np.int64)
+    cells = np.flatnonzero(m > 0)
+    summed = m[cells] <= _LARGEST_SUMMED
+    beyond = cells[~summed]
+    cells = cells[summed]
+    unresolved = _add_up(counts, cells, u[cells], m[cells], v[cells])
+    searched = np.concatenate([beyond, unresolved])
+    if searched.size:
+        counts[searched] = _search(u[searched], m[searched], v[searched])
+    return counts.reshape(uniform.shape)
+
+
+def _add_up(
+    counts: IntArray, cells: IntArray, u: FloatArray, m: FloatArray, v: FloatArray
+) -> IntArray:
+    """Counts the terms that fit below the uniform; returns the cells that need more terms."""
+    excess = v / m - 1
+    a, b = m / (1 + excess), excess / (1 + excess)
+    # log P(X = 0) = -m log(1 + x) / x with x the excess; the ratio tends to 1 for Poisson's.
+    some = np.maximum(excess, _POISSON)
+    term = np.exp(-m * np.where(excess > _POISSON, np.log1p(some) / some, 1))
+    left = u - term
+    for k in range(1, _MAX_TERMS + 1):
+        going = np.flatnonzero(left > 0)
+        if not going.size:
+            return cells[:0]
+        cells, left, term, a, b = cells[going], left[going], term[going], a[going], b[going]
+        counts[cells] = k
+        term *= (a + b * (k - 1)) / k
+        left -= term
+    return cells[left > 0]
+
+
+def _search(u: FloatArray, m: FloatArray, v: FloatArray) -> IntArray:
+    """Bisects the distribution function: some 10 to 20 evaluations a cell."""
+    low = np.full(u.size, -1.0)
+    high = np.ceil(m + 4 * np.sqrt(v))
+    while (short := _accumulate(high, m, v) < u).any():
+        low = np.where(short, high, low)
+        high = np.where(short, 2 * high, high)
+    while (high - low > 1).any():
+        middle = np.floor((low + high) / 2)
+        enough = _accumulate(middle, m, v) >= u
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return high.astype(np.int64)
+
+
+def _accumulate(k: FloatArray, m: FloatArray, v: FloatArray) -> FloatArray:
+    """P(X <= k), k >= -1."""
+    excess = v / m - 1
+    spread = excess > _POISSON
+    size = m / np.where(spread, excess, 1)
+    over = betainc(size, np.maximum(k, 0) + 1, 1 / (1 + excess))
+    return np.where(k < 0, 0, np.where(spread, over, pdtr(np.maximum(k, 0), m)))
