@@ -202,16 +202,16 @@ def test_stock__cover_and_capacity_use(tiny: Scenario, make_flows: MakeFlows) ->
 
 
 def test_metrics__of_a_forecast_by_hand(tiny: Scenario, make_flows: MakeFlows) -> None:
-    """Errors of +2, -3, and 0, +1 a day later, on 10 + 10 units: mae 6 / 20, bias 0."""
+    """Errors of +2, -3, and 0, +3 a day later, on 10 + 10 units: mae 8 / 20, bias 2 / 20."""
     metrics, costs = make_metrics(tiny), {term: np.zeros((1, 3, 2)) for term in TERMS}
     days = [
         ([[[4, 6], [0, 0]], [[0, 0], [0, 0]]], [[[6.0, 3], [0, 0]], [[0, 0], [0, 0]]]),
-        ([[[10, 0], [0, 0]], [[0, 0], [0, 0]]], [[[10.0, 0], [0, 1]], [[0, 0], [0, 0]]]),
+        ([[[10, 0], [0, 0]], [[0, 0], [0, 0]]], [[[10.0, 0], [0, 3]], [[0, 0], [0, 0]]]),
     ]
     for demand, forecast in days:
         flows = make_flows(demand=demand)
         metrics.add(flows, costs, np.zeros(1))
         metrics.add_forecast(np.array([forecast]), flows.demand)
     computed = metrics.compute()
-    assert computed["forecast/mae"] == pytest.approx([0.3])
-    assert computed["forecast/bias"] == pytest.approx([0.0])
+    assert computed["forecast/mae"] == pytest.approx([0.4])
+    assert computed["forecast/bias"] == pytest.approx([0.1])
