@@ -92,7 +92,7 @@ class BatchedEnv:
         shape = (self.num_copies, 1, self.network.num_skus)
         self.goals = {m: np.full(shape, self.decoder.initial_level[m]) for m in HIGH_MODULES}
         self.period = 0
-        self._metrics = MetricsAccumulator(self.num_copies)
+        self._metrics = MetricsAccumulator(self.num_copies, self.scenario.channels)
 
     @property
     def is_review(self) -> bool:

@@ -37,7 +37,7 @@ class SeasonalNormalDemand:
     """
 
     def __init__(self, scenario: Scenario, process: SeasonalNormal) -> None:
-        base = [[sku.store_demand, sku.online_demand] for sku in scenario.skus]
+        base = scenario.base_demand  # (K, C)
         size = np.array([store.size for store in scenario.network.stores])
         self.mean = size[:, None, None] * np.array(base, dtype=np.float64)
         self.noise = process.noise * self.mean

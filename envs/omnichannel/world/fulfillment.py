@@ -1,13 +1,22 @@
-"""Event 5: walk-ins from the store, online orders from the store and the DC, oldest first."""
+"""Event 5: walk-ins and pickups from the store, online orders from store and DC, oldest first."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import bdtr
 
-from envs.omnichannel.scenario import Fulfillment
-from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, Network, sum_axis
+from envs.omnichannel.scenario import CHANNELS, PICKUP_CHANNEL, Fulfillment, Unmet
+from envs.omnichannel.types import (
+    ONLINE,
+    PICKUP,
+    STORE,
+    FloatArray,
+    IntArray,
+    Network,
+    sum_axis,
+)
 from envs.omnichannel.world.allocation import ration_proportionally
 
 
@@ -18,10 +27,25 @@ class Fulfilled:
     on_hand: IntArray  # (B, N, K) afterwards
     backorders: IntArray  # (B, P, S, K) afterwards
     sold_store: IntArray
+    sold_pickup: IntArray
+    store_from_dc: IntArray
+    pickup_from_dc: IntArray
     online_from_store: IntArray
     online_from_dc: IntArray
     on_time: IntArray  # (B, S, K, C)
     lost: IntArray  # (B, S, K, C)
+    handed_over: IntArray  # (B, S, K, C) backorders included
+
+
+@dataclass(frozen=True)
+class _Counter:
+    """What the store itself served of a channel, (B, S, K), and what became of the rest."""
+
+    sold: IntArray
+    from_dc: IntArray
+    on_time: IntArray
+    lost: IntArray
+    backorders: IntArray  # (B, P_c, S, K)
 
 
 def fulfill_demand(
@@ -31,31 +55,44 @@ def fulfill_demand(
     online_share: FloatArray,
     network: Network,
     rules: Fulfillment,
+    dc_offer: FloatArray | None = None,
 ) -> Fulfilled:
-    """Serves walk-ins, then waiting and new online orders.
+    """Serves walk-ins, pickups, then online orders; in each channel who waits comes first.
 
-    The decided share of online orders (rounded half up) goes to the store, the rest to its DC,
-    which rations proportionally when it is short. With spill-over each source then helps the
-    other. Stores keep `reserve` units for walk-ins. Online orders that have waited `patience`
-    periods and are still open are lost; unmet walk-in demand is lost at once.
+    Walk-ins and then pickups are served from the store. The decided share of online orders
+    (rounded half up) goes to the store, the rest to its DC, which rations proportionally when it
+    is short. With spill-over each source then helps the other. Stores keep `reserve` units back
+    from online orders. Last come the `partial` channels' short units that customers let the DC
+    serve. What is unmet then is lost or waits, as the channel's rule says.
 
     Args:
         on_hand: (B, N, K).
-        backorders: by age, (B, P, S, K).
+        backorders: by channel and age, (B, P, S, K).
         demand: (B, S, K, C).
         online_share: of online orders that the store serves, (B, S, K).
         network: for the stores of each DC.
-        rules: patience, spill-over, reserve.
+        rules: what happens to unmet demand, spill-over, reserve.
+        dc_offer: uniform draws that `partial` channels need, (B, S, K, 2).
 
     Returns:
         Stocks and backorders afterwards and everything that was served or lost.
     """
     dcs, stores = on_hand[:, : network.num_dcs], on_hand[:, network.num_dcs :]
-    sold_store = np.minimum(stores, demand[..., STORE])
+    with_pickup = demand.shape[-1] > 2
+    online_end = rules.count_slots(CHANNELS[ONLINE])
+    store_end = online_end + rules.count_slots(CHANNELS[STORE])
+    owed = backorders[:, online_end:store_end], backorders[:, store_end:]
+
+    sold_store = np.minimum(stores, demand[..., STORE] + sum_axis(owed[0], 1))
     stores = stores - sold_store
+    none = np.broadcast_to(np.int64(0), sold_store.shape)
+    sold_pickup = none
+    if with_pickup:
+        sold_pickup = np.minimum(stores, demand[..., PICKUP] + sum_axis(owed[1], 1))
+        stores = stores - sold_pickup
     offered = np.maximum(stores - rules.reserve, 0)
 
-    waiting = sum_axis(backorders, 1)
+    waiting = sum_axis(backorders[:, :online_end], 1)
     orders = waiting + demand[..., ONLINE]
     at_store = np.floor(online_share * orders + 0.5).astype(np.int64)
     from_store = np.minimum(at_store, offered)
@@ -64,25 +101,95 @@ def fulfill_demand(
         left = dcs - network.sum_by_dc(from_dc)
         from_dc = from_dc + ration_proportionally(at_store - from_store, left, network)
         from_store = from_store + np.minimum(orders - from_store - from_dc, offered - from_store)
-    served = from_store + from_dc
+    dcs = dcs - network.sum_by_dc(from_dc)
+    online = from_store + from_dc
+    remaining, on_time_online, lost_online = _keep_or_lose(
+        backorders[:, :online_end], demand[..., ONLINE], online, rules.get_unmet(CHANNELS[ONLINE])
+    )
 
-    on_time_online = np.maximum(served - waiting, 0)
-    remaining, expired = _serve_oldest_first(backorders, np.minimum(served, waiting))
-    unserved = demand[..., ONLINE] - on_time_online
-    if rules.patience:
-        remaining = np.concatenate([unserved[:, None], remaining], axis=1)
-        lost_online = expired
-    else:
-        lost_online = unserved
+    def serve_counter(channel: int, name: str, sold: IntArray, dcs: IntArray) -> _Counter:
+        """What the DC adds to the units sold at a counter, and what becomes of the rest."""
+        new, rule, waited = demand[..., channel], rules.get_unmet(name), owed[channel // PICKUP]
+        from_dc = none
+        if rule == "partial":
+            assert dc_offer is not None, "`partial` needs the period's draw"
+            accepted = thin(new - sold, rules.dc_offer, dc_offer[..., channel // PICKUP])
+            from_dc = ration_proportionally(accepted, dcs, network)
+        still, on_time, lost = _keep_or_lose(waited, new, sold + from_dc, rule)
+        return _Counter(sold, from_dc, on_time, lost, still)
+
+    counters = [serve_counter(STORE, CHANNELS[STORE], sold_store, dcs)]
+    dcs = dcs - network.sum_by_dc(counters[0].from_dc)
+    if with_pickup:
+        counters.append(serve_counter(PICKUP, PICKUP_CHANNEL, sold_pickup, dcs))
+        dcs = dcs - network.sum_by_dc(counters[1].from_dc)
+    walk_in, pickup = counters[0], counters[1:]
+    slots = [remaining, *(c.backorders for c in counters if c.backorders.shape[1])]
     return Fulfilled(
-        on_hand=np.concatenate([dcs - network.sum_by_dc(from_dc), stores - from_store], axis=1),
-        backorders=remaining,
+        on_hand=np.concatenate([dcs, stores - from_store], axis=1),
+        backorders=np.concatenate(slots, axis=1) if len(slots) > 1 else remaining,
         sold_store=sold_store,
+        sold_pickup=sold_pickup,
+        store_from_dc=walk_in.from_dc,
+        pickup_from_dc=pickup[0].from_dc if pickup else none,
         online_from_store=from_store,
         online_from_dc=from_dc,
-        on_time=np.stack([sold_store, on_time_online], axis=-1),
-        lost=np.stack([demand[..., STORE] - sold_store, lost_online], axis=-1),
+        on_time=np.stack([walk_in.on_time, on_time_online, *(c.on_time for c in pickup)], axis=-1),
+        lost=np.stack([walk_in.lost, lost_online, *(c.lost for c in pickup)], axis=-1),
+        handed_over=np.stack(
+            [walk_in.sold + walk_in.from_dc, online, *(c.sold + c.from_dc for c in pickup)], axis=-1
+        ),
     )
+
+
+def thin(units: IntArray, probability: float, uniform: FloatArray) -> IntArray:
+    """Returns how many of the units are kept, each with the probability: a binomial quantile.
+
+    Args:
+        units: (...), >= 0.
+        probability: in [0, 1].
+        uniform: in (0, 1), (...).
+    """
+    kept = np.zeros_like(units)
+    if probability in {0, 1}:
+        return units if probability else kept
+    some = np.nonzero(units)
+    u, n = uniform[some], units[some]
+    count = np.zeros_like(n)
+    # The quantile counts the values whose distribution function lies below u. Step by step,
+    # because SciPy's inverse (bdtrik) does not come back for some arguments.
+    for value in range(int(n.max(initial=0))):
+        below = bdtr(np.minimum(value, n), n, probability) < u
+        if not below.any():
+            break
+        count += below
+    kept[some] = count
+    return kept
+
+
+def _keep_or_lose(
+    backorders: IntArray, new: IntArray, served: IntArray, rule: Unmet
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Serves who waits longest first; what is open then is lost or waits, by the rule.
+
+    Args:
+        backorders: of the channel by age, (B, P_c, S, K).
+        new: this period's demand, (B, S, K).
+        served: units handed over, (B, S, K).
+        rule: what happens to unmet demand.
+
+    Returns:
+        Backorders afterwards, (B, P_c, S, K), and of the new demand what was served on time,
+        and what was lost, (B, S, K).
+    """
+    if rule in {"lost", "partial"}:
+        return backorders, served, new - served
+    waiting = sum_axis(backorders, 1)
+    on_time = np.maximum(served - waiting, 0)
+    if rule == "backorder":
+        return (waiting + new - served)[:, None], on_time, np.zeros_like(served)
+    remaining, expired = _serve_oldest_first(backorders, np.minimum(served, waiting))
+    return np.concatenate([(new - on_time)[:, None], remaining], axis=1), on_time, expired
 
 
 def _serve_oldest_first(backorders: IntArray, served: IntArray) -> tuple[IntArray, IntArray]:
@@ -91,8 +198,6 @@ def _serve_oldest_first(backorders: IntArray, served: IntArray) -> tuple[IntArra
     Returns:
         The orders of the younger slots that still wait, (B, P - 1, S, K), and the expired units.
     """
-    if backorders.shape[1] == 0:
-        return backorders, np.zeros_like(served)
     remaining = backorders.copy()
     for age in reversed(range(backorders.shape[1])):
         taken = np.minimum(backorders[:, age], served)

@@ -9,7 +9,7 @@ With demand and units summed over the episode, stores and SKUs:
 - `cost/<term>` and `cost/total`: money a period.
 - `reward`: eq. 8, mean over periods.
 - `stock`: mean units on hand in the network; `turnover` = units served a period x 365 / `stock`.
-- `returned`: units a period; `waiting`: mean online orders open at the end of a period, units.
+- `returned`: units a period; `waiting`: mean orders open at the end of a period, units.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ EpisodeMetrics = dict[str, FloatArray]  # metric -> (B,)
 class MetricsAccumulator:
     """Sums what the metrics need over the periods of B episodes."""
 
-    def __init__(self, num_copies: int) -> None:
+    def __init__(self, num_copies: int, channels: tuple[str, ...] = CHANNELS) -> None:
         self.periods = 0
-        by_channel = (num_copies, len(CHANNELS))
+        self.channels = channels
+        by_channel = (num_copies, len(channels))
         self.demand, self.served, self.on_time = (np.zeros(by_channel) for _ in range(3))
         self.costs = {term: np.zeros(num_copies) for term in TERMS}
         self.reward, self.stock, self.returned, self.waiting = (
@@ -62,7 +63,7 @@ class MetricsAccumulator:
             "returned": self.returned / periods,
             "waiting": self.waiting / periods,
         }
-        for c, channel in enumerate(CHANNELS):
+        for c, channel in enumerate(self.channels):
             metrics[f"served/{channel}"] = _ratio(self.served[:, c], self.demand[:, c])
             metrics[f"on_time/{channel}"] = _ratio(self.on_time[:, c], self.demand[:, c])
         return metrics | {f"cost/{term}": self.costs[term] / periods for term in TERMS}

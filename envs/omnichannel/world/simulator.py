@@ -21,7 +21,7 @@ from envs.omnichannel.types import (
     sum_axis,
 )
 from envs.omnichannel.world import draws
-from envs.omnichannel.world.allocation import ration_proportionally, split_by_shares
+from envs.omnichannel.world.allocation import ration, split_by_shares
 from envs.omnichannel.world.demand import Split, make_demand
 from envs.omnichannel.world.fulfillment import fulfill_demand
 from envs.omnichannel.world.returns import ReturnProcess
@@ -60,6 +60,9 @@ class Simulator:
         consolidation = int(net.lane_lead_time.max()) + 1
         self._transit_slots = max(int(net.lead_time.max()), consolidation)
         self._nodes = np.arange(net.num_nodes)
+        rules = scenario.fulfillment
+        self._backorder_slots = sum(rules.count_slots(c) for c in scenario.channels)
+        self._has_offers = "partial" in {rules.get_unmet(c) for c in scenario.channels}
 
     def make_state(self, seed: SeedArray, split: Split = "train") -> State:
         """Returns the state at the start of an episode: stock on hand, empty pipelines.
@@ -86,7 +89,7 @@ class Simulator:
             on_hand=np.broadcast_to(on_hand, (copies, *on_hand.shape)).copy(),
             in_transit=empty(self._transit_slots, net.num_nodes, net.num_skus),
             in_inspection=empty(rules.returns.inspection_days, *cells),
-            backorders=empty(rules.fulfillment.patience, *cells),
+            backorders=empty(self._backorder_slots, *cells),
             returns_due=empty(len(self.returns.delays), *cells),
         )
 
@@ -100,6 +103,16 @@ class Simulator:
             return_rate=state.return_rate,
             return_rounding=draws.sample_uniform(seed, period, draws.RETURN_ROUNDING, cells),
             scrap_rounding=draws.sample_uniform(seed, period, draws.SCRAP_ROUNDING, cells),
+            dc_offer=(
+                draws.sample_uniform(seed, period, draws.DC_OFFER, (*cells, 2))
+                if self._has_offers
+                else None
+            ),
+            rationing=(
+                draws.sample_uniform(seed, period, draws.RATIONING, cells[:1])
+                if self.scenario.fulfillment.rationing == "random_order"
+                else None
+            ),
         )
 
     def simulate_period(
@@ -116,8 +129,12 @@ class Simulator:
             The state after the next arrivals, and the flows of the period.
         """
         net = self.network
-        shipped = ration_proportionally(
-            decisions.shipment, self._available_to_ship(state, decisions), net
+        shipped = ration(
+            decisions.shipment,
+            self._available_to_ship(state, decisions),
+            net,
+            self.scenario.fulfillment.rationing,
+            demand.rationing,
         )
         on_hand, in_transit = self._dispatch(state, decisions, shipped)
         served = fulfill_demand(
@@ -127,11 +144,10 @@ class Simulator:
             decisions.online_share,
             net,
             self.scenario.fulfillment,
+            demand.dc_offer,
         )
-        sold_online = served.online_from_store + served.online_from_dc
-        sold = np.stack([served.sold_store, sold_online], axis=-1)
 
-        returns_due = state.returns_due + self.returns.schedule(sold, demand)
+        returns_due = state.returns_due + self.returns.schedule(served.handed_over, demand)
         returned = returns_due[:, 0]
         scrapped = self.returns.scrap(returned, demand)
         disposed = split_by_shares(returned - scrapped, decisions.disposition)
@@ -144,6 +160,9 @@ class Simulator:
             shipped=shipped,
             demand=demand.units,
             sold_store=served.sold_store,
+            sold_pickup=served.sold_pickup,
+            store_from_dc=served.store_from_dc,
+            pickup_from_dc=served.pickup_from_dc,
             online_from_store=served.online_from_store,
             online_from_dc=served.online_from_dc,
             on_time=served.on_time,
