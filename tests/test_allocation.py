@@ -1,15 +1,20 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario import Rationing, Scenario
 from envs.omnichannel.types import Network
 from envs.omnichannel.world.allocation import (
+    ration,
     ration_proportionally,
     split_by_shares,
+    split_equally,
+    split_in_order,
     split_proportionally,
+    split_with_equal_losses,
 )
 
 
@@ -70,6 +75,59 @@ def test_ration_proportionally__each_dc_serves_its_own_stores(tiny: Scenario) ->
     # DC 0 has 6 for 4 + 8: 2 and 4. DC 1 has enough for 9 + 1.
     granted = ration_proportionally(requests, np.array([[[6], [10]]]), net)
     assert granted.ravel().tolist() == [2, 9, 4, 1]
+
+
+def test_split_with_equal_losses__leaves_the_smallest_largest_shortage() -> None:
+    # 9 units for 7, 2, 6: shortages 2, 2, 2. 10 units: 5 missing, the odd ones at the last stores.
+    assert split_with_equal_losses(np.array([7, 2, 6]), np.array(9)).tolist() == [5, 0, 4]
+    assert split_with_equal_losses(np.array([7, 2, 6]), np.array(10)).tolist() == [6, 0, 4]
+    assert split_with_equal_losses(np.array([7, 1, 6]), np.array(5)).tolist() == [3, 0, 2]
+
+
+def test_split_equally__gives_all_the_same_until_they_are_served() -> None:
+    # 9 units for 7, 2, 6: 2 for the one who wants no more, 7 for the others: 4 and 3.
+    assert split_equally(np.array([7, 2, 6]), np.array(9)).tolist() == [4, 2, 3]
+    assert split_equally(np.array([0, 0, 6]), np.array(4)).tolist() == [0, 0, 4]
+    assert split_equally(np.array([3, 3, 3]), np.array(9)).tolist() == [3, 3, 3]
+
+
+def test_split_in_order__serves_the_lowest_first_and_in_full() -> None:
+    priority = np.array([0.7, 0.1, 0.4])
+    assert split_in_order(np.array([7, 2, 6]), np.array(9), priority).tolist() == [1, 2, 6]
+    assert split_in_order(np.array([7, 2, 6]), np.array(5), priority).tolist() == [0, 2, 3]
+
+
+def hand_out_by_the_unit(requests: list[int], total: int, *, equal_losses: bool) -> list[int]:
+    """The definitions of two rules, unit by unit."""
+    units = [0] * len(requests)
+    for _ in range(total):
+        open_to = [i for i, wanted in enumerate(requests) if units[i] < wanted]
+        value = (lambda i: units[i] - requests[i]) if equal_losses else (lambda i: units[i])
+        units[min(open_to, key=value)] += 1
+    return units
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=6), st.data())
+def test_split__equals_handing_out_unit_by_unit(requests: list[int], data: st.DataObject) -> None:
+    total = data.draw(st.integers(0, sum(requests)))
+    for split, equal_losses in ((split_with_equal_losses, True), (split_equally, False)):
+        units = split(np.array([requests]), np.array([total]))[0].tolist()
+        assert units == hand_out_by_the_unit(requests, total, equal_losses=equal_losses)
+
+
+@pytest.mark.parametrize("rule", ["proportional", "min_shortage", "random_order", "fair_share"])
+def test_ration__hands_out_the_smaller_of_stock_and_requests(
+    tiny: Scenario, rule: Rationing
+) -> None:
+    rng = np.random.default_rng(0)
+    net = replace(
+        Network.from_scenario(tiny), num_dcs=2, members=(np.array([0, 2, 4]), np.array([1, 3]))
+    )
+    requests, available = rng.integers(0, 9, (200, 5, 3)), rng.integers(0, 20, (200, 2, 3))
+    granted = ration(requests, available, net, rule, rng.random((200, 5)))
+    assert ((granted >= 0) & (granted <= requests)).all()
+    expected = np.minimum(net.sum_by_dc(requests), available)
+    np.testing.assert_array_equal(net.sum_by_dc(granted), expected)
 
 
 @settings(deadline=None)

@@ -3,7 +3,7 @@ import pytest
 
 from envs.omnichannel.scenario import Fulfillment, Scenario
 from envs.omnichannel.types import IntArray, Network
-from envs.omnichannel.world.fulfillment import Fulfilled, fulfill_demand
+from envs.omnichannel.world.fulfillment import Fulfilled, fulfill_demand, thin
 
 
 def fulfill(
@@ -106,3 +106,120 @@ def test_fulfill_demand__without_patience_unserved_orders_are_lost_at_once(tiny:
     assert flat(served.on_time) == [0, 3, 0, 0]
     assert flat(served.lost) == [0, 2, 0, 0]
     assert served.backorders.shape == (1, 0, 2, 1)
+
+
+def serve_channels(
+    tiny: Scenario,
+    on_hand: tuple[int, int, int],
+    demand: tuple[tuple[int, ...], tuple[int, ...]],
+    backorders: list[int] | None = None,
+    draw: float = 0.5,
+    **rules: object,
+) -> Fulfilled:
+    """One SKU of `tiny`, no online share at the stores; `backorders` of store A, slot by slot."""
+    channels = len(demand[0])
+    rule = Fulfillment.model_validate({"spill_over": False} | rules)
+    slots = sum(rule.count_slots(c) for c in ("store", "online", "pickup")[:channels])
+    waiting = np.zeros((1, slots, 2, 1), np.int64)
+    waiting[0, :, 0, 0] = backorders or [0] * slots
+    return fulfill_demand(
+        np.array(on_hand).reshape(1, 3, 1),
+        waiting,
+        np.array(demand).reshape(1, 2, 1, channels),
+        np.zeros((1, 2, 1)),
+        Network.from_scenario(tiny),
+        rule,
+        np.full((1, 2, 1, 2), draw),
+    )
+
+
+def test_fulfill_demand__walk_ins_may_wait_without_limit(tiny: Scenario) -> None:
+    """A owes 4 walk-ins and meets 3 new ones with 5 units: the 4 first, then 1 of the 3."""
+    served = serve_channels(
+        tiny, (0, 5, 0), ((3, 0), (0, 0)), [0, 4], online_unmet="backorder", store_unmet="backorder"
+    )
+    assert flat(served.sold_store) == [5, 0]
+    assert flat(served.on_time) == [1, 0, 0, 0]
+    assert flat(served.lost) == [0, 0, 0, 0]
+    assert flat(served.backorders) == [0, 0, 2, 0]  # online, then walk-ins
+
+
+def test_fulfill_demand__walk_ins_may_wait_as_long_as_their_patience(tiny: Scenario) -> None:
+    """Patience 2: of 1 + 3 waiting walk-ins the 3 older get the 2 units; the one left is lost."""
+    served = serve_channels(
+        tiny, (0, 2, 0), ((2, 0), (0, 0)), [0, 0, 1, 3], patience=2, store_unmet="patience"
+    )
+    assert flat(served.on_time) == [0, 0, 0, 0]
+    assert flat(served.lost) == [1, 0, 0, 0]
+    assert flat(served.backorders[0, :, 0]) == [0, 0, 2, 1]
+
+
+def test_fulfill_demand__online_orders_may_wait_without_limit(tiny: Scenario) -> None:
+    served = serve_channels(
+        tiny, (3, 9, 9), ((0, 4), (0, 0)), [2], online_unmet="backorder", patience=0
+    )
+    assert flat(served.on_time) == [0, 1, 0, 0]
+    assert flat(served.backorders) == [3, 0]
+
+
+@pytest.mark.parametrize(("offer", "from_dc"), [(0, [0, 0]), (1, [3, 0])])
+def test_fulfill_demand__partial_offers_what_the_store_lacks_to_the_dc(
+    tiny: Scenario, offer: float, from_dc: list[int]
+) -> None:
+    """A lacks 4 of 6. The DC has 5, of which online orders take 2: 3 of the 4, if asked."""
+    served = serve_channels(
+        tiny,
+        (5, 2, 0),
+        ((6, 2), (0, 0)),
+        patience=0,
+        store_unmet="partial",
+        dc_offer=offer,
+    )
+    assert flat(served.sold_store) == [2, 0]
+    assert flat(served.store_from_dc) == from_dc
+    assert flat(served.on_time) == [2 + from_dc[0], 2, 0, 0]
+    assert flat(served.lost) == [4 - from_dc[0], 0, 0, 0]
+    assert flat(served.on_hand) == [3 - from_dc[0], 0, 0]
+
+
+def test_thin__is_the_binomial_quantile() -> None:
+    """Binomial(3, 0.8): 0.008, 0.104, 0.488, 1 are the values of its distribution function."""
+    uniform = np.array([0.007, 0.009, 0.1039, 0.1041, 0.487, 0.489, 0.999])
+    assert thin(np.full(7, 3), 0.8, uniform).tolist() == [0, 1, 1, 2, 2, 3, 3]
+    assert thin(np.array([0, 4]), 0.5, np.array([0.9, 0.001])).tolist() == [0, 0]
+
+
+def test_thin__keeps_each_unit_with_the_probability() -> None:
+    uniform = np.random.default_rng(0).random((20000, 3))
+    kept = thin(np.tile([1, 4, 30], (20000, 1)), 0.8, uniform)
+    # Standard errors of the means at n = 1, 4, 30: 0.003, 0.006, 0.016.
+    np.testing.assert_allclose(kept.mean(axis=0), [0.8, 3.2, 24], atol=0.06)
+    np.testing.assert_allclose(kept.var(axis=0), [0.16, 0.64, 4.8], rtol=0.05)
+
+
+def test_fulfill_demand__pickups_come_after_walk_ins_and_before_online_orders(
+    tiny: Scenario,
+) -> None:
+    """A: 4 walk-ins, 1 online order for the DC, 5 pickups; 6 on the shelf, reserve 2."""
+    served = serve_channels(tiny, (0, 6, 0), ((4, 1, 5), (0, 0, 0)), patience=0, reserve=2)
+    assert flat(served.sold_store) == [4, 0]
+    assert flat(served.sold_pickup) == [2, 0]
+    assert flat(served.on_time) == [4, 0, 2, 0, 0, 0]
+    assert flat(served.lost) == [0, 1, 3, 0, 0, 0]
+    assert flat(served.handed_over) == flat(served.on_time)
+
+
+def test_fulfill_demand__each_channel_has_its_own_rule(tiny: Scenario) -> None:
+    """All three channels of A lack 3 units; the DC has 1 for the online order that came first."""
+    served = serve_channels(
+        tiny,
+        (1, 0, 0),
+        ((3, 4, 3), (0, 0, 0)),
+        [0, 0, 2],
+        patience=1,
+        online_unmet="patience",
+        store_unmet="patience",
+        pickup_unmet="backorder",
+    )
+    assert flat(served.backorders[0, :, 0]) == [3, 3, 5]
+    assert flat(served.lost) == [0] * 6

@@ -27,7 +27,11 @@ from envs.validation import (
     validate_model,
 )
 
-CHANNELS = ("store", "online")
+CHANNELS = (
+    "store",
+    "online",
+)  # of every scenario; `Scenario.channels` adds pickup where it is sold
+PICKUP_CHANNEL = "pickup"
 DISPOSITIONS = ("restock", "consolidate", "liquidate")
 
 # Pipelines are dense arrays over lead-time slots; a year of slots is a typing error, not a network.
@@ -87,6 +91,7 @@ class Sku(StrictModel):
     category: str
     store_demand: NonNegative = 0.0
     online_demand: NonNegative = 0.0
+    pickup_demand: NonNegative = 0.0  # bought online, collected in the store
     season_phase: float = 0.0  # radians
 
 
@@ -97,12 +102,35 @@ class Category(StrictModel):
     resaleable: Share | None = None  # of its returns; None: as in `returns`
 
 
-class Fulfillment(StrictModel):
-    """How online demand is served."""
+Unmet = Literal["lost", "backorder", "patience", "partial"]
+Rationing = Literal["proportional", "min_shortage", "random_order", "fair_share"]
 
-    patience: Annotated[int, Field(ge=0, le=60)] = 3  # periods an online order waits, then is lost
+
+class Fulfillment(StrictModel):
+    """How demand is served, and what happens to what is not served on the day.
+
+    Unmet demand is `lost`, waits without limit (`backorder`), waits `patience` periods and is
+    then lost, or (`partial`, at the store's counter) is offered unit by unit to the DC with
+    probability `dc_offer`, served from there at once while the DC has stock, else lost.
+    """
+
+    patience: Annotated[int, Field(ge=0, le=60)] = 3  # periods an order waits, then is lost
+    store_unmet: Unmet = "lost"
+    online_unmet: Literal["lost", "backorder", "patience"] = "patience"
+    pickup_unmet: Unmet = "lost"
+    dc_offer: Share = 0.8  # beta of `partial`
     spill_over: bool = True  # try the other source on the same day when one runs out
-    reserve: Annotated[int, Field(ge=0)] = 0  # units a store keeps back for walk-ins
+    reserve: Annotated[int, Field(ge=0)] = 0  # units a store keeps back from online orders
+    rationing: Rationing = "proportional"  # of shipments to stores when a DC is short
+
+    def get_unmet(self, channel: str) -> Unmet:
+        """What happens to the channel's unmet demand; without patience a waiting order is lost."""
+        rule: Unmet = getattr(self, f"{channel}_unmet")
+        return "lost" if rule == "patience" and not self.patience else rule
+
+    def count_slots(self, channel: str) -> int:
+        """Age slots that the channel's backorders need: one where age does not matter."""
+        return {"patience": self.patience, "backorder": 1}.get(self.get_unmet(channel), 0)
 
 
 class Costs(StrictModel):
@@ -256,6 +284,17 @@ class Scenario(StrictModel):
                     f"allowed: {allowed}"
                 )
         return self
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names along axis C; pickup only where a SKU has pickup demand."""
+        pickup = any(sku.pickup_demand > 0 for sku in self.skus)
+        return (*CHANNELS, PICKUP_CHANNEL) if pickup else CHANNELS
+
+    @property
+    def base_demand(self) -> list[list[float]]:
+        """Units a period in a store of size 1, by SKU and channel, (K, C)."""
+        return [[getattr(sku, f"{c}_demand") for c in self.channels] for sku in self.skus]
 
     def hash(self) -> str:
         """A short digest of every value, to key caches."""

@@ -1,7 +1,8 @@
 """The arrays that flow through a period, and the network they live on.
 
-Axes: B copies, W DCs, S stores, N = W + S nodes (DCs first), K SKUs, C channels (store, online),
-L lead-time slots (slot 0 arrives at the next event 1). Units are integers.
+Axes: B copies, W DCs, S stores, N = W + S nodes (DCs first), K SKUs, C channels (store,
+online, and pickup where it is sold), L lead-time slots (slot 0 arrives at the next event 1). Units
+are integers.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Float32Array = NDArray[np.float32]
 SeedArray = NDArray[np.uint64]
 ArrayT = TypeVar("ArrayT", NDArray[np.int64], NDArray[np.float64])
 
-STORE, ONLINE = 0, 1  # channel axis
+STORE, ONLINE, PICKUP = 0, 1, 2  # channel axis
 RESTOCK, CONSOLIDATE, LIQUIDATE = 0, 1, 2  # disposition axis
 
 
@@ -34,7 +35,8 @@ def sum_axis(array: ArrayT, axis: int) -> ArrayT:
 
 def sum_channels(by_channel: ArrayT) -> ArrayT:
     """Sums (..., C) over the channels."""
-    return by_channel[..., STORE] + by_channel[..., ONLINE]
+    total: ArrayT = by_channel[..., STORE] + by_channel[..., ONLINE]
+    return total if by_channel.shape[-1] == 2 else total + by_channel[..., PICKUP]
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Network:
     lead_time: IntArray  # (N,) periods from the supplier (DCs) or the parent (stores)
     capacity: FloatArray  # (N,) units, inf where unlimited
     members: tuple[IntArray, ...]  # W arrays of store indices by DC
+    online_slots: int = 0  # the first slots of `State.backorders`; the stores owe the others
 
     @classmethod
     def from_scenario(cls, scenario: Scenario) -> Self:
@@ -67,6 +70,7 @@ class Network:
             lead_time=np.array(lead_times, dtype=np.int64),
             capacity=np.array([np.inf if limit is None else limit for limit in limits]),
             members=tuple(np.flatnonzero(parent == w) for w in range(len(dcs))),
+            online_slots=scenario.fulfillment.count_slots("online"),
         )
 
     @property
@@ -91,7 +95,8 @@ class ArrayRecord:
 
     def select(self, copies: IntArray | slice) -> Self:
         """The record of some copies, for storing and branching states in batches."""
-        chosen = {f.name: getattr(self, f.name)[copies] for f in fields(self)}  # type: ignore[arg-type]
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        chosen = {name: array[copies] for name, array in arrays.items() if array is not None}
         return replace(self, **chosen)  # type: ignore[type-var]
 
 
@@ -106,7 +111,9 @@ class State(ArrayRecord):
     on_hand: IntArray  # (B, N, K)
     in_transit: IntArray  # (B, L, N, K) by destination
     in_inspection: IntArray  # (B, L', S, K)
-    backorders: IntArray  # (B, P, S, K) online orders by age; slot 0 has waited one period
+    # (B, P, S, K) by age, slot 0 has waited one period; online orders first, then the orders that
+    # stores owe: walk-ins, pickup. One slot without age where a channel waits without limit.
+    backorders: IntArray
     returns_due: IntArray  # (B, D, S, K) with customers; slot 0 comes back this period
     mail_due: IntArray  # (B, D, S, K) the same by mail to the DC; D is 0 when nothing is mailed
     inspection_queue: IntArray  # (B, N, K) waits for inspection; N is 0 when that is unlimited
@@ -122,6 +129,9 @@ class Demand(ArrayRecord):
     return_rounding: FloatArray  # (B, S, K) uniform in (0, 1), rounds expected returns
     scrap_rounding: FloatArray  # (B, S, K) uniform in (0, 1), rounds what is not resaleable
     next_log_level: FloatArray  # (B, S, K) of the period after; (B, 0, 0) without levels
+    # Drawn only where the scenario needs them.
+    dc_offer: FloatArray | None = None  # (B, S, K, 2) uniform; thins unmet walk-ins and pickups
+    rationing: FloatArray | None = None  # (B, S) uniform; its order is that of `random_order`
 
 
 @dataclass(frozen=True)
@@ -182,13 +192,16 @@ class Flows(ArrayRecord):
     requested: IntArray  # (B, S, K) asked of the DC
     shipped: IntArray  # (B, S, K) dispatched by the DC
     demand: IntArray  # (B, S, K, C)
-    sold_store: IntArray  # (B, S, K) to walk-ins
+    sold_store: IntArray  # (B, S, K) to walk-ins, from the store
+    sold_pickup: IntArray  # (B, S, K) collected in the store
+    store_from_dc: IntArray  # (B, S, K) walk-ins whom the DC served at once
+    pickup_from_dc: IntArray  # (B, S, K)
     online_from_store: IntArray  # (B, S, K)
     online_from_dc: IntArray  # (B, S, K)
     on_time: IntArray  # (B, S, K, C) of this period's demand, served this period
     lost: IntArray  # (B, S, K, C)
-    waiting: IntArray  # (B, S, K) online orders open at the end of the period
-    wait_days: IntArray  # (B, S, K) unit-days that the orders served this period had waited
+    waiting: IntArray  # (B, S, K) orders open at the end of the period
+    wait_days: IntArray  # (B, S, K) unit-days that online orders served this period had waited
     returned: IntArray  # (B, S, K) came back this period, to the store or by mail
     restocked: IntArray  # (B, S, K)
     consolidated: IntArray  # (B, S, K)
@@ -201,4 +214,8 @@ class Flows(ArrayRecord):
     @cached_property
     def served(self) -> IntArray:
         """Units handed over this period by channel, backorders included, (B, S, K, C)."""
-        return np.stack([self.sold_store, self.online_from_store + self.online_from_dc], axis=-1)
+        online = self.online_from_store + self.online_from_dc
+        channels = [self.sold_store + self.store_from_dc, online]
+        if self.demand.shape[-1] > 2:
+            channels.append(self.sold_pickup + self.pickup_from_dc)
+        return np.stack(channels, axis=-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from envs.omnichannel.types import (
     ONLINE,
+    PICKUP,
     STORE,
     FloatArray,
     IntArray,
@@ -16,16 +17,27 @@ from envs.omnichannel.types import (
 
 
 def compute_store_position(state: State, network: Network) -> IntArray:
-    """Returns on hand + in transit + in inspection at the stores, units, (B, S, K)."""
+    """Returns the stores' inventory position, units, (B, S, K).
+
+    On hand + in transit + in inspection - what the store itself owes (walk-ins and pickups that
+    wait). Online orders that wait count for the DC's echelon, because either may serve them.
+    """
     first = network.num_dcs
-    position = (
+    position: IntArray = (
         state.on_hand[:, first:]
         + sum_axis(state.in_transit[:, :, first:], 1)
         + sum_axis(state.in_inspection, 1)
     )
     if state.inspection_queue.shape[1]:
         position += state.inspection_queue[:, first:]
+    if state.backorders.shape[1] > network.online_slots:
+        position -= sum_axis(state.backorders[:, network.online_slots :], 1)
     return position
+
+
+def compute_online_waiting(state: State, network: Network) -> IntArray:
+    """Returns the online orders that wait, (B, S, K)."""
+    return sum_axis(state.backorders[:, : network.online_slots], 1)
 
 
 def compute_echelon_position(state: State, store_position: IntArray, network: Network) -> IntArray:
@@ -35,7 +47,7 @@ def compute_echelon_position(state: State, store_position: IntArray, network: Ne
     and on its way to the DC and everything below it, minus open backorders.
     """
     first = network.num_dcs
-    below = network.sum_by_dc(store_position - sum_axis(state.backorders, 1))
+    below = network.sum_by_dc(store_position - compute_online_waiting(state, network))
     position = state.on_hand[:, :first] + sum_axis(state.in_transit[:, :, :first], 1) + below
     if state.inspection_queue.shape[1]:
         position += state.inspection_queue[:, :first]
@@ -44,7 +56,8 @@ def compute_echelon_position(state: State, store_position: IntArray, network: Ne
 
 def compute_store_rate(view: View, online_share: FloatArray) -> FloatArray:
     """Returns units a period that the store itself is to serve, (B, S, K)."""
-    return view.forecast[..., STORE] + online_share * view.forecast[..., ONLINE]
+    rate = view.forecast[..., STORE] + online_share * view.forecast[..., ONLINE]
+    return rate if view.forecast.shape[-1] == 2 else rate + view.forecast[..., PICKUP]
 
 
 def compute_system_rate(view: View, network: Network) -> FloatArray:

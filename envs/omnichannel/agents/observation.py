@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from envs.omnichannel.agents.actions import ActionDecoder, Actions
-from envs.omnichannel.agents.inventory import compute_store_position
+from envs.omnichannel.agents.inventory import compute_online_waiting, compute_store_position
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
@@ -90,7 +90,7 @@ class ObservationModel:
         for slot, units in enumerate(transit):
             put(f"inbound_{slot + 1}", units / horizon)
         put("inbound_later", later / horizon)
-        below = self._roll_up(position - waiting)
+        below = self._roll_up(position - compute_online_waiting(state, net))
         own = stock + sum(transit) + later
         stores = slice(net.num_dcs, net.num_nodes)
         below[:, : net.num_dcs] += own[:, : net.num_dcs]

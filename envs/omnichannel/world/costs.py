@@ -20,7 +20,8 @@ class CostModel:
     - `holding` (eq. 3): units x rate x days, on the stock at the end of the period.
     - `overflow`: rate per unit above a node's capacity, shared among SKUs by their stock.
     - `transport`: a lane's rate rises with its distance and falls with the quantity of the whole
-      shipment (tiers); plus the last mile of online orders from store or DC.
+      shipment (tiers); plus the last mile of online orders from
+      store or DC, and of walk-ins and pickups that the DC serves.
     - `ordering`: fixed cost per supplier order line.
     - `returns` (eq. 4): base fee per store, SKU and period in which anything came back, plus a
       unit fee by disposition.
@@ -70,7 +71,8 @@ class CostModel:
         tier = self.tiers[np.searchsorted(self.breaks, shipment, side="right")]
         lane = flows.shipped * self.lane_rate * tier
         last_mile = flows.online_from_store * self.rates.last_mile_store
-        return lane + last_mile + flows.online_from_dc * self.last_mile_dc
+        from_dc = flows.online_from_dc + flows.store_from_dc + flows.pickup_from_dc
+        return lane + last_mile + from_dc * self.last_mile_dc
 
     def _compute_ordering(self, flows: Flows) -> FloatArray:
         stores = np.zeros(flows.shipped.shape)

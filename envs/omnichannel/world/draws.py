@@ -14,6 +14,8 @@ from envs.omnichannel.types import FloatArray, IntArray, SeedArray
 # One stream per purpose, so that adding a draw to one process never shifts another.
 START, DEMAND, ONLINE_SPLIT, RETURN_RATE, RETURN_ROUNDING, SCRAP_ROUNDING = range(6)
 DEMAND_LEVEL, DEMAND_FACTOR, PROMOTION = range(20, 23)
+# The network's own, far from the others.
+DC_OFFER, RATIONING, SUPPLIER_LEAD_TIME, LANE_LEAD_TIME, SUPPLY_CUT = range(200, 205)
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _STREAM = np.uint64(0xD1B54A32D192ED03)

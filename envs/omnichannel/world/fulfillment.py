@@ -1,13 +1,22 @@
-"""Event 5: walk-ins from the store, online orders from the store and the DC, oldest first."""
+"""Event 5: walk-ins and pickups from the store, online orders from store and DC, oldest first."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import bdtr
 
-from envs.omnichannel.scenario import Fulfillment
-from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, Network, sum_axis
+from envs.omnichannel.scenario import CHANNELS, PICKUP_CHANNEL, Fulfillment, Unmet
+from envs.omnichannel.types import (
+    ONLINE,
+    PICKUP,
+    STORE,
+    FloatArray,
+    IntArray,
+    Network,
+    sum_axis,
+)
 from envs.omnichannel.world.allocation import ration_proportionally
 
 
@@ -18,11 +27,36 @@ class Fulfilled:
     on_hand: IntArray  # (B, N, K) afterwards
     backorders: IntArray  # (B, P, S, K) afterwards
     sold_store: IntArray
+    sold_pickup: IntArray
+    store_from_dc: IntArray
+    pickup_from_dc: IntArray
     online_from_store: IntArray
     online_from_dc: IntArray
     on_time: IntArray  # (B, S, K, C)
     lost: IntArray  # (B, S, K, C)
-    wait_days: IntArray  # of the waiting orders served now
+    wait_days: IntArray  # unit-days that the online orders served now had waited
+    handed_over: IntArray  # (B, S, K, C) backorders included
+
+
+@dataclass(frozen=True)
+class _Counter:
+    """What the store itself served of a channel, (B, S, K), and what became of the rest."""
+
+    sold: IntArray
+    from_dc: IntArray
+    on_time: IntArray
+    lost: IntArray
+    backorders: IntArray  # (B, P_c, S, K)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What became of a channel's orders, (B, S, K) unless noted."""
+
+    backorders: IntArray  # (B, P_c, S, K) afterwards
+    on_time: IntArray  # of the new demand
+    lost: IntArray
+    wait_days: IntArray
 
 
 def fulfill_demand(
@@ -32,31 +66,44 @@ def fulfill_demand(
     online_share: FloatArray,
     network: Network,
     rules: Fulfillment,
+    dc_offer: FloatArray | None = None,
 ) -> Fulfilled:
-    """Serves walk-ins, then waiting and new online orders.
+    """Serves walk-ins, pickups, then online orders; in each channel who waits comes first.
 
-    The decided share of online orders (rounded half up) goes to the store, the rest to its DC,
-    which rations proportionally when it is short. With spill-over each source then helps the
-    other. Stores keep `reserve` units for walk-ins. Online orders that have waited `patience`
-    periods and are still open are lost; unmet walk-in demand is lost at once.
+    Walk-ins and then pickups are served from the store. The decided share of online orders
+    (rounded half up) goes to the store, the rest to its DC, which rations proportionally when it
+    is short. With spill-over each source then helps the other. Stores keep `reserve` units back
+    from online orders. Last come the `partial` channels' short units that customers let the DC
+    serve. What is unmet then is lost or waits, as the channel's rule says.
 
     Args:
         on_hand: (B, N, K).
-        backorders: by age, (B, P, S, K).
+        backorders: by channel and age, (B, P, S, K).
         demand: (B, S, K, C).
         online_share: of online orders that the store serves, (B, S, K).
         network: for the stores of each DC.
-        rules: patience, spill-over, reserve.
+        rules: what happens to unmet demand, spill-over, reserve.
+        dc_offer: uniform draws that `partial` channels need, (B, S, K, 2).
 
     Returns:
         Stocks and backorders afterwards and everything that was served or lost.
     """
     dcs, stores = on_hand[:, : network.num_dcs], on_hand[:, network.num_dcs :]
-    sold_store = np.minimum(stores, demand[..., STORE])
+    with_pickup = demand.shape[-1] > 2
+    online_end = rules.count_slots(CHANNELS[ONLINE])
+    store_end = online_end + rules.count_slots(CHANNELS[STORE])
+    owed = backorders[:, online_end:store_end], backorders[:, store_end:]
+
+    sold_store = np.minimum(stores, demand[..., STORE] + sum_axis(owed[0], 1))
     stores = stores - sold_store
+    none = np.broadcast_to(np.int64(0), sold_store.shape)
+    sold_pickup = none
+    if with_pickup:
+        sold_pickup = np.minimum(stores, demand[..., PICKUP] + sum_axis(owed[1], 1))
+        stores = stores - sold_pickup
     offered = np.maximum(stores - rules.reserve, 0)
 
-    waiting = sum_axis(backorders, 1)
+    waiting = sum_axis(backorders[:, :online_end], 1)
     orders = waiting + demand[..., ONLINE]
     at_store = np.floor(online_share * orders + 0.5).astype(np.int64)
     from_store = np.minimum(at_store, offered)
@@ -65,26 +112,95 @@ def fulfill_demand(
         left = dcs - network.sum_by_dc(from_dc)
         from_dc = from_dc + ration_proportionally(at_store - from_store, left, network)
         from_store = from_store + np.minimum(orders - from_store - from_dc, offered - from_store)
-    served = from_store + from_dc
+    dcs = dcs - network.sum_by_dc(from_dc)
+    online = from_store + from_dc
+    online_kept = _keep_or_lose(
+        backorders[:, :online_end], demand[..., ONLINE], online, rules.get_unmet(CHANNELS[ONLINE])
+    )
 
-    on_time_online = np.maximum(served - waiting, 0)
-    remaining, expired, wait_days = _serve_oldest_first(backorders, np.minimum(served, waiting))
-    unserved = demand[..., ONLINE] - on_time_online
-    if rules.patience:
-        remaining = np.concatenate([unserved[:, None], remaining], axis=1)
-        lost_online = expired
-    else:
-        lost_online = unserved
+    def serve_counter(channel: int, name: str, sold: IntArray, dcs: IntArray) -> _Counter:
+        """What the DC adds to the units sold at a counter, and what becomes of the rest."""
+        new, rule, waited = demand[..., channel], rules.get_unmet(name), owed[channel // PICKUP]
+        from_dc = none
+        if rule == "partial":
+            assert dc_offer is not None, "`partial` needs the period's draw"
+            accepted = thin(new - sold, rules.dc_offer, dc_offer[..., channel // PICKUP])
+            from_dc = ration_proportionally(accepted, dcs, network)
+        kept = _keep_or_lose(waited, new, sold + from_dc, rule)
+        return _Counter(sold, from_dc, kept.on_time, kept.lost, kept.backorders)
+
+    counters = [serve_counter(STORE, CHANNELS[STORE], sold_store, dcs)]
+    dcs = dcs - network.sum_by_dc(counters[0].from_dc)
+    if with_pickup:
+        counters.append(serve_counter(PICKUP, PICKUP_CHANNEL, sold_pickup, dcs))
+        dcs = dcs - network.sum_by_dc(counters[1].from_dc)
+    walk_in, pickup = counters[0], counters[1:]
+    slots = [online_kept.backorders, *(c.backorders for c in counters if c.backorders.shape[1])]
     return Fulfilled(
-        on_hand=np.concatenate([dcs - network.sum_by_dc(from_dc), stores - from_store], axis=1),
-        backorders=remaining,
+        on_hand=np.concatenate([dcs, stores - from_store], axis=1),
+        backorders=np.concatenate(slots, axis=1) if len(slots) > 1 else slots[0],
         sold_store=sold_store,
+        sold_pickup=sold_pickup,
+        store_from_dc=walk_in.from_dc,
+        pickup_from_dc=pickup[0].from_dc if pickup else none,
         online_from_store=from_store,
         online_from_dc=from_dc,
-        on_time=np.stack([sold_store, on_time_online], axis=-1),
-        lost=np.stack([demand[..., STORE] - sold_store, lost_online], axis=-1),
-        wait_days=wait_days,
+        on_time=np.stack(
+            [walk_in.on_time, online_kept.on_time, *(c.on_time for c in pickup)], axis=-1
+        ),
+        lost=np.stack([walk_in.lost, online_kept.lost, *(c.lost for c in pickup)], axis=-1),
+        handed_over=np.stack(
+            [walk_in.sold + walk_in.from_dc, online, *(c.sold + c.from_dc for c in pickup)], axis=-1
+        ),
+        wait_days=online_kept.wait_days,
     )
+
+
+def thin(units: IntArray, probability: float, uniform: FloatArray) -> IntArray:
+    """Returns how many of the units are kept, each with the probability: a binomial quantile.
+
+    Args:
+        units: (...), >= 0.
+        probability: in [0, 1].
+        uniform: in (0, 1), (...).
+    """
+    kept = np.zeros_like(units)
+    if probability in {0, 1}:
+        return units if probability else kept
+    some = np.nonzero(units)
+    u, n = uniform[some], units[some]
+    count = np.zeros_like(n)
+    # The quantile counts the values whose distribution function lies below u. Step by step,
+    # because SciPy's inverse (bdtrik) does not come back for some arguments.
+    for value in range(int(n.max(initial=0))):
+        below = bdtr(np.minimum(value, n), n, probability) < u
+        if not below.any():
+            break
+        count += below
+    kept[some] = count
+    return kept
+
+
+def _keep_or_lose(backorders: IntArray, new: IntArray, served: IntArray, rule: Unmet) -> _Kept:
+    """Serves who waits longest first; what is open then is lost or waits, by the rule.
+
+    Args:
+        backorders: of the channel by age, (B, P_c, S, K).
+        new: this period's demand, (B, S, K).
+        served: units handed over, (B, S, K).
+        rule: what happens to unmet demand.
+    """
+    if rule in {"lost", "partial"}:
+        return _Kept(backorders, served, new - served, np.zeros_like(served))
+    waiting = sum_axis(backorders, 1)
+    on_time = np.maximum(served - waiting, 0)
+    if rule == "backorder":
+        # Ages are not kept, so the days are counted while they pass instead of at the end.
+        still = (waiting + new - served)[:, None]
+        return _Kept(still, on_time, np.zeros_like(served), waiting)
+    remaining, expired, wait_days = _serve_oldest_first(backorders, np.minimum(served, waiting))
+    still = np.concatenate([(new - on_time)[:, None], remaining], axis=1)
+    return _Kept(still, on_time, expired, wait_days)
 
 
 def _serve_oldest_first(
@@ -96,8 +212,6 @@ def _serve_oldest_first(
         The orders of the younger slots that still wait, (B, P - 1, S, K), the expired units, and
         the unit-days that the served units have waited.
     """
-    if backorders.shape[1] == 0:
-        return backorders, np.zeros_like(served), np.zeros_like(served)
     # A unit of slot `age` has waited age + 1 days: one for each slot at which it is served already.
     wait_days = backorders.shape[1] * served
     remaining = backorders.copy()

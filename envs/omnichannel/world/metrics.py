@@ -11,7 +11,7 @@ Service:
 - `cycle_service` = store-SKU-periods in which all demand was served on time / all
   store-SKU-periods (a period without demand has no stockout). Snyder & Shen, Fundamentals of
   Supply Chain Theory, 2nd ed., section 4.3.4, call it the type-1 service level.
-- `lost`: units a period, also by channel; `waiting`: online orders open at the end of a period.
+- `lost`: units a period, also by channel; `waiting`: orders open at the end of a period.
 - `response_days` = days that the served online orders waited / online orders served: 0 for all
   that are dispatched on the day of the order. What is lost or still waits has no response.
 - `fairness/lowest`: the lowest `served` of a store; `fairness/gini`: the Gini coefficient of the
@@ -44,7 +44,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.omnichannel.scenario import CHANNELS, Scenario
+from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
     ONLINE,
     FloatArray,
@@ -70,6 +70,7 @@ class MetricsAccumulator:
 
     def __init__(self, scenario: Scenario, network: Network, num_copies: int) -> None:
         self.num_copies = num_copies
+        self.channels = scenario.channels
         self.network = network
         self.limited = np.isfinite(network.capacity)
         self.inspection_days = scenario.returns.inspection_days
@@ -136,7 +137,7 @@ class MetricsAccumulator:
             "forecast/mae": self.forecast_error / np.maximum(demand.sum(axis=1), 1),
             "forecast/bias": self.forecast_bias / np.maximum(demand.sum(axis=1), 1),
         }
-        for c, channel in enumerate(CHANNELS):
+        for c, channel in enumerate(self.channels):
             metrics[f"served/{channel}"] = _ratio(served[:, c], demand[:, c])
             metrics[f"on_time/{channel}"] = _ratio(on_time[:, c], demand[:, c])
             metrics[f"lost/{channel}"] = lost[:, c] / periods

@@ -13,7 +13,7 @@ from envs.omnichannel.return_rules import (
     RecordedDelay,
     TableDelay,
 )
-from envs.omnichannel.scenario import CHANNELS, Scenario
+from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import ONLINE, Demand, FloatArray, IntArray, SeedArray, sum_channels
 from envs.omnichannel.world import draws
 
@@ -41,9 +41,9 @@ class ReturnProcess:
         self.scrap_rate = np.array(
             [1 - (rules.resaleable if c.resaleable is None else c.resaleable) for c in categories]
         )
-        self.factors = np.array([getattr(rules, f"{c}_factor", 1.0) for c in CHANNELS])
+        self.factors = np.array([getattr(rules, f"{c}_factor", 1.0) for c in scenario.channels])
         self.mails = rules.by_mail > 0
-        self._to_store = np.ones(len(CHANNELS))
+        self._to_store = np.ones(len(scenario.channels))
         self._to_store[ONLINE] -= rules.by_mail
         self.delays = make_delays(rules.delay)
         cumulative = np.cumsum(self.delays)

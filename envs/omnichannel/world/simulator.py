@@ -21,11 +21,7 @@ from envs.omnichannel.types import (
     sum_axis,
 )
 from envs.omnichannel.world import draws
-from envs.omnichannel.world.allocation import (
-    limit_by_node,
-    ration_proportionally,
-    split_by_shares,
-)
+from envs.omnichannel.world.allocation import limit_by_node, ration, split_by_shares
 from envs.omnichannel.world.demand import Split, make_demand
 from envs.omnichannel.world.fulfillment import fulfill_demand
 from envs.omnichannel.world.returns import ReturnProcess
@@ -69,6 +65,9 @@ class Simulator:
         self._transit_slots = max(int(net.lead_time.max()), consolidation, inspection)
         self._nodes = np.arange(net.num_nodes)
         self._queues = scenario.returns.inspection_capacity is not None
+        rules = scenario.fulfillment
+        self._backorder_slots = sum(rules.count_slots(c) for c in scenario.channels)
+        self._has_offers = "partial" in {rules.get_unmet(c) for c in scenario.channels}
 
     def make_state(self, seed: SeedArray, split: Split = "train") -> State:
         """Returns the state at the start of an episode: stock on hand, empty pipelines.
@@ -95,7 +94,7 @@ class Simulator:
             on_hand=np.broadcast_to(on_hand, (copies, *on_hand.shape)).copy(),
             in_transit=empty(self._transit_slots, net.num_nodes, net.num_skus),
             in_inspection=empty(rules.returns.inspection_days, *cells),
-            backorders=empty(rules.fulfillment.patience, *cells),
+            backorders=empty(self._backorder_slots, *cells),
             returns_due=empty(len(self.returns.delays), *cells),
             mail_due=empty(len(self.returns.delays) * self.returns.mails, *cells),
             inspection_queue=empty(net.num_nodes * self._queues, net.num_skus),
@@ -113,6 +112,16 @@ class Simulator:
             return_rounding=draws.sample_uniform(seed, period, draws.RETURN_ROUNDING, cells),
             scrap_rounding=draws.sample_uniform(seed, period, draws.SCRAP_ROUNDING, cells),
             next_log_level=self.demand.step_log_level(state),
+            dc_offer=(
+                draws.sample_uniform(seed, period, draws.DC_OFFER, (*cells, 2))
+                if self._has_offers
+                else None
+            ),
+            rationing=(
+                draws.sample_uniform(seed, period, draws.RATIONING, cells[:1])
+                if self.scenario.fulfillment.rationing == "random_order"
+                else None
+            ),
         )
 
     def simulate_period(
@@ -129,8 +138,12 @@ class Simulator:
             The state after the next arrivals, and the flows of the period.
         """
         net = self.network
-        shipped = ration_proportionally(
-            decisions.shipment, self._available_to_ship(state, decisions), net
+        shipped = ration(
+            decisions.shipment,
+            self._available_to_ship(state, decisions),
+            net,
+            self.scenario.fulfillment.rationing,
+            demand.rationing,
         )
         on_hand, in_transit = self._dispatch(state, decisions, shipped)
         served = fulfill_demand(
@@ -140,17 +153,16 @@ class Simulator:
             decisions.online_share,
             net,
             self.scenario.fulfillment,
+            demand.dc_offer,
         )
-        sold_online = served.online_from_store + served.online_from_dc
-        sold = np.stack([served.sold_store, sold_online], axis=-1)
 
-        returns_due = state.returns_due + self.returns.schedule(sold, demand)
+        returns_due = state.returns_due + self.returns.schedule(served.handed_over, demand)
         returned = returns_due[:, 0]
         scrapped = self.returns.scrap(returned, demand.scrap_rounding)
         disposed = split_by_shares(returned - scrapped, decisions.disposition)
         mail_due, mailed = state.mail_due, np.zeros_like(returned)
         if self.returns.mails:
-            mail_due = mail_due + self.returns.schedule_mail(sold, demand)
+            mail_due = mail_due + self.returns.schedule_mail(served.handed_over, demand)
             unfit = self.returns.scrap(mail_due[:, 0], 1 - demand.scrap_rounding)
             mailed = mail_due[:, 0] - unfit
             returned, scrapped = returned + mail_due[:, 0], scrapped + unfit
@@ -164,6 +176,9 @@ class Simulator:
             shipped=shipped,
             demand=demand.units,
             sold_store=served.sold_store,
+            sold_pickup=served.sold_pickup,
+            store_from_dc=served.store_from_dc,
+            pickup_from_dc=served.pickup_from_dc,
             online_from_store=served.online_from_store,
             online_from_dc=served.online_from_dc,
             on_time=served.on_time,

@@ -15,7 +15,7 @@ from envs.omnichannel.demand_settings import (
     Poisson,
     SeasonalNormal,
 )
-from envs.omnichannel.scenario import CHANNELS, Scenario
+from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray, SeedArray, State
 from envs.omnichannel.world import draws
 from envs.omnichannel.world.demand.distributions import make_distribution
@@ -45,7 +45,7 @@ class ParametricDemand:
         scenario: Scenario,
         process: SeasonalNormal | Poisson | NegativeBinomial | Intermittent,
     ) -> None:
-        base = [[getattr(sku, f"{c}_demand") for c in CHANNELS] for sku in scenario.skus]
+        base = scenario.base_demand  # (K, C)
         size = np.array([store.size for store in scenario.network.stores])
         self.mean = size[:, None, None] * np.array(base, dtype=np.float64)
         self.season = _make_season(scenario, process)

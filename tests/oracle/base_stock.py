@@ -1,0 +1,90 @@
+"""Base-stock policies on many copies in lock-step, for models whose cost others have published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from envs.omnichannel.agents.inventory import compute_echelon_position, compute_store_position
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import Decisions, Demand, FloatArray, IntArray, State
+from envs.omnichannel.world.costs import CostModel
+from envs.omnichannel.world.draws import make_seeds
+from envs.omnichannel.world.simulator import Simulator
+
+SampleDemand = Callable[[np.random.Generator], IntArray]  # -> (B, S) units
+
+
+def make_decisions(order: IntArray, shipment: IntArray) -> Decisions:
+    """Decisions about one SKU without online orders and returns; (B, W), (B, S)."""
+    disposition = np.zeros((*shipment.shape, 1, 3))
+    disposition[..., 0] = 1
+    return Decisions(
+        order[..., None], shipment[..., None], np.zeros((*shipment.shape, 1)), disposition
+    )
+
+
+def make_demand(units: IntArray, offers: FloatArray | None = None) -> Demand:
+    """Walk-in demand for one SKU, (B, S)."""
+    zero = np.zeros((*units.shape, 1))
+    both = np.stack([units[..., None], np.zeros_like(units)[..., None]], axis=-1)
+    return Demand(
+        both,
+        return_rate=zero,
+        return_rounding=zero,
+        scrap_rounding=zero,
+        next_log_level=np.zeros((len(units), 0, 0)),
+        dc_offer=offers,
+    )
+
+
+def make_state(simulator: Simulator, on_hand: IntArray) -> State:
+    """Empty pipelines and the given stock, (B, N)."""
+    state = simulator.make_state(make_seeds("oracle", 0, len(on_hand)))
+    return replace(state, on_hand=on_hand[..., None].astype(np.int64))
+
+
+def run_base_stock(
+    scenario: Scenario,
+    warehouse: IntArray,
+    store: IntArray,
+    sample: SampleDemand,
+    periods: int,
+    warm_up: int = 0,
+    reorder_point: IntArray | None = None,
+) -> FloatArray:
+    """Returns each copy's total cost after the warm-up, (B,).
+
+    Every location starts at its level; a store asks for the gap to its level (with a reorder
+    point: when its position is at or below it), the warehouse orders the gap of its echelon.
+
+    Args:
+        scenario: one DC, one SKU.
+        warehouse: echelon base-stock level, (B,).
+        store: base-stock level of each store, (B, S).
+        sample: draws a period's demand.
+        periods: counted ones.
+        warm_up: periods before those.
+        reorder_point: of the stores, (B, S).
+    """
+    simulator = Simulator(scenario)
+    model, rng = CostModel(scenario, simulator.network), np.random.default_rng(20240101)
+    on_hand = np.concatenate([(warehouse - store.sum(axis=1))[:, None], store], axis=1)
+    state, total = make_state(simulator, np.maximum(on_hand, 0)), np.zeros(len(store))
+    for period in range(warm_up + periods):
+        position = compute_store_position(state, simulator.network)
+        echelon = compute_echelon_position(state, position, simulator.network)
+        gap = np.maximum(store - position[..., 0], 0)
+        if reorder_point is not None:
+            gap = np.where(position[..., 0] <= reorder_point, gap, 0)
+            order = gap.sum(axis=1, keepdims=True)
+        else:
+            order = np.maximum(warehouse[:, None] - echelon[..., 0], 0)
+        offers = rng.random((len(store), store.shape[1], 1, 2))
+        demand = make_demand(sample(rng), offers)
+        state, flows = simulator.simulate_period(state, make_decisions(order, gap), demand)
+        if period >= warm_up:
+            total += sum(money.sum(axis=(1, 2)) for money in model.compute_costs(flows).values())
+    return total
