@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from envs.errors import InputError
+from envs.omnichannel.record_rules import Records
 from envs.omnichannel.return_rules import Returns
 from envs.validation import (
     NonNegative,
@@ -143,6 +144,7 @@ class Costs(StrictModel):
     return_liquidate: NonNegative = 0.2
     return_scrap: NonNegative = 0.2
     return_mail: NonNegative = 0.08  # resaleable unit that came by mail to the DC
+    waste: NonNegative = 0.5  # unit that vanishes from a store
 
     @model_validator(mode="after")
     def check_tiers(self) -> Self:
@@ -257,6 +259,7 @@ class Scenario(StrictModel):
     categories: dict[str, Category]
     demand: Annotated[SeasonalNormal | Trace, Field(discriminator="process")] = SeasonalNormal()
     returns: Returns = Returns()
+    records: Records | None = None  # None: always right
     fulfillment: Fulfillment = Fulfillment()
     costs: Costs = Costs()
     forecast: Forecast = Forecast()

@@ -91,7 +91,8 @@ class ArrayRecord:
 
     def select(self, copies: IntArray | slice) -> Self:
         """The record of some copies, for storing and branching states in batches."""
-        chosen = {f.name: getattr(self, f.name)[copies] for f in fields(self)}  # type: ignore[arg-type]
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        chosen = {name: None if v is None else v[copies] for name, v in values.items()}
         return replace(self, **chosen)  # type: ignore[type-var]
 
 
@@ -110,6 +111,7 @@ class State(ArrayRecord):
     returns_due: IntArray  # (B, D, S, K) with customers; slot 0 comes back this period
     mail_due: IntArray  # (B, D, S, K) the same by mail to the DC; D is 0 when nothing is mailed
     inspection_queue: IntArray  # (B, N, K) waits for inspection; N is 0 when that is unlimited
+    record_error: IntArray  # (B, S, K) recorded - real stock; S is 0 when records are right
 
 
 @dataclass(frozen=True)
@@ -120,13 +122,15 @@ class Demand(ArrayRecord):
     return_rate: FloatArray  # (B, S, K) lambda of eq. 2
     return_rounding: FloatArray  # (B, S, K) uniform in (0, 1), rounds expected returns
     scrap_rounding: FloatArray  # (B, S, K) uniform in (0, 1), rounds what is not resaleable
+    # Uniform in (0, 1), (B, 2, S, K), for shrinkage and counts; None when records are right.
+    record_draws: FloatArray | None = None
 
 
 @dataclass(frozen=True)
 class View(ArrayRecord):
     """What agents and policies may know when they decide: event 2."""
 
-    state: State
+    state: State  # its on_hand as recorded
     forecast: FloatArray  # (B, S, K, C) expected units a period over the coming week
     level: FloatArray  # (B, S, K, C) smoothed demand level, season taken out
     last_demand: IntArray  # (B, S, K, C) units of the period before
@@ -194,7 +198,9 @@ class Flows(ArrayRecord):
     scrapped: IntArray  # (B, S, K)
     mailed: IntArray  # (B, S, K) resaleable units that came by mail, now the DC's
     queued: IntArray  # (B, N, K) wait for inspection at the end; N is 0 when that is unlimited
+    shrunk: IntArray  # (B, S, K) vanished from the stores
     on_hand: IntArray  # (B, N, K) at the end of the period, before the next arrivals
+    record_error: IntArray  # (B, S, K) recorded - real stock; S is 0 when records are right
 
     @cached_property
     def served(self) -> IntArray:

@@ -13,6 +13,7 @@ from envs.omnichannel.types import FloatArray, IntArray, SeedArray
 
 # One stream per purpose, so that adding a draw to one process never shifts another.
 START, DEMAND, ONLINE_SPLIT, RETURN_RATE, RETURN_ROUNDING, SCRAP_ROUNDING = range(6)
+RECORD_START, RECORDS = 40, 41
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _STREAM = np.uint64(0xD1B54A32D192ED03)
