@@ -185,6 +185,17 @@ def test_days_to_resale__counts_mail_and_the_queue(tiny: Scenario, make_flows: M
     assert (found["mailed"], found["queued"], found["days_to_resale"]) == (3, 2, 6 / 4)
 
 
+def test_record_accuracy__is_the_share_of_exact_records(
+    tiny: Scenario, make_flows: MakeFlows
+) -> None:
+    found = measure(
+        tiny,
+        make_flows(record_error=[[0, 2], [-1, 0]], shrunk=[[0, 2], [0, 1]]),
+        make_flows(record_error=[[0, 2], [0, 0]]),
+    )
+    assert (found["record_accuracy"], found["shrunk"]) == (5 / 8, 1.5)
+
+
 def test_stock__cover_and_capacity_use(tiny: Scenario, make_flows: MakeFlows) -> None:
     """Stock 40 and 20, demand 5 a day; DC limit 40 and store 1 limit 10, store 0 without one."""
     data = tiny.model_dump()

@@ -20,6 +20,7 @@ from envs.omnichannel.types import (
     IntArray,
     Proposals,
     SeedArray,
+    State,
     Targets,
     View,
 )
@@ -44,8 +45,8 @@ class BatchedEnv:
     """B copies in lock-step.
 
     `step` takes the agents' levels, `apply` the targets of a classical policy; both run the same
-    simulator. High-level actions count on review periods and are held in between. The same seed
-    gives the same trajectory whatever B is.
+    simulator. `state` is the truth, `view` what may be known of it. High-level actions count on
+    review periods and are held in between. The same seed gives the same trajectory whatever B is.
     """
 
     num_features = len(FEATURES)
@@ -65,6 +66,7 @@ class BatchedEnv:
         self.cost_model = CostModel(scenario, self.network)
         self.reward_model = RewardModel(scenario, self.network, demand.mean)
         self.proposals: Proposals | None = None
+        self.state: State
         self.view: View
         self.goals: dict[str, IntArray]
         self.period = 0
@@ -81,10 +83,10 @@ class BatchedEnv:
         """
         if seeds.shape != (self.num_copies,):
             raise ValueError(f"seeds has shape {seeds.shape}; ({self.num_copies},) is needed")
-        state = self.simulator.make_state(seeds, self.split)
+        self.state = state = self.simulator.make_state(seeds, self.split)
         level = self.forecast.make_level(self.num_copies)
         self.view = View(
-            state=state,
+            state=self.simulator.records.show(state),
             forecast=self.forecast.predict_week(level, state),
             level=level,
             last_demand=np.rint(level).astype(np.int64),
@@ -119,12 +121,14 @@ class BatchedEnv:
     def apply(self, targets: Targets) -> Step:
         """Runs a period under coordinated targets."""
         view = self.view
-        demand = self.simulator.sample_demand(view.state)
-        state, flows = self.simulator.simulate_period(view.state, make_feasible(targets), demand)
-        expected = self.forecast.predict_day(view.level, view.state)
-        level = self.forecast.update(view.level, flows.demand, view.state)
+        before = self.state
+        demand = self.simulator.sample_demand(before)
+        state, flows = self.simulator.simulate_period(before, make_feasible(targets), demand)
+        self.state = state
+        expected = self.forecast.predict_day(view.level, before)
+        level = self.forecast.update(view.level, flows.demand, before)
         self.view = View(
-            state=state,
+            state=self.simulator.records.show(state),
             forecast=self.forecast.predict_week(level, state),
             level=level,
             last_demand=flows.demand,

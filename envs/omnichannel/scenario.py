@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from envs.errors import InputError
 from envs.omnichannel.demand_settings import DemandSettings, ForecastSettings, SeasonalNormal
+from envs.omnichannel.record_rules import Records
 from envs.omnichannel.return_rules import Returns
 from envs.validation import (
     NonNegative,
@@ -154,6 +155,7 @@ class Costs(StrictModel):
     return_liquidate: NonNegative = 0.2
     return_scrap: NonNegative = 0.2
     return_mail: NonNegative = 0.08  # resaleable unit that came by mail to the DC
+    waste: NonNegative = 0.5  # unit that vanishes from a store
 
     @model_validator(mode="after")
     def check_tiers(self) -> Self:
@@ -262,6 +264,7 @@ class Scenario(StrictModel):
     categories: dict[str, Category]
     demand: DemandSettings = SeasonalNormal()
     returns: Returns = Returns()
+    records: Records | None = None  # None: always right
     fulfillment: Fulfillment = Fulfillment()
     costs: Costs = Costs()
     forecast: ForecastSettings = ForecastSettings()

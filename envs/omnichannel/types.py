@@ -95,8 +95,8 @@ class ArrayRecord:
 
     def select(self, copies: IntArray | slice) -> Self:
         """The record of some copies, for storing and branching states in batches."""
-        arrays = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-        chosen = {name: array[copies] for name, array in arrays.items() if array is not None}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        chosen = {name: None if v is None else v[copies] for name, v in values.items()}
         return replace(self, **chosen)  # type: ignore[type-var]
 
 
@@ -118,6 +118,7 @@ class State(ArrayRecord):
     mail_due: IntArray  # (B, D, S, K) the same by mail to the DC; D is 0 when nothing is mailed
     inspection_queue: IntArray  # (B, N, K) waits for inspection; N is 0 when that is unlimited
     log_level: FloatArray  # (B, S, K) of demand's slowly moving level; (B, 0, 0) without one
+    record_error: IntArray  # (B, S, K) recorded - real stock; S is 0 when records are right
 
 
 @dataclass(frozen=True)
@@ -132,13 +133,14 @@ class Demand(ArrayRecord):
     # Drawn only where the scenario needs them.
     dc_offer: FloatArray | None = None  # (B, S, K, 2) uniform; thins unmet walk-ins and pickups
     rationing: FloatArray | None = None  # (B, S) uniform; its order is that of `random_order`
+    record_draws: FloatArray | None = None  # (B, 2, S, K) uniform; for shrinkage and counts
 
 
 @dataclass(frozen=True)
 class View(ArrayRecord):
     """What agents and policies may know when they decide: event 2."""
 
-    state: State
+    state: State  # its on_hand as recorded
     forecast: FloatArray  # (B, S, K, C) expected units a period over the coming week
     level: FloatArray  # (B, S, K, C) smoothed demand level, season taken out
     last_demand: IntArray  # (B, S, K, C) units of the period before
@@ -209,7 +211,9 @@ class Flows(ArrayRecord):
     scrapped: IntArray  # (B, S, K)
     mailed: IntArray  # (B, S, K) resaleable units that came by mail, now the DC's
     queued: IntArray  # (B, N, K) wait for inspection at the end; N is 0 when that is unlimited
+    shrunk: IntArray  # (B, S, K) vanished from the stores
     on_hand: IntArray  # (B, N, K) at the end of the period, before the next arrivals
+    record_error: IntArray  # (B, S, K) recorded - real stock; S is 0 when records are right
 
     @cached_property
     def served(self) -> IntArray:

@@ -30,6 +30,7 @@ class RewardModel:
             "late": reward.alpha,
             "holding": reward.beta,
             "overflow": reward.beta,
+            "waste": reward.beta,
             "returns": reward.gamma,
             "transport": reward.delta,
             "ordering": reward.delta,

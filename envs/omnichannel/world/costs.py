@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, Flows, Network, sum_channels
 
-TERMS = ("lost_sales", "late", "holding", "overflow", "transport", "ordering", "returns")
+TERMS = ("lost_sales", "late", "holding", "overflow", "transport", "ordering", "returns", "waste")
 
 Costs = dict[str, FloatArray]  # term -> (B, N, K) money a period
 
@@ -25,6 +25,7 @@ class CostModel:
     - `ordering`: fixed cost per supplier order line.
     - `returns` (eq. 4): base fee per store, SKU and period in which anything came back, plus a
       unit fee by disposition.
+    - `waste`: per unit that vanished from a store.
     """
 
     def __init__(self, scenario: Scenario, network: Network) -> None:
@@ -39,6 +40,7 @@ class CostModel:
         self.last_mile_dc = (
             self.rates.last_mile_dc + self.rates.last_mile_dc_distance * network.distance
         )[:, None]
+        self.shrinks = scenario.records is not None
         self.breaks = np.array(self.rates.quantity_breaks)
         self.tiers = np.array(self.rates.quantity_rates)
 
@@ -53,6 +55,7 @@ class CostModel:
             "transport": self._at_stores(self._compute_transport(flows)),
             "ordering": self._compute_ordering(flows),
             "returns": self._at_stores(self._compute_returns(flows)),
+            "waste": self._compute_waste(flows),
         }
 
     def _at_stores(self, by_store: NDArray[np.floating]) -> FloatArray:
@@ -77,6 +80,11 @@ class CostModel:
     def _compute_ordering(self, flows: Flows) -> FloatArray:
         stores = np.zeros(flows.shipped.shape)
         return np.concatenate([(flows.supplied > 0) * self.rates.fixed_order, stores], axis=1)
+
+    def _compute_waste(self, flows: Flows) -> FloatArray:
+        if not self.shrinks:
+            return np.zeros(flows.on_hand.shape)
+        return self._at_stores(flows.shrunk * self.rates.waste)
 
     def _compute_returns(self, flows: Flows) -> FloatArray:
         return (

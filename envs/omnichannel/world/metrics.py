@@ -25,6 +25,8 @@ Stock and money:
 - `bullwhip` = variance over periods of the units ordered from suppliers / variance of the units
   demanded, network-wide, per SKU and then the mean over the SKUs whose demand varies (0 if none).
   Lee, Padmanabhan & Whang (1997), Management Science 43(4).
+- `record_accuracy` = store-SKU records that are exactly right / all, mean over the ends of periods.
+  `shrunk`: units a period that vanished.
 - `cost/<term>` and `cost/total`: money a period. `reward`: eq. 8, mean over periods.
 
 Returned units:
@@ -60,7 +62,8 @@ EpisodeMetrics = dict[str, FloatArray]  # metric -> (B,)
 
 # Ledger entries that are reported as they are: units a period, summed over stores and SKUs.
 _TOTALS = (
-    "returned", "restocked", "consolidated", "liquidated", "scrapped", "mailed", "queued", "waiting"
+    "returned", "restocked", "consolidated", "liquidated", "scrapped", "mailed", "queued",
+    "waiting", "shrunk",
 )  # fmt: skip
 _SUMMED = ("demand", "served", "on_time", "lost", "wait_days", "on_hand", *_TOTALS)
 
@@ -77,7 +80,7 @@ class MetricsAccumulator:
         self.periods = 0
         # Whole arrays, cell by cell: for small batches one addition is cheaper than a reduction.
         self.sums: dict[str, FloatArray] = {}
-        self.reward, self.covered = np.zeros(num_copies), np.zeros(num_copies)
+        self.reward, self.covered, self.wrong = (np.zeros(num_copies) for _ in range(3))
         by_sku = (num_copies, network.num_skus)
         self.demand_moments, self.order_moments = _Moments(by_sku), _Moments(by_sku)
         self.forecast_error, self.forecast_bias = np.zeros(num_copies), np.zeros(num_copies)
@@ -96,6 +99,7 @@ class MetricsAccumulator:
         demanded = sum_channels(flows.demand)
         covered = demanded == sum_channels(flows.on_time)
         self.covered += np.count_nonzero(covered.reshape(len(covered), -1), axis=1)
+        self.wrong += np.count_nonzero(flows.record_error, axis=(1, 2))
         self.demand_moments.add(sum_axis(demanded, 1))
         self.order_moments.add(sum_axis(flows.supplied, 1))
 
@@ -122,6 +126,7 @@ class MetricsAccumulator:
             "served": _ratio(served.sum(axis=1), demand.sum(axis=1)),
             "on_time": _ratio(on_time.sum(axis=1), demand.sum(axis=1)),
             "cycle_service": self.covered / (cells * periods),
+            "record_accuracy": 1 - self.wrong / (cells * periods),
             "lost": lost.sum(axis=1) / periods,
             "response_days": _sum_cells(sums["wait_days"]) / np.maximum(served[:, ONLINE], 1),
             "fairness/lowest": by_store.min(axis=1),

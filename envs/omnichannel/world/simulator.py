@@ -24,6 +24,7 @@ from envs.omnichannel.world import draws
 from envs.omnichannel.world.allocation import limit_by_node, ration, split_by_shares
 from envs.omnichannel.world.demand import Split, make_demand
 from envs.omnichannel.world.fulfillment import fulfill_demand
+from envs.omnichannel.world.records import RecordKeeping
 from envs.omnichannel.world.returns import ReturnProcess
 
 
@@ -44,13 +45,14 @@ class Simulator:
        the DC (lane lead time + 1) or liquidated; those by mail come to the DC and are restocked
        there after inspection. A part is not resaleable and is scrapped. A location begins at most
        `inspection_capacity` inspections a period; the rest queues.
-    7. Account. Flows record all of it; costs, reward and metrics read them.
+    7. Account. Units may vanish from stores and records be counted (`records`). Flows record all
+       of it; costs, reward and metrics read them.
 
     A `State` is the situation between events 1 and 3, so `simulate_period` runs events 3 to 7 and
     the next period's event 1. A lead time of 0 arrives within event 3.
 
     Conservation, per copy and SKU, exact: initial on hand + supplied + returned = on hand + in
-    transit + in inspection or its queue + sold + liquidated + scrapped.
+    transit + in inspection or its queue + sold + liquidated + scrapped + shrunk.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -58,6 +60,7 @@ class Simulator:
         self.network = Network.from_scenario(scenario)
         self.demand = make_demand(scenario)
         self.returns = ReturnProcess(scenario)
+        self.records = RecordKeeping(scenario, self.network)
         net = self.network
         consolidation = int(net.lane_lead_time.max()) + 1
         # What a DC inspects travels in its pipeline, as if from a supplier next door.
@@ -80,7 +83,8 @@ class Simulator:
         mean = self.demand.mean.sum(axis=-1)  # (S, K)
         stores = np.rint(rules.initial_store_cover * mean)
         dcs = np.rint(rules.initial_dc_cover * net.sum_by_dc(mean[None])[0])
-        on_hand = np.concatenate([dcs, stores]).astype(np.int64)
+        by_node = np.concatenate([dcs, stores]).astype(np.int64)
+        on_hand = np.broadcast_to(by_node, (copies, *by_node.shape)).copy()
         cells = (net.num_stores, net.num_skus)
 
         def empty(*shape: int) -> IntArray:
@@ -91,7 +95,7 @@ class Simulator:
             period=empty(),
             day=self.demand.sample_start(seed, rules.horizon, split),
             return_rate=self.returns.sample_rate(seed),
-            on_hand=np.broadcast_to(on_hand, (copies, *on_hand.shape)).copy(),
+            on_hand=on_hand,
             in_transit=empty(self._transit_slots, net.num_nodes, net.num_skus),
             in_inspection=empty(rules.returns.inspection_days, *cells),
             backorders=empty(self._backorder_slots, *cells),
@@ -99,6 +103,7 @@ class Simulator:
             mail_due=empty(len(self.returns.delays) * self.returns.mails, *cells),
             inspection_queue=empty(net.num_nodes * self._queues, net.num_skus),
             log_level=self.demand.sample_log_level(seed),
+            record_error=self.records.make_error(seed, on_hand),
         )
 
     def sample_demand(self, state: State) -> Demand:
@@ -122,6 +127,7 @@ class Simulator:
                 if self.scenario.fulfillment.rationing == "random_order"
                 else None
             ),
+            record_draws=self.records.sample_draws(seed, period),
         )
 
     def simulate_period(
@@ -170,6 +176,12 @@ class Simulator:
         inspected, queue = self._begin_inspection(state, disposed[..., RESTOCK], mailed)
         if not self.scenario.returns.inspection_days:  # back on the shelf before the day ends
             on_hand += inspected
+        shrunk, record_error = np.zeros_like(returned), state.record_error
+        if demand.record_draws is not None:
+            stores = on_hand[:, net.num_dcs :]
+            shrunk = self.records.shrink(stores, demand.record_draws)
+            stores -= shrunk
+            record_error = self.records.update_error(state, stores, shrunk, demand.record_draws)
         flows = Flows(
             supplied=decisions.supplier_order,
             requested=decisions.shipment,
@@ -192,7 +204,9 @@ class Simulator:
             scrapped=scrapped,
             mailed=mailed,
             queued=queue,
+            shrunk=shrunk,
             on_hand=on_hand,
+            record_error=record_error,
         )
         after = replace(
             state,
@@ -203,6 +217,7 @@ class Simulator:
             mail_due=_shift(mail_due),
             inspection_queue=queue,
             log_level=demand.next_log_level,
+            record_error=record_error,
         )
         return self._arrive(after, flows, in_transit, inspected), flows
 
