@@ -9,7 +9,7 @@ import numpy as np
 from envs.omnichannel.agents.actions import ActionDecoder, Actions
 from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
 from envs.omnichannel.agents.forecast import SeasonalSmoothing
-from envs.omnichannel.agents.observation import FEATURES, ObservationModel
+from envs.omnichannel.agents.observation import ObservationModel
 from envs.omnichannel.agents.reward import RewardModel
 from envs.omnichannel.agents.roster import HIGH_MODULES, make_roster
 from envs.omnichannel.scenario import Scenario
@@ -48,8 +48,6 @@ class BatchedEnv:
     gives the same trajectory whatever B is.
     """
 
-    num_features = len(FEATURES)
-
     def __init__(self, scenario: Scenario, num_copies: int, split: Split = "train") -> None:
         self.scenario = scenario
         self.num_copies = num_copies
@@ -62,6 +60,7 @@ class BatchedEnv:
         self.coordinator = Coordinator(self.decoder, scenario.coordination)
         self.forecast = SeasonalSmoothing(demand, scenario.forecast.smoothing)
         self.observation = ObservationModel(scenario, self.network, demand, self.decoder)
+        self.num_features = len(self.observation.features)
         self.cost_model = CostModel(scenario, self.network)
         self.reward_model = RewardModel(scenario, self.network, demand.mean)
         self.proposals: Proposals | None = None
@@ -88,6 +87,7 @@ class BatchedEnv:
             forecast=self.forecast.predict(level, state.day),
             level=level,
             last_demand=np.rint(level).astype(np.int64),
+            confirmed=self.simulator.supply.announce(state.seed, state.period),
         )
         shape = (self.num_copies, 1, self.network.num_skus)
         self.goals = {m: np.full(shape, self.decoder.initial_level[m]) for m in HIGH_MODULES}
@@ -120,13 +120,16 @@ class BatchedEnv:
         """Runs a period under coordinated targets."""
         view = self.view
         demand = self.simulator.sample_demand(view.state)
-        state, flows = self.simulator.simulate_period(view.state, make_feasible(targets), demand)
+        trucks = self.scenario.costs.truck_capacity is not None
+        decisions = make_feasible(targets, whole_trucks=trucks)
+        state, flows = self.simulator.simulate_period(view.state, decisions, demand)
         level = self.forecast.update(view.level, flows.demand, view.state.day)
         self.view = View(
             state=state,
             forecast=self.forecast.predict(level, state.day),
             level=level,
             last_demand=flows.demand,
+            confirmed=self.simulator.supply.announce(state.seed, state.period),
         )
         self.period += 1
         costs = self.cost_model.compute_costs(flows)
