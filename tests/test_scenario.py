@@ -77,7 +77,37 @@ def test_hash__is_stable_and_changes_with_a_value(tiny: Scenario, data: Data) ->
             "network.stores.0.leadtime",
             1,
             "network.stores.0.leadtime: unknown key; "
-            "allowed: name, parent, size, distance, lead_time, capacity, return_factor",
+            "allowed: name, parent, size, distance, lead_time, capacity, return_factor, "
+            "random_lead_time",
+        ),
+        (
+            "network.dcs.0.random_lead_time",
+            {2: 0.5, 3: 0.4},
+            "network.dcs.0: random_lead_time has probabilities that sum to 0.9; 1 is needed",
+        ),
+        (
+            "network.stores.0.random_lead_time",
+            {0: 1.0},
+            "network.stores.0.random_lead_time.0: "
+            "0 is not allowed; must be greater than or equal to 1",
+        ),
+        (
+            "supply_cuts",
+            {"windows": 2, "length": 8},
+            "supply_cuts: 2 windows of 8 periods do not fit into the horizon of 14; "
+            "windows x length <= horizon is allowed",
+        ),
+        (
+            "fulfillment.online_unmet",
+            "partial",
+            "fulfillment.online_unmet: 'partial' is not allowed; "
+            "must be 'lost', 'backorder' or 'patience'",
+        ),
+        (
+            "fulfillment.rationing",
+            "lottery",
+            "fulfillment.rationing: 'lottery' is not allowed; "
+            "must be 'proportional', 'min_shortage', 'random_order' or 'fair_share'",
         ),
         (
             "demand.noize",

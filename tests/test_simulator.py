@@ -263,12 +263,21 @@ def random_scenarios(draw: st.DrawFn) -> Scenario:
     low = draw(st.integers(0, 2))
     pickup_demand = draw(st.sampled_from([0, 3]))
     unmet = st.sampled_from(["lost", "backorder", "patience", "partial"])
+    limit = st.sampled_from([None, 0, 7, 25])
+    random_lead_time = st.sampled_from([None, {1: 0.5, 4: 0.5}, {3: 1.0}])
+    cuts = {"windows": 2, "length": 2, "share": 0.3, "notice": 2}
     return Scenario.model_validate(
         {
             "name": "random",
             "network": {
                 "dcs": [
-                    {"name": f"dc_{w}", "supplier_lead_time": draw(lead_times)}
+                    {
+                        "name": f"dc_{w}",
+                        "supplier_lead_time": draw(lead_times),
+                        "random_lead_time": draw(random_lead_time),
+                        "order_capacity": draw(limit),
+                        "shipment_capacity": draw(limit),
+                    }
                     for w in range(num_dcs)
                 ],
                 "stores": [
@@ -276,6 +285,7 @@ def random_scenarios(draw: st.DrawFn) -> Scenario:
                         "name": f"store_{s}",
                         "parent": f"dc_{s % num_dcs}",
                         "lead_time": draw(lead_times),
+                        "random_lead_time": draw(random_lead_time),
                         "size": draw(st.sampled_from([0.3, 1.0, 2.5])),
                     }
                     for s in range(num_stores)
@@ -292,6 +302,8 @@ def random_scenarios(draw: st.DrawFn) -> Scenario:
                 for k in range(num_skus)
             ],
             "categories": {"any": {"return_rate": draw(st.sampled_from([0.0, 0.3, 1.0]))}},
+            "horizon": 8,
+            "supply_cuts": draw(st.sampled_from([None, cuts])),
             "initial_store_cover": draw(st.integers(0, 3)),
             "initial_dc_cover": draw(st.integers(0, 3)),
             "returns": {
@@ -426,6 +438,7 @@ def test_simulate_period__nothing_is_negative(scenario: Scenario, seed: int) -> 
                     continue
                 assert (getattr(record, field.name) >= 0).all(), field.name
         assert (flows.shipped <= decisions.shipment).all()
+        assert (flows.supplied <= decisions.supplier_order).all()
         assert (flows.on_time <= flows.demand).all()
 
 

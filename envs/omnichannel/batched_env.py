@@ -9,7 +9,7 @@ import numpy as np
 from envs.omnichannel.agents.actions import ActionDecoder, Actions
 from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
 from envs.omnichannel.agents.forecast import make_forecast
-from envs.omnichannel.agents.observation import FEATURES, ObservationModel
+from envs.omnichannel.agents.observation import ObservationModel
 from envs.omnichannel.agents.reward import RewardModel
 from envs.omnichannel.agents.roster import HIGH_MODULES, make_roster
 from envs.omnichannel.scenario import Scenario
@@ -49,8 +49,6 @@ class BatchedEnv:
     review periods and are held in between. The same seed gives the same trajectory whatever B is.
     """
 
-    num_features = len(FEATURES)
-
     def __init__(self, scenario: Scenario, num_copies: int, split: Split = "train") -> None:
         self.scenario = scenario
         self.num_copies = num_copies
@@ -63,6 +61,7 @@ class BatchedEnv:
         self.coordinator = Coordinator(self.decoder, scenario.coordination)
         self.forecast = make_forecast(demand, scenario.forecast)
         self.observation = ObservationModel(scenario, self.network, demand, self.decoder)
+        self.num_features = len(self.observation.features)
         self.cost_model = CostModel(scenario, self.network)
         self.reward_model = RewardModel(scenario, self.network, demand.mean)
         self.proposals: Proposals | None = None
@@ -90,6 +89,7 @@ class BatchedEnv:
             forecast=self.forecast.predict_week(level, state),
             level=level,
             last_demand=np.rint(level).astype(np.int64),
+            confirmed=self.simulator.supply.announce(state.seed, state.period),
         )
         shape = (self.num_copies, 1, self.network.num_skus)
         self.goals = {m: np.full(shape, self.decoder.initial_level[m]) for m in HIGH_MODULES}
@@ -123,7 +123,9 @@ class BatchedEnv:
         view = self.view
         before = self.state
         demand = self.simulator.sample_demand(before)
-        state, flows = self.simulator.simulate_period(before, make_feasible(targets), demand)
+        trucks = self.scenario.costs.truck_capacity is not None
+        decisions = make_feasible(targets, whole_trucks=trucks)
+        state, flows = self.simulator.simulate_period(before, decisions, demand)
         self.state = state
         expected = self.forecast.predict_day(view.level, before)
         level = self.forecast.update(view.level, flows.demand, before)
@@ -132,6 +134,7 @@ class BatchedEnv:
             forecast=self.forecast.predict_week(level, state),
             level=level,
             last_demand=flows.demand,
+            confirmed=self.simulator.supply.announce(state.seed, state.period),
         )
         self.period += 1
         costs = self.cost_model.compute_costs(flows)

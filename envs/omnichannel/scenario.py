@@ -39,12 +39,25 @@ DISPOSITIONS = ("restock", "consolidate", "liquidate")
 LeadTime = Annotated[int, Field(ge=0, le=180)]
 
 
+# {days: probability}. Drawn anew for every order line of a supplier and every shipment on a lane.
+RandomLeadTime = dict[Annotated[int, Field(ge=1, le=180)], Share]
+
+
 class Dc(StrictModel):
-    """A distribution centre, supplied from outside the network."""
+    """A distribution centre, supplied from outside the network. None means unlimited."""
 
     name: str
     supplier_lead_time: LeadTime = 5
-    capacity: Positive | None = None  # units stored without paying overflow; None: unlimited
+    capacity: Positive | None = None  # units stored without paying overflow
+    order_capacity: Annotated[int, Field(ge=0)] | None = None  # units that suppliers take a period
+    shipment_capacity: Annotated[int, Field(ge=0)] | None = None  # units dispatched a period
+    random_lead_time: RandomLeadTime | None = None  # of its supplier, instead of the fixed one
+
+    @model_validator(mode="after")
+    def check_lead_time(self) -> Self:
+        """Probabilities sum to one."""
+        check_probabilities(self.random_lead_time)
+        return self
 
 
 class Store(StrictModel):
@@ -57,6 +70,24 @@ class Store(StrictModel):
     lead_time: LeadTime = 1
     capacity: Positive | None = None
     return_factor: NonNegative = 1.0  # multiplies every category's return rate
+    random_lead_time: RandomLeadTime | None = None  # of its lane, instead of the fixed one
+
+    @model_validator(mode="after")
+    def check_lead_time(self) -> Self:
+        """Probabilities sum to one."""
+        check_probabilities(self.random_lead_time)
+        return self
+
+
+def check_probabilities(lead_time: RandomLeadTime | None) -> None:
+    """Refuses a distribution that does not sum to one.
+
+    Raises:
+        ValueError: names the sum.
+    """
+    total = 1 if lead_time is None else sum(lead_time.values())
+    if abs(total - 1) > 1e-9:
+        raise ValueError(f"random_lead_time has probabilities that sum to {total:g}; 1 is needed")
 
 
 class Network(StrictModel):
@@ -83,6 +114,19 @@ class Network(StrictModel):
             if dc not in parents:
                 raise ValueError(f"dc {dc!r} has no store; it must be the parent of at least one")
         return self
+
+
+class SupplyCuts(StrictModel):
+    """Announced windows in which suppliers confirm only a share of every order.
+
+    Each episode has `windows` of them, one at a random place of each equal part of the horizon,
+    apart for every DC; they are known `notice` days ahead.
+    """
+
+    windows: Annotated[int, Field(ge=1, le=20)] = 2
+    length: Annotated[int, Field(ge=1)] = 14  # periods
+    share: Share = 0.3  # confirmed of an order, rounded half up
+    notice: Annotated[int, Field(ge=0, le=60)] = 15
 
 
 class Sku(StrictModel):
@@ -146,6 +190,9 @@ class Costs(StrictModel):
     transport: NonNegative = 0.03  # DC to store: times (1 + distance) per unit ...
     quantity_breaks: list[Annotated[int, Field(ge=1)]] = [40, 80]  # units a shipment
     quantity_rates: list[NonNegative] = [1.0, 0.85, 0.7]  # ... times the tier's rate
+    truck_capacity: Annotated[int, Field(ge=1)] | None = None  # units; None: no trucks are paid
+    truck_cost: NonNegative = 0.0  # per started truck and lane ...
+    truck_cost_distance: NonNegative = 0.0  # ... and this more per distance band
     last_mile_store: NonNegative = 0.05
     last_mile_dc: NonNegative = 0.08
     last_mile_dc_distance: NonNegative = 0.02  # per unit and distance band
@@ -263,6 +310,7 @@ class Scenario(StrictModel):
     skus: Annotated[list[Sku], Field(min_length=1)]
     categories: dict[str, Category]
     demand: DemandSettings = SeasonalNormal()
+    supply_cuts: SupplyCuts | None = None
     returns: Returns = Returns()
     records: Records | None = None  # None: always right
     fulfillment: Fulfillment = Fulfillment()
@@ -286,6 +334,17 @@ class Scenario(StrictModel):
                     f"skus: category {sku.category!r} of {sku.name} is not defined; "
                     f"allowed: {allowed}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def check_supply_cuts(self) -> Self:
+        """Windows fit into their parts of the horizon."""
+        cuts = self.supply_cuts
+        if cuts and cuts.windows * cuts.length > self.horizon:
+            raise ValueError(
+                f"supply_cuts: {cuts.windows} windows of {cuts.length} periods do not fit into the "
+                f"horizon of {self.horizon}; windows x length <= horizon is allowed"
+            )
         return self
 
     @property

@@ -48,7 +48,8 @@ class Network:
     num_skus: int
     parent: IntArray  # (S,) index of the store's DC
     distance: IntArray  # (S,) distance band of its lane
-    lead_time: IntArray  # (N,) periods from the supplier (DCs) or the parent (stores)
+    # (N,) periods from the supplier (DCs) or the parent (stores); rounded mean where random
+    lead_time: IntArray
     capacity: FloatArray  # (N,) units, inf where unlimited
     members: tuple[IntArray, ...]  # W arrays of store indices by DC
     online_slots: int = 0  # the first slots of `State.backorders`; the stores owe the others
@@ -59,7 +60,9 @@ class Network:
         dcs, stores = scenario.network.dcs, scenario.network.stores
         index = {dc.name: w for w, dc in enumerate(dcs)}
         parent = np.array([index[store.parent] for store in stores], dtype=np.int64)
-        lead_times = [dc.supplier_lead_time for dc in dcs] + [s.lead_time for s in stores]
+        lead_times = [
+            _expect_lead_time(dc.supplier_lead_time, dc.random_lead_time) for dc in dcs
+        ] + [_expect_lead_time(store.lead_time, store.random_lead_time) for store in stores]
         limits = [dc.capacity for dc in dcs] + [store.capacity for store in stores]
         return cls(
             num_dcs=len(dcs),
@@ -88,6 +91,12 @@ class Network:
         if self.num_dcs == 1:
             return sum_axis(by_store, 1)[:, None]
         return np.stack([sum_axis(by_store[:, m], 1) for m in self.members], axis=1)
+
+
+def _expect_lead_time(fixed: int, random: dict[int, float] | None) -> int:
+    if random is None:
+        return fixed
+    return round(sum(days * probability for days, probability in random.items()))
 
 
 class ArrayRecord:
@@ -134,6 +143,8 @@ class Demand(ArrayRecord):
     dc_offer: FloatArray | None = None  # (B, S, K, 2) uniform; thins unmet walk-ins and pickups
     rationing: FloatArray | None = None  # (B, S) uniform; its order is that of `random_order`
     record_draws: FloatArray | None = None  # (B, 2, S, K) uniform; for shrinkage and counts
+    lead_time: IntArray | None = None  # (B, N, K) periods, of what is sent in this period
+    confirmed: FloatArray | None = None  # (B, W) share of supplier orders that is confirmed
 
 
 @dataclass(frozen=True)
@@ -144,6 +155,7 @@ class View(ArrayRecord):
     forecast: FloatArray  # (B, S, K, C) expected units a period over the coming week
     level: FloatArray  # (B, S, K, C) smoothed demand level, season taken out
     last_demand: IntArray  # (B, S, K, C) units of the period before
+    confirmed: FloatArray | None = None  # (B, W, H) announced shares from this period on
 
     def select(self, copies: IntArray | slice) -> Self:
         """The view of some copies."""
@@ -153,6 +165,7 @@ class View(ArrayRecord):
             forecast=self.forecast[copies],
             level=self.level[copies],
             last_demand=self.last_demand[copies],
+            confirmed=None if self.confirmed is None else self.confirmed[copies],
         )
 
 

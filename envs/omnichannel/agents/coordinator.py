@@ -20,6 +20,7 @@ from envs.omnichannel.types import (
     View,
     sum_axis,
 )
+from envs.omnichannel.world.allocation import round_jointly
 
 
 class Coordinator:
@@ -75,17 +76,22 @@ class Coordinator:
         return np.tensordot(self.weights[decision], proposals, axes=1)
 
 
-def make_feasible(targets: Targets) -> Decisions:
+def make_feasible(targets: Targets, *, whole_trucks: bool = False) -> Decisions:
     """Returns integer orders >= 0 and valid fractions.
 
     The stock that the DCs can really ship is the simulator's rationing, not this projection.
+
+    Args:
+        targets: wishes, signed.
+        whole_trucks: round a shipment's SKUs together, so that a full truck stays one truck.
     """
+    round_shipment = _round_load if whole_trucks else _round_units
     disposition = np.clip(targets.disposition, 0, 1)
     total = sum_axis(disposition, disposition.ndim - 1)[..., None]
     restock = np.array([1.0, 0.0, 0.0])
     return Decisions(
         supplier_order=_round_units(targets.supplier_gap),
-        shipment=_round_units(targets.shipment_gap),
+        shipment=round_shipment(targets.shipment_gap),
         online_share=np.clip(targets.online_share, 0, 1),
         disposition=np.where(total > 0, disposition / np.maximum(total, 1e-12), restock),
     )
@@ -93,6 +99,10 @@ def make_feasible(targets: Targets) -> Decisions:
 
 def _round_units(gap: FloatArray) -> IntArray:
     return (np.maximum(gap, 0) + 0.5).astype(np.int64)  # rounds half up
+
+
+def _round_load(gap: FloatArray) -> IntArray:
+    return round_jointly(np.maximum(gap, 0))
 
 
 def _module_weight(module_id: str, rules: Coordination) -> float:

@@ -32,6 +32,7 @@ FEATURES = (
     "goal_cover", "goal_push_cover", "goal_online_share", "goal_restock", "goal_consolidate",
     "is_dc", "is_store",
 )  # fmt: skip
+CUT_FEATURES = ("cut_in", "cut_days")  # only where supply cuts are announced
 _CLIP = 5.0
 
 Put = Callable[[str, FloatArray | IntArray], None]  # writes one feature, (B, N + 1, K)
@@ -59,7 +60,8 @@ class ObservationModel:
         self.return_rate = np.array([categories[s.category].return_rate for s in scenario.skus])
         lanes, suppliers = network.lane_lead_time, network.lead_time[: network.num_dcs]
         self.lead_time = np.concatenate([suppliers, lanes, [suppliers.mean()]])[:, None]
-        self.index = {name: i for i, name in enumerate(FEATURES)}
+        self.features = (*FEATURES, *CUT_FEATURES) if scenario.supply_cuts else FEATURES
+        self.index = {name: i for i, name in enumerate(self.features)}
 
     def compute_observations(self, view: View, goals: Actions) -> Float32Array:
         """Returns features, (B, N + 1, K, F) float32.
@@ -70,7 +72,7 @@ class ObservationModel:
         """
         net, state, index = self.network, view.state, self.index
         copies = len(state.period)
-        obs = np.zeros((copies, net.num_nodes + 1, net.num_skus, len(FEATURES)), np.float32)
+        obs = np.zeros((copies, net.num_nodes + 1, net.num_skus, len(self.features)), np.float32)
 
         def put(name: str, value: FloatArray | IntArray) -> None:
             obs[..., index[name]] = value
@@ -128,6 +130,8 @@ class ObservationModel:
         cover = position / np.maximum(forecast, 0.05) - net.lane_lead_time[:, None]
         put("lowest_cover", self._roll_up_lowest(cover) / 5)
         self._put_goals(put, goals)
+        if view.confirmed is not None:
+            self._put_cuts(put, view.confirmed)
         obs[:, : net.num_dcs, :, index["is_dc"]] = 1
         obs[:, stores, :, index["is_store"]] = 1
         return np.clip(obs, -_CLIP, _CLIP, out=obs)
@@ -158,6 +162,22 @@ class ObservationModel:
         put("goal_online_share", decoder.online_share[shipping])
         put("goal_restock", decoder.disposition[returns][..., 0])
         put("goal_consolidate", decoder.disposition[returns][..., 1])
+
+    def _put_cuts(self, put: Put, confirmed: FloatArray) -> None:
+        """When a cut begins and how many days of it are known, as shares of the notice.
+
+        The network's row holds the nearest beginning and the longest cut among its DCs.
+        """
+        cut = confirmed < 1  # (B, W, H)
+        days = confirmed.shape[-1]
+        begins = np.where(cut.any(axis=-1), cut.argmax(axis=-1), days) / days
+        for name, value, worst in (
+            ("cut_in", begins, begins.min(axis=1)),
+            ("cut_days", cut.mean(axis=-1), cut.mean(axis=-1).max(axis=1)),
+        ):
+            stores = value[:, self.network.parent]
+            rows = np.concatenate([value, stores, worst[:, None]], axis=1)
+            put(name, rows[..., None])
 
     def _roll_up(self, by_store: ArrayT) -> FloatArray:
         """(B, S, K) to rows (B, N + 1, K): DCs and network hold the sums over their stores."""

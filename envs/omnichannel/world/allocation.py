@@ -191,6 +191,23 @@ def split_by_shares(total: IntArray, shares: FloatArray) -> IntArray:
     return base
 
 
+def round_jointly(units: FloatArray) -> IntArray:
+    """Returns integers whose sum is the rounded sum, by largest remainder.
+
+    A load that fills m trucks still fills m: rounded one by one, its SKUs could come to a unit
+    more and pay for another truck.
+
+    Args:
+        units: (..., G), >= 0.
+
+    Returns:
+        Units, (..., G), each within one of its value.
+    """
+    base = np.floor(units).astype(np.int64)
+    total = np.floor(units.sum(axis=-1) + 0.5).astype(np.int64)
+    return base + _largest_first(units - base, total - base.sum(axis=-1))
+
+
 def _largest_first(remainder: IntArray | FloatArray, left: IntArray) -> IntArray:
     """One more unit for the `left` largest remainders; earlier entries win ties."""
     order = np.argsort(-remainder, axis=-1, kind="stable")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, Flows, Network, sum_channels
+from envs.omnichannel.types import FloatArray, Flows, IntArray, Network, sum_channels
 
 TERMS = ("lost_sales", "late", "holding", "overflow", "transport", "ordering", "returns", "waste")
 
@@ -20,7 +20,8 @@ class CostModel:
     - `holding` (eq. 3): units x rate x days, on the stock at the end of the period.
     - `overflow`: rate per unit above a node's capacity, shared among SKUs by their stock.
     - `transport`: a lane's rate rises with its distance and falls with the quantity of the whole
-      shipment (tiers); plus the last mile of online orders from
+      shipment (tiers), and every started truck has a fixed cost that rises with the distance,
+      shared among SKUs by their units; plus the last mile of online orders from
       store or DC, and of walk-ins and pickups that the DC serves.
     - `ordering`: fixed cost per supplier order line.
     - `returns` (eq. 4): base fee per store, SKU and period in which anything came back, plus a
@@ -41,6 +42,7 @@ class CostModel:
             self.rates.last_mile_dc + self.rates.last_mile_dc_distance * network.distance
         )[:, None]
         self.shrinks = scenario.records is not None
+        self.truck_cost = self.rates.truck_cost + self.rates.truck_cost_distance * network.distance
         self.breaks = np.array(self.rates.quantity_breaks)
         self.tiers = np.array(self.rates.quantity_rates)
 
@@ -73,6 +75,10 @@ class CostModel:
         shipment = flows.shipped.sum(axis=-1, keepdims=True)
         tier = self.tiers[np.searchsorted(self.breaks, shipment, side="right")]
         lane = flows.shipped * self.lane_rate * tier
+        if self.rates.truck_capacity:
+            trucks = count_trucks(shipment, self.rates.truck_capacity)
+            share = flows.shipped / np.maximum(shipment, 1)  # of the load
+            lane += share * trucks * self.truck_cost[:, None]
         last_mile = flows.online_from_store * self.rates.last_mile_store
         from_dc = flows.online_from_dc + flows.store_from_dc + flows.pickup_from_dc
         return lane + last_mile + from_dc * self.last_mile_dc
@@ -95,3 +101,13 @@ class CostModel:
             + flows.scrapped * self.rates.return_scrap
             + flows.mailed * self.rates.return_mail
         )
+
+
+def count_trucks(shipment: IntArray, capacity: int) -> IntArray:
+    """Returns the trucks that a shipment starts.
+
+    Args:
+        shipment: units of all SKUs, (...).
+        capacity: of a truck, units.
+    """
+    return -(-shipment // capacity)

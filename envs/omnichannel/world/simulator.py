@@ -26,6 +26,8 @@ from envs.omnichannel.world.demand import Split, make_demand
 from envs.omnichannel.world.fulfillment import fulfill_demand
 from envs.omnichannel.world.records import RecordKeeping
 from envs.omnichannel.world.returns import ReturnProcess
+from envs.omnichannel.world.supply import Supply
+from envs.omnichannel.world.transit import Pipelines, shift
 
 
 class Simulator:
@@ -36,11 +38,13 @@ class Simulator:
     1. Arrivals. Units whose lead time ends now become on hand: supplier to DC, DC to store,
        consolidated returns to the DC, inspected returns to the shelf.
     2. Agents observe this state and propose; the coordinator turns proposals into decisions.
-    3. Order and dispatch. DCs order from suppliers; DCs dispatch to stores, rationing
-       proportionally (largest remainder) when the requests exceed their stock.
+    3. Order and dispatch. DCs order from suppliers, who confirm what a cut and their capacity
+       leave; DCs dispatch to stores what their stock and shipment capacity allow, rationing by
+       the scenario's rule. Lead times are fixed, or drawn for every order.
     4. Demand is realised per store, SKU and channel (eq. 1).
-    5. Fulfil. Walk-ins from the store, else lost. Online from the store (the decided share) and
-       the DC (the rest), oldest orders first; what is open waits at most `patience` periods.
+    5. Fulfil. Walk-ins, then pickups from the store. Online from the store (the decided share)
+       and the DC (the rest), oldest orders first. What is unmet is lost, waits without limit or
+       `patience` periods, or is offered to the DC, by the channel's rule.
     6. Returns (eq. 2) come back to the store and are restocked after inspection, consolidated to
        the DC (lane lead time + 1) or liquidated; those by mail come to the DC and are restocked
        there after inspection. A part is not resaleable and is scrapped. A location begins at most
@@ -61,12 +65,11 @@ class Simulator:
         self.demand = make_demand(scenario)
         self.returns = ReturnProcess(scenario)
         self.records = RecordKeeping(scenario, self.network)
-        net = self.network
-        consolidation = int(net.lane_lead_time.max()) + 1
+        self.pipelines = Pipelines(scenario, self.network)
+        self.supply = Supply(scenario, self.network)
         # What a DC inspects travels in its pipeline, as if from a supplier next door.
         inspection = scenario.returns.inspection_days if self.returns.mails else 0
-        self._transit_slots = max(int(net.lead_time.max()), consolidation, inspection)
-        self._nodes = np.arange(net.num_nodes)
+        self._transit_slots = max(self.pipelines.num_slots, inspection)
         self._queues = scenario.returns.inspection_capacity is not None
         rules = scenario.fulfillment
         self._backorder_slots = sum(rules.count_slots(c) for c in scenario.channels)
@@ -128,6 +131,8 @@ class Simulator:
                 else None
             ),
             record_draws=self.records.sample_draws(seed, period),
+            lead_time=self.pipelines.sample_lead_times(seed, period),
+            confirmed=self.supply.sample_confirmed(seed, period),
         )
 
     def simulate_period(
@@ -144,14 +149,16 @@ class Simulator:
             The state after the next arrivals, and the flows of the period.
         """
         net = self.network
+        supplied = self.supply.confirm(decisions.supplier_order, demand.confirmed)
         shipped = ration(
             decisions.shipment,
-            self._available_to_ship(state, decisions),
+            self._available_to_ship(state, supplied),
             net,
             self.scenario.fulfillment.rationing,
             demand.rationing,
         )
-        on_hand, in_transit = self._dispatch(state, decisions, shipped)
+        shipped = self.supply.limit_shipments(shipped)
+        on_hand, in_transit = self.pipelines.dispatch(state, supplied, shipped, demand.lead_time)
         served = fulfill_demand(
             on_hand,
             state.backorders,
@@ -183,7 +190,7 @@ class Simulator:
             stores -= shrunk
             record_error = self.records.update_error(state, stores, shrunk, demand.record_draws)
         flows = Flows(
-            supplied=decisions.supplier_order,
+            supplied=supplied,
             requested=decisions.shipment,
             shipped=shipped,
             demand=demand.units,
@@ -213,32 +220,19 @@ class Simulator:
             period=state.period + 1,
             day=state.day + 1,
             backorders=served.backorders,
-            returns_due=_shift(returns_due),
-            mail_due=_shift(mail_due),
+            returns_due=shift(returns_due),
+            mail_due=shift(mail_due),
             inspection_queue=queue,
             log_level=demand.next_log_level,
             record_error=record_error,
         )
         return self._arrive(after, flows, in_transit, inspected), flows
 
-    def _available_to_ship(self, state: State, decisions: Decisions) -> IntArray:
+    def _available_to_ship(self, state: State, supplied: IntArray) -> IntArray:
         """What the DCs can dispatch: on hand, and orders that arrive within event 3, (B, W, K)."""
         num_dcs = self.network.num_dcs
         at_once = (self.network.lead_time[:num_dcs] == 0)[:, None]
-        return state.on_hand[:, :num_dcs] + at_once * decisions.supplier_order
-
-    def _dispatch(
-        self, state: State, decisions: Decisions, shipped: IntArray
-    ) -> tuple[IntArray, IntArray]:
-        """Event 3: puts orders and shipments on their way; returns on hand and in transit."""
-        net = self.network
-        sent = np.concatenate([decisions.supplier_order, shipped], axis=1)  # (B, N, K)
-        later = (net.lead_time > 0)[:, None]
-        on_hand = state.on_hand + np.where(later, 0, sent)
-        on_hand[:, : net.num_dcs] -= net.sum_by_dc(shipped)
-        in_transit = state.in_transit.copy()
-        in_transit[:, net.lead_time - 1, self._nodes] += np.where(later, sent, 0)
-        return on_hand, in_transit
+        return state.on_hand[:, :num_dcs] + at_once * supplied
 
     def _begin_inspection(
         self, state: State, restocked: IntArray, mailed: IntArray
@@ -260,8 +254,7 @@ class Simulator:
     ) -> State:
         """Sends returns on their way, then event 1 of the next period."""
         net = self.network
-        for s, (w, slot) in enumerate(zip(net.parent, net.lane_lead_time, strict=True)):
-            in_transit[:, slot, w] += flows.consolidated[:, s]  # due in lane lead time + 1
+        self.pipelines.send_returns(flows, in_transit)
         days = state.in_inspection.shape[1]
         if days and self.returns.mails:
             in_transit[:, days - 1, : net.num_dcs] += inspected[:, : net.num_dcs]
@@ -271,15 +264,7 @@ class Simulator:
             in_inspection = in_inspection.copy()
             in_inspection[:, -1] += inspected[:, net.num_dcs :]
             on_hand[:, net.num_dcs :] += in_inspection[:, 0]
-            in_inspection = _shift(in_inspection)
+            in_inspection = shift(in_inspection)
         return replace(
-            state, on_hand=on_hand, in_transit=_shift(in_transit), in_inspection=in_inspection
+            state, on_hand=on_hand, in_transit=shift(in_transit), in_inspection=in_inspection
         )
-
-
-def _shift(slots: IntArray) -> IntArray:
-    """Moves every slot one period nearer, (B, L, ...)."""
-    moved = np.empty_like(slots)
-    moved[:, :-1] = slots[:, 1:]
-    moved[:, -1:] = 0
-    return moved

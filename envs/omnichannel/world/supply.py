@@ -1,0 +1,79 @@
+"""What suppliers confirm and DCs can dispatch: announced cuts and capacities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import FloatArray, IntArray, Network, SeedArray, sum_axis
+from envs.omnichannel.world import draws
+from envs.omnichannel.world.allocation import split_proportionally
+
+
+class Supply:
+    """Limits on orders and shipments; without any it passes both through."""
+
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        self.network = network
+        self.cuts = scenario.supply_cuts
+        self.horizon = scenario.horizon
+        dcs = scenario.network.dcs
+        self._order_capacity = _limits([dc.order_capacity for dc in dcs])
+        self._shipment_capacity = _limits([dc.shipment_capacity for dc in dcs])
+
+    def sample_confirmed(self, seed: SeedArray, period: IntArray) -> FloatArray | None:
+        """Returns the share of an order that each DC's supplier confirms, (B, W).
+
+        A window's place is a function of the episode's seed alone: it is the same whenever asked.
+        """
+        if self.cuts is None:
+            return None
+        length, windows = self.cuts.length, self.cuts.windows
+        part = self.horizon // windows
+        shape = (windows, self.network.num_dcs)
+        uniform = draws.sample_uniform(seed, np.zeros_like(period), draws.SUPPLY_CUT, shape)
+        first = part * np.arange(windows)[:, None] + np.floor(uniform * (part - length + 1))
+        since = period[:, None, None] - first  # (B, windows, W)
+        cut = ((since >= 0) & (since < length)).any(axis=1)
+        return np.where(cut, self.cuts.share, 1.0)
+
+    def announce(self, seed: SeedArray, period: IntArray) -> FloatArray | None:
+        """Returns the confirmed shares from this period on, (B, W, notice + 1)."""
+        if self.cuts is None:
+            return None
+        days = range(self.cuts.notice + 1)
+        ahead = [self.sample_confirmed(seed, period + day) for day in days]
+        return np.stack([share for share in ahead if share is not None], axis=-1)
+
+    def confirm(self, orders: IntArray, confirmed: FloatArray | None) -> IntArray:
+        """Returns what suppliers deliver of the orders, (B, W, K) units.
+
+        First the cut, rounded half up, then the capacity, shared among SKUs in proportion.
+        """
+        if confirmed is not None:
+            orders = np.floor(orders * confirmed[..., None] + 0.5).astype(np.int64)
+        if self._order_capacity is None:
+            return orders
+        total = np.minimum(sum_axis(orders, 2), self._order_capacity)
+        return split_proportionally(orders, total)
+
+    def limit_shipments(self, shipped: IntArray) -> IntArray:
+        """Returns what DCs can dispatch, (B, S, K); a full DC cuts all lines in proportion."""
+        if self._shipment_capacity is None:
+            return shipped
+        limited = shipped.copy()
+        for w, stores in enumerate(self.network.members):
+            lines = shipped[:, stores].reshape(len(shipped), -1)
+            total = np.minimum(lines.sum(axis=1), self._shipment_capacity[w])
+            limited[:, stores] = split_proportionally(lines, total).reshape(
+                len(shipped), len(stores), -1
+            )
+        return limited
+
+
+def _limits(capacities: list[int | None]) -> IntArray | None:
+    """Capacities by DC, (W,); None if there is none at all."""
+    if all(capacity is None for capacity in capacities):
+        return None
+    unlimited = np.iinfo(np.int64).max
+    return np.array([unlimited if c is None else c for c in capacities], dtype=np.int64)
