@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from envs.omnichannel.record_rules import Records
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Flows, Network
 from envs.omnichannel.world.costs import TERMS
@@ -181,7 +182,8 @@ def test_days_to_resale__counts_mail_and_the_queue(tiny: Scenario, make_flows: M
     ledger = make_flows(
         mailed=[[3, 0], [0, 0]], restocked=[[0, 0], [0, 1]], queued=[[0, 1], [0, 0], [0, 1]]
     )
-    found = measure(tiny, ledger)
+    rules = tiny.returns.model_copy(update={"by_mail": 0.5, "inspection_capacity": 9})
+    found = measure(tiny.model_copy(update={"returns": rules}), ledger)
     assert (found["mailed"], found["queued"], found["days_to_resale"]) == (3, 2, 6 / 4)
 
 
@@ -189,7 +191,7 @@ def test_record_accuracy__is_the_share_of_exact_records(
     tiny: Scenario, make_flows: MakeFlows
 ) -> None:
     found = measure(
-        tiny,
+        tiny.model_copy(update={"records": Records()}),
         make_flows(record_error=[[0, 2], [-1, 0]], shrunk=[[0, 2], [0, 1]]),
         make_flows(record_error=[[0, 2], [0, 0]]),
     )

@@ -58,7 +58,7 @@ def test_tune_family__improves_over_generations() -> None:
         "order_up_to", TINY, episodes=4, trials=180, progress=lambda _, best: rewards.append(best)
     )
     assert rewards == sorted(rewards)
-    assert rewards[-1] > rewards[4] > rewards[0] + 5e-4
+    assert rewards[-1] > rewards[0] + 5e-4
 
 
 def test_tune_family__never_worse_than_its_initial_guess(monkeypatch: pytest.MonkeyPatch) -> None:

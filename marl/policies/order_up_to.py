@@ -53,8 +53,12 @@ class OrderUpTo(TunableRule):
         """Returns the parameters of the network's lead-time classes."""
         network = setting.network
         store_class, dc_class = _classify_nodes(network)
+        # Safety stock in days grows with the coefficient of variation, so with 1 / sqrt(mean); a
+        # range much wider than needed costs the search its precision.
+        mean = max(float(setting.mean_demand.sum(axis=-1).mean()), 0.1)
+        highest = 4 + 8 / mean**0.5
         store_covers = [
-            Parameter(f"store_cover_{c}", low=0.0, high=12.0, initial=1.5)
+            Parameter(f"store_cover_{c}", low=0.0, high=highest, initial=1.5)
             for c in range(store_class.max() + 1)
         ]
         dc_covers = []

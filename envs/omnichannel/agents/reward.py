@@ -30,7 +30,7 @@ class RewardModel:
             "late": reward.alpha,
             "holding": reward.beta,
             "overflow": reward.beta,
-            "waste": reward.beta,
+            "waste": reward.beta if scenario.records else 0.0,
             "returns": reward.gamma,
             "transport": reward.delta,
             "ordering": reward.delta,

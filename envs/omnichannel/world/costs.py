@@ -89,7 +89,7 @@ class CostModel:
 
     def _compute_waste(self, flows: Flows) -> FloatArray:
         if not self.shrinks:
-            return np.zeros(flows.on_hand.shape)
+            return np.broadcast_to(0.0, flows.on_hand.shape)
         return self._at_stores(flows.shrunk * self.rates.waste)
 
     def _compute_returns(self, flows: Flows) -> FloatArray:

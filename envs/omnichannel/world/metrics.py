@@ -78,6 +78,15 @@ class MetricsAccumulator:
         self.limited = np.isfinite(network.capacity)
         self.inspection_days = scenario.returns.inspection_days
         self.periods = 0
+        # What an option that is off leaves at zero need not be summed.
+        options = {
+            "mailed": scenario.returns.by_mail > 0,
+            "queued": scenario.returns.inspection_capacity is not None,
+            "shrunk": scenario.records is not None,
+            "waste": scenario.records is not None,
+        }
+        self.summed = [name for name in _SUMMED if options.get(name, True)]
+        self.terms = [term for term in TERMS if options.get(term, True)]
         # Whole arrays, cell by cell: for small batches one addition is cheaper than a reduction.
         self.sums: dict[str, FloatArray] = {}
         self.reward, self.covered, self.wrong = (np.zeros(num_copies) for _ in range(3))
@@ -88,18 +97,19 @@ class MetricsAccumulator:
     def add(self, flows: Flows, costs: Costs, team_reward: FloatArray) -> None:
         """Adds a period."""
         if not self.periods:
-            self.sums |= {name: np.zeros(getattr(flows, name).shape) for name in _SUMMED}
+            self.sums = {name: np.zeros(getattr(flows, name).shape) for name in _SUMMED}
             self.sums |= {term: np.zeros(costs[term].shape) for term in TERMS}
         self.periods += 1
-        for name in _SUMMED:
+        for name in self.summed:
             self.sums[name] += getattr(flows, name)
-        for term in TERMS:
+        for term in self.terms:
             self.sums[term] += costs[term]
         self.reward += team_reward
         demanded = sum_channels(flows.demand)
         covered = demanded == sum_channels(flows.on_time)
         self.covered += np.count_nonzero(covered.reshape(len(covered), -1), axis=1)
-        self.wrong += np.count_nonzero(flows.record_error, axis=(1, 2))
+        if flows.record_error.shape[1]:
+            self.wrong += np.count_nonzero(flows.record_error, axis=(1, 2))
         self.demand_moments.add(sum_axis(demanded, 1))
         self.order_moments.add(sum_axis(flows.supplied, 1))
 

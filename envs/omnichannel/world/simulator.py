@@ -71,6 +71,7 @@ class Simulator:
         inspection = scenario.returns.inspection_days if self.returns.mails else 0
         self._transit_slots = max(self.pipelines.num_slots, inspection)
         self._queues = scenario.returns.inspection_capacity is not None
+        self._inspects_at_dcs = self.returns.mails or self._queues
         rules = scenario.fulfillment
         self._backorder_slots = sum(rules.count_slots(c) for c in scenario.channels)
         self._has_offers = "partial" in {rules.get_unmet(c) for c in scenario.channels}
@@ -173,7 +174,8 @@ class Simulator:
         returned = returns_due[:, 0]
         scrapped = self.returns.scrap(returned, demand.scrap_rounding)
         disposed = split_by_shares(returned - scrapped, decisions.disposition)
-        mail_due, mailed = state.mail_due, np.zeros_like(returned)
+        mail_due, nothing = state.mail_due, np.zeros(returned.shape, np.int64)
+        mailed = nothing
         if self.returns.mails:
             mail_due = mail_due + self.returns.schedule_mail(served.handed_over, demand)
             unfit = self.returns.scrap(mail_due[:, 0], 1 - demand.scrap_rounding)
@@ -182,8 +184,8 @@ class Simulator:
         on_hand = served.on_hand
         inspected, queue = self._begin_inspection(state, disposed[..., RESTOCK], mailed)
         if not self.scenario.returns.inspection_days:  # back on the shelf before the day ends
-            on_hand += inspected
-        shrunk, record_error = np.zeros_like(returned), state.record_error
+            on_hand[:, -inspected.shape[1] :] += inspected
+        shrunk, record_error = nothing, state.record_error
         if demand.record_draws is not None:
             stores = on_hand[:, net.num_dcs :]
             shrunk = self.records.shrink(stores, demand.record_draws)
@@ -221,7 +223,7 @@ class Simulator:
             day=state.day + 1,
             backorders=served.backorders,
             returns_due=shift(returns_due),
-            mail_due=shift(mail_due),
+            mail_due=shift(mail_due) if self.returns.mails else mail_due,
             inspection_queue=queue,
             log_level=demand.next_log_level,
             record_error=record_error,
@@ -237,15 +239,17 @@ class Simulator:
     def _begin_inspection(
         self, state: State, restocked: IntArray, mailed: IntArray
     ) -> tuple[IntArray, IntArray]:
-        """Returns the units whose inspection begins now, (B, N, K), and the queue left behind."""
+        """Returns the units whose inspection begins now, and the queue left behind, (B, N, K).
+
+        Without mail and queues only stores inspect, and the former is (B, S, K).
+        """
         net = self.network
-        waiting = np.zeros((len(restocked), net.num_nodes, net.num_skus), np.int64)
-        waiting[:, net.num_dcs :] = restocked
-        if self.returns.mails:
-            waiting[:, : net.num_dcs] = net.sum_by_dc(mailed)
+        if not self._inspects_at_dcs:
+            return restocked, state.inspection_queue
+        waiting = np.concatenate([net.sum_by_dc(mailed), restocked], axis=1)
         if not self._queues:
             return waiting, state.inspection_queue
-        waiting = waiting + state.inspection_queue
+        waiting += state.inspection_queue
         begun = limit_by_node(waiting, self.scenario.returns.inspection_capacity or 0)
         return begun, waiting - begun
 
@@ -262,7 +266,7 @@ class Simulator:
         in_inspection = state.in_inspection
         if days:
             in_inspection = in_inspection.copy()
-            in_inspection[:, -1] += inspected[:, net.num_dcs :]
+            in_inspection[:, -1] += inspected[:, -net.num_stores :]
             on_hand[:, net.num_dcs :] += in_inspection[:, 0]
             in_inspection = shift(in_inspection)
         return replace(
