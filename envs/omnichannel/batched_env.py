@@ -120,8 +120,11 @@ class BatchedEnv:
         """Runs a period under coordinated targets."""
         view = self.view
         demand = self.simulator.sample_demand(view.state)
-        trucks = self.scenario.costs.truck_capacity is not None
-        decisions = make_feasible(targets, whole_trucks=trucks)
+        decisions = make_feasible(
+            targets,
+            whole_trucks=self.scenario.costs.truck_capacity is not None,
+            with_surplus=self.scenario.transshipment is not None,
+        )
         state, flows = self.simulator.simulate_period(view.state, decisions, demand)
         level = self.forecast.update(view.level, flows.demand, view.state.day)
         self.view = View(

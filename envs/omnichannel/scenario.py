@@ -125,6 +125,13 @@ class SupplyCuts(StrictModel):
     notice: Annotated[int, Field(ge=0, le=60)] = 15
 
 
+class Transshipment(StrictModel):
+    """Stores of a DC help each other with what the DC could not ship."""
+
+    lead_time: LeadTime = 1
+    cost: NonNegative = 0.1  # per unit, paid by the store that receives
+
+
 class Sku(StrictModel):
     """A stock keeping unit; demand is units a period in a store of size 1."""
 
@@ -360,6 +367,7 @@ class Scenario(StrictModel):
     categories: dict[str, Category]
     demand: Annotated[SeasonalNormal | Trace, Field(discriminator="process")] = SeasonalNormal()
     supply_cuts: SupplyCuts | None = None
+    transshipment: Transshipment | None = None
     returns: Returns = Returns()
     fulfillment: Fulfillment = Fulfillment()
     costs: Costs = Costs()
