@@ -144,9 +144,7 @@ class Simulator:
         )
         shipped = self.supply.limit_shipments(shipped)
         on_hand, in_transit = self.pipelines.dispatch(state, supplied, shipped, demand.lead_time)
-        moved_out, moved_in = self.pipelines.transship(
-            on_hand, in_transit, decisions.shipment - shipped, decisions.surplus
-        )
+        moved_out, moved_in = self.pipelines.transship(on_hand, in_transit, decisions, shipped)
         served = fulfill_demand(
             on_hand,
             state.backorders,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Flows, IntArray, Network, SeedArray, State
+from envs.omnichannel.types import Decisions, Flows, IntArray, Network, SeedArray, State
 from envs.omnichannel.world import draws
 from envs.omnichannel.world.allocation import ration_proportionally
 
@@ -87,8 +87,8 @@ class Pipelines:
         self,
         on_hand: IntArray,
         in_transit: IntArray,
-        need: IntArray,
-        surplus: IntArray | None,
+        decisions: Decisions,
+        shipped: IntArray,
     ) -> tuple[IntArray, IntArray]:
         """Event 3, after dispatch: moves surplus to stores of the same DC that it left short.
 
@@ -98,18 +98,19 @@ class Pipelines:
         Args:
             on_hand: after dispatch, (B, N, K); changed in place.
             in_transit: (B, L, N, K); changed in place.
-            need: requested and not shipped, (B, S, K).
-            surplus: above the target, (B, S, K); a store gives no more than it holds.
+            decisions: requests, of which a store needs what was not shipped, and its surplus, of
+                which it gives no more than it holds.
+            shipped: by the DCs, (B, S, K).
 
         Returns:
             Units out of and into each store, (B, S, K).
         """
-        if self.transshipment is None or surplus is None:
-            none = np.broadcast_to(np.int64(0), need.shape)
+        if self.transshipment is None or decisions.surplus is None:
+            none = np.broadcast_to(np.int64(0), shipped.shape)
             return none, none
         net, lead_time = self.network, self.transshipment.lead_time
         stores = on_hand[:, net.num_dcs :]
-        surplus = np.minimum(surplus, stores)
+        need, surplus = decisions.shipment - shipped, np.minimum(decisions.surplus, stores)
         moved = np.minimum(net.sum_by_dc(need), net.sum_by_dc(surplus))
         out, into = (ration_proportionally(units, moved, net) for units in (surplus, need))
         stores -= out
