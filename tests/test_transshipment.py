@@ -44,10 +44,10 @@ def run_day(
 def test_transshipment__surplus_goes_to_the_stores_that_the_dc_left_short() -> None:
     """The DC's 6 units go 4 and 2 to requests of 8 and 4, so 4 and 2 are missing.
 
-    Stores 2 and 3 have 3 and 9 above their targets but store 3 holds only 5: of 3 + 5 units 6
+    Stores 2 and 3 have 3 and 19 above their targets but store 3 holds only 5: of 3 + 5 units 6
     move: quotas 2.25 and 3.75, so 2 and 4.
     """
-    _, _, after, flows = run_day(1, [6, 0, 0, 7, 5], [8, 4, 0, 0], [0, 0, 3, 9])
+    _, _, after, flows = run_day(1, [6, 0, 0, 7, 5], [8, 4, 0, 0], [0, 0, 3, 19])
     assert flows.shipped[0, :, 0].tolist() == [4, 2, 0, 0]
     assert flows.transshipped_out[0, :, 0].tolist() == [0, 0, 2, 4]
     assert flows.transshipped_in[0, :, 0].tolist() == [4, 2, 0, 0]
