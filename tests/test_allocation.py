@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.omnichannel.scenario import Rationing, Scenario
+from envs.omnichannel.network_rules import Rationing
+from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Network
 from envs.omnichannel.world.allocation import (
     ration,

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from envs.omnichannel.scenario import Fulfillment, Scenario
+from envs.omnichannel.network_rules import Fulfillment
+from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import IntArray, Network
 from envs.omnichannel.world.fulfillment import Fulfilled, fulfill_demand, thin
 
@@ -207,6 +208,7 @@ def test_fulfill_demand__pickups_come_after_walk_ins_and_before_online_orders(
     assert flat(served.on_time) == [4, 0, 2, 0, 0, 0]
     assert flat(served.lost) == [0, 1, 3, 0, 0, 0]
     assert flat(served.handed_over) == flat(served.on_time)
+    assert flat(served.on_hand) == [0, 0, 0]
 
 
 def test_fulfill_demand__each_channel_has_its_own_rule(tiny: Scenario) -> None:

@@ -303,6 +303,7 @@ def random_scenarios(draw: st.DrawFn) -> Scenario:
             ],
             "categories": {"any": {"return_rate": draw(st.sampled_from([0.0, 0.3, 1.0]))}},
             "horizon": 8,
+            "transshipment": draw(st.sampled_from([None, {"lead_time": 0}, {"lead_time": 2}])),
             "supply_cuts": draw(st.sampled_from([None, cuts])),
             "initial_store_cover": draw(st.integers(0, 3)),
             "initial_dc_cover": draw(st.integers(0, 3)),
@@ -342,6 +343,7 @@ def sample_decisions(simulator: Simulator, copies: int, rng: np.random.Generator
         shipment=rng.integers(0, 15, cells),
         online_share=rng.choice([0, 0.3, 0.5, 1], cells),
         disposition=rng.dirichlet([0.3, 0.3, 0.3], cells),
+        surplus=rng.integers(0, 6, cells),
     )
 
 
@@ -422,6 +424,9 @@ def test_simulate_period__conserves_units_and_orders(scenario: Scenario, seed: i
         open_orders += flows.demand - flows.lost - flows.served
         np.testing.assert_array_equal(open_orders, count_open_orders(simulator, after))
         np.testing.assert_array_equal(open_orders.sum(axis=-1), flows.waiting)
+        moved = (flows.transshipped_out, flows.transshipped_in)
+        by_dc = [simulator.network.sum_by_dc(units) for units in moved]
+        np.testing.assert_array_equal(by_dc[0], by_dc[1])
         disposed = flows.restocked + flows.consolidated + flows.liquidated + flows.scrapped
         np.testing.assert_array_equal(flows.returned, disposed + flows.mailed)
 

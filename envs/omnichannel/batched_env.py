@@ -123,8 +123,11 @@ class BatchedEnv:
         view = self.view
         before = self.state
         demand = self.simulator.sample_demand(before)
-        trucks = self.scenario.costs.truck_capacity is not None
-        decisions = make_feasible(targets, whole_trucks=trucks)
+        decisions = make_feasible(
+            targets,
+            whole_trucks=self.scenario.costs.truck_capacity is not None,
+            with_surplus=self.scenario.transshipment is not None,
+        )
         state, flows = self.simulator.simulate_period(before, decisions, demand)
         self.state = state
         expected = self.forecast.predict_day(view.level, before)

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from envs.errors import InputError
 from envs.omnichannel.demand_settings import DemandSettings, ForecastSettings, SeasonalNormal
+from envs.omnichannel.network_rules import Fulfillment, LeadTime, SupplyCuts, Transshipment
 from envs.omnichannel.record_rules import Records
 from envs.omnichannel.return_rules import Returns
 from envs.validation import (
@@ -34,10 +35,6 @@ CHANNELS = (
 )  # of every scenario; `Scenario.channels` adds pickup where it is sold
 PICKUP_CHANNEL = "pickup"
 DISPOSITIONS = ("restock", "consolidate", "liquidate")
-
-# Pipelines are dense arrays over lead-time slots; a year of slots is a typing error, not a network.
-LeadTime = Annotated[int, Field(ge=0, le=180)]
-
 
 # {days: probability}. Drawn anew for every order line of a supplier and every shipment on a lane.
 RandomLeadTime = dict[Annotated[int, Field(ge=1, le=180)], Share]
@@ -116,19 +113,6 @@ class Network(StrictModel):
         return self
 
 
-class SupplyCuts(StrictModel):
-    """Announced windows in which suppliers confirm only a share of every order.
-
-    Each episode has `windows` of them, one at a random place of each equal part of the horizon,
-    apart for every DC; they are known `notice` days ahead.
-    """
-
-    windows: Annotated[int, Field(ge=1, le=20)] = 2
-    length: Annotated[int, Field(ge=1)] = 14  # periods
-    share: Share = 0.3  # confirmed of an order, rounded half up
-    notice: Annotated[int, Field(ge=0, le=60)] = 15
-
-
 class Sku(StrictModel):
     """A stock keeping unit; demand is units a period in a store of size 1."""
 
@@ -145,37 +129,6 @@ class Category(StrictModel):
 
     return_rate: Share = 0.1  # lambda of eq. 2
     resaleable: Share | None = None  # of its returns; None: as in `returns`
-
-
-Unmet = Literal["lost", "backorder", "patience", "partial"]
-Rationing = Literal["proportional", "min_shortage", "random_order", "fair_share"]
-
-
-class Fulfillment(StrictModel):
-    """How demand is served, and what happens to what is not served on the day.
-
-    Unmet demand is `lost`, waits without limit (`backorder`), waits `patience` periods and is
-    then lost, or (`partial`, at the store's counter) is offered unit by unit to the DC with
-    probability `dc_offer`, served from there at once while the DC has stock, else lost.
-    """
-
-    patience: Annotated[int, Field(ge=0, le=60)] = 3  # periods an order waits, then is lost
-    store_unmet: Unmet = "lost"
-    online_unmet: Literal["lost", "backorder", "patience"] = "patience"
-    pickup_unmet: Unmet = "lost"
-    dc_offer: Share = 0.8  # beta of `partial`
-    spill_over: bool = True  # try the other source on the same day when one runs out
-    reserve: Annotated[int, Field(ge=0)] = 0  # units a store keeps back from online orders
-    rationing: Rationing = "proportional"  # of shipments to stores when a DC is short
-
-    def get_unmet(self, channel: str) -> Unmet:
-        """What happens to the channel's unmet demand; without patience a waiting order is lost."""
-        rule: Unmet = getattr(self, f"{channel}_unmet")
-        return "lost" if rule == "patience" and not self.patience else rule
-
-    def count_slots(self, channel: str) -> int:
-        """Age slots that the channel's backorders need: one where age does not matter."""
-        return {"patience": self.patience, "backorder": 1}.get(self.get_unmet(channel), 0)
 
 
 class Costs(StrictModel):
@@ -311,6 +264,7 @@ class Scenario(StrictModel):
     categories: dict[str, Category]
     demand: DemandSettings = SeasonalNormal()
     supply_cuts: SupplyCuts | None = None
+    transshipment: Transshipment | None = None
     returns: Returns = Returns()
     records: Records | None = None  # None: always right
     fulfillment: Fulfillment = Fulfillment()

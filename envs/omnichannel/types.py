@@ -197,6 +197,7 @@ class Decisions(ArrayRecord):
     shipment: IntArray  # (B, S, K) units >= 0 requested from the parent DC
     online_share: FloatArray  # (B, S, K) in [0, 1]
     disposition: FloatArray  # (B, S, K, 3) in [0, 1], sum 1
+    surplus: IntArray | None = None  # (B, S, K) units above the target, free for other stores
 
 
 @dataclass(frozen=True)
@@ -206,6 +207,8 @@ class Flows(ArrayRecord):
     supplied: IntArray  # (B, W, K) ordered from suppliers, in transit from now on
     requested: IntArray  # (B, S, K) asked of the DC
     shipped: IntArray  # (B, S, K) dispatched by the DC
+    transshipped_out: IntArray  # (B, S, K) to other stores of the DC
+    transshipped_in: IntArray  # (B, S, K) from other stores, in transit from now on
     demand: IntArray  # (B, S, K, C)
     sold_store: IntArray  # (B, S, K) to walk-ins, from the store
     sold_pickup: IntArray  # (B, S, K) collected in the store

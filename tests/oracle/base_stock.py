@@ -26,18 +26,10 @@ def make_decisions(order: IntArray, shipment: IntArray) -> Decisions:
     )
 
 
-def make_demand(units: IntArray, offers: FloatArray | None = None) -> Demand:
-    """Walk-in demand for one SKU, (B, S)."""
-    zero = np.zeros((*units.shape, 1))
+def make_demand(template: Demand, units: IntArray, offers: FloatArray | None = None) -> Demand:
+    """Walk-in demand for one SKU, (B, S), in place of what the scenario's process drew."""
     both = np.stack([units[..., None], np.zeros_like(units)[..., None]], axis=-1)
-    return Demand(
-        both,
-        return_rate=zero,
-        return_rounding=zero,
-        scrap_rounding=zero,
-        next_log_level=np.zeros((len(units), 0, 0)),
-        dc_offer=offers,
-    )
+    return replace(template, units=both, dc_offer=offers)
 
 
 def make_state(simulator: Simulator, on_hand: IntArray) -> State:
@@ -73,6 +65,7 @@ def run_base_stock(
     model, rng = CostModel(scenario, simulator.network), np.random.default_rng(20240101)
     on_hand = np.concatenate([(warehouse - store.sum(axis=1))[:, None], store], axis=1)
     state, total = make_state(simulator, np.maximum(on_hand, 0)), np.zeros(len(store))
+    template = simulator.sample_demand(state)
     for period in range(warm_up + periods):
         position = compute_store_position(state, simulator.network)
         echelon = compute_echelon_position(state, position, simulator.network)
@@ -83,7 +76,7 @@ def run_base_stock(
         else:
             order = np.maximum(warehouse[:, None] - echelon[..., 0], 0)
         offers = rng.random((len(store), store.shape[1], 1, 2))
-        demand = make_demand(sample(rng), offers)
+        demand = make_demand(template, sample(rng), offers)
         state, flows = simulator.simulate_period(state, make_decisions(order, gap), demand)
         if period >= warm_up:
             total += sum(money.sum(axis=(1, 2)) for money in model.compute_costs(flows).values())

@@ -98,7 +98,8 @@ def test_owmr__worked_transition() -> None:
     in_transit[0, 0, 0, 0] = 1
     state = replace(state, in_transit=in_transit)
     decisions = make_decisions(np.array([[4]]), np.array([[2, 2]]))
-    after, flows = simulator.simulate_period(state, decisions, make_demand(np.array([[2, 1]])))
+    demand = make_demand(simulator.sample_demand(state), np.array([[2, 1]]))
+    after, flows = simulator.simulate_period(state, decisions, demand)
     assert flows.shipped.ravel().tolist() == [2, 2]
     assert flows.on_hand.ravel().tolist() == [1, 0, 1]
     # The next arrivals are the pipelines' heads: 1 for the warehouse, 2 for each retailer.

@@ -76,7 +76,9 @@ class Coordinator:
         return np.tensordot(self.weights[decision], proposals, axes=1)
 
 
-def make_feasible(targets: Targets, *, whole_trucks: bool = False) -> Decisions:
+def make_feasible(
+    targets: Targets, *, whole_trucks: bool = False, with_surplus: bool = False
+) -> Decisions:
     """Returns integer orders >= 0 and valid fractions.
 
     The stock that the DCs can really ship is the simulator's rationing, not this projection.
@@ -84,6 +86,7 @@ def make_feasible(targets: Targets, *, whole_trucks: bool = False) -> Decisions:
     Args:
         targets: wishes, signed.
         whole_trucks: round a shipment's SKUs together, so that a full truck stays one truck.
+        with_surplus: say what stores have above their targets, for transshipment.
     """
     round_shipment = _round_load if whole_trucks else _round_units
     disposition = np.clip(targets.disposition, 0, 1)
@@ -94,6 +97,7 @@ def make_feasible(targets: Targets, *, whole_trucks: bool = False) -> Decisions:
         shipment=round_shipment(targets.shipment_gap),
         online_share=np.clip(targets.online_share, 0, 1),
         disposition=np.where(total > 0, disposition / np.maximum(total, 1e-12), restock),
+        surplus=np.maximum(-targets.shipment_gap, 0).astype(np.int64) if with_surplus else None,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from envs.omnichannel.scenario import Rationing
+from envs.omnichannel.network_rules import Rationing
 from envs.omnichannel.types import FloatArray, IntArray, Network, sum_axis
 
 Split = Callable[[IntArray, IntArray], IntArray]  # requests (..., G), total (...) -> (..., G)

@@ -21,8 +21,8 @@ class CostModel:
     - `overflow`: rate per unit above a node's capacity, shared among SKUs by their stock.
     - `transport`: a lane's rate rises with its distance and falls with the quantity of the whole
       shipment (tiers), and every started truck has a fixed cost that rises with the distance,
-      shared among SKUs by their units; plus the last mile of online orders from
-      store or DC, and of walk-ins and pickups that the DC serves.
+      shared among SKUs by their units. Transshipments cost their own rate per unit. Plus the last
+      mile of online orders from store or DC, and of walk-ins and pickups that the DC serves.
     - `ordering`: fixed cost per supplier order line.
     - `returns` (eq. 4): base fee per store, SKU and period in which anything came back, plus a
       unit fee by disposition.
@@ -43,6 +43,8 @@ class CostModel:
         )[:, None]
         self.shrinks = scenario.records is not None
         self.truck_cost = self.rates.truck_cost + self.rates.truck_cost_distance * network.distance
+        lateral = scenario.transshipment
+        self.transshipment_cost = lateral.cost if lateral else 0.0
         self.breaks = np.array(self.rates.quantity_breaks)
         self.tiers = np.array(self.rates.quantity_rates)
 
@@ -80,6 +82,8 @@ class CostModel:
             share = flows.shipped / np.maximum(shipment, 1)  # of the load
             lane += share * trucks * self.truck_cost[:, None]
         last_mile = flows.online_from_store * self.rates.last_mile_store
+        if self.transshipment_cost:
+            lane += flows.transshipped_in * self.transshipment_cost
         from_dc = flows.online_from_dc + flows.store_from_dc + flows.pickup_from_dc
         return lane + last_mile + from_dc * self.last_mile_dc
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import bdtr
 
-from envs.omnichannel.scenario import CHANNELS, PICKUP_CHANNEL, Fulfillment, Unmet
+from envs.omnichannel.network_rules import Fulfillment, Unmet
+from envs.omnichannel.scenario import CHANNELS, PICKUP_CHANNEL
 from envs.omnichannel.types import (
     ONLINE,
     PICKUP,
@@ -40,9 +41,9 @@ class Fulfilled:
 
 @dataclass(frozen=True)
 class _Counter:
-    """What the store itself served of a channel, (B, S, K), and what became of the rest."""
+    """What became of a channel that the store serves, (B, S, K)."""
 
-    sold: IntArray
+    handed_over: IntArray  # from the store and from the DC
     from_dc: IntArray
     on_time: IntArray
     lost: IntArray
@@ -94,12 +95,12 @@ def fulfill_demand(
     store_end = online_end + rules.count_slots(CHANNELS[STORE])
     owed = backorders[:, online_end:store_end], backorders[:, store_end:]
 
-    sold_store = np.minimum(stores, demand[..., STORE] + sum_axis(owed[0], 1))
+    sold_store = np.minimum(stores, _add_waiting(demand[..., STORE], owed[0]))
     stores = stores - sold_store
     none = np.broadcast_to(np.int64(0), sold_store.shape)
     sold_pickup = none
     if with_pickup:
-        sold_pickup = np.minimum(stores, demand[..., PICKUP] + sum_axis(owed[1], 1))
+        sold_pickup = np.minimum(stores, _add_waiting(demand[..., PICKUP], owed[1]))
         stores = stores - sold_pickup
     offered = np.maximum(stores - rules.reserve, 0)
 
@@ -121,16 +122,18 @@ def fulfill_demand(
     def serve_counter(channel: int, name: str, sold: IntArray, dcs: IntArray) -> _Counter:
         """What the DC adds to the units sold at a counter, and what becomes of the rest."""
         new, rule, waited = demand[..., channel], rules.get_unmet(name), owed[channel // PICKUP]
-        from_dc = none
+        from_dc, handed_over = none, sold
         if rule == "partial":
             assert dc_offer is not None, "`partial` needs the period's draw"
             accepted = thin(new - sold, rules.dc_offer, dc_offer[..., channel // PICKUP])
             from_dc = ration_proportionally(accepted, dcs, network)
-        kept = _keep_or_lose(waited, new, sold + from_dc, rule)
-        return _Counter(sold, from_dc, kept.on_time, kept.lost, kept.backorders)
+            handed_over = sold + from_dc
+        kept = _keep_or_lose(waited, new, handed_over, rule)
+        return _Counter(handed_over, from_dc, kept.on_time, kept.lost, kept.backorders)
 
     counters = [serve_counter(STORE, CHANNELS[STORE], sold_store, dcs)]
-    dcs = dcs - network.sum_by_dc(counters[0].from_dc)
+    if counters[0].from_dc is not none:
+        dcs = dcs - network.sum_by_dc(counters[0].from_dc)
     if with_pickup:
         counters.append(serve_counter(PICKUP, PICKUP_CHANNEL, sold_pickup, dcs))
         dcs = dcs - network.sum_by_dc(counters[1].from_dc)
@@ -150,10 +153,14 @@ def fulfill_demand(
         ),
         lost=np.stack([walk_in.lost, online_kept.lost, *(c.lost for c in pickup)], axis=-1),
         handed_over=np.stack(
-            [walk_in.sold + walk_in.from_dc, online, *(c.sold + c.from_dc for c in pickup)], axis=-1
+            [walk_in.handed_over, online, *(c.handed_over for c in pickup)], axis=-1
         ),
         wait_days=online_kept.wait_days,
     )
+
+
+def _add_waiting(new: IntArray, backorders: IntArray) -> IntArray:
+    return new + sum_axis(backorders, 1) if backorders.shape[1] else new
 
 
 def thin(units: IntArray, probability: float, uniform: FloatArray) -> IntArray:

@@ -40,7 +40,8 @@ class Simulator:
     2. Agents observe this state and propose; the coordinator turns proposals into decisions.
     3. Order and dispatch. DCs order from suppliers, who confirm what a cut and their capacity
        leave; DCs dispatch to stores what their stock and shipment capacity allow, rationing by
-       the scenario's rule. Lead times are fixed, or drawn for every order.
+       the scenario's rule. Lead times are fixed, or drawn for every order. With transshipment,
+       stores above their target then help those that the DC left short.
     4. Demand is realised per store, SKU and channel (eq. 1).
     5. Fulfil. Walk-ins, then pickups from the store. Online from the store (the decided share)
        and the DC (the rest), oldest orders first. What is unmet is lost, waits without limit or
@@ -160,6 +161,7 @@ class Simulator:
         )
         shipped = self.supply.limit_shipments(shipped)
         on_hand, in_transit = self.pipelines.dispatch(state, supplied, shipped, demand.lead_time)
+        moved_out, moved_in = self.pipelines.transship(on_hand, in_transit, decisions, shipped)
         served = fulfill_demand(
             on_hand,
             state.backorders,
@@ -195,6 +197,8 @@ class Simulator:
             supplied=supplied,
             requested=decisions.shipment,
             shipped=shipped,
+            transshipped_out=moved_out,
+            transshipped_in=moved_in,
             demand=demand.units,
             sold_store=served.sold_store,
             sold_pickup=served.sold_pickup,

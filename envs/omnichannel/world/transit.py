@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Flows, IntArray, Network, SeedArray, State
+from envs.omnichannel.types import Decisions, Flows, IntArray, Network, SeedArray, State
 from envs.omnichannel.world import draws
+from envs.omnichannel.world.allocation import ration_proportionally
 
 
 class Pipelines:
@@ -27,7 +28,9 @@ class Pipelines:
         ]
         longest = max(max(table) for table in tables)
         consolidation = int(network.lane_lead_time.max()) + 1
-        self.num_slots = max(longest, consolidation)
+        self.transshipment = scenario.transshipment
+        lateral = self.transshipment.lead_time if self.transshipment else 0
+        self.num_slots = max(longest, consolidation, lateral)
         probability = np.zeros((network.num_nodes, longest + 1))
         for node, table in enumerate(tables):
             for days, share in table.items():
@@ -79,6 +82,43 @@ class Pipelines:
         on_hand = state.on_hand + np.where(later, 0, sent)
         on_hand[:, : net.num_dcs] -= net.sum_by_dc(shipped)
         return on_hand, in_transit
+
+    def transship(
+        self,
+        on_hand: IntArray,
+        in_transit: IntArray,
+        decisions: Decisions,
+        shipped: IntArray,
+    ) -> tuple[IntArray, IntArray]:
+        """Event 3, after dispatch: moves surplus to stores of the same DC that it left short.
+
+        Each DC's stores give in proportion to their surplus and receive in proportion to their
+        need, as much as the smaller sum of the two.
+
+        Args:
+            on_hand: after dispatch, (B, N, K); changed in place.
+            in_transit: (B, L, N, K); changed in place.
+            decisions: requests, of which a store needs what was not shipped, and its surplus, of
+                which it gives no more than it holds.
+            shipped: by the DCs, (B, S, K).
+
+        Returns:
+            Units out of and into each store, (B, S, K).
+        """
+        if self.transshipment is None or decisions.surplus is None:
+            none = np.broadcast_to(np.int64(0), shipped.shape)
+            return none, none
+        net, lead_time = self.network, self.transshipment.lead_time
+        stores = on_hand[:, net.num_dcs :]
+        need, surplus = decisions.shipment - shipped, np.minimum(decisions.surplus, stores)
+        moved = np.minimum(net.sum_by_dc(need), net.sum_by_dc(surplus))
+        out, into = (ration_proportionally(units, moved, net) for units in (surplus, need))
+        stores -= out
+        if lead_time:
+            in_transit[:, lead_time - 1, net.num_dcs :] += into
+        else:
+            stores += into
+        return out, into
 
     def send_returns(self, flows: Flows, in_transit: IntArray) -> None:
         """Adds consolidated returns to `in_transit`, in place; due in lane lead time + 1."""

@@ -1,0 +1,62 @@
+"""Parts of a scenario: how demand is served, short supply, stores that help each other."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from envs.validation import NonNegative, Share, StrictModel
+
+# Pipelines are dense arrays over lead-time slots; a year of slots is a typing error, not a network.
+LeadTime = Annotated[int, Field(ge=0, le=180)]
+
+Unmet = Literal["lost", "backorder", "patience", "partial"]
+Rationing = Literal["proportional", "min_shortage", "random_order", "fair_share"]
+
+
+class Fulfillment(StrictModel):
+    """How demand is served, and what happens to what is not served on the day.
+
+    Unmet demand is `lost`, waits without limit (`backorder`), waits `patience` periods and is
+    then lost, or (`partial`, at the store's counter) is offered unit by unit to the DC with
+    probability `dc_offer`, served from there at once while the DC has stock, else lost.
+    """
+
+    patience: Annotated[int, Field(ge=0, le=60)] = 3  # periods an order waits, then is lost
+    store_unmet: Unmet = "lost"
+    online_unmet: Literal["lost", "backorder", "patience"] = "patience"
+    pickup_unmet: Unmet = "lost"
+    dc_offer: Share = 0.8  # beta of `partial`
+    spill_over: bool = True  # try the other source on the same day when one runs out
+    reserve: Annotated[int, Field(ge=0)] = 0  # units a store keeps back from online orders
+    rationing: Rationing = "proportional"  # of shipments to stores when a DC is short
+
+    def get_unmet(self, channel: str) -> Unmet:
+        """What happens to the channel's unmet demand; without patience a waiting order is lost."""
+        rule: Unmet = getattr(self, f"{channel}_unmet")
+        return "lost" if rule == "patience" and not self.patience else rule
+
+    def count_slots(self, channel: str) -> int:
+        """Age slots that the channel's backorders need: one where age does not matter."""
+        return {"patience": self.patience, "backorder": 1}.get(self.get_unmet(channel), 0)
+
+
+class SupplyCuts(StrictModel):
+    """Announced windows in which suppliers confirm only a share of every order.
+
+    Each episode has `windows` of them, one at a random place of each equal part of the horizon,
+    apart for every DC; they are known `notice` days ahead.
+    """
+
+    windows: Annotated[int, Field(ge=1, le=20)] = 2
+    length: Annotated[int, Field(ge=1)] = 14  # periods
+    share: Share = 0.3  # confirmed of an order, rounded half up
+    notice: Annotated[int, Field(ge=0, le=60)] = 15
+
+
+class Transshipment(StrictModel):
+    """Stores of a DC help each other with what the DC could not ship."""
+
+    lead_time: LeadTime = 1
+    cost: NonNegative = 0.1  # per unit, paid by the store that receives
