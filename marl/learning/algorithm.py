@@ -162,7 +162,13 @@ class SharedPoolDQN(DQN):
             results = [self.env_runner.sample_async(**request)]
         self._store(results)
         self.rounds += 1
-        group.sync_weights(from_worker_or_learner_group=self.learner_group, inference_only=True)
+        # The timeout is that of the last round's call: RLlib drops a call while one is open, and
+        # without waiting a busy machine now and then left a runner on old weights.
+        group.sync_weights(
+            from_worker_or_learner_group=self.learner_group,
+            inference_only=True,
+            timeout_seconds=self.config.sample_timeout_s,
+        )
 
     def _learn(self) -> None:
         """Runs the updates that the env steps sampled so far allow."""
