@@ -297,11 +297,11 @@ def _measure_training(
 
 def _make_algorithm(scenario: Scenario, config: TrainConfig, num_runners: int) -> SharedPoolDQN:
     """Builds the algorithm with its learner off."""
-    from marl.learning.algorithm import SharedPoolDQNConfig
+    from marl.learning.algorithm import build_algorithm
 
     runners = config.env_runners.model_copy(update={"num_env_runners": num_runners})
     changed = config.model_copy(update={"env_runners": runners})
-    algorithm: SharedPoolDQN = SharedPoolDQNConfig.from_config(scenario, changed).build_algo()
+    algorithm = build_algorithm(scenario, changed)
     algorithm.updates = _NEVER_DUE
     return algorithm
 

@@ -6,8 +6,6 @@ import json
 import logging
 import os
 import signal
-import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -24,7 +22,7 @@ from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.world.costs import TERMS
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation.evaluate import EpisodeRunner
-from marl.learning.algorithm import SharedPoolDQN, SharedPoolDQNConfig
+from marl.learning.algorithm import build_algorithm
 from marl.learning.feedback import LearningRateFeedback
 from marl.learning.learned_policy import LearnedPolicy, make_network_arguments, save_policy
 from marl.progress import TrainingProgress
@@ -57,10 +55,7 @@ class Trainer:
         self.run, self.view = run, view
         config = run.config
         self.arguments = make_network_arguments(run.scenario, config.learner)
-        with hide_actor_warnings():
-            self.algorithm: SharedPoolDQN = SharedPoolDQNConfig.from_config(
-                run.scenario, config
-            ).build_algo()
+        self.algorithm = build_algorithm(run.scenario, config)
         self.feedback = LearningRateFeedback(config.feedback)
         self.progress = Progress()
         seeds = make_seeds("validation", config.seed, config.evaluation.validation_episodes)
@@ -211,28 +206,6 @@ def catch_interrupt() -> Iterator[list[int]]:
         yield received
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-@contextmanager
-def hide_actor_warnings() -> Iterator[None]:
-    """Holds stderr back and leaves out one line that Ray's core writes there by itself.
-
-    It warns of every restartable actor whose arguments lie in the object store, which is how RLlib
-    starts its runners, and knows no level between this and silence.
-    """
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            held.seek(0)
-            for line in held:
-                if b"has constructor arguments in the object store" not in line:
-                    os.write(2, line)
 
 
 def start_ray(address: str | None, num_env_runners: int) -> None:

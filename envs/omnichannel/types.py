@@ -8,7 +8,7 @@ are integers.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Self, TypeVar
 
 import numpy as np
@@ -29,8 +29,14 @@ RESTOCK, CONSOLIDATE, LIQUIDATE = 0, 1, 2  # disposition axis
 # Two sums that numpy's own does 3 to 50 times more slowly, because the last axes are short.
 def sum_axis(array: ArrayT, axis: int) -> ArrayT:
     """Sums over one axis, counted from the front."""
-    axes = "abcdef"[: array.ndim]
-    return np.einsum(f"{axes}->{axes.replace(axes[axis], '')}", array)
+    return np.einsum(_name_axes(array.ndim, axis), array)
+
+
+@cache
+def _name_axes(ndim: int, summed: int) -> str:
+    """The einsum subscripts of a sum over one axis: for small arrays twice as fast as `sum`."""
+    axes = "abcdef"[:ndim]
+    return f"{axes}->{axes.replace(axes[summed], '')}"
 
 
 def sum_channels(by_channel: ArrayT) -> ArrayT:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -256,3 +260,32 @@ def make_module_spec(scenario: Scenario, config: TrainConfig) -> MultiRLModuleSp
             for m in MODULES
         }
     )
+
+
+def build_algorithm(scenario: Scenario, config: TrainConfig) -> SharedPoolDQN:
+    """Starts the runners and the learner of a configuration."""
+    with _hide_actor_warnings():
+        algorithm: SharedPoolDQN = SharedPoolDQNConfig.from_config(scenario, config).build_algo()
+    return algorithm
+
+
+@contextmanager
+def _hide_actor_warnings() -> Iterator[None]:
+    """Holds stderr back and leaves out one line that Ray's core writes there by itself.
+
+    It warns of every restartable actor whose arguments lie in the object store, which is how RLlib
+    starts its runners, and knows no level between this and silence.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            for line in held:
+                if b"has constructor arguments in the object store" not in line:
+                    os.write(2, line)

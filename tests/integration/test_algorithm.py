@@ -13,7 +13,7 @@ import torch
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.scenario import Scenario
 from marl.config import load_config
-from marl.learning.algorithm import SharedPoolDQN, SharedPoolDQNConfig
+from marl.learning.algorithm import SharedPoolDQN, build_algorithm
 from marl.learning.experience_pool import Batch
 from marl.learning.network import QNetwork
 
@@ -32,7 +32,7 @@ SETTINGS = [
 @contextmanager
 def build(scenario: Scenario, *overrides: str) -> Iterator[SharedPoolDQN]:
     config = load_config("default", [*SETTINGS, *overrides])
-    algorithm = SharedPoolDQNConfig.from_config(scenario, config).build_algo()
+    algorithm = build_algorithm(scenario, config)
     try:
         yield algorithm
     finally:
