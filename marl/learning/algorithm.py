@@ -166,13 +166,25 @@ class SharedPoolDQN(DQN):
             results = [self.env_runner.sample_async(**request)]
         self._store(results)
         self.rounds += 1
-        # The timeout is that of the last round's call: RLlib drops a call while one is open, and
-        # without waiting a busy machine now and then left a runner on old weights.
-        group.sync_weights(
+        self._send_weights()
+
+    def _send_weights(self) -> None:
+        """Sends the learner's weights to all runners.
+
+        The timeout is that of the call before: RLlib drops a call of this kind while another is
+        open, and without waiting a busy machine now and then left a runner on old weights.
+        """
+        self.env_runner_group.sync_weights(
             from_worker_or_learner_group=self.learner_group,
             inference_only=True,
             timeout_seconds=self.config.sample_timeout_s,
         )
+
+    @override(DQN)
+    def restore_from_path(self, path: Any, *args: Any, **kwargs: Any) -> None:
+        super().restore_from_path(path, *args, **kwargs)
+        # RLlib sends them too, but its call is dropped if the runners are still starting.
+        self._send_weights()
 
     def _learn(self) -> None:
         """Runs the updates that the env steps sampled so far allow."""
