@@ -7,12 +7,18 @@ from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from yaml.reader import ReaderError
 
 from envs.errors import InputError
 
+# No retailer counts above this, and products of a few such numbers stay whole numbers.
+LARGEST = 1_000_000_000
+
 Share = Annotated[float, Field(ge=0, le=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0, le=LARGEST)]
+Positive = Annotated[float, Field(gt=0, le=LARGEST)]
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+CountOrZero = Annotated[int, Field(ge=0, le=LARGEST)]
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -41,13 +47,28 @@ def parse_yaml(content: str, source: str) -> dict[str, Any]:
     try:
         data = yaml.safe_load(content)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{source}: not valid YAML{where}") from None
+        raise InputError(f"{source}: not valid YAML{_locate(error, content)}") from None
+    except ValueError as error:  # looks like a date or a number, and is none
+        raise InputError(f"{source}: not valid YAML ({error})") from None
+    except RecursionError:
+        raise InputError(f"{source}: not valid YAML (nested too deeply)") from None
     if not isinstance(data, dict):
         found = "nothing" if data is None else f"a {type(data).__name__}"
         raise InputError(f"{source}: {found} found; a mapping of fields is needed")
     return data
+
+
+def _locate(error: yaml.YAMLError, content: str) -> str:
+    """Line and column, counted from 1."""
+    if isinstance(error, ReaderError):  # a character that YAML does not allow
+        before = content[: error.position]
+        line, column = before.count("\n"), error.position - (before.rfind("\n") + 1)
+    else:
+        mark = getattr(error, "problem_mark", None)
+        if mark is None:
+            return ""
+        line, column = mark.line, mark.column
+    return f" at line {line + 1}, column {column + 1}"
 
 
 def validate_model(model: type[ModelT], data: dict[str, Any], source: str) -> ModelT:

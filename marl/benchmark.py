@@ -28,6 +28,7 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import Targets
 from envs.omnichannel.world.draws import make_seeds
+from envs.omnichannel.world.simulator import Simulator
 from marl.config import Learner, TrainConfig, list_configs, load_config
 
 if TYPE_CHECKING:
@@ -37,11 +38,15 @@ if TYPE_CHECKING:
 
 ENV_STEPS = "env steps/s"
 TRANSITIONS = "transitions/s"
+CELLS = "cells/s"
 HASHED = "MB hashed/s"
 ONE_THREAD, TWO_THREADS = "one busy thread", "two busy threads"
 
 _WIDE = 256  # copies at which the cost per call of NumPy no longer counts
 _PERIODS = 30  # at most, where an episode would take long and every period costs the same
+_SIZES = ((1, 10, 5), (2, 50, 20), (5, 250, 50), (10, 1000, 100))  # DCs, stores, SKUs
+_SCALE_CELLS = 100_000  # of all copies together, in the rows on scale
+_SCALE_PERIODS = 5
 _HASH_MB = 64
 _NEVER_DUE = 2**62  # updates counted as done, so that none is due
 _FREE_CORES = 1.6  # speed-up of two busy threads below which a second core was not free
@@ -94,9 +99,10 @@ def run_benchmark(*, quick: bool = False, scenario: str = "paper") -> list[Row]:
       arithmetic on the same batch, one network after the other, nothing around it.
     - `end to end`: training iterations with one actor, env steps sampled and transitions learnt;
       the ratios say what share of the stage's own speed is left.
+    - `scale`, `cells`, `growth exponent`: see `measure_scale`; not when `quick`.
 
     Args:
-        quick: fewer rounds, for a first look.
+        quick: fewer rounds and no scale, for a first look.
         scenario: built-in name or YAML file; a configuration of the same name is used if there
             is one.
 
@@ -108,9 +114,51 @@ def run_benchmark(*, quick: bool = False, scenario: str = "paper") -> list[Row]:
     rounds = 2 if quick else 5
     with _one_torch_thread():
         rows = measure_probes(_make_sampling_probes(loaded, config), rounds)
+        scale = [] if quick else measure_scale(_SIZES, rounds)
     with _ray_running(num_actors=3):
         rows += _measure_training(loaded, config, rounds, rows)
-    return rows
+    return rows + scale
+
+
+def measure_scale(sizes: Sequence[tuple[int, int, int]], rounds: int) -> list[Row]:
+    """Measures how the simulator's time grows with the network: no agents, constant decisions.
+
+    A cell is a SKU in a store. Every size runs as many copies as keep the cells of all copies
+    equal, so that what grows is the work per cell; with one copy of each, the cost per call of
+    NumPy would hide growth behind the smallest networks.
+
+    Args:
+        sizes: DCs, stores and SKUs of each network, smallest first.
+        rounds: how often each is measured.
+
+    Returns:
+        Env steps/s and cells/s of each size, the latter as a ratio to the smallest network's, then
+        the exponent b of seconds per period = a x cells^b, by least squares in logarithms.
+    """
+    cells = [stores * skus for _, stores, skus in sizes]
+    names = [f"{stores:,} x {skus}" for _, stores, skus in sizes]
+    probes = [
+        Probe(
+            f"scale {name}",
+            ENV_STEPS,
+            _make_simulator_run(
+                _make_scale_scenario(*size), max(1, _SCALE_CELLS // n), _SCALE_PERIODS
+            ),
+        )
+        for name, size, n in zip(names, sizes, cells, strict=True)
+    ]
+    steps = measure_probes(probes, rounds)
+    speeds = [row.value * n for row, n in zip(steps, cells, strict=True)]
+    rows = list(steps)
+    for name, speed in zip(names, speeds, strict=True):
+        rows.append(Row(f"cells {name}", speed, CELLS, f"cells {names[0]}", speed / speeds[0]))
+    exponent = fit_exponent(cells, [1 / row.value for row in steps])
+    return [*rows, Row("growth exponent", exponent, "of cells")]
+
+
+def fit_exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
+    """Returns b of seconds = a x size^b, by least squares in logarithms."""
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
 def measure_probes(probes: Sequence[Probe], rounds: int, earlier: Sequence[Row] = ()) -> list[Row]:
@@ -156,7 +204,9 @@ def _format_speed(value: float) -> str:
     """Three digits and more, short enough for the table to fit 80 columns."""
     if value >= 1e6:
         return f"{value / 1e6:,.1f} M"
-    return f"{value / 1e3:,.1f} k" if value >= 1e3 else f"{value:,.1f}"
+    if value >= 1e3:
+        return f"{value / 1e3:,.1f} k"
+    return f"{value:,.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _make_row(probe: Probe, values: Mapping[str, float]) -> Row:
@@ -207,12 +257,40 @@ def _make_sampling_probes(scenario: Scenario, config: TrainConfig) -> list[Probe
     ]
 
 
-def _make_simulator_run(scenario: Scenario) -> Callable[[], float]:
+def _make_scale_scenario(num_dcs: int, num_stores: int, num_skus: int) -> Scenario:
+    """A network of any size, with the defaults of everything else."""
+    return Scenario.model_validate(
+        {
+            "name": "scale",
+            "network": {
+                "dcs": [{"name": f"dc_{w}"} for w in range(num_dcs)],
+                "stores": [
+                    {
+                        "name": f"store_{s}",
+                        "parent": f"dc_{s % num_dcs}",
+                        "distance": 1 + s % 3,
+                        "lead_time": 1 + s % 3,
+                    }
+                    for s in range(num_stores)
+                ],
+            },
+            "skus": [
+                {"name": f"sku_{k}", "category": "any", "store_demand": 6, "online_demand": 3}
+                for k in range(num_skus)
+            ],
+            "categories": {"any": {}},
+        }
+    )
+
+
+def _make_simulator_run(
+    scenario: Scenario, copies: int = _WIDE, most_periods: int = _PERIODS
+) -> Callable[[], float]:
     """Periods under constant decisions: mean demand is ordered and shipped."""
-    env = BatchedEnv(scenario, _WIDE)
-    simulator, net = env.simulator, env.network
-    seeds, periods = make_seeds("train", 0, _WIDE), min(scenario.horizon, _PERIODS)
-    shape = (_WIDE, net.num_stores, net.num_skus)
+    simulator = Simulator(scenario)
+    net = simulator.network
+    seeds, periods = make_seeds("train", 0, copies), min(scenario.horizon, most_periods)
+    shape = (copies, net.num_stores, net.num_skus)
     mean = np.broadcast_to(simulator.demand.mean.sum(axis=-1), shape)
     targets = Targets(
         supplier_gap=net.sum_by_dc(mean),
@@ -227,7 +305,7 @@ def _make_simulator_run(scenario: Scenario) -> Callable[[], float]:
         for _ in range(periods):
             demand = simulator.sample_demand(state)
             state, _ = simulator.simulate_period(state, decisions, demand)
-        return _WIDE * periods
+        return copies * periods
 
     return run
 

@@ -185,8 +185,9 @@ def list_() -> None:
     """Name the built-in scenarios."""
     from envs.omnichannel.scenario import list_scenarios, load_scenario
 
-    for name in list_scenarios():
-        print(f"{name:10} {load_scenario(name).description}")
+    names = list_scenarios()
+    for name in names:
+        print(f"{name:{max(map(len, names))}} {load_scenario(name).description}")
 
 
 @scenario_app.command()

@@ -18,8 +18,10 @@ from marl.benchmark import (
     BareLoop,
     Probe,
     Row,
+    fit_exponent,
     make_table,
     measure_probes,
+    measure_scale,
     run_benchmark,
 )
 from marl.config import load_config
@@ -72,6 +74,28 @@ def test_measure_probes__interleaves_rounds_after_a_warm_up() -> None:
     assert calls == ["a", "b"] * 3
     assert rows[0].ratio == pytest.approx(rows[0].value / rows[1].value)
     assert rows[1].ratio == pytest.approx(rows[1].value / 2)
+
+
+def test_measure_scale__reports_steps_cells_and_growth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("marl.benchmark._SCALE_CELLS", 40)
+    rows = measure_scale([(1, 2, 1), (2, 4, 2)], rounds=1)
+    assert [(row.name, row.unit) for row in rows] == [
+        ("scale 2 x 1", "env steps/s"),
+        ("scale 4 x 2", "env steps/s"),
+        ("cells 2 x 1", "cells/s"),
+        ("cells 4 x 2", "cells/s"),
+        ("growth exponent", "of cells"),
+    ]
+    values = {row.name: row.value for row in rows}
+    assert values["cells 4 x 2"] == pytest.approx(8 * values["scale 4 x 2"])
+    slower = values["scale 2 x 1"] / values["scale 4 x 2"]
+    assert values["growth exponent"] == pytest.approx(np.log(slower) / np.log(4))
+    assert rows[3].ratio == pytest.approx(rows[3].value / rows[2].value)
+
+
+def test_fit_exponent__of_a_power_law() -> None:
+    sizes = [50.0, 1000.0, 12_500.0]
+    assert fit_exponent(sizes, [3 * size**1.2 for size in sizes]) == pytest.approx(1.2)
 
 
 def test_row__to_json() -> None:

@@ -209,6 +209,16 @@ def test_hash__is_stable_and_changes_with_a_value(tiny: Scenario, data: Data) ->
             "returns.delay: low 5 is above high 2; low <= high is allowed",
         ),
         (
+            "returns.delay",
+            {"kind": "lognormal", "median": 90, "sigma": 1, "longest": 60},
+            "returns.delay: median 90 is above longest 60; median <= longest is allowed",
+        ),
+        (
+            "skus.0.store_demand",
+            1e7,
+            "skus.0.store_demand: 10000000.0 is not allowed; must be less than or equal to 1000000",
+        ),
+        (
             "coordination.strategy",
             "mean",
             "coordination.strategy: 'mean' is not allowed; "
@@ -226,6 +236,23 @@ def test_validate_model__says_what_is_wrong(
     data: Data, path: str, value: object, message: str
 ) -> None:
     change(data, path, value)
+    assert message_of(data) == f"my.yaml: {message}"
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("MOST_CELLS", "skus: 2 stores x 2 SKUs are 4 cells; at most 3 are allowed"),
+        (
+            "MOST_CELL_DAYS",
+            "demand.season_period: 14 is not allowed; at most 0 for 4 cells (stores x SKUs)",
+        ),
+    ],
+)
+def test_validate_model__refuses_what_fits_no_memory(
+    data: Data, monkeypatch: pytest.MonkeyPatch, limit: str, message: str
+) -> None:
+    monkeypatch.setattr(f"envs.omnichannel.scenario.{limit}", 3)
     assert message_of(data) == f"my.yaml: {message}"
 
 
@@ -283,7 +310,9 @@ def test_load_scenario__refuses_what_is_not_text(tmp_path: Path) -> None:
         ("- a\n- b", "x.yaml: a list found; a mapping of fields is needed"),
         ("just words", "x.yaml: a str found; a mapping of fields is needed"),
         ("", "x.yaml: nothing found; a mapping of fields is needed"),
-        ("a: \0", "x.yaml: not valid YAML"),
+        ("a: b\nc: \0", "x.yaml: not valid YAML at line 2, column 4"),
+        ("a: 2024-13-01", "x.yaml: not valid YAML (month must be in 1..12)"),
+        ("[" * 5000, "x.yaml: not valid YAML (nested too deeply)"),
     ],
 )
 def test_parse_yaml__refuses_what_is_no_mapping(content: str, message: str) -> None:

@@ -106,7 +106,7 @@ class Trace(StrictModel):
 
     process: Literal["trace"]
     source: Literal["grocery_demand"]
-    train_days: Annotated[int, Field(ge=14)] = 273
+    train_days: Annotated[int, Field(ge=14, le=3650)] = 273
     online_share: Share = 0.0  # part of the recorded demand that is ordered online (an assumption)
 
 

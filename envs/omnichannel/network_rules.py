@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from envs.validation import NonNegative, Share, StrictModel
+from envs.validation import Count, CountOrZero, NonNegative, Share, StrictModel
 
 # Pipelines are dense arrays over lead-time slots; a year of slots is a typing error, not a network.
 LeadTime = Annotated[int, Field(ge=0, le=180)]
@@ -29,7 +29,7 @@ class Fulfillment(StrictModel):
     pickup_unmet: Unmet = "lost"
     dc_offer: Share = 0.8  # beta of `partial`
     spill_over: bool = True  # try the other source on the same day when one runs out
-    reserve: Annotated[int, Field(ge=0)] = 0  # units a store keeps back from online orders
+    reserve: CountOrZero = 0  # units a store keeps back from online orders
     rationing: Rationing = "proportional"  # of shipments to stores when a DC is short
 
     def get_unmet(self, channel: str) -> Unmet:
@@ -50,7 +50,7 @@ class SupplyCuts(StrictModel):
     """
 
     windows: Annotated[int, Field(ge=1, le=20)] = 2
-    length: Annotated[int, Field(ge=1)] = 14  # periods
+    length: Count = 14  # periods
     share: Share = 0.3  # confirmed of an order, rounded half up
     notice: Annotated[int, Field(ge=0, le=60)] = 15
 

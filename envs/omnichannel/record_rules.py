@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from envs.validation import NonNegative, Share, StrictModel
+from envs.validation import Share, StrictModel
 
 
 class Records(StrictModel):
@@ -21,4 +21,4 @@ class Records(StrictModel):
     counting_cycle: Annotated[int, Field(ge=1, le=3650)] = 28  # periods
     miscount: Share = 0.05  # share of counts whose result is wrong
     # A wrong record misses by 1 to 1 + error_size x stock units, up or down, all equally likely.
-    error_size: NonNegative = 0.2
+    error_size: Annotated[float, Field(ge=0, le=10)] = 0.2

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from envs.validation import NonNegative, Positive, Share, StrictModel
+from envs.validation import Count, NonNegative, Positive, Share, StrictModel
 
 # Units due are dense arrays over the delay, so a delay is bounded like a lead time.
 Days = Annotated[int, Field(ge=0, le=180)]
@@ -57,6 +57,16 @@ class LognormalDelay(StrictModel):
     sigma: Positive  # standard deviation of the log
     longest: Annotated[int, Field(ge=1, le=180)] = 60
 
+    @model_validator(mode="after")
+    def check_order(self) -> Self:
+        """At least half of the returns come back before the cut."""
+        if self.median > self.longest:
+            raise ValueError(
+                f"median {self.median:g} is above longest {self.longest}; "
+                "median <= longest is allowed"
+            )
+        return self
+
 
 class GeometricDelay(StrictModel):
     """From day `first` on, a unit still out comes back with `probability` on each day."""
@@ -98,4 +108,4 @@ class Returns(StrictModel):
     resaleable: Share = 1.0  # the rest is scrapped on arrival; a category may say otherwise
     inspection_days: Days = 1
     # Units a location can begin to inspect in a period; what is above it queues.
-    inspection_capacity: Annotated[int, Field(ge=1)] | None = None
+    inspection_capacity: Count | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -20,6 +21,9 @@ from envs.omnichannel.network_rules import Fulfillment, LeadTime, SupplyCuts, Tr
 from envs.omnichannel.record_rules import Records
 from envs.omnichannel.return_rules import Returns
 from envs.validation import (
+    LARGEST,
+    Count,
+    CountOrZero,
     NonNegative,
     Positive,
     Share,
@@ -36,6 +40,14 @@ CHANNELS = (
 PICKUP_CHANNEL = "pickup"
 DISPOSITIONS = ("restock", "consolidate", "liquidate")
 
+Shares = tuple[Share, Share, Share]  # of DISPOSITIONS
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+Demand = Annotated[float, Field(ge=0, le=1e6)]  # units a period
+Days = Annotated[float, Field(ge=0, le=1000)]
+# Days beyond the lead time; below 0 not even its demand is covered.
+Cover = Annotated[float, Field(ge=-1000, le=1000)]
+MOST_CELLS = 1_000_000  # stores x SKUs
+MOST_CELL_DAYS = 100_000_000  # the known season is a dense array by day
 # {days: probability}. Drawn anew for every order line of a supplier and every shipment on a lane.
 RandomLeadTime = dict[Annotated[int, Field(ge=1, le=180)], Share]
 
@@ -43,11 +55,11 @@ RandomLeadTime = dict[Annotated[int, Field(ge=1, le=180)], Share]
 class Dc(StrictModel):
     """A distribution centre, supplied from outside the network. None means unlimited."""
 
-    name: str
+    name: Name
     supplier_lead_time: LeadTime = 5
     capacity: Positive | None = None  # units stored without paying overflow
-    order_capacity: Annotated[int, Field(ge=0)] | None = None  # units that suppliers take a period
-    shipment_capacity: Annotated[int, Field(ge=0)] | None = None  # units dispatched a period
+    order_capacity: CountOrZero | None = None  # units that suppliers take a period
+    shipment_capacity: CountOrZero | None = None  # units dispatched a period
     random_lead_time: RandomLeadTime | None = None  # of its supplier, instead of the fixed one
 
     @model_validator(mode="after")
@@ -60,9 +72,9 @@ class Dc(StrictModel):
 class Store(StrictModel):
     """A store, supplied by its parent DC."""
 
-    name: str
-    parent: str
-    size: Positive = 1.0  # multiplies every SKU's base demand
+    name: Name
+    parent: Name
+    size: Annotated[float, Field(gt=0, le=1000)] = 1.0  # multiplies every SKU's base demand
     distance: Annotated[int, Field(ge=0, le=100)] = 1  # distance band of the lane from the parent
     lead_time: LeadTime = 1
     capacity: Positive | None = None
@@ -98,8 +110,8 @@ class Network(StrictModel):
         """Names are unique, each parent exists and each DC is a parent."""
         dcs = [dc.name for dc in self.dcs]
         names = dcs + [store.name for store in self.stores]
-        for name in names:
-            if names.count(name) > 1:
+        for name, count in Counter(names).items():
+            if count > 1:
                 raise ValueError(f"name {name!r} is used twice; node names must be unique")
         for store in self.stores:
             if store.parent not in dcs:
@@ -116,12 +128,12 @@ class Network(StrictModel):
 class Sku(StrictModel):
     """A stock keeping unit; demand is units a period in a store of size 1."""
 
-    name: str
-    category: str
-    store_demand: NonNegative = 0.0
-    online_demand: NonNegative = 0.0
-    pickup_demand: NonNegative = 0.0  # bought online, collected in the store
-    season_phase: float = 0.0  # radians
+    name: Name
+    category: Name
+    store_demand: Demand = 0.0
+    online_demand: Demand = 0.0
+    pickup_demand: Demand = 0.0  # bought online, collected in the store
+    season_phase: Annotated[float, Field(ge=-100, le=100)] = 0.0  # radians
 
 
 class Category(StrictModel):
@@ -141,9 +153,9 @@ class Costs(StrictModel):
     overflow: NonNegative = 0.05  # per unit above the capacity and period
     fixed_order: NonNegative = 0.0  # per supplier order line (SKU) placed
     transport: NonNegative = 0.03  # DC to store: times (1 + distance) per unit ...
-    quantity_breaks: list[Annotated[int, Field(ge=1)]] = [40, 80]  # units a shipment
+    quantity_breaks: list[Count] = [40, 80]  # units a shipment
     quantity_rates: list[NonNegative] = [1.0, 0.85, 0.7]  # ... times the tier's rate
-    truck_capacity: Annotated[int, Field(ge=1)] | None = None  # units; None: no trucks are paid
+    truck_capacity: Count | None = None  # units; None: no trucks are paid
     truck_cost: NonNegative = 0.0  # per started truck and lane ...
     truck_cost_distance: NonNegative = 0.0  # ... and this more per distance band
     last_mile_store: NonNegative = 0.05
@@ -173,20 +185,20 @@ class Costs(StrictModel):
 class Actions(StrictModel):
     """The grids that discrete actions index; `initial_*` are the levels of an untrained agent."""
 
-    store_cover: Annotated[list[float], Field(min_length=2)] = [
+    store_cover: Annotated[list[Cover], Field(min_length=2, max_length=100)] = [
         0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6.5, 8,
     ]  # days of cover beyond the lead time  # fmt: skip
-    dc_cover: Annotated[list[float], Field(min_length=2)] = [
+    dc_cover: Annotated[list[Cover], Field(min_length=2, max_length=100)] = [
         6, 7, 8, 9, 10, 12, 14, 16, 18, 21, 24,
     ]  # days of echelon cover, lead time included  # fmt: skip
-    push_cover: Annotated[list[float], Field(min_length=1)] = [0.5, 1.5, 3, 5]
-    online_share: Annotated[list[Share], Field(min_length=1)] = [0.0, 0.5, 1.0]
-    disposition: Annotated[list[tuple[Share, Share, Share]], Field(min_length=1)] = [
+    push_cover: Annotated[list[Cover], Field(min_length=1, max_length=100)] = [0.5, 1.5, 3, 5]
+    online_share: Annotated[list[Share], Field(min_length=1, max_length=100)] = [0.0, 0.5, 1.0]
+    disposition: Annotated[list[Shares], Field(min_length=1, max_length=100)] = [
         (1, 0, 0), (0, 1, 0), (0, 0, 1), (0.5, 0.5, 0),
-    ]  # shares of DISPOSITIONS  # fmt: skip
-    initial_cover: Annotated[int, Field(ge=0)] = 1
-    initial_push: Annotated[int, Field(ge=0)] = 0
-    initial_disposition: Annotated[int, Field(ge=0)] = 1
+    ]  # fmt: skip
+    initial_cover: CountOrZero = 1
+    initial_push: CountOrZero = 0
+    initial_disposition: CountOrZero = 1
 
     @model_validator(mode="after")
     def check_grids(self) -> Self:
@@ -238,27 +250,29 @@ class Reward(StrictModel):
     beta: NonNegative = 1.0
     gamma: NonNegative = 1.0
     delta: NonNegative = 1.0
-    cost_scale: Positive = 1.0  # money per unit of expected demand that weighs as much as service
+    cost_scale: Annotated[float, Field(ge=1e-6, le=LARGEST)] = (
+        1.0  # money per unit of expected demand that weighs as much as service
+    )
     credit: Credit = Credit()
 
 
 class Before(StrictModel):
     """The policy before optimisation: constant covers, online from the DC, returns to the DC."""
 
-    store_cover: float = 0.5
-    dc_cover: float = 7.0
+    store_cover: Cover = 0.5
+    dc_cover: Cover = 7.0
 
 
 class Scenario(StrictModel):
     """One network with its demand, returns, costs, action grids and reward."""
 
-    name: str
+    name: Name
     description: str = ""
     caveat: str = ""  # printed under every result: what the numbers cannot tell
     horizon: Annotated[int, Field(ge=1, le=3650)] = 100  # periods an episode
     review_period: Annotated[int, Field(ge=1, le=365)] = 7  # of the high-level agents
-    initial_store_cover: NonNegative = 2.0  # days of mean demand on hand at the start
-    initial_dc_cover: NonNegative = 5.0
+    initial_store_cover: Days = 2.0  # days of mean demand on hand at the start
+    initial_dc_cover: Days = 5.0
     network: Network
     skus: Annotated[list[Sku], Field(min_length=1)]
     categories: dict[str, Category]
@@ -278,9 +292,9 @@ class Scenario(StrictModel):
     @model_validator(mode="after")
     def check_skus(self) -> Self:
         """SKU names are unique and their categories defined."""
-        names = [sku.name for sku in self.skus]
+        counts = Counter(sku.name for sku in self.skus)
         for sku in self.skus:
-            if names.count(sku.name) > 1:
+            if counts[sku.name] > 1:
                 raise ValueError(f"skus: name {sku.name!r} is used twice; names must be unique")
             if sku.category not in self.categories:
                 allowed = ", ".join(self.categories)
@@ -298,6 +312,23 @@ class Scenario(StrictModel):
             raise ValueError(
                 f"supply_cuts: {cuts.windows} windows of {cuts.length} periods do not fit into the "
                 f"horizon of {self.horizon}; windows x length <= horizon is allowed"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def check_size(self) -> Self:
+        """One copy fits into the memory of a machine."""
+        cells = len(self.network.stores) * len(self.skus)
+        if cells > MOST_CELLS:
+            raise ValueError(
+                f"skus: {len(self.network.stores)} stores x {len(self.skus)} SKUs are {cells} "
+                f"cells; at most {MOST_CELLS} are allowed"
+            )
+        period = getattr(self.demand, "season_period", 1)
+        if cells * period > MOST_CELL_DAYS:
+            raise ValueError(
+                f"demand.season_period: {period} is not allowed; at most {MOST_CELL_DAYS // cells} "
+                f"for {cells} cells (stores x SKUs)"
             )
         return self
 

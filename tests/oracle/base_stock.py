@@ -9,7 +9,7 @@ import numpy as np
 
 from envs.omnichannel.agents.inventory import compute_echelon_position, compute_store_position
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Decisions, Demand, FloatArray, IntArray, State
+from envs.omnichannel.types import Decisions, Demand, FloatArray, IntArray, SeedArray, State
 from envs.omnichannel.world.costs import CostModel
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
@@ -26,15 +26,16 @@ def make_decisions(order: IntArray, shipment: IntArray) -> Decisions:
     )
 
 
-def make_demand(template: Demand, units: IntArray, offers: FloatArray | None = None) -> Demand:
+def make_demand(template: Demand, units: IntArray) -> Demand:
     """Walk-in demand for one SKU, (B, S), in place of what the scenario's process drew."""
     both = np.stack([units[..., None], np.zeros_like(units)[..., None]], axis=-1)
-    return replace(template, units=both, dc_offer=offers)
+    return replace(template, units=both)
 
 
-def make_state(simulator: Simulator, on_hand: IntArray) -> State:
-    """Empty pipelines and the given stock, (B, N)."""
-    state = simulator.make_state(make_seeds("oracle", 0, len(on_hand)))
+def make_state(simulator: Simulator, on_hand: IntArray, seeds: SeedArray | None = None) -> State:
+    """Empty pipelines and the given stock, (B, N); without seeds each copy has its own."""
+    seeds = make_seeds("oracle", 0, len(on_hand)) if seeds is None else seeds
+    state = simulator.make_state(seeds)
     return replace(state, on_hand=on_hand[..., None].astype(np.int64))
 
 
@@ -42,10 +43,11 @@ def run_base_stock(
     scenario: Scenario,
     warehouse: IntArray,
     store: IntArray,
-    sample: SampleDemand,
     periods: int,
+    sample: SampleDemand | None = None,
     warm_up: int = 0,
     reorder_point: IntArray | None = None,
+    seeds: SeedArray | None = None,
 ) -> FloatArray:
     """Returns each copy's total cost after the warm-up, (B,).
 
@@ -56,16 +58,16 @@ def run_base_stock(
         scenario: one DC, one SKU.
         warehouse: echelon base-stock level, (B,).
         store: base-stock level of each store, (B, S).
-        sample: draws a period's demand.
         periods: counted ones.
+        sample: draws a period's demand, where it is not the scenario's process that does.
         warm_up: periods before those.
         reorder_point: of the stores, (B, S).
+        seeds: of the scenario's process, (B,); copies with the same seed meet the same demand.
     """
     simulator = Simulator(scenario)
     model, rng = CostModel(scenario, simulator.network), np.random.default_rng(20240101)
     on_hand = np.concatenate([(warehouse - store.sum(axis=1))[:, None], store], axis=1)
-    state, total = make_state(simulator, np.maximum(on_hand, 0)), np.zeros(len(store))
-    template = simulator.sample_demand(state)
+    state, total = make_state(simulator, np.maximum(on_hand, 0), seeds), np.zeros(len(store))
     for period in range(warm_up + periods):
         position = compute_store_position(state, simulator.network)
         echelon = compute_echelon_position(state, position, simulator.network)
@@ -75,8 +77,9 @@ def run_base_stock(
             order = gap.sum(axis=1, keepdims=True)
         else:
             order = np.maximum(warehouse[:, None] - echelon[..., 0], 0)
-        offers = rng.random((len(store), store.shape[1], 1, 2))
-        demand = make_demand(template, sample(rng), offers)
+        demand = simulator.sample_demand(state)
+        if sample is not None:
+            demand = make_demand(demand, sample(rng))
         state, flows = simulator.simulate_period(state, make_decisions(order, gap), demand)
         if period >= warm_up:
             total += sum(money.sum(axis=(1, 2)) for money in model.compute_costs(flows).values())

@@ -30,7 +30,7 @@ def compute_costs(scenario: Scenario, levels: list[int], sample: SampleDemand) -
     def same_for_all(rng: np.random.Generator) -> np.ndarray:
         return np.tile(sample(rng), (len(levels), 1))
 
-    total = run_base_stock(scenario, level[:, 0], level, same_for_all, periods)
+    total = run_base_stock(scenario, level[:, 0], level, periods, same_for_all)
     return total.reshape(len(levels), copies).mean(axis=1) / periods
 
 
@@ -69,8 +69,8 @@ def test_reorder_point__costs_what_the_book_says() -> None:
         make_instance(1, 4, "backorder", fixed=5),
         level[:, 0],
         level,
-        lambda rng: rng.poisson(6, (copies, 1)),
         periods,
+        lambda rng: rng.poisson(6, (copies, 1)),
         warm_up=20,
         reorder_point=np.full((copies, 1), 4),
     )
@@ -88,8 +88,8 @@ def test_reorder_point__the_books_pair_is_the_best_of_its_neighbours() -> None:
         make_instance(1, 4, "backorder", fixed=5),
         level[:, 0],
         level,
-        lambda rng: np.tile(rng.poisson(6, (copies, 1)), (len(pairs), 1)),
         periods,
+        lambda rng: np.tile(rng.poisson(6, (copies, 1)), (len(pairs), 1)),
         warm_up=20,
         reorder_point=point,
     )

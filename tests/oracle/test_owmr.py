@@ -15,6 +15,7 @@ import pytest
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import FloatArray
 from envs.omnichannel.world.costs import CostModel
+from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 from tests.oracle.base_stock import make_decisions, make_demand, make_state, run_base_stock
 
@@ -31,11 +32,8 @@ def run_levels(scenario: Scenario, levels: list[tuple[int, int]], copies: int) -
     """Total cost of (echelon, retailer) levels on the same demand, (levels, copies)."""
     warehouse = np.repeat([w for w, _ in levels], copies)
     store = np.repeat([s for _, s in levels], copies)[:, None].repeat(3, axis=1)
-
-    def sample(rng: np.random.Generator) -> np.ndarray:
-        return np.tile(rng.poisson(3, (copies, 3)), (len(levels), 1))
-
-    costs = run_base_stock(scenario, warehouse, store, sample, periods=100)
+    seeds = np.tile(make_seeds("oracle", 0, copies), len(levels))
+    costs = run_base_stock(scenario, warehouse, store, periods=100, seeds=seeds)
     return costs.reshape(len(levels), copies)
 
 
