@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from envs.errors import InputError
-from envs.omnichannel.demand_settings import SeasonalNormal, Trace
+from envs.omnichannel.demand_rules import SeasonalNormal, Trace
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import IntArray, State
 from envs.omnichannel.world.demand import ParametricDemand, TraceDemand, make_demand

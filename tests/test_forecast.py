@@ -5,7 +5,7 @@ import pytest
 
 from envs.omnichannel.agents.forecast import KnownMean, Oracle, SeasonalSmoothing
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.demand_settings import SeasonalNormal
+from envs.omnichannel.demand_rules import SeasonalNormal
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import FloatArray, State, Targets
 from envs.omnichannel.world.demand import ParametricDemand

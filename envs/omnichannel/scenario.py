@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from envs.errors import InputError
-from envs.omnichannel.demand_settings import DemandSettings, ForecastSettings, SeasonalNormal
+from envs.omnichannel.demand_rules import DemandSettings, ForecastSettings, SeasonalNormal
 from envs.omnichannel.network_rules import Fulfillment, LeadTime, SupplyCuts, Transshipment
 from envs.omnichannel.record_rules import Records
 from envs.omnichannel.return_rules import Returns

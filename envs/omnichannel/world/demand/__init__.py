@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from envs.omnichannel.demand_settings import Trace
+from envs.omnichannel.demand_rules import Trace
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.world.demand.parametric import ParametricDemand
 from envs.omnichannel.world.demand.process import DemandProcess, Split

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from scipy.special import ndtri
 
-from envs.omnichannel.demand_settings import (
+from envs.omnichannel.demand_rules import (
     Intermittent,
     NegativeBinomial,
     Poisson,

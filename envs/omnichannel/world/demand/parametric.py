@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from envs.omnichannel.demand_settings import (
+from envs.omnichannel.demand_rules import (
     Calendar,
     Intermittent,
     NegativeBinomial,

@@ -8,7 +8,7 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.data import load_grocery_demand
-from envs.omnichannel.demand_settings import Trace
+from envs.omnichannel.demand_rules import Trace
 from envs.omnichannel.scenario import Scenario, Sku, Store
 from envs.omnichannel.types import FloatArray, IntArray, SeedArray, State
 from envs.omnichannel.world import draws
