@@ -335,10 +335,11 @@ def _make_baselines(names: list[str], scenario: Scenario, say: Any) -> dict[str,
 
 def _load_untrained(run: RunFolder) -> dict[str, Policy]:
     """The networks as they were before the first update."""
+    from marl.evaluation.evaluate import UNTRAINED
     from marl.learning.learned_policy import make_network_arguments, make_untrained
 
     arguments = make_network_arguments(run.scenario, run.config.learner)
-    return {"untrained": make_untrained(arguments)}
+    return {UNTRAINED: make_untrained(arguments)}
 
 
 def _load_learned(checkpoint: Path, name: str) -> Policy:

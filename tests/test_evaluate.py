@@ -110,6 +110,11 @@ def test_to_json__one_episode_has_numbers_everywhere() -> None:
     assert interval["low"] == interval["mean"] == interval["high"]
 
 
+def test_choose_pairs__untrained_networks_are_compared_with() -> None:
+    names = dict.fromkeys(("before", "untrained", "trained"))
+    assert choose_pairs(names) == [("trained", "before"), ("trained", "untrained")]
+
+
 def test_choose_pairs__learnt_policies_come_first() -> None:
     names = dict.fromkeys(["learnt", "before", "order_up_to", "other"])
     assert choose_pairs(names) == [

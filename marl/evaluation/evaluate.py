@@ -24,6 +24,8 @@ from marl.policies.base import Policy
 
 Intervals = dict[str, Interval]  # by metric
 
+UNTRAINED = "untrained"  # the name of networks before their first update
+
 # Rows of the comparison: metric, label, factor, decimals.
 _ROWS = (
     ("on_time", "on time, %", 100, 2),
@@ -148,10 +150,11 @@ def choose_pairs(names: Mapping[str, object]) -> list[tuple[str, str]]:
     """Returns the pairs (A, B) to report as A - B.
 
     Every pair once, the later name minus the earlier one. Where learnt policies take part, those
-    are what the comparison is about: only pairs with one of them, as A.
+    are what the comparison is about: only pairs with one of them, as A. `untrained` networks have
+    learnt nothing: they are one of the policies to compare with.
     """
     pairs = [(later, earlier) for earlier, later in combinations(names, 2)]
-    learnt = {name for name in names if name not in BASELINES}
+    learnt = {name for name in names if name not in (*BASELINES, UNTRAINED)}
     if not learnt:
         return pairs
     return [(a, b) if a in learnt else (b, a) for a, b in pairs if a in learnt or b in learnt]
