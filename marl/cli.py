@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from envs.omnichannel.scenario import Scenario
     from marl.evaluation.evaluate import Evaluation
-    from marl.policies.base import Policy
     from marl.run_folder import RunFolder
 
 # Typer brings its own copy of click or uses the installed one; this finds the right class.
@@ -134,10 +133,11 @@ def evaluate(
     """Compare policies on the same episodes, with 95% intervals."""
     from envs.omnichannel.scenario import load_scenario
     from marl.evaluation.evaluate import evaluate_policies
+    from marl.policy_sources import find_scenario, resolve_policies
 
     console = _make_console(json_file)
-    chosen = load_scenario(scenario) if scenario else _find_scenario(policies)
-    found = _resolve_policies(policies, chosen, console)
+    chosen = load_scenario(scenario) if scenario else find_scenario(policies)
+    found = resolve_policies(policies, chosen, console.print)
     evaluation = evaluate_policies(found, chosen, episodes, seed)
     _print_evaluation(console, evaluation, chosen)
     _write_json(json_file, evaluation.to_json())
@@ -295,11 +295,12 @@ def _run_training(run: RunFolder, address: str | None, *, quiet: bool, resume: b
 def _finish_run(run: RunFolder, console: Console, view: Any) -> None:
     """The final comparison on fresh episodes, and what to do next."""
     from marl.evaluation.evaluate import evaluate_policies
+    from marl.policy_sources import load_learned, load_untrained, make_baselines
 
     settings = run.config.evaluation
-    policies = _make_baselines(list(settings.baselines), run.scenario, view.say)
-    policies |= _load_untrained(run)
-    policies["trained"] = _load_learned(run.find_checkpoint("best"), "trained")
+    policies = make_baselines(list(settings.baselines), run.scenario, view.say)
+    policies |= load_untrained(run)
+    policies["trained"] = load_learned(run.find_checkpoint("best"), "trained", run.scenario)
     view.say(f"evaluating on {settings.test_episodes} fresh episodes ...")
     evaluation = evaluate_policies(policies, run.scenario, settings.test_episodes, run.config.seed)
     _print_evaluation(console, evaluation, run.scenario)
@@ -318,79 +319,6 @@ def _name_command(name: str) -> str:
         return name
     path = Path(sys.executable).with_name(name)
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def _make_baselines(names: list[str], scenario: Scenario, say: Any) -> dict[str, Policy]:
-    """Classical policies by name, tuned if they have parameters."""
-    from marl.evaluation.tuning import make_baseline
-    from marl.policies import FAMILIES
-
-    found: dict[str, Policy] = {}
-    for name in names:
-        if name in FAMILIES:
-            say(f"tuning {name} (cached afterwards) ...")
-        found[name] = make_baseline(name, scenario)
-    return found
-
-
-def _load_untrained(run: RunFolder) -> dict[str, Policy]:
-    """The networks as they were before the first update."""
-    from marl.evaluation.evaluate import UNTRAINED
-    from marl.learning.learned_policy import make_network_arguments, make_untrained
-
-    arguments = make_network_arguments(run.scenario, run.config.learner)
-    return {UNTRAINED: make_untrained(arguments)}
-
-
-def _load_learned(checkpoint: Path, name: str) -> Policy:
-    from marl.learning.learned_policy import LearnedPolicy
-    from marl.run_folder import POLICY_FILE
-
-    path = checkpoint if checkpoint.suffix == ".npz" else checkpoint / POLICY_FILE
-    return LearnedPolicy.load(path, name)
-
-
-def _resolve_policies(names: list[str], scenario: Scenario, console: Console) -> dict[str, Policy]:
-    """Policies by the name to report, from names and paths in any order."""
-    from marl.policies import BASELINES
-    from marl.run_folder import POLICY_FILE, RunFolder
-
-    found: dict[str, Policy] = {}
-    for name in names:
-        path = Path(name)
-        if name == "baselines":
-            found |= _make_baselines(list(BASELINES), scenario, console.print)
-        elif name in BASELINES:
-            found |= _make_baselines([name], scenario, console.print)
-        elif (path / "config.yaml").is_file():
-            checkpoint = RunFolder.open(path).find_checkpoint("best")
-            found[path.resolve().name] = _load_learned(checkpoint, name)
-        elif path.suffix == ".npz" or (path / POLICY_FILE).is_file():
-            found[path.resolve().name] = _load_learned(path, name)
-        elif path.is_dir():
-            # An existing folder that is neither: say which of the two it lacks.
-            RunFolder.open(path)
-        else:
-            raise InputError(
-                f"policy: {name!r} is not known; allowed: baselines, {', '.join(BASELINES)}, "
-                "or the path of a run folder, a checkpoint or a .npz policy"
-            )
-    for policy_name, policy in found.items():
-        check_fits = getattr(policy, "check_fits", None)
-        if check_fits is not None:
-            check_fits(scenario, policy_name)
-    return found
-
-
-def _find_scenario(names: list[str]) -> Scenario:
-    """The scenario of the first run folder or checkpoint named, else `paper`."""
-    from envs.omnichannel.scenario import load_scenario
-
-    for name in names:
-        for folder in (Path(name), *Path(name).parents[:2]):
-            if (folder / "scenario.yaml").is_file() and str(folder) != ".":
-                return load_scenario(folder / "scenario.yaml")
-    return load_scenario("paper")
 
 
 def _print_evaluation(console: Console, evaluation: Evaluation, scenario: Scenario) -> None:

@@ -1,0 +1,98 @@
+"""Where policies come from: names of classical ones, run folders, checkpoints, .npz files.
+
+torch is imported where a learnt policy is read, so that classical ones compare without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from envs.errors import InputError
+from envs.omnichannel.scenario import Scenario, load_scenario
+from marl.evaluation.evaluate import UNTRAINED
+from marl.evaluation.tuning import make_baseline
+from marl.policies import BASELINES, FAMILIES
+from marl.policies.base import Policy
+from marl.run_folder import POLICY_FILE, RunFolder
+
+Say = Callable[[str], object]
+
+
+def make_baselines(names: list[str], scenario: Scenario, say: Say) -> dict[str, Policy]:
+    """Returns classical policies by name, tuned if they have parameters.
+
+    Args:
+        names: of `BASELINES`.
+        scenario: what they are tuned for.
+        say: told what takes time.
+    """
+    found: dict[str, Policy] = {}
+    for name in names:
+        if name in FAMILIES:
+            say(f"tuning {name} (cached afterwards) ...")
+        found[name] = make_baseline(name, scenario)
+    return found
+
+
+def load_untrained(run: RunFolder) -> dict[str, Policy]:
+    """Returns the run's networks as they were before the first update."""
+    from marl.learning.learned_policy import make_network_arguments, make_untrained
+
+    arguments = make_network_arguments(run.scenario, run.config.learner)
+    return {UNTRAINED: make_untrained(arguments)}
+
+
+def load_learned(path: Path, name: str, scenario: Scenario) -> Policy:
+    """Returns the policy of a checkpoint folder or .npz file.
+
+    Raises:
+        InputError: if it cannot be read or does not fit the scenario.
+    """
+    from marl.learning.learned_policy import LearnedPolicy
+
+    policy = LearnedPolicy.load(path if path.suffix == ".npz" else path / POLICY_FILE, name)
+    policy.check_fits(scenario, name)
+    return policy
+
+
+def resolve_policies(names: list[str], scenario: Scenario, say: Say) -> dict[str, Policy]:
+    """Returns policies by the name to report, from names and paths in any order.
+
+    Args:
+        names: classical policies, `baselines` for all of them, run folders (their best
+            checkpoint), checkpoints, .npz files.
+        scenario: what they are to run.
+        say: told what takes time.
+
+    Raises:
+        InputError: if one is not known, not whole or does not fit the scenario.
+    """
+    found: dict[str, Policy] = {}
+    for name in names:
+        path = Path(name)
+        label = path.resolve().name
+        if name == "baselines":
+            found |= make_baselines(list(BASELINES), scenario, say)
+        elif name in BASELINES:
+            found |= make_baselines([name], scenario, say)
+        elif (path / POLICY_FILE).is_file() or path.suffix == ".npz":
+            found[label] = load_learned(path, label, scenario)
+        elif path.is_dir():
+            checkpoint = RunFolder.open(path).find_checkpoint("best")
+            found[label] = load_learned(checkpoint, label, scenario)
+        else:
+            raise InputError(
+                f"policy: {name!r} is not known; allowed: baselines, {', '.join(BASELINES)}, "
+                "or the path of a run folder, a checkpoint or a .npz policy"
+            )
+    return found
+
+
+def find_scenario(names: list[str]) -> Scenario:
+    """Returns the scenario of the first run folder or checkpoint named, else `paper`."""
+    for name in names:
+        for folder in (Path(name), *Path(name).parents[:2]):
+            if (folder / "scenario.yaml").is_file() and str(folder) != ".":
+                return load_scenario(folder / "scenario.yaml")
+    return load_scenario("paper")
