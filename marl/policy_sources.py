@@ -30,7 +30,7 @@ def make_baselines(names: list[str], scenario: Scenario, say: Say) -> dict[str, 
     found: dict[str, Policy] = {}
     for name in names:
         if name in FAMILIES:
-            say(f"tuning {name} (cached afterwards) ...")
+            say(f"tuning {name}, unless the cache has it ...")
         found[name] = make_baseline(name, scenario)
     return found
 

@@ -171,8 +171,8 @@ class SharedPoolDQN(DQN):
     def _send_weights(self) -> None:
         """Sends the learner's weights to all runners.
 
-        The timeout is that of the call before: RLlib drops a call of this kind while another is
-        open, and without waiting a busy machine now and then left a runner on old weights.
+        The timeout is for the call before: RLlib drops a call of this kind while another is open,
+        and a runner would keep its old weights.
         """
         self.env_runner_group.sync_weights(
             from_worker_or_learner_group=self.learner_group,
