@@ -10,7 +10,7 @@ from envs.omnichannel.types import ONLINE, STORE
 from envs.omnichannel.world.draws import make_seeds
 from marl.policies import BASELINES, FAMILIES, make_policy
 from marl.policies.base import Setting, TargetRule
-from marl.policies.order_up_to import classify_lead_times
+from marl.policies.parts import classify_lead_times
 
 # Scenario tiny: lead times 2 (DC), 1 and 2 (stores); mean walk-in and online demand a period are
 # 6 + 3 shirts and 3 + 2 lamps in store_0 and half of it in store_1. It starts with 18 and 10 in
@@ -108,7 +108,7 @@ def test_classify_lead_times__at_most_three(lead_times: list[int], classes: list
 def test_make_space__one_cover_a_class() -> None:
     space = FAMILIES["order_up_to"].make_space(Setting.from_scenario(load_scenario("paper")))
     covers = ("store_cover_0", "store_cover_1", "store_cover_2", "dc_cover_0")
-    assert space.names == (*covers, "online_share", "restock", "consolidate")
+    assert space.names == ("online_share", *covers, "restock", "consolidate")
     assert all(p.low <= p.initial <= p.high for p in space.parameters)
 
 

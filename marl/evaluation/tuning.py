@@ -27,7 +27,7 @@ LARGE_BUDGET = (8, 200)
 LARGE = 10_000  # store-SKU-periods an episode
 STEP_SIZE = 0.1  # initial standard deviation of the search, as a share of each range
 BORDER_PENALTY = 0.01  # of leaving the ranges: reward per squared share of a range
-CACHE_VERSION = 3  # raise when the simulator, a family or the search changes what is found
+CACHE_VERSION = 4  # raise when the simulator, a family or the search changes what is found
 
 Progress = Callable[[int, float], None]  # trials done, best reward so far
 

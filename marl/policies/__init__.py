@@ -8,7 +8,7 @@ from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
 from marl.policies.base import Parameter, ParameterSpace, Policy, Setting, TargetRule, TunableRule
 from marl.policies.before import Before
-from marl.policies.order_up_to import ForecastOrderUpTo, OrderUpTo
+from marl.policies.families import FAMILIES
 
 __all__ = [
     "BASELINES",
@@ -23,11 +23,6 @@ __all__ = [
     "make_policy",
 ]
 
-# Families with parameters to tune, weakest first.
-FAMILIES: dict[str, type[TunableRule]] = {
-    OrderUpTo.name: OrderUpTo,
-    ForecastOrderUpTo.name: ForecastOrderUpTo,
-}
 BASELINES = (Before.name, *FAMILIES)
 
 

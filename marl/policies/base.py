@@ -1,21 +1,15 @@
-"""What a policy is, and the order-up-to rule that the classical ones share."""
+"""What a policy is, and what tuning needs to know of a classical one."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.agents.inventory import (
-    compute_echelon_position,
-    compute_store_position,
-    compute_store_rate,
-    compute_system_rate,
-)
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, Network, Targets, View
@@ -43,11 +37,18 @@ class Setting:
 
     network: Network
     mean_demand: FloatArray  # (S, K, C) units a period, season and noise left out
+    truck_capacity: int | None = None  # units; None: no trucks are paid
+    has_cuts: bool = False  # whether suppliers announce cuts
 
     @classmethod
     def from_scenario(cls, scenario: Scenario) -> Self:
         """Builds the setting of a validated scenario."""
-        return cls(Network.from_scenario(scenario), make_demand(scenario).mean)
+        return cls(
+            network=Network.from_scenario(scenario),
+            mean_demand=make_demand(scenario).mean,
+            truck_capacity=scenario.costs.truck_capacity,
+            has_cuts=scenario.supply_cuts is not None,
+        )
 
 
 @dataclass(frozen=True)
@@ -124,49 +125,3 @@ class TunableRule(TargetRule):
     @abstractmethod
     def make_space(cls, setting: Setting) -> ParameterSpace:
         """Returns the family's parameters; they may depend on the network."""
-
-
-@dataclass(frozen=True)
-class OrderUpToLevels:
-    """The constants of an order-up-to rule, covers in days of demand.
-
-    A leading axis B is optional: with it, every copy follows its own constants.
-    """
-
-    store_cover: FloatArray  # ([B,] S) beyond the lane's lead time
-    dc_cover: FloatArray  # ([B,] W) of the echelon, lead time included
-    online_share: FloatArray  # ([B]) of online orders that the stores serve, in [0, 1]
-    disposition: FloatArray  # ([B,] 3) shares of returns, sum 1
-
-
-def compute_order_up_to_targets(view: View, network: Network, levels: OrderUpToLevels) -> Targets:
-    """Returns the gaps between order-up-to levels and inventory positions.
-
-    Stores aim at (lead time + cover) x the rate that they are to serve, which includes their
-    share of online orders. DCs follow an echelon base-stock policy (Snyder & Shen, Fundamentals
-    of Supply Chain Theory, 2nd ed., section 6.2.2): cover x the demand of all regions below.
-
-    Args:
-        view: what may be known; its forecast is the demand rate.
-        network: nodes and lanes.
-        levels: the rule's constants.
-
-    Returns:
-        Gaps in units, (B, W, K) and (B, S, K), and fractions.
-    """
-    position = compute_store_position(view.state, network)
-    echelon = compute_echelon_position(view.state, position, network)
-    online_share = np.broadcast_to(levels.online_share[..., None, None], position.shape)
-    days = (network.lane_lead_time + levels.store_cover)[..., None]
-    disposition = levels.disposition[..., None, None, :]
-    return Targets(
-        supplier_gap=levels.dc_cover[..., None] * compute_system_rate(view, network) - echelon,
-        shipment_gap=days * compute_store_rate(view, online_share) - position,
-        online_share=online_share,
-        disposition=np.broadcast_to(disposition, (*position.shape, 3)),
-    )
-
-
-def assume_mean_demand(view: View, mean_demand: FloatArray) -> View:
-    """Returns the view of someone who expects the mean every day: neither season nor trend."""
-    return replace(view, forecast=np.broadcast_to(mean_demand, view.forecast.shape))

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
-
 from envs.omnichannel.scenario import Before as BeforeRules
 from envs.omnichannel.types import Targets, View
-from marl.policies.base import (
-    OrderUpToLevels,
-    Setting,
-    TargetRule,
-    assume_mean_demand,
-    compute_order_up_to_targets,
-)
+from marl.policies.base import Setting, TargetRule
+from marl.policies.families import OrderUpTo
 
 
 class Before(TargetRule):
@@ -27,16 +20,13 @@ class Before(TargetRule):
     name: ClassVar[str] = "before"
 
     def __init__(self, setting: Setting, rules: BeforeRules) -> None:
-        network = setting.network
-        self.setting = setting
-        self.levels = OrderUpToLevels(
-            store_cover=np.full(network.num_stores, rules.store_cover),
-            dc_cover=np.full(network.num_dcs, rules.dc_cover),
-            online_share=np.array(0.0),
-            disposition=np.array([0.0, 1.0, 0.0]),
-        )
+        values = {"online_share": 0.0, "restock": 0.0, "consolidate": 1.0}
+        for parameter in OrderUpTo.make_space(setting).names:
+            kind = parameter.rpartition("_")[0]
+            if kind in {"store_cover", "dc_cover"}:
+                values[parameter] = getattr(rules, kind)
+        self._rule = OrderUpTo(setting, values)
 
     def compute_targets(self, view: View) -> Targets:
         """Returns signed gaps in units and fractions."""
-        known = assume_mean_demand(view, self.setting.mean_demand)
-        return compute_order_up_to_targets(known, self.setting.network, self.levels)
+        return self._rule.compute_targets(view)

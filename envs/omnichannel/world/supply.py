@@ -26,6 +26,15 @@ class Supply:
 
         A window's place is a function of the episode's seed alone: it is the same whenever asked.
         """
+        ahead = self._look_ahead(seed, period, 1)
+        return None if ahead is None else ahead[..., 0]
+
+    def announce(self, seed: SeedArray, period: IntArray) -> FloatArray | None:
+        """Returns the confirmed shares from this period on, (B, W, notice + 1)."""
+        return self._look_ahead(seed, period, self.cuts.notice + 1) if self.cuts else None
+
+    def _look_ahead(self, seed: SeedArray, period: IntArray, days: int) -> FloatArray | None:
+        """The confirmed shares of so many periods from this one on, (B, W, days)."""
         if self.cuts is None:
             return None
         length, windows = self.cuts.length, self.cuts.windows
@@ -34,16 +43,9 @@ class Supply:
         uniform = draws.sample_uniform(seed, np.zeros_like(period), draws.SUPPLY_CUT, shape)
         first = part * np.arange(windows)[:, None] + np.floor(uniform * (part - length + 1))
         since = period[:, None, None] - first  # (B, windows, W)
-        cut = ((since >= 0) & (since < length)).any(axis=1)
+        ahead = since[..., None] + np.arange(days)
+        cut = ((ahead >= 0) & (ahead < length)).any(axis=1)
         return np.where(cut, self.cuts.share, 1.0)
-
-    def announce(self, seed: SeedArray, period: IntArray) -> FloatArray | None:
-        """Returns the confirmed shares from this period on, (B, W, notice + 1)."""
-        if self.cuts is None:
-            return None
-        days = range(self.cuts.notice + 1)
-        ahead = [self.sample_confirmed(seed, period + day) for day in days]
-        return np.stack([share for share in ahead if share is not None], axis=-1)
 
     def confirm(self, orders: IntArray, confirmed: FloatArray | None) -> IntArray:
         """Returns what suppliers deliver of the orders, (B, W, K) units.
