@@ -152,12 +152,12 @@ def tune(
     """Tune the classical policies on the simulator; the result is cached."""
     from envs.omnichannel.scenario import load_scenario
     from marl.evaluation.tuning import get_cache_dir, load_or_tune
-    from marl.policies import FAMILIES
+    from marl.policies import list_families
 
     loaded = load_scenario(scenario or "paper")
     console = _make_console(json_file)
     result: dict[str, Any] = {"scenario": loaded.name, "families": {}}
-    for family in FAMILIES:
+    for family in list_families(loaded):
         tuned = load_or_tune(family, loaded, trials=trials)
         result["families"][family] = {"reward": tuned.reward, "parameters": tuned.parameters}
         values = "  ".join(f"{name} {value:.3f}" for name, value in tuned.parameters.items())
@@ -322,9 +322,10 @@ def _name_command(name: str) -> str:
 
 
 def _print_evaluation(console: Console, evaluation: Evaluation, scenario: Scenario) -> None:
-    from marl.evaluation.evaluate import make_paired_table, make_table
+    from marl.evaluation.evaluate import make_paired_table, make_tables
 
-    console.print(make_table(evaluation))
+    for table in make_tables(evaluation):
+        console.print(table)
     if evaluation.paired:
         console.print(make_paired_table(evaluation))
     if scenario.caveat:

@@ -12,7 +12,7 @@ from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from marl.evaluation.evaluate import UNTRAINED
 from marl.evaluation.tuning import make_baseline
-from marl.policies import BASELINES, FAMILIES
+from marl.policies import BASELINES, FAMILIES, list_families
 from marl.policies.base import Policy
 from marl.run_folder import POLICY_FILE, RunFolder
 
@@ -73,7 +73,7 @@ def resolve_policies(names: list[str], scenario: Scenario, say: Say) -> dict[str
         path = Path(name)
         label = path.resolve().name
         if name == "baselines":
-            found |= make_baselines(list(BASELINES), scenario, say)
+            found |= make_baselines(["before", *list_families(scenario)], scenario, say)
         elif name in BASELINES:
             found |= make_baselines([name], scenario, say)
         elif (path / POLICY_FILE).is_file() or path.suffix == ".npz":

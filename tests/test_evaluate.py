@@ -17,12 +17,13 @@ from marl.evaluation.evaluate import (
     choose_pairs,
     evaluate_policies,
     make_paired_table,
-    make_table,
+    make_tables,
     run_episodes,
 )
-from marl.policies import BASELINES, Policy, make_policy
+from marl.policies import Policy, make_policy
 
 TINY = load_scenario("tiny")
+NAMES = ("before", "order_up_to", "forecast_order_up_to")
 
 
 class Recorder:
@@ -41,14 +42,14 @@ class Recorder:
 
 
 def make_evaluation(episodes: int = 4) -> Evaluation:
-    policies = {name: make_policy(name, TINY) for name in BASELINES}
+    policies = {name: make_policy(name, TINY) for name in NAMES}
     return evaluate_policies(policies, TINY, episodes, seed=3)
 
 
 def test_run_episodes__same_demand_for_all_policies() -> None:
     seeds = make_seeds("test", 0, 3)
     met = []
-    for name in BASELINES:
+    for name in NAMES:
         recorder = Recorder(make_policy(name, TINY))
         run_episodes(recorder, TINY, seeds, "evaluate")
         met.append(np.stack(recorder.demand))
@@ -90,7 +91,7 @@ def test_to_json__schema() -> None:
     content = json.loads(json.dumps(make_evaluation().to_json(), allow_nan=False))
     assert list(content) == ["scenario", "episodes", "seed", "policies", "paired"]
     assert (content["scenario"], content["episodes"], content["seed"]) == ("tiny", 4, 3)
-    assert list(content["policies"]) == list(BASELINES)
+    assert list(content["policies"]) == list(NAMES)
     assert list(content["paired"]) == [
         "order_up_to - before",
         "forecast_order_up_to - before",
@@ -127,28 +128,29 @@ def test_choose_pairs__learnt_policies_come_first() -> None:
     assert choose_pairs({"before": None}) == []
 
 
-def render(table: Table, width: int = 120) -> str:
+def render(*tables: Table, width: int = 120) -> str:
     console = Console(width=width, file=io.StringIO(), record=True)
-    console.print(table)
+    console.print(*tables)
     return console.export_text()
 
 
 def test_make_table__leaves_out_unpaid_terms() -> None:
-    text = render(make_table(make_evaluation()))
+    text = render(*make_tables(make_evaluation()))
     assert "holding" in text
     assert "overflow" not in text
 
 
 def test_make_table__six_policies_fit() -> None:
     found = make_evaluation()
-    names = [*BASELINES, "runs/long_learnt_policy", "five", "six"]
+    names = [*NAMES, "runs/long_learnt_policy", "five", "six", "seven"]
     policies = dict.fromkeys(names, found.policies["before"])
-    table = make_table(Evaluation("tiny", 4, 3, policies, found.paired))
+    table, rest = make_tables(Evaluation("tiny", 4, 3, policies, found.paired))
     on_time = found.policies["before"]["on_time"].mean
     row = next(line for line in render(table).splitlines() if "on time, %" in line)
     assert row.count(f"{100 * on_time:.2f} ± ") == 6
     assert render(table).count("±") == render(table, width=100).count("±")
     assert "…" not in render(table, width=100)
+    assert "seven" in render(rest)
 
 
 def test_make_paired_table__signs() -> None:

@@ -117,8 +117,8 @@ def test_make_space__one_cover_a_class() -> None:
     [
         ("best", None, "policy: 'best' is not known; allowed: before, order_up_to, forecast_"),
         ("before", {"cover": 1.0}, "parameters: 'cover' is not known; allowed: none"),
-        ("order_up_to", {**PARAMETERS, "x": 1.0}, "parameters: 'x' is not known; allowed: store_"),
-        ("order_up_to", {"restock": 1.0}, "parameters: 'store_cover_0' is missing; needed:"),
+        ("order_up_to", {**PARAMETERS, "x": 1.0}, "parameters: 'x' is not known; allowed: online_"),
+        ("order_up_to", {"restock": 1.0}, "parameters: 'online_share' is missing; needed:"),
         ("order_up_to", {**PARAMETERS, "restock": np.nan}, "restock: nan must be a finite number"),
     ],
 )

@@ -52,7 +52,7 @@ def plan(setting: Setting) -> Plan:
 def test_start__knows_positions_and_rates(plan: Plan) -> None:
     np.testing.assert_array_equal(plan.position[0], [[18, 10], [9, 5]])
     np.testing.assert_array_equal(plan.echelon[0], [[68 + 27, 38 + 15]])
-    np.testing.assert_allclose(plan.store_rate[0], [[6, 3], [3, 1.5]])
+    np.testing.assert_allclose(plan.store_rate[0], np.array([[6, 3], [3, 1.5]]))
     np.testing.assert_allclose(plan.system_rate[0], [[13.5, 7.5]])
 
 
@@ -84,7 +84,8 @@ def test_sku_covers__add_days_by_demand_class(setting: Setting, plan: Plan) -> N
     }  # fmt: skip
     before = plan.shipment_gap
     SkuCovers(setting, values).apply(plan)
-    np.testing.assert_allclose(plan.shipment_gap - before, [[[-6, 3], [-3, 1.5]]])
+    added = np.array([[[-6, 3], [-3, 1.5]]])
+    np.testing.assert_allclose(np.asarray(plan.shipment_gap - before), added)
     np.testing.assert_allclose(plan.supplier_gap[0], [[-95, 15 - 53]])
 
 

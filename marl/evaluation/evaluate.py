@@ -35,6 +35,7 @@ _ROWS = (
 )
 _TERM_ROWS = tuple((f"cost/{term}", f"  {term}", 1, 2) for term in TERMS)
 _ALWAYS = {metric for metric, *_ in _ROWS}
+_COLUMNS = 6  # policies beside each other
 _PAIRED_ROWS = ("reward", "cost/total", "on_time")
 
 
@@ -160,20 +161,27 @@ def choose_pairs(names: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(a, b) if a in learnt else (b, a) for a, b in pairs if a in learnt or b in learnt]
 
 
-def make_table(evaluation: Evaluation) -> Table:
+def make_tables(evaluation: Evaluation) -> list[Table]:
     """Returns the comparison for the terminal: a metric a row, a policy a column.
 
     Cost terms that no policy pays are left out. Values are means +- half the 95% interval. Six
-    policies fit 120 columns; in less, values wrap inside their cells.
+    policies fit 120 columns, and more are spread over several tables; in less, values wrap.
     """
+    names = list(evaluation.policies)
+    parts = [names[i : i + _COLUMNS] for i in range(0, len(names), _COLUMNS)]
+    return [_make_table(evaluation, part) for part in parts]
+
+
+def _make_table(evaluation: Evaluation, names: list[str]) -> Table:
     title = f"{evaluation.scenario}: {evaluation.episodes} episodes, mean ± 95%"
     table = Table(title=title, box=SIMPLE_HEAD)
     table.add_column("metric", no_wrap=True)
-    for name in evaluation.policies:
+    for name in names:
         table.add_column(_break_name(name), justify="right")
-    found = evaluation.policies.values()
+    paid = evaluation.policies.values()
+    found = [evaluation.policies[name] for name in names]
     for metric, label, factor, decimals in (*_ROWS, *_TERM_ROWS):
-        if metric in _ALWAYS or any(metrics[metric].mean for metrics in found):
+        if metric in _ALWAYS or any(metrics[metric].mean for metrics in paid):
             table.add_row(label, *(_format(m[metric], factor, decimals) for m in found))
     return table
 

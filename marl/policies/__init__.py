@@ -20,6 +20,7 @@ __all__ = [
     "TargetRule",
     "TunableRule",
     "check_baseline",
+    "list_families",
     "make_policy",
 ]
 
@@ -34,6 +35,12 @@ def check_baseline(name: str) -> None:
     """
     if name not in BASELINES:
         raise InputError(f"policy: {name!r} is not known; allowed: {', '.join(BASELINES)}")
+
+
+def list_families(scenario: Scenario) -> tuple[str, ...]:
+    """Names of the families that are something of their own in a scenario, simplest first."""
+    has_trucks = scenario.costs.truck_capacity is not None
+    return tuple(name for name, family in FAMILIES.items() if has_trucks or not family.needs_trucks)
 
 
 def make_policy(

@@ -117,6 +117,8 @@ class TunableRule(TargetRule):
     many members are tried at once.
     """
 
+    needs_trucks: ClassVar[bool] = False  # without trucks the family is one of the simpler ones
+
     def __init__(self, setting: Setting, parameters: Mapping[str, float | FloatArray]) -> None:
         self.make_space(setting).check(parameters)
         self.setting = setting

@@ -92,6 +92,7 @@ class FullTruck(ComposedRule):
     """`stock_dependent` with loads rounded to full trucks."""
 
     name: ClassVar[str] = "full_truck"
+    needs_trucks = True
     parts = (*StockDependent.parts[:-1], FullTrucks)
 
 
