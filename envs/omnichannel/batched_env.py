@@ -14,6 +14,8 @@ from envs.omnichannel.agents.reward import RewardModel
 from envs.omnichannel.agents.roster import HIGH_MODULES, make_roster
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
+    Decisions,
+    Demand,
     Float32Array,
     FloatArray,
     Flows,
@@ -36,6 +38,7 @@ class Step:
 
     rewards: Float32Array  # (B, N + 1, K) each row's share of eq. 8, without its constant alpha
     team_reward: FloatArray  # (B,) eq. 8
+    demand: Demand
     flows: Flows
     costs: Costs
     done: bool  # the horizon is reached: truncation, not termination
@@ -123,12 +126,7 @@ class BatchedEnv:
         view = self.view
         before = self.state
         demand = self.simulator.sample_demand(before)
-        decisions = make_feasible(
-            targets,
-            whole_trucks=self.scenario.costs.truck_capacity is not None,
-            with_surplus=self.scenario.transshipment is not None,
-        )
-        state, flows = self.simulator.simulate_period(before, decisions, demand)
+        state, flows = self.simulator.simulate_period(before, self.decide(targets), demand)
         self.state = state
         expected = self.forecast.predict_day(view.level, before)
         level = self.forecast.update(view.level, flows.demand, before)
@@ -148,9 +146,18 @@ class BatchedEnv:
         return Step(
             rewards=self.reward_model.compute_credit(loss),
             team_reward=team_reward,
+            demand=demand,
             flows=flows,
             costs=costs,
             done=self.period >= self.scenario.horizon,
+        )
+
+    def decide(self, targets: Targets) -> Decisions:
+        """Returns what is done about the targets in this scenario."""
+        return make_feasible(
+            targets,
+            whole_trucks=self.scenario.costs.truck_capacity is not None,
+            with_surplus=self.scenario.transshipment is not None,
         )
 
     def compute_metrics(self) -> EpisodeMetrics:

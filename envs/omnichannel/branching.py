@@ -1,0 +1,163 @@
+"""Branches: what would have happened under other decisions, in the very same world.
+
+What the world brings does not depend on what is decided. So a period that happened can be played
+again with every other decision, against the demand, returns and lead times that really came, and
+the difference in cost is the decision's effect, free of the world's noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from envs.omnichannel.agents.actions import TargetPolicy
+from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.types import (
+    ArrayRecord,
+    Demand,
+    FloatArray,
+    IntArray,
+    SeedArray,
+    State,
+    Targets,
+    View,
+)
+
+RecordT = TypeVar("RecordT", bound=ArrayRecord)
+
+
+class Runner(Protocol):
+    """Whatever can run a period of an environment."""
+
+    def run_period(self, env: BatchedEnv) -> Step:
+        """Decides for all copies and runs one period."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """B episodes of T periods that ran, to branch from.
+
+    Entries run over periods, then copies: entry t B + b is copy b before the decisions of period
+    t, and an entry's next period is B entries further on.
+    """
+
+    views: View  # (T B, ...) what was known; its state as recorded
+    states: State  # (T B, ...) the truth
+    demand: Demand  # (T B, ...) what the period then brought
+    num_copies: int  # B
+
+    @property
+    def num_entries(self) -> int:
+        """T B."""
+        return len(self.states.seed)
+
+    def list_entries(self, periods: int) -> IntArray:
+        """Returns the entries that are followed by at least so many recorded periods."""
+        return np.arange(self.num_entries - (periods - 1) * self.num_copies)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What became of R branches."""
+
+    loss: FloatArray  # (R,) weighted cost of eq. 8 over the periods, money
+    state: State  # (R, ...) at the end
+
+
+def record_episodes(env: BatchedEnv, runner: Runner, seeds: SeedArray) -> Recording:
+    """Runs one episode in every copy and keeps what branches need.
+
+    Args:
+        env: B copies.
+        runner: decides.
+        seeds: of the exogenous draws, (B,).
+    """
+    env.reset(seeds)
+    views, states, demand = [], [], []
+    done = False
+    while not done:
+        views.append(env.view)
+        states.append(env.state)
+        step = runner.run_period(env)
+        demand.append(step.demand)
+        done = step.done
+    return Recording(
+        views=_join_views(views),
+        states=_join(states),
+        demand=_join(demand),
+        num_copies=env.num_copies,
+    )
+
+
+def simulate_branches(
+    env: BatchedEnv,
+    recording: Recording,
+    entries: IntArray,
+    targets: Targets,
+    periods: int,
+    policy: TargetPolicy,
+) -> Branch:
+    """Plays recorded periods again under other decisions.
+
+    Args:
+        env: of the scenario that was recorded; its own copies are not touched.
+        recording: where branches start, and what the world brings.
+        entries: where each branch starts, (R,); one may occur many times.
+        targets: of each branch's first period, (R, ...).
+        periods: of every branch, >= 1.
+        policy: decides in all periods but the first.
+
+    Raises:
+        ValueError: if a branch leaves the recording.
+    """
+    last = int(entries.max()) + (periods - 1) * recording.num_copies
+    if last >= recording.num_entries:
+        raise ValueError(f"entries up to {entries.max()} are not followed by {periods} periods")
+    state = recording.states.select(entries)
+    loss = np.zeros(len(entries))
+    for ahead in range(periods):
+        now = entries + ahead * recording.num_copies
+        if ahead:
+            targets = policy.compute_targets(_see(env, recording, now, state))
+        demand = recording.demand.select(now)
+        state, flows = env.simulator.simulate_period(state, env.decide(targets), demand)
+        costs = env.cost_model.compute_costs(flows)
+        loss += env.reward_model.compute_loss(costs).sum(axis=(1, 2))
+    return Branch(loss, state)
+
+
+def _see(env: BatchedEnv, recording: Recording, entries: IntArray, state: State) -> View:
+    """What is known in a branch: its own stocks; forecasts and announcements as they were."""
+    view, known = recording.views, env.simulator.records.show(state)
+    return View(
+        state=known,
+        forecast=view.forecast[entries],
+        level=view.level[entries],
+        last_demand=view.last_demand[entries],
+        confirmed=None if view.confirmed is None else view.confirmed[entries],
+    )
+
+
+def _join(records: Sequence[RecordT]) -> RecordT:
+    """Concatenates records along their first axis."""
+    first = records[0]
+    values = {f.name: [getattr(r, f.name) for r in records] for f in fields(first)}  # type: ignore[arg-type]
+    joined = {
+        name: None if columns[0] is None else np.concatenate(columns)
+        for name, columns in values.items()
+    }
+    return type(first)(**joined)
+
+
+def _join_views(views: Sequence[View]) -> View:
+    announced = [view.confirmed for view in views if view.confirmed is not None]
+    return View(
+        state=_join([view.state for view in views]),
+        forecast=np.concatenate([view.forecast for view in views]),
+        level=np.concatenate([view.level for view in views]),
+        last_demand=np.concatenate([view.last_demand for view in views]),
+        confirmed=np.concatenate(announced) if announced else None,
+    )
