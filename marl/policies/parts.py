@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
@@ -67,6 +67,15 @@ class Plan:
             up_to_gap=-echelon.astype(np.float64),
             disposition=np.zeros((*position.shape, 3)),
         )
+
+    def select(self, copies: IntArray) -> Plan:
+        """The plans of some copies."""
+        arrays = {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"view", "load"}
+        }
+        chosen = {name: array[copies] for name, array in arrays.items()}
+        load = None if self.load is None else self.load[copies]
+        return Plan(view=self.view.select(copies), load=load, **chosen)
 
     def pack(self) -> FloatArray:
         """Returns the shipment gaps after the loads are filled, (B, S, K)."""

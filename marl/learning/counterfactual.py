@@ -1,0 +1,147 @@
+"""Counterfactual experience: recorded situations played again under every option of an agent.
+
+What demand, returns and lead times did is kept with each state, and no decision changes it. So a
+branch for each option shows what the option would have cost, under common random numbers, and one
+situation teaches all its options at once. (Exogenous-input MDPs: Dietterich et al. 2018; Mao et
+al. 2019; the same idea as hindsight learning, Sinclair et al. 2023.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.branching import Recording, simulate_branches
+from envs.omnichannel.types import Float32Array, FloatArray, IntArray, State
+from marl.learning.residual_policy import ResidualPolicy
+from marl.policies.choices import Choice, find_distinct
+
+_UNIT_SHARE = 0.02  # of a day's expected demand at the cost scale: the unit of labels
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the options of M situations save against the rule's decision."""
+
+    features: Float32Array  # (M, K, F) of joint choices, else (M, F)
+    savings: Float32Array  # (M, A) in the networks' unit; option 0 saves nothing
+
+
+class LabelMaker:
+    """Branches situations of a recording over the options of one kind of choice.
+
+    Every branch changes one agent's decision of one period and leaves all others as the policy
+    takes them; then `continuation` decides for the rest of the horizon. Its label is the team's
+    cost (exact credit), less the value of the stock that is left at the stores at the end.
+
+    Args:
+        env: of the recorded scenario.
+        policy: who decides in the branched period, but for the one agent.
+        continues_learnt: whether the learnt policy decides afterwards, else its rule.
+    """
+
+    def __init__(
+        self, env: BatchedEnv, policy: ResidualPolicy, *, continues_learnt: bool = False
+    ) -> None:
+        self.env, self.policy = env, policy
+        self.continuation = policy if continues_learnt else policy.rule
+        self.unit = _UNIT_SHARE * env.reward_model.team_scale
+        self.stock_value = compute_stock_value(env)
+
+    def make_labels(
+        self,
+        recording: Recording,
+        name: str,
+        count: int,
+        horizon: int,
+        rng: np.random.Generator,
+    ) -> Labels:
+        """Returns labels of random situations.
+
+        Args:
+            recording: episodes of the policy.
+            name: of the choice.
+            count: M, situations.
+            horizon: periods of every branch.
+            rng: picks situations and agents.
+        """
+        choice = self.policy.choices[name]
+        entries = rng.choice(recording.list_entries(horizon), size=count)
+        reference = self.policy.rule.make_plan(recording.views.select(entries))
+        agents = pick_agents(choice.weigh(reference), rng)
+        rows = np.arange(count)
+        options = choice.list_options(reference)[rows, agents]  # (M, A)
+        distinct, place = find_distinct(options)
+        row = distinct // choice.num_options
+        branched = self.policy.act(reference, self.policy.choose(reference)).select(row)
+        values = choice.get_values(branched).copy()
+        values[np.arange(len(row)), agents[row]] = options.ravel()[distinct]
+        choice.take(branched, values)
+        branch = simulate_branches(
+            self.env, recording, entries[row], branched.make_targets(), horizon, self.continuation
+        )
+        cost = (branch.loss - self._value_stock(branch.state)) / self.unit
+        savings = cost[place[:, :1]] - cost[place]
+        features = choice.compute_features(reference, self.policy.observe(reference.view))
+        return Labels(features[rows, agents], savings.astype(np.float32))
+
+    def _value_stock(self, state: State) -> FloatArray:
+        """What the stock at and on its way to the stores is worth at a branch's end, (R,)."""
+        first = self.env.network.num_dcs
+        units = state.on_hand[:, first:].sum(axis=-1)
+        units = units + state.in_transit[:, :, first:].sum(axis=(1, 3))
+        value: FloatArray = units @ self.stock_value
+        return value
+
+
+def compute_stock_value(env: BatchedEnv) -> FloatArray:
+    """Returns what it costs to bring one more unit into each store in a full truck, (S,) money.
+
+    A unit that is there at the end of a branch saves that later; without it every branch would
+    rather ship nothing. It depends on the distance: a flat value biases the choice between stores.
+    """
+    rates, net = env.scenario.costs, env.network
+    lane = rates.transport * (1 + net.distance) * rates.quantity_rates[-1]
+    if rates.truck_capacity is None:
+        return lane.astype(np.float64)
+    truck = rates.truck_cost + rates.truck_cost_distance * net.distance
+    value: FloatArray = lane + truck / rates.truck_capacity
+    return value
+
+
+def pick_agents(weights: FloatArray, rng: np.random.Generator) -> IntArray:
+    """Returns one agent for each row, drawn by weight.
+
+    Args:
+        weights: >= 0, (M, G), with a positive sum.
+        rng: draws.
+    """
+    cumulative = np.cumsum(weights, axis=1)
+    drawn = rng.random((len(weights), 1)) * cumulative[:, -1:]
+    return np.minimum((cumulative <= drawn).sum(axis=1), weights.shape[1] - 1)
+
+
+class Exploring:
+    """A policy whose agents take a random option with probability epsilon."""
+
+    def __init__(self, policy: ResidualPolicy, epsilon: float, rng: np.random.Generator) -> None:
+        self.policy, self.epsilon, self.rng = policy, epsilon, rng
+
+    def run_period(self, env: BatchedEnv) -> Step:
+        """Runs one period of all copies."""
+        policy, rng = self.policy, self.rng
+        plan = policy.rule.make_plan(env.view)
+        taken = {
+            name: _explore(options, policy.choices[name], self.epsilon, rng)
+            for name, options in policy.choose(plan).items()
+        }
+        return env.apply(policy.act(plan, taken).make_targets())
+
+
+def _explore(
+    options: IntArray, choice: Choice, epsilon: float, rng: np.random.Generator
+) -> IntArray:
+    random = rng.random(options.shape) < epsilon
+    return np.where(random, rng.integers(choice.num_options, size=options.shape), options)

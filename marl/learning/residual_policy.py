@@ -1,0 +1,84 @@
+"""A learnt policy around a tuned classical one: it departs from the rule where that pays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from envs.omnichannel.agents.roster import HIGH_MODULES
+from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import Float32Array, IntArray, Targets, View
+from marl.learning.choice_network import ChoiceNetwork
+from marl.policies.choices import CHOICES, Choice
+from marl.policies.families import ComposedRule
+from marl.policies.parts import Plan
+
+Taken = dict[str, IntArray]  # choice -> option by agent, (B, G)
+
+
+class ResidualPolicy:
+    """Follows a rule, but where a network finds an option that saves more than a margin.
+
+    Args:
+        scenario: what it runs in.
+        rule: the reference, tuned.
+        networks: by choice; a choice without one stays the rule's.
+        margin: what an option must save beyond the rule's decision, in the networks' unit.
+        name: what tables call it.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        rule: ComposedRule,
+        networks: Mapping[str, ChoiceNetwork],
+        margin: float = 0.0,
+        name: str = "learned",
+    ) -> None:
+        self.rule, self.networks, self.margin, self.name = rule, networks, margin, name
+        self.choices: dict[str, Choice] = {c: CHOICES[c](rule.setting) for c in networks}
+        # Only its models are used: what agents observe, given what is known.
+        self._env = BatchedEnv(scenario, num_copies=1)
+
+    def compute_targets(self, view: View) -> Targets:
+        """Returns signed gaps in units and fractions."""
+        plan = self.rule.make_plan(view)
+        return self.act(plan, self.choose(plan)).make_targets()
+
+    def run_period(self, env: BatchedEnv) -> Step:
+        """Runs one period of all copies."""
+        return env.apply(self.compute_targets(env.view))
+
+    def observe(self, view: View) -> Float32Array:
+        """Returns the observation rows of a view, (B, N + 1, K, F); no goals are set."""
+        decoder, net = self._env.decoder, self._env.network
+        shape = (len(view.state.period), 1, net.num_skus)
+        goals = {m: np.full(shape, decoder.initial_level[m]) for m in HIGH_MODULES}
+        return self._env.observation.compute_observations(view, goals)
+
+    def choose(self, plan: Plan) -> Taken:
+        """Returns the best option of every agent, given the rule's plan."""
+        if not self.networks:
+            return {}
+        observations = self.observe(plan.view)
+        taken: Taken = {}
+        for name, choice in self.choices.items():
+            features = choice.compute_features(plan, observations)
+            with torch.inference_mode():
+                values = self.networks[name](torch.from_numpy(features))
+                values[..., 0] += self.margin
+                taken[name] = values.argmax(dim=-1).numpy()
+        return taken
+
+    def act(self, plan: Plan, taken: Taken) -> Plan:
+        """Returns the plan with the taken options instead of the rule's decisions."""
+        changed = replace(plan)
+        for name, options in taken.items():
+            choice = self.choices[name]
+            values = np.take_along_axis(choice.list_options(plan), options[..., None], -1)
+            choice.take(changed, values[..., 0])
+        return changed

@@ -1,0 +1,204 @@
+"""Choices around a reference plan: the options that a residual agent has.
+
+Option 0 is always the reference rule's own decision, so an agent that knows nothing acts as the
+rule does. The decisions here are those whose effect is large enough to be seen (whether a truck
+leaves, when and how much a DC orders).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from envs.omnichannel.types import Float32Array, FloatArray, IntArray, sum_axis
+from marl.policies.base import Setting
+from marl.policies.parts import Plan, compute_need
+
+_CLIP = 5.0
+_LOWEST_RATE = 0.05  # units a day; features are divided by rates
+
+
+class Choice(ABC):
+    """One kind of decision, taken by every agent of a group of G, with A options each."""
+
+    name: ClassVar[str]
+    is_joint: ClassVar[bool]  # one decision for all SKUs of a location, or one for each
+    num_options: ClassVar[int]
+    features: ClassVar[tuple[str, ...]]  # beside those of the observation
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.network = setting.network
+
+    @abstractmethod
+    def list_options(self, plan: Plan) -> FloatArray:
+        """Returns the value of every option, units, (B, G, A)."""
+
+    @abstractmethod
+    def take(self, plan: Plan, values: FloatArray) -> None:
+        """Writes the agents' values (B, G) into the plan."""
+
+    @abstractmethod
+    def get_values(self, plan: Plan) -> FloatArray:
+        """Returns the values that the plan holds, (B, G)."""
+
+    def weigh(self, plan: Plan) -> FloatArray:
+        """Returns how often agents are worth a look, relative to each other, (B, G)."""
+        return np.ones(self.get_values(plan).shape)
+
+    @abstractmethod
+    def compute_features(self, plan: Plan, observations: Float32Array) -> Float32Array:
+        """Returns what an agent sees, (B, G, K, F) if joint, else (B, G, F), in [-5, 5].
+
+        Args:
+            plan: the reference rule's.
+            observations: of all rows, (B, N + 1, K, F_o).
+        """
+
+
+class Dispatch(Choice):
+    """How much leaves for a store today: nothing, what is asked for, or so many full trucks.
+
+    One agent a store. Options: the rule's load, nothing, exactly the need, the need's full trucks,
+    one truck more, two trucks more.
+    """
+
+    name = "dispatch"
+    is_joint = True
+    num_options = 6
+    features = (
+        "gap", "trucks", "started_truck", "rule_trucks", "cover", "stock_cover", "lowest_cover",
+        "dc_fill", "all_trucks", "distance",
+    )  # fmt: skip
+
+    def list_options(self, plan: Plan) -> FloatArray:
+        """Returns loads, units, (B, S, A)."""
+        capacity = self._capacity
+        need = compute_need(plan)
+        full = np.floor(need / capacity) * capacity
+        rule = need if plan.load is None else plan.load
+        nothing = np.zeros_like(need)
+        options = [rule, nothing, need, full, full + capacity, full + 2 * capacity]
+        return np.stack(options, axis=-1)
+
+    def take(self, plan: Plan, values: FloatArray) -> None:
+        """Sets the loads."""
+        plan.load = values
+
+    def get_values(self, plan: Plan) -> FloatArray:
+        """Returns the loads, (B, S)."""
+        return compute_need(plan) if plan.load is None else plan.load
+
+    def weigh(self, plan: Plan) -> FloatArray:
+        """A store that needs next to nothing has nothing to decide."""
+        return 0.15 + np.minimum(compute_need(plan) / self._capacity, 1.2)
+
+    def compute_features(self, plan: Plan, observations: Float32Array) -> Float32Array:
+        """Returns features of every store and SKU, (B, S, K, F)."""
+        net, state, capacity = self.network, plan.view.state, self._capacity
+        gap, rate = plan.shipment_gap, plan.floored_rate
+        wanted = np.maximum(gap, 0)
+        trucks = sum_axis(wanted, 2)[..., None] / capacity
+        cover = plan.position / rate - net.lane_lead_time[:, None]
+        by_dc = net.sum_by_dc(wanted)
+        fill = np.minimum(state.on_hand[:, : net.num_dcs] / np.maximum(by_dc, 1), 3)
+        own = [
+            gap / capacity,
+            trucks,
+            trucks % 1,
+            self.get_values(plan)[..., None] / capacity,
+            cover - 2,
+            state.on_hand[:, net.num_dcs :] / (2 * rate) - 1,
+            cover.min(axis=-1, keepdims=True) - 2,
+            fill[:, net.parent],
+            sum_axis(by_dc, 2)[:, net.parent][..., None] / (5 * capacity),
+            net.distance[:, None] - 2.0,
+        ]
+        return _join_features(observations[:, net.num_dcs : net.num_nodes], own)
+
+    @property
+    def _capacity(self) -> int:
+        """Of a truck, units."""
+        assert self.setting.truck_capacity is not None, "dispatch needs trucks"
+        return self.setting.truck_capacity
+
+
+class SupplierOrder(Choice):
+    """How much a DC orders of a SKU: what the rule orders, nothing, or up to another level.
+
+    One agent a DC and SKU. Options: the rule's order, none, and order-up-to levels that lie so many
+    days of demand beside the rule's, ordered at once.
+    """
+
+    name = "supplier_order"
+    is_joint = False
+    days: ClassVar[tuple[float, ...]] = (-4, -2, 0, 2, 4, 7)
+    num_options = 2 + len(days)
+    features = (
+        "up_to_gap", "rule_gap", "echelon_cover", "stock_cover", "inbound_cover", "all_gaps",
+        "dc_fill",
+    )  # fmt: skip
+
+    def list_options(self, plan: Plan) -> FloatArray:
+        """Returns supplier gaps, units, signed, (B, W K, A)."""
+        up_to = plan.up_to_gap
+        shifted = [up_to + days * plan.system_rate for days in self.days]
+        options = np.stack([plan.supplier_gap, np.minimum(up_to, 0), *shifted], axis=-1)
+        return options.reshape(len(up_to), -1, self.num_options)
+
+    def take(self, plan: Plan, values: FloatArray) -> None:
+        """Sets the supplier gaps."""
+        plan.supplier_gap = values.reshape(plan.supplier_gap.shape)
+
+    def get_values(self, plan: Plan) -> FloatArray:
+        """Returns the supplier gaps, (B, W K)."""
+        return plan.supplier_gap.reshape(len(plan.supplier_gap), -1)
+
+    def compute_features(self, plan: Plan, observations: Float32Array) -> Float32Array:
+        """Returns features of every DC and SKU, (B, W K, F)."""
+        net, state = self.network, plan.view.state
+        rate = np.maximum(plan.system_rate, _LOWEST_RATE)
+        stock = state.on_hand[:, : net.num_dcs]
+        total = rate.sum(axis=-1, keepdims=True)
+        capacity = np.where(np.isinf(net.capacity), 0, net.capacity)[: net.num_dcs, None]
+        own = [
+            plan.up_to_gap / (5 * rate),
+            plan.supplier_gap / (5 * rate),
+            plan.echelon / (10 * rate) - 1,
+            stock / (5 * rate) - 1,
+            sum_axis(state.in_transit[:, :, : net.num_dcs], 1) / (5 * rate) - 1,
+            plan.up_to_gap.sum(axis=-1, keepdims=True) / (5 * total),
+            np.where(capacity > 0, stock.sum(axis=-1, keepdims=True) / np.maximum(capacity, 1), 0),
+        ]
+        features = _join_features(observations[:, : net.num_dcs], own)
+        return features.reshape(len(features), -1, features.shape[-1])
+
+
+CHOICES: dict[str, type[Choice]] = {c.name: c for c in (Dispatch, SupplierOrder)}
+
+
+def find_distinct(options: FloatArray) -> tuple[IntArray, IntArray]:
+    """Finds the options that come to the same units, to simulate each only once.
+
+    Args:
+        options: values, (M, A); all below zero are one: nothing is sent.
+
+    Returns:
+        Flat indices of the distinct ones, (D,), and for every option the place of its equal among
+        those, (M, A).
+    """
+    units = np.rint(np.maximum(options, 0))
+    first = (units[:, :, None] == units[:, None, :]).argmax(axis=-1)
+    count = options.shape[1]
+    distinct = np.flatnonzero((first == np.arange(count)).ravel())
+    flat = first + count * np.arange(len(options))[:, None]
+    return distinct, np.searchsorted(distinct, flat)
+
+
+def _join_features(rows: Float32Array, own: list[FloatArray]) -> Float32Array:
+    """Observation rows (B, G, K, F_o) and own features, each broadcast to (B, G, K)."""
+    shape = rows.shape[:-1]
+    columns = np.stack([np.broadcast_to(feature, shape) for feature in own], axis=-1)
+    return np.clip(np.concatenate([rows, columns.astype(np.float32)], axis=-1), -_CLIP, _CLIP)

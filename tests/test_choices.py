@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.scenario import load_scenario
+from envs.omnichannel.world.draws import make_seeds
+from marl.policies.base import Setting
+from marl.policies.choices import CHOICES, Dispatch, SupplierOrder, find_distinct
+from marl.policies.families import FullTruck
+from marl.policies.parts import Plan
+
+VOLATILE = load_scenario("volatile")  # trucks of 120 units
+SETTING = Setting.from_scenario(VOLATILE)
+COPIES = 2
+
+
+@pytest.fixture
+def env() -> BatchedEnv:
+    env = BatchedEnv(VOLATILE, COPIES)
+    env.reset(make_seeds("test", 0, COPIES))
+    return env
+
+
+@pytest.fixture
+def plan(env: BatchedEnv) -> Plan:
+    rule = FullTruck(SETTING, FullTruck.make_space(SETTING).initial)
+    return rule.make_plan(env.view)
+
+
+def test_dispatch__options_by_hand(plan: Plan) -> None:
+    plan.shipment_gap[0, 0] = [100, 60, -40, 10]  # 170 units: one full truck and 50 units
+    assert plan.load is not None
+    plan.load[0, 0] = 33
+    options = Dispatch(SETTING).list_options(plan)
+    assert options.shape == (COPIES, 10, Dispatch.num_options)
+    np.testing.assert_allclose(options[0, 0], [33, 0, 170, 120, 240, 360])
+
+
+def test_dispatch__weighs_stores_by_their_need(plan: Plan) -> None:
+    plan.shipment_gap[0, :3, 0] = [60, 0, 1200]
+    plan.shipment_gap[0, :3, 1:] = -1
+    weights = Dispatch(SETTING).weigh(plan)
+    np.testing.assert_allclose(weights[0, :3], [0.65, 0.15, 1.35])
+
+
+def test_supplier_order__options_by_hand(plan: Plan) -> None:
+    plan.up_to_gap[1, 0] = [50, -30, 0, 0]
+    plan.supplier_gap[1, 0] = [0, -30, 0, 0]  # the rule waits
+    plan.system_rate[1, 0] = [10, 5, 1, 1]
+    options = SupplierOrder(SETTING).list_options(plan)
+    assert options.shape == (COPIES, 4, SupplierOrder.num_options)
+    np.testing.assert_allclose(options[1, 0], [0, 0, 10, 30, 50, 70, 90, 120])
+    np.testing.assert_allclose(options[1, 1], [-30, -30, -50, -40, -30, -20, -10, 5])
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_take__option_0_is_the_rule(name: str, plan: Plan) -> None:
+    choice = CHOICES[name](SETTING)
+    before = plan.make_targets()
+    assert choice.get_values(plan).shape == choice.weigh(plan).shape
+    choice.take(plan, choice.list_options(plan)[..., 0])
+    after = plan.make_targets()
+    np.testing.assert_allclose(after.shipment_gap, before.shipment_gap)
+    np.testing.assert_allclose(after.supplier_gap, before.supplier_gap)
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_compute_features__named_bounded_and_alive(name: str, env: BatchedEnv, plan: Plan) -> None:
+    choice = CHOICES[name](SETTING)
+    observations = env.observe()
+    features = choice.compute_features(plan, observations)
+    assert features.dtype == np.float32
+    assert features.shape[-1] == env.num_features + len(choice.features)
+    assert np.abs(features).max() <= 5
+    own = features[..., env.num_features :].reshape(-1, len(choice.features))
+    alive = own.std(axis=0) > 0
+    assert alive.mean() > 0.5
+
+
+def test_compute_features__dispatch_by_hand(env: BatchedEnv, plan: Plan) -> None:
+    plan.shipment_gap[0, 3] = [100, 60, -40, 20]
+    assert plan.load is not None
+    plan.load[0, 3] = 240
+    features = Dispatch(SETTING).compute_features(plan, env.observe())
+    own = dict(zip(Dispatch.features, features[0, 3, 0, env.num_features :], strict=True))
+    assert own["gap"] == pytest.approx(100 / 120)
+    assert own["trucks"] == pytest.approx(1.5)
+    assert own["started_truck"] == pytest.approx(0.5)
+    assert own["rule_trucks"] == pytest.approx(2)
+    assert own["distance"] == -1
+    rate, state = plan.store_rate[0, 3, 0], env.view.state
+    assert own["stock_cover"] == pytest.approx(state.on_hand[0, 4, 0] / (2 * rate) - 1, rel=1e-5)
+
+
+def test_find_distinct__equal_units_are_one() -> None:
+    options = np.array([[33.2, 0.0, 33.0, -5.0], [1.0, 2.0, 3.0, 2.2]])
+    distinct, place = find_distinct(options)
+    np.testing.assert_array_equal(distinct, [0, 1, 4, 5, 6])
+    np.testing.assert_array_equal(place, [[0, 1, 0, 1], [2, 3, 4, 3]])
