@@ -57,7 +57,7 @@ class Part:
 
     def write(self, folder: Path, name: str) -> None:
         """Writes `name`.json and `name`.npz."""
-        text = json.dumps(self.document, allow_nan=False)
+        text = json.dumps(self.document)
         (folder / f"{name}.json").write_text(text, encoding="utf-8")
         with (folder / f"{name}.npz").open("wb") as file:
             np.savez(file, allow_pickle=False, **self.arrays)
