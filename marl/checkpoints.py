@@ -56,9 +56,11 @@ class Part:
         return cls(_take_arrays(tree, "", arrays), arrays)
 
     def write(self, folder: Path, name: str) -> None:
-        """Writes `name`.json and `name`.npz."""
+        """Writes `name`.json, and `name`.npz if there are arrays."""
         text = json.dumps(self.document)
         (folder / f"{name}.json").write_text(text, encoding="utf-8")
+        if not self.arrays:
+            return
         with (folder / f"{name}.npz").open("wb") as file:
             np.savez(file, allow_pickle=False, **self.arrays)
 
@@ -71,6 +73,8 @@ def read_part(folder: Path, name: str) -> Tree:
     """
     try:
         document = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        if not (folder / f"{name}.npz").exists():
+            return _put_arrays(document, {})
         with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
             return _put_arrays(document, dict(file))
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):

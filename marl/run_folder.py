@@ -188,9 +188,19 @@ class RunFolder:
             write_text(metrics, "".join(f"{x}\n" for x in lines if _is_before(x, last)))
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
-        """Adds a line to metrics.jsonl."""
-        with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        """Adds a line to metrics.jsonl.
+
+        Raises:
+            RunError: if the disk is full or fails.
+        """
+        try:
+            with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise RunError(
+                f"'{self.path / METRICS_FILE}' cannot be written ({error.strerror}); "
+                f"{self._offer()}"
+            ) from None
 
     def _list_checkpoints(self) -> list[Path]:
         """Checkpoints by age, the newest last."""
@@ -198,7 +208,7 @@ class RunFolder:
             return []
         return sorted(p for p in self.checkpoints.iterdir() if p.is_dir() and p.name[0] != ".")
 
-    def _offer(self, unusable: Path) -> str:
+    def _offer(self, unusable: Path | None = None) -> str:
         """Says how to go on without a checkpoint."""
         for checkpoint in reversed(self._list_checkpoints()):
             if checkpoint != unusable and _is_whole(checkpoint):

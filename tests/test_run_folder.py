@@ -83,6 +83,11 @@ def test_run_folder__a_disk_that_fills_leaves_the_last_whole_checkpoint(run: Run
     assert run.open_checkpoint().name == "000100"
 
 
+def test_append_metrics__on_a_full_disk_says_so(run: RunFolder) -> None:
+    with limit_file_size(0), pytest.raises(RunError, match=r"metrics.jsonl' cannot be written \(F"):
+        run.append_metrics({"episodes": 1})
+
+
 def test_run_folder__writing_a_name_again_replaces_the_checkpoint(run: RunFolder) -> None:
     run.save_checkpoint(100, write_progress, is_best=True)
 
