@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from envs.errors import InputError
+from marl.errors import RunError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from envs.omnichannel.scenario import Scenario
+    from marl.config import TrainConfig
     from marl.evaluation.evaluate import Evaluation
     from marl.run_folder import RunFolder
 
@@ -84,7 +86,7 @@ def train(
         check_baseline(baseline)
     check_pool_fits(loaded, checked)
     run = RunFolder.create(run_dir, loaded, checked)
-    _run_training(run, address, quiet=quiet, resume=False)
+    _run_training(run, address, quiet=quiet)
 
 
 @app.command()
@@ -94,15 +96,19 @@ def resume(
     episodes: EpisodesOption = None,
     env_steps: EnvStepsOption = None,
     minutes: MinutesOption = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="Its name, as 000320; default: the latest.")
+    ] = None,
     address: AddressOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Go on from a run's latest whole checkpoint."""
+    """Go on from a run's latest whole checkpoint, or from an older one."""
     from marl.config import check_resumable, make_stop_overrides
     from marl.run_folder import RunFolder
 
     stored_run = RunFolder.open(run)
-    stored = stored_run.load_progress()
+    found = stored_run.open_checkpoint(checkpoint)
+    stored = stored_run.load_progress(found)
     limits = make_stop_overrides(
         episodes,
         env_steps,
@@ -116,7 +122,7 @@ def resume(
     opened.config.stop.check_open(
         stored["episodes"], stored["env_steps"], stored["progress"]["seconds"]
     )
-    _run_training(opened, address, quiet=quiet, resume=True)
+    _run_training(opened, address, quiet=quiet, checkpoint=found, before=stored_run.config)
 
 
 @app.command()
@@ -216,11 +222,16 @@ def validate(scenario: Annotated[str, typer.Argument(help="Name or YAML file.")]
 
 
 def main() -> None:
-    """Runs the command line; a user's mistake is one line on stderr and exit code 2."""
+    """Runs the command line.
+
+    A user's mistake is one line on stderr and exit code 2; a failed run one line and code 1.
+    """
     try:
         status = app(standalone_mode=False)
     except InputError as error:
         _fail(str(error))
+    except RunError as error:
+        _fail(str(error), status=1)
     except UsageError as error:
         _fail(error.format_message())  # type: ignore[attr-defined]
     except (typer.Abort, KeyboardInterrupt):
@@ -230,10 +241,10 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, status: int = 2) -> None:
     if message:  # without arguments, Typer has printed the help already
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)
 
 
 def _make_console(json_file: Path | None = None) -> Console:
@@ -268,20 +279,38 @@ def _check_simulation(scenario: Scenario) -> None:
     Simulator(scenario)
 
 
-def _run_training(run: RunFolder, address: str | None, *, quiet: bool, resume: bool) -> None:
-    """Trains, then evaluates unless the user interrupted."""
+def _run_training(
+    run: RunFolder,
+    address: str | None,
+    *,
+    quiet: bool,
+    checkpoint: Path | None = None,
+    before: TrainConfig | None = None,
+) -> None:
+    """Trains, then evaluates unless the user interrupted.
+
+    Args:
+        run: the run folder.
+        address: of the Ray cluster.
+        quiet: whether to print the result only.
+        checkpoint: what to go on from.
+        before: the configuration that the checkpoint was trained with.
+    """
+    from marl.config import describe_changes
     from marl.progress import TrainingProgress
     from marl.training import Trainer, start_ray
 
     console = _make_console()
     view = TrainingProgress(console, quiet=quiet)
     view.say(f"run folder {run.path}")
+    for line in describe_changes(before, run.config) if before else ():
+        view.say(line)
     start_ray(address, run.config.env_runners.num_env_runners)
     trainer = Trainer(run, view)
     try:
-        if resume:
-            trainer.restore()
-        view.say(trainer.describe(resumed=resume))
+        if checkpoint:
+            trainer.restore(checkpoint)
+        view.say(trainer.describe(resumed=checkpoint is not None))
         interrupted = trainer.train()
     finally:
         trainer.close()

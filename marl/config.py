@@ -33,7 +33,12 @@ class EnvRunners(StrictModel):
 
     num_env_runners: Annotated[int, Field(ge=0, le=1024)] = 1  # 0: in the driver's process
     num_envs_per_env_runner: Annotated[int, Field(ge=1, le=4096)] = 32
-    sample_timeout_s: Positive = 120.0
+    sample_timeout_s: Positive = 120.0  # a runner that takes longer is replaced
+
+    @property
+    def num_episodes(self) -> int:
+        """Of a round: one a copy."""
+        return max(self.num_env_runners, 1) * self.num_envs_per_env_runner
 
 
 class Exploration(StrictModel):
@@ -223,6 +228,29 @@ def check_resumable(stored: TrainConfig, wanted: TrainConfig) -> None:
             raise InputError(
                 f"{field}: {after} is not allowed when resuming; the run was trained with {before}"
             )
+
+
+def describe_changes(stored: TrainConfig, wanted: TrainConfig) -> list[str]:
+    """Returns a line for every field that differs, and one for what is then not bit for bit."""
+    before, after = (_flatten(c.model_dump(mode="json")) for c in (stored, wanted))
+    lines = [f"{k}: {before[k]} -> {after[k]}" for k in after if before[k] != after[k]]
+    if stored.env_runners.num_episodes != wanted.env_runners.num_episodes:
+        lines.append(
+            f"a round is now {wanted.env_runners.num_episodes} episodes instead of "
+            f"{stored.env_runners.num_episodes}: weights, pool and counters continue exactly, but "
+            "episodes, their exploration and the updates between them are not those that the old "
+            "number of runners would have had"
+        )
+    return lines
+
+
+def _flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields as `a.b`."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        is_group = isinstance(value, dict)
+        flat |= _flatten(value, f"{prefix}{key}.") if is_group else {prefix + key: value}
+    return flat
 
 
 def make_stop_overrides(

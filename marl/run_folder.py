@@ -2,7 +2,7 @@
 
 RUN/config.yaml scenario.yaml versions.json   what was asked for
 RUN/metrics.jsonl events.out.tfevents.*       what happened
-RUN/checkpoints/000320/                       whole checkpoints, by episode
+RUN/checkpoints/000320/                       whole checkpoints, by episode; see marl.checkpoints
 RUN/checkpoints/latest best                   names of two of them
 RUN/evaluation.json                           the final comparison
 """
@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,10 +25,24 @@ import yaml
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
+from marl.checkpoints import DamagedError, sync_to_disk, verify_checkpoint, write_manifest
 from marl.config import TrainConfig, load_config
+from marl.errors import RunError
 
 POLICY_FILE = "policy.npz"
 PROGRESS_FILE = "progress.json"
+METRICS_FILE = "metrics.jsonl"
+
+_PARTIAL = ".partial"
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """What saving took."""
+
+    name: str
+    num_bytes: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -91,42 +106,117 @@ class RunFolder:
             f"run: '{self.path}' has no checkpoint; a run folder with a whole checkpoint is needed"
         )
 
-    def load_progress(self) -> dict[str, Any]:
-        """Returns the counters of the latest checkpoint.
+    def open_checkpoint(self, name: str | None = None) -> Path:
+        """Returns a checkpoint after comparing every byte of it with its manifest.
+
+        Args:
+            name: of the checkpoint; None: the latest.
+
+        Raises:
+            InputError: if it does not exist or is damaged; names the last one that is whole.
+        """
+        checkpoint = self.checkpoints / name if name else self.find_checkpoint("latest")
+        if checkpoint not in (known := self._list_checkpoints()):
+            names = ", ".join(path.name for path in known) or "none"
+            raise InputError(f"--checkpoint: {name!r} is not known; there are: {names}")
+        try:
+            verify_checkpoint(checkpoint)
+        except DamagedError as error:
+            raise InputError(f"{error}; {self._offer(checkpoint)}") from None
+        return checkpoint
+
+    def load_progress(self, checkpoint: Path | None = None) -> dict[str, Any]:
+        """Returns the counters of a checkpoint, by default of the latest.
 
         Raises:
             InputError: if there is none.
         """
-        text = (self.find_checkpoint("latest") / PROGRESS_FILE).read_text(encoding="utf-8")
-        progress: dict[str, Any] = json.loads(text)
+        folder = checkpoint or self.find_checkpoint("latest")
+        progress: dict[str, Any] = json.loads((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
         return progress
 
     def save_checkpoint(
         self, episodes: int, write: Callable[[Path], None], *, is_best: bool
-    ) -> Path:
+    ) -> SavedCheckpoint:
         """Writes a checkpoint under a temporary name, renames it, then moves the pointers.
 
         A run killed at any moment keeps its last whole checkpoint: `latest` changes last.
+
+        Args:
+            episodes: the checkpoint's name.
+            write: writes its files into the folder that it is given.
+            is_best: whether `best` is to name it.
+
+        Raises:
+            RunError: if the disk is full or fails; what was there before stays whole.
         """
-        final = self.checkpoints / f"{episodes:06d}"
-        partial = self.checkpoints / f".{final.name}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        write(partial)
-        _sync_tree(partial)
-        if final.exists():
-            shutil.rmtree(final)
-        partial.replace(final)
-        if is_best:
-            write_text(self.checkpoints / "best", final.name)
-        write_text(self.checkpoints / "latest", final.name)
-        self._prune()
-        return final
+        started = time.monotonic()
+        final = self.checkpoints / name_checkpoint(episodes)
+        partial = self.checkpoints / f".{final.name}{_PARTIAL}"
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            write(partial)
+            num_bytes = write_manifest(partial)
+            _replace_folder(partial, final)
+            for pointer in ("best", "latest") if is_best else ("latest",):
+                write_text(self.checkpoints / pointer, final.name)
+            self._prune()
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise RunError(
+                f"checkpoint {final.name} of '{self.path}' cannot be saved ({error.strerror}); "
+                f"{self._offer(final)}"
+            ) from None
+        return SavedCheckpoint(final.name, num_bytes, time.monotonic() - started)
+
+    def rewind(self, checkpoint: Path) -> None:
+        """Makes a checkpoint the run's present: what came after it is dropped.
+
+        `latest` names it, so that a checkpoint written over a later one is never the only one;
+        half-written checkpoints go; metrics.jsonl ends where the checkpoint was made; config.yaml
+        holds what the run goes on with.
+        """
+        for partial in self.checkpoints.glob(f".*{_PARTIAL}"):
+            if partial.is_dir():
+                shutil.rmtree(partial)
+        write_text(self.checkpoints / "latest", checkpoint.name)
+        write_text(self.path / "config.yaml", _to_yaml(self.config.model_dump(mode="json")))
+        metrics, last = self.path / METRICS_FILE, self.load_progress(checkpoint)["env_steps"]
+        if metrics.is_file():
+            lines = metrics.read_text(encoding="utf-8").splitlines()
+            write_text(metrics, "".join(f"{x}\n" for x in lines if _is_before(x, last)))
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
-        """Adds a line to metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        """Adds a line to metrics.jsonl.
+
+        Raises:
+            RunError: if the disk is full or fails.
+        """
+        try:
+            with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise RunError(
+                f"'{self.path / METRICS_FILE}' cannot be written ({error.strerror}); "
+                f"{self._offer()}"
+            ) from None
+
+    def _list_checkpoints(self) -> list[Path]:
+        """Checkpoints by age, the newest last."""
+        if not self.checkpoints.is_dir():
+            return []
+        return sorted(p for p in self.checkpoints.iterdir() if p.is_dir() and p.name[0] != ".")
+
+    def _offer(self, unusable: Path | None = None) -> str:
+        """Says how to go on without a checkpoint."""
+        for checkpoint in reversed(self._list_checkpoints()):
+            if checkpoint != unusable and _is_whole(checkpoint):
+                return (
+                    f"the last whole one is {checkpoint.name}; go on from it with: omnichannel "
+                    f"resume {self.path} --checkpoint {checkpoint.name}"
+                )
+        return "there is no other whole checkpoint in this run"
 
     def _prune(self) -> None:
         """Removes all but the last `keep` checkpoints and the named ones."""
@@ -135,28 +225,52 @@ class RunFolder:
             for pointer in ("latest", "best")
             if (self.checkpoints / pointer).is_file()
         }
-        whole = sorted(p for p in self.checkpoints.iterdir() if p.is_dir() and p.name[0] != ".")
-        for old in whole[: -self.config.checkpoints.keep]:
+        for old in self._list_checkpoints()[: -self.config.checkpoints.keep]:
             if old.name not in named:
                 shutil.rmtree(old)
 
 
+def name_checkpoint(episodes: int) -> str:
+    """The name of a checkpoint; names sort by age."""
+    return f"{episodes:06d}"
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a file under a temporary name and renames it."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}{_PARTIAL}")
     with partial.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+    sync_to_disk(path.parent)
 
 
-def _sync_tree(folder: Path) -> None:
-    """Flushes every file to disk, so that the rename never outruns the content."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+def _replace_folder(new: Path, final: Path) -> None:
+    """Renames a folder, over an older one if there is one."""
+    old = final.with_name(f".{final.name}.old{_PARTIAL}")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        final.replace(old)
+    new.replace(final)
+    sync_to_disk(final.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        verify_checkpoint(checkpoint)
+    except InputError:
+        return False
+    return True
+
+
+def _is_before(line: str, env_steps: int) -> bool:
+    """Whether a line of metrics is whole and no later than `env_steps`."""
+    try:
+        return bool(json.loads(line)["env_steps"] <= env_steps)
+    except ValueError:
+        return False
 
 
 def _to_yaml(data: dict[str, Any]) -> str:

@@ -21,14 +21,17 @@ from tensorboardX import SummaryWriter
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.world.costs import TERMS
 from envs.omnichannel.world.draws import make_seeds
+from marl.checkpoints import BackgroundWriter
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.learning.algorithm import build_algorithm
 from marl.learning.feedback import LearningRateFeedback
 from marl.learning.learned_policy import LearnedPolicy, make_network_arguments, save_policy
 from marl.progress import TrainingProgress
-from marl.run_folder import POLICY_FILE, PROGRESS_FILE, RunFolder, write_text
+from marl.run_folder import POLICY_FILE, PROGRESS_FILE, RunFolder, SavedCheckpoint, name_checkpoint
 
 Record = dict[str, float]
+
+MAX_PAUSE_S = 1.0  # of training, for a checkpoint
 
 _REPORTED = ("reward", "served", "on_time", "cost/total", *(f"cost/{term}" for term in TERMS))
 
@@ -61,14 +64,28 @@ class Trainer:
         seeds = make_seeds("validation", config.seed, config.evaluation.validation_episodes)
         # Validation sees the training part of recorded demand: the held-back part only tests.
         self._validation = EpisodeRunner(run.scenario, seeds, "train")
-        self._writer = SummaryWriter(str(run.path))
+        self._events: SummaryWriter | None = None
+        self._checkpoints = BackgroundWriter()
+        self._checkpointed_episodes = -1
+        self._saved: SavedCheckpoint | None = None
+        self._pause = 0.0  # seconds that training waited for the last checkpoint
+        self._patience_s = 0.0  # that it will still wait
 
-    def restore(self) -> None:
-        """Continues from the run's latest whole checkpoint."""
-        checkpoint = self.run.find_checkpoint("latest")
-        self.algorithm.restore_from_path(str((checkpoint / "algorithm").resolve()))
-        self.progress = Progress(**self.run.load_progress()["progress"])
+    def restore(self, checkpoint: Path | None = None) -> None:
+        """Continues from a checkpoint; what the run did after it is dropped.
+
+        Args:
+            checkpoint: what `RunFolder.open_checkpoint` returned; None: the latest.
+
+        Raises:
+            InputError: if it is damaged or does not fit the configuration.
+        """
+        checkpoint = checkpoint or self.run.open_checkpoint()
+        self.algorithm.restore_parts(checkpoint)
+        self.progress = Progress(**self.run.load_progress(checkpoint)["progress"])
         self.feedback.set_state(self.progress.feedback)
+        self.run.rewind(checkpoint)
+        self._checkpointed_episodes = self.algorithm.episodes
 
     def describe(self, *, resumed: bool) -> str:
         """One line on where the run stands and on what it uses."""
@@ -78,10 +95,11 @@ class Trainer:
         if not resumed:
             return f"{self.run.scenario.name}: {actors}, {pool}"
         epsilon = self.run.config.exploration.compute_epsilon(algorithm.env_steps)
+        name = name_checkpoint(algorithm.episodes)
         return (
             f"resumed at episode {algorithm.episodes}, env step {algorithm.env_steps:,}, update "
             f"{algorithm.updates:,}, epsilon {epsilon:.4f}, {algorithm.pool.num_env_steps:,} env "
-            f"steps in the pool ({actors}, {pool})"
+            f"steps in the pool (checkpoint {name}, {actors}, {pool})"
         )
 
     def train(self) -> bool:
@@ -99,14 +117,22 @@ class Trainer:
                 self.progress.seconds = before + time.monotonic() - started
                 if self.algorithm.episodes >= self.progress.next_evaluation:
                     self._evaluate()
-            if self._checkpointed_episodes() != self.algorithm.episodes:
+            if self._checkpointed_episodes != self.algorithm.episodes:
                 self._evaluate()
+            self._checkpoints.wait()
+            if saved := self._saved:
+                self.view.say(
+                    f"checkpoint {saved.name}: {saved.num_bytes / 1e6:.1f} MB in "
+                    f"{saved.seconds:.2f} s; training paused for {self._pause:.2f} s"
+                )
         return bool(interrupted)
 
     def close(self) -> None:
         """Stops the runners and closes the event file."""
-        self._writer.close()
+        if self._events:
+            self._events.close()
         self.algorithm.stop()
+        self._checkpoints.close()
 
     def make_policy(self, name: str = "learned") -> LearnedPolicy:
         """The greedy policy of the averaged networks."""
@@ -119,6 +145,7 @@ class Trainer:
         algorithm, started = self.algorithm, time.monotonic()
         env_steps, updates = algorithm.env_steps, algorithm.updates
         result = algorithm.train()
+        self._await_checkpoint()
         seconds = time.monotonic() - started
         transitions = (algorithm.updates - updates) * len(MODULES)
         transitions *= self.run.config.learner.batch_size
@@ -159,28 +186,56 @@ class Trainer:
         record["feedback/learning_rate_scale"] = scale
         self._log(record)
         self.view.show_evaluation(self.algorithm.episodes, metrics, best=is_best)
-        self.run.save_checkpoint(self.algorithm.episodes, self._write_checkpoint, is_best=is_best)
+        self._save_checkpoint(is_best=is_best)
 
-    def _write_checkpoint(self, folder: Path) -> None:
-        self.algorithm.save_to_path(str((folder / "algorithm").resolve()))
-        save_policy(folder / POLICY_FILE, self.arguments, self.algorithm.get_averaged_weights())
+    def _save_checkpoint(self, *, is_best: bool) -> None:
+        """Copies the state, then writes the copy while training goes on."""
+        self._checkpoints.wait()
+        started = time.monotonic()
+        algorithm = self.algorithm
+        parts, weights = algorithm.make_snapshot(), algorithm.get_averaged_weights()
+        episodes = algorithm.episodes
         counters = {
-            "episodes": self.algorithm.episodes,
-            "env_steps": self.algorithm.env_steps,
-            "updates": self.algorithm.updates,
-            "progress": vars(self.progress),
+            "episodes": episodes,
+            "env_steps": algorithm.env_steps,
+            "updates": algorithm.updates,
+            "progress": dict(vars(self.progress)),
         }
-        write_text(folder / PROGRESS_FILE, json.dumps(counters, indent=2))
+        self._pause = time.monotonic() - started
+        self._patience_s = max(MAX_PAUSE_S - self._pause, 0.0)
 
-    def _checkpointed_episodes(self) -> int:
-        return int(self.run.load_progress()["episodes"])
+        def write(folder: Path) -> None:
+            for name, part in parts.items():
+                part.write(folder, name)
+            save_policy(folder / POLICY_FILE, self.arguments, weights)
+            (folder / PROGRESS_FILE).write_text(json.dumps(counters, indent=2), encoding="utf-8")
+
+        def save() -> None:
+            self._saved = self.run.save_checkpoint(episodes, write, is_best=is_best)
+
+        self._checkpoints.submit(save)
+        self._checkpointed_episodes = episodes
+
+    def _await_checkpoint(self) -> None:
+        """Waits a little for the writing that ran beside this round.
+
+        So no round counts before the checkpoint ahead of it is whole, if the disk is fast enough: a
+        killed run loses one interval, not one and what was trained meanwhile.
+        """
+        started = time.monotonic()
+        self._checkpoints.wait(self._patience_s)
+        self._pause += time.monotonic() - started
+        self._patience_s = 0.0
 
     def _log(self, record: Record) -> None:
         """Writes scalars to TensorBoard (x axis: env steps) and metrics.jsonl."""
         finite = {tag: value for tag, value in record.items() if np.isfinite(value)}
+        if self._events is None:
+            # TensorBoard then leaves out what an earlier session wrote after this step.
+            self._events = SummaryWriter(str(self.run.path), purge_step=self.algorithm.env_steps)
         for tag, value in finite.items():
-            self._writer.add_scalar(tag, value, self.algorithm.env_steps)
-        self._writer.flush()
+            self._events.add_scalar(tag, value, self.algorithm.env_steps)
+        self._events.flush()
         counters = {"episodes": self.algorithm.episodes, "env_steps": self.algorithm.env_steps}
         self.run.append_metrics({**counters, **finite})
 

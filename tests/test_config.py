@@ -6,6 +6,7 @@ from marl.config import (
     Stop,
     apply_overrides,
     check_resumable,
+    describe_changes,
     list_configs,
     load_config,
     make_stop_overrides,
@@ -86,6 +87,21 @@ def test_check_resumable__names_what_a_checkpoint_does_not_fit() -> None:
     assert str(error.value) == (
         "learner.hidden: (8,) is not allowed when resuming; the run was trained with (64, 64)"
     )
+
+
+def test_describe_changes__says_what_is_not_exact_on_other_runners() -> None:
+    stored = load_config("default", ["env_runners.num_envs_per_env_runner=8"])
+    wanted = load_config(
+        "default",
+        ["env_runners.num_envs_per_env_runner=8", "env_runners.num_env_runners=3", "learner.lr=1"],
+    )
+
+    lines = describe_changes(stored, wanted)
+
+    assert lines[:2] == ["env_runners.num_env_runners: 1 -> 3", "learner.lr: 0.001 -> 1.0"]
+    assert lines[2].startswith("a round is now 24 episodes instead of 8: weights, pool and ")
+    assert len(lines) == 3
+    assert describe_changes(stored, stored) == []
 
 
 @pytest.mark.parametrize("text", ["0", "-5", "+0", "1.5", "many", "++3"])

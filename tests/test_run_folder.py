@@ -1,3 +1,7 @@
+import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -5,6 +9,7 @@ import pytest
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
 from marl.config import load_config
+from marl.errors import RunError
 from marl.run_folder import PROGRESS_FILE, RunFolder
 
 
@@ -14,7 +19,8 @@ def run(tmp_path: Path, tiny: Scenario) -> RunFolder:
 
 
 def write_progress(folder: Path) -> None:
-    (folder / PROGRESS_FILE).write_text('{"episodes": 1}', encoding="utf-8")
+    text = '{"episodes": 1, "env_steps": 1000}'
+    (folder / PROGRESS_FILE).write_text(text, encoding="utf-8")
 
 
 def test_run_folder__opens_with_what_it_was_made_with(run: RunFolder) -> None:
@@ -48,18 +54,103 @@ def test_run_folder__keeps_the_last_ones_and_the_best(run: RunFolder) -> None:
     assert run.find_checkpoint("best").name == "000100"
 
 
-def test_run_folder__a_save_that_fails_leaves_the_last_whole_checkpoint(run: RunFolder) -> None:
+@contextmanager
+def limit_file_size(num_bytes: int) -> Iterator[None]:
+    """The system refuses to write larger files: a full disk as the kernel reports it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_run_folder__a_disk_that_fills_leaves_the_last_whole_checkpoint(run: RunFolder) -> None:
     run.save_checkpoint(100, write_progress, is_best=True)
 
-    def fail(folder: Path) -> None:
+    def write_much(folder: Path) -> None:
         write_progress(folder)
-        raise OSError("disk full")
+        (folder / "pool.npz").write_bytes(bytes(100_000))
 
-    with pytest.raises(OSError, match="disk full"):
-        run.save_checkpoint(200, fail, is_best=True)
+    with limit_file_size(50_000), pytest.raises(RunError) as error:
+        run.save_checkpoint(200, write_much, is_best=True)
+
+    assert str(error.value) == (
+        f"checkpoint 000200 of '{run.path}' cannot be saved (File too large); the last whole one "
+        f"is 000100; go on from it with: omnichannel resume {run.path} --checkpoint 000100"
+    )
+    assert sorted(p.name for p in run.checkpoints.iterdir()) == ["000100", "best", "latest"]
+    assert run.open_checkpoint().name == "000100"
+
+
+def test_append_metrics__on_a_full_disk_says_so(run: RunFolder) -> None:
+    with limit_file_size(0), pytest.raises(RunError, match=r"metrics.jsonl' cannot be written \(F"):
+        run.append_metrics({"episodes": 1})
+
+
+def test_run_folder__writing_a_name_again_replaces_the_checkpoint(run: RunFolder) -> None:
+    run.save_checkpoint(100, write_progress, is_best=True)
+
+    def write_other(folder: Path) -> None:
+        (folder / PROGRESS_FILE).write_text('{"episodes": 2}', encoding="utf-8")
+
+    run.save_checkpoint(100, write_other, is_best=False)
+
+    assert run.load_progress() == {"episodes": 2}
+    assert sorted(p.name for p in run.checkpoints.iterdir()) == ["000100", "best", "latest"]
+
+
+def test_open_checkpoint__offers_the_last_whole_one_instead_of_a_damaged_one(
+    run: RunFolder,
+) -> None:
+    for episodes in (100, 200, 300):
+        run.save_checkpoint(episodes, write_progress, is_best=episodes == 100)
+    for name in ("000200", "000300"):
+        (run.checkpoints / name / PROGRESS_FILE).write_text('{"episodes": 7}', encoding="utf-8")
+
+    with pytest.raises(InputError) as error:
+        run.open_checkpoint()
+
+    assert str(error.value) == (
+        f"checkpoint: '{run.checkpoints}/000300/progress.json' is damaged; its size and SHA-256 "
+        "are not the manifest's; the last whole one is 000100; go on from it with: "
+        f"omnichannel resume {run.path} --checkpoint 000100"
+    )
+    assert run.open_checkpoint("000100").name == "000100"
+
+
+def test_open_checkpoint__says_if_no_other_is_whole(run: RunFolder) -> None:
+    run.save_checkpoint(100, write_progress, is_best=True)
+    (run.checkpoints / "000100" / PROGRESS_FILE).write_text("{}", encoding="utf-8")
+
+    with pytest.raises(InputError, match="there is no other whole checkpoint in this run"):
+        run.open_checkpoint()
+
+
+@pytest.mark.parametrize("name", ["000200", "../checkpoints/000100", "latest"])
+def test_open_checkpoint__lists_what_there_is(run: RunFolder, name: str) -> None:
+    run.save_checkpoint(100, write_progress, is_best=True)
+
+    with pytest.raises(InputError, match=r"--checkpoint: .* is not known; there are: 000100"):
+        run.open_checkpoint(name)
+
+
+def test_rewind__drops_what_came_after_the_checkpoint(run: RunFolder) -> None:
+    for episodes in (100, 200):
+        run.save_checkpoint(episodes, write_progress, is_best=False)
+        run.append_metrics({"episodes": episodes, "env_steps": 10 * episodes})
+    with (run.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"episodes": 300, "env_')
+    (run.checkpoints / ".000300.partial").mkdir()
+    changed = RunFolder.open(run.path, ["learner.lr=0.5"])
+
+    changed.rewind(run.checkpoints / "000100")
 
     assert run.find_checkpoint("latest").name == "000100"
-    assert run.find_checkpoint("best").name == "000100"
+    lines = (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["episodes"] for line in lines] == [100]
+    assert sorted(p.name for p in run.checkpoints.iterdir()) == ["000100", "000200", "latest"]
+    assert RunFolder.open(run.path).config.learner.lr == 0.5
 
 
 def test_run_folder__a_pointer_to_nothing_is_no_checkpoint(run: RunFolder) -> None:

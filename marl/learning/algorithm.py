@@ -6,14 +6,16 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
+from ray.rllib.core import COMPONENT_OPTIMIZER, COMPONENT_RL_MODULE
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.policy import PolicySpec
@@ -24,9 +26,11 @@ from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
 )
 
+from envs.errors import InputError
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
+from marl.checkpoints import Part, Tree, read_part, verify_checkpoint, write_manifest
 from marl.config import TrainConfig
 from marl.learning.env_runner import BatchedEnvRunner, make_spaces
 from marl.learning.experience_pool import ExperiencePool, Fragment, PoolShape
@@ -34,6 +38,7 @@ from marl.learning.learned_policy import Weights, make_network_arguments
 from marl.learning.learner import FusedDQNLearner
 from marl.learning.rl_module import SkuQModule
 
+_COUNTERS = ("env_steps", "episodes", "updates", "rounds")  # of a checkpoint
 UPDATES_PER_CALL = 16  # bounds the memory of a batch; more gains nothing in the driver
 
 
@@ -151,7 +156,11 @@ class SharedPoolDQN(DQN):
 
     @override(DQN)
     def training_step(self) -> None:
-        request = {"iteration": self.rounds, "env_steps": self.env_steps}
+        request = {
+            "iteration": self.rounds,
+            "env_steps": self.env_steps,
+            "episodes": self.episodes,
+        }
         group = self.env_runner_group
         remote = group.num_remote_env_runners() > 0
         if remote:
@@ -179,12 +188,6 @@ class SharedPoolDQN(DQN):
             inference_only=True,
             timeout_seconds=self.config.sample_timeout_s,
         )
-
-    @override(DQN)
-    def restore_from_path(self, path: Any, *args: Any, **kwargs: Any) -> None:
-        super().restore_from_path(path, *args, **kwargs)
-        # RLlib sends them too, but its call is dropped if the runners are still starting.
-        self._send_weights()
 
     def _learn(self) -> None:
         """Runs the updates that the env steps sampled so far allow."""
@@ -232,28 +235,71 @@ class SharedPoolDQN(DQN):
         """Multiplies the learning rate's schedule (feedback)."""
         self._local_learner.scale_lr(scale)
 
-    @override(DQN)
-    def get_state(
-        self, components: Any = None, *, not_components: Any = None, **kwargs: Any
-    ) -> Any:
-        state = super().get_state(components, not_components=not_components, **kwargs)
-        state["shared_pool_dqn"] = {
-            "pool": self.pool.get_state(),
-            "env_steps": self.env_steps,
-            "episodes": self.episodes,
-            "updates": self.updates,
-            "rounds": self.rounds,
+    def make_snapshot(self) -> dict[str, Part]:
+        """Copies all that a resumed run needs, by the checkpoint's part.
+
+        Runners keep nothing between rounds, so they are not in it.
+        """
+        counters = {name: getattr(self, name) for name in _COUNTERS}
+        return {
+            "counters": Part.freeze(counters),
+            "learner": Part.freeze(self._get_learner_state()),
+            "pool": Part.freeze(self.pool.get_state()),
         }
-        return state
 
     @override(DQN)
-    def set_state(self, state: dict[str, Any]) -> None:
-        super().set_state(state)
-        own = state.get("shared_pool_dqn")
-        if own is not None:
-            self.pool.set_state(own["pool"])
-            for counter in ("env_steps", "episodes", "updates", "rounds"):
-                setattr(self, counter, own[counter])
+    def save_to_path(self, path: Any = None, **_: Any) -> str:
+        """Writes a checkpoint of plain arrays and JSON; RLlib's own holds pickles."""
+        folder = Path(path or tempfile.mkdtemp())
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, part in self.make_snapshot().items():
+            part.write(folder, name)
+        write_manifest(folder)
+        return str(folder)
+
+    @override(DQN)
+    def restore_from_path(self, path: Any, *_: Any, **__: Any) -> None:
+        """Restores `save_to_path` exactly, and sends the weights to all runners.
+
+        Raises:
+            DamagedError: if the checkpoint is not whole.
+            InputError: if it is of other networks or another pool.
+        """
+        verify_checkpoint(Path(path))
+        self.restore_parts(Path(path))
+
+    def restore_parts(self, folder: Path) -> None:
+        """`restore_from_path` for a checkpoint that is verified already."""
+        try:
+            self._set_learner_state(read_part(folder, "learner"))
+            self.pool.set_state(read_part(folder, "pool"))
+        except ValueError as error:
+            raise InputError(f"checkpoint: '{folder}' does not fit this run ({error})") from None
+        for name, value in read_part(folder, "counters").items():
+            setattr(self, name, value)
+        self._send_weights()
+
+    def _get_learner_state(self) -> Tree:
+        """Weights, target weights, their average and the optimizer's moments."""
+        return self._local_learner.get_state(components=[COMPONENT_RL_MODULE, COMPONENT_OPTIMIZER])
+
+    def _set_learner_state(self, state: Tree) -> None:
+        """Restores `_get_learner_state`.
+
+        Raises:
+            ValueError: if it is of other networks: RLlib leaves out what it does not know.
+        """
+        own = self._get_learner_state()[COMPONENT_RL_MODULE]
+        if _list_shapes(own) != _list_shapes(state[COMPONENT_RL_MODULE]):
+            raise ValueError("its networks have other shapes")
+        # RLlib ignores weights that it takes for older than its own.
+        self._local_learner._weights_seq_no = 0
+        self._local_learner.set_state(state)
+
+
+def _list_shapes(modules: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
+    """Shapes by module/parameter."""
+    return {f"{m}/{name}": v.shape for m, values in modules.items() for name, v in values.items()}
 
 
 def make_module_spec(scenario: Scenario, config: TrainConfig) -> MultiRLModuleSpec:

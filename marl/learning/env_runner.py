@@ -39,7 +39,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
     """Samples whole episodes of B copies.
 
     A runner keeps no state of its own between fragments: seeds and exploration are functions of
-    the run's seed, the worker's index and the iteration that the algorithm passes in. So a
+    the run's seed, the worker's index and the counters that the algorithm passes in. So a
     restarted runner continues exactly, and a checkpoint needs nothing from runners.
 
     `config.env_config` holds the values of `scenario` and of `exploration`.
@@ -71,13 +71,20 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
 
     @override(EnvRunner)
     def sample(
-        self, *, iteration: int = 0, env_steps: int = 0, explore: bool = True, **_: Any
+        self,
+        *,
+        iteration: int = 0,
+        env_steps: int = 0,
+        episodes: int = 0,
+        explore: bool = True,
+        **_: Any,
     ) -> list[Fragment]:
         """Runs one episode in every copy.
 
         Args:
-            iteration: of the algorithm, which selects the episodes' seeds.
+            iteration: of the algorithm, which selects the exploration's draws.
             env_steps: sampled so far by all runners, which anneals epsilon.
+            episodes: sampled so far by all runners, which selects the episodes' seeds.
             explore: whether to act epsilon-greedily.
 
         Returns:
@@ -85,17 +92,17 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         """
         env, copies = self.env, self.env.num_copies
         worker = max(self.worker_index - 1, 0)
-        block = iteration * max(self.num_workers, 1) + worker
-        env.reset(make_seeds("train", self.config.seed, copies, skip=block * copies))
+        first = episodes + worker * copies
+        env.reset(make_seeds("train", self.config.seed, copies, skip=first))
         rng = np.random.default_rng([self.config.seed, worker, iteration])
         epsilon = self._compute_epsilon(env_steps) if explore else np.zeros(copies)
         fragment = sample_episodes(env, self._networks(), epsilon, rng)
         self._log(fragment, float(epsilon.mean()))
         return [fragment]
 
-    def sample_async(self, iteration: int, env_steps: int) -> tuple[Fragment, Any]:
-        """One remote call for a fragment and the metrics."""
-        return self.sample(iteration=iteration, env_steps=env_steps)[0], self.get_metrics()
+    def sample_async(self, **request: int) -> tuple[Fragment, Any]:
+        """One remote call for a fragment and the metrics; `request` is what `sample` takes."""
+        return self.sample(**request)[0], self.get_metrics()
 
     @override(EnvRunner)
     def get_metrics(self) -> Any:
