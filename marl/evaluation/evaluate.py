@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -106,6 +106,21 @@ class Evaluation:
             "policies": {name: {"metrics": _to_dicts(m)} for name, m in self.policies.items()},
             "paired": {pair: _to_dicts(metrics) for pair, metrics in self.paired.items()},
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Returns what `to_json` made the data of.
+
+        Raises:
+            KeyError, TypeError, AttributeError: if it is not of that form.
+        """
+        return cls(
+            scenario=str(data["scenario"]),
+            episodes=int(data["episodes"]),
+            seed=int(data["seed"]),
+            policies={n: _to_intervals(entry["metrics"]) for n, entry in data["policies"].items()},
+            paired={pair: _to_intervals(metrics) for pair, metrics in data["paired"].items()},
+        )
 
 
 def evaluate_policies(
@@ -224,3 +239,7 @@ def _break_name(name: str, width: int = 12) -> str:
 
 def _to_dicts(metrics: Intervals) -> dict[str, dict[str, float]]:
     return {metric: asdict(interval) for metric, interval in metrics.items()}
+
+
+def _to_intervals(metrics: Mapping[str, Mapping[str, float]]) -> Intervals:
+    return {metric: Interval(**values) for metric, values in metrics.items()}
