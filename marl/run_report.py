@@ -11,7 +11,7 @@ from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation.evaluate import Evaluation, evaluate_policies
 from marl.evaluation.report.curves import TRAINED, Records
 from marl.evaluation.report.recording import Selection, record_episodes
-from marl.evaluation.report.report import BEFORE, ReportData, render_report
+from marl.evaluation.report.report import BEFORE, COLUMNS, ReportData, render_report
 from marl.policies import make_policy
 from marl.policies.base import Policy
 from marl.policy_sources import load_learned
@@ -84,11 +84,19 @@ def _read_evaluation(path: Path) -> Evaluation | None:
     if not path.is_file():
         return None
     try:
-        return Evaluation.from_json(json.loads(path.read_text(encoding="utf-8")))
+        found = Evaluation.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(
             f"report: '{path}' is not a comparison; write it anew with evaluate --json"
         ) from None
+    for name, metrics in (found.policies | found.paired).items():
+        for metric in (column.metric for column in COLUMNS):
+            if metric not in metrics:
+                raise InputError(
+                    f"report: '{path}' has no {metric} of {name}; "
+                    "write it anew with evaluate --json"
+                )
+    return found
 
 
 def _read_records(path: Path) -> Records:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import ray
-from tensorboardX import SummaryWriter
 
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.world.costs import TERMS
@@ -27,6 +26,7 @@ from marl.learning.feedback import LearningRateFeedback
 from marl.learning.learned_policy import LearnedPolicy, make_network_arguments, save_policy
 from marl.progress import TrainingProgress
 from marl.run_folder import POLICY_FILE, PROGRESS_FILE, RunFolder, write_text
+from marl.tensorboard import EventLog
 
 Record = dict[str, float]
 
@@ -61,7 +61,7 @@ class Trainer:
         seeds = make_seeds("validation", config.seed, config.evaluation.validation_episodes)
         # Validation sees the training part of recorded demand: the held-back part only tests.
         self._validation = EpisodeRunner(run.scenario, seeds, "train")
-        self._writer = SummaryWriter(str(run.path))
+        self._events = EventLog(run.path, run.scenario, config)
 
     def restore(self) -> None:
         """Continues from the run's latest whole checkpoint."""
@@ -105,7 +105,7 @@ class Trainer:
 
     def close(self) -> None:
         """Stops the runners and closes the event file."""
-        self._writer.close()
+        self._events.close()
         self.algorithm.stop()
 
     def make_policy(self, name: str = "learned") -> LearnedPolicy:
@@ -158,6 +158,7 @@ class Trainer:
         record["eval/service_level"] = metrics["served"]
         record["feedback/learning_rate_scale"] = scale
         self._log(record)
+        self._events.add_stock(self._validation.compute_final_stock(), self.algorithm.env_steps)
         self.view.show_evaluation(self.algorithm.episodes, metrics, best=is_best)
         self.run.save_checkpoint(self.algorithm.episodes, self._write_checkpoint, is_best=is_best)
 
@@ -178,9 +179,7 @@ class Trainer:
     def _log(self, record: Record) -> None:
         """Writes scalars to TensorBoard (x axis: env steps) and metrics.jsonl."""
         finite = {tag: value for tag, value in record.items() if np.isfinite(value)}
-        for tag, value in finite.items():
-            self._writer.add_scalar(tag, value, self.algorithm.env_steps)
-        self._writer.flush()
+        self._events.add_scalars(finite, self.algorithm.env_steps)
         counters = {"episodes": self.algorithm.episodes, "env_steps": self.algorithm.env_steps}
         self.run.append_metrics({**counters, **finite})
 

@@ -123,6 +123,12 @@ def test_report__forgives_a_half_written_last_line(run: RunFolder) -> None:
         ("evaluation.json", "{", "evaluation.json' is not a comparison"),
         ("evaluation.json", '{"policies": 3}', "evaluation.json' is not a comparison"),
         ("ablation.json", "[]", "ablation.json' is not a comparison"),
+        (
+            "ablation.json",
+            '{"scenario": "", "episodes": 1, "seed": 0, "policies": {"a": {"metrics": {}}}, '
+            '"paired": {}}',
+            "ablation.json' has no on_time of a",
+        ),
     ],
 )
 def test_report__names_the_broken_file(

@@ -229,11 +229,17 @@ def test_returns_figure__stacks_the_dispositions() -> None:
 
 
 def test_channel_figure__shows_percent_and_intervals() -> None:
-    trace = make_channel_figure(POLICIES, ("store", "online")).plots[0].data[0]
+    figure = make_channel_figure(POLICIES, ("store", "online"))
+    assert figure is not None
+    trace = figure.plots[0].data[0]
 
     assert trace["x"] == ["store", "online"]
     assert trace["y"] == [80.0, 100.0]
     assert trace["error_y"]["array"] == [10.0, 10.0]
+
+
+def test_channel_figure__is_left_out_without_its_metrics() -> None:
+    assert make_channel_figure(POLICIES, ("store", "online", "pickup")) is None
 
 
 def test_store_figure__is_units_on_time_over_units_demanded(
@@ -350,6 +356,7 @@ def test_headline__compares_with_before() -> None:
         "on time", "45.00", "before 90.00",
     )  # fmt: skip
     assert make_tiles({"trained": make_intervals()})[0].comparison == ""
+    assert make_tiles({"before": make_intervals()}) == []
 
 
 def test_table__prints_signs_and_half_widths() -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import SeedArray
+from envs.omnichannel.types import FloatArray, SeedArray
 from envs.omnichannel.world.costs import TERMS
 from envs.omnichannel.world.demand import Split
 from envs.omnichannel.world.draws import make_seeds
@@ -60,6 +60,11 @@ class EpisodeRunner:
         """Returns metric -> values by episode, each (n,)."""
         batches = [self._run_batch(policy, batch) for batch in self.batches]
         return {metric: np.concatenate([b[metric] for b in batches]) for metric in batches[0]}
+
+    def compute_final_stock(self) -> FloatArray:
+        """Returns the units on hand after the last batch's episodes, mean over them, (N, K)."""
+        stock: FloatArray = self.envs[len(self.batches[-1])].state.on_hand.mean(axis=0)
+        return stock
 
     def _run_batch(self, policy: Policy, seeds: SeedArray) -> EpisodeMetrics:
         env = self.envs[len(seeds)]

@@ -59,6 +59,7 @@ def _make_stack(policies: Policies, metrics: Mapping[str, str], unit: str) -> Pl
     parts = {
         label: np.array([policies[name][metric].mean for name in names])
         for label, metric in metrics.items()
+        if all(metric in policies[name] for name in names)
     }
     parts = {label: values for label, values in parts.items() if values.any()}
     labels = [make_tick(name) for name in names]
@@ -107,9 +108,11 @@ def _make_stack(policies: Policies, metrics: Mapping[str, str], unit: str) -> Pl
     return Plot(unit, data, layout)
 
 
-def make_channel_figure(policies: Policies, channels: Sequence[str]) -> Figure:
-    """Service on time by channel with intervals."""
+def make_channel_figure(policies: Policies, channels: Sequence[str]) -> Figure | None:
+    """Service on time by channel with intervals; None where a policy lacks one."""
     marks = [f"on_time/{channel}" for channel in channels]
+    if not all(metric in metrics for metrics in policies.values() for metric in marks):
+        return None
     colours = choose_colours(list(policies))
     data = [
         _make_points(

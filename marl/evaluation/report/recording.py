@@ -39,11 +39,11 @@ class Selection:
     def from_scenario(cls, scenario: Scenario, most: int = MOST_SHOWN) -> Selection:
         """Selects the `most` stores and SKUs of the highest mean demand, and the stores' DCs."""
         network = Network.from_scenario(scenario)
-        demand = sum_channels(make_demand(scenario).mean)  # (S, K)
-        stores = _find_largest(demand.sum(axis=1), most)
-        skus = _find_largest(demand.sum(axis=0), most)
+        demand = compute_node_demand(scenario)
+        by_dc, by_store = demand[: network.num_dcs], demand[network.num_dcs :]
+        stores = _find_largest(by_store.sum(axis=1), most)
+        skus = _find_largest(by_store.sum(axis=0), most)
         dcs = np.unique(network.parent[stores])
-        by_dc = network.sum_by_dc(demand[None])[0]
         nodes = scenario.network
         names = [nodes.dcs[w].name for w in dcs] + [nodes.stores[s].name for s in stores]
         return cls(
@@ -52,7 +52,7 @@ class Selection:
             skus=skus,
             node_names=tuple(names),
             sku_names=tuple(scenario.skus[k].name for k in skus),
-            demand=np.concatenate([by_dc[dcs], demand[stores]])[:, skus],
+            demand=np.concatenate([by_dc[dcs], by_store[stores]])[:, skus],
         )
 
     def select(self, by_dc: FloatArray | IntArray, by_store: FloatArray | IntArray) -> FloatArray:
@@ -60,6 +60,14 @@ class Selection:
         rows = [by_dc[..., self.dcs, :], by_store[..., self.stores, :]]
         chosen: FloatArray = np.concatenate(rows, axis=-2)[..., self.skus].astype(np.float64)
         return chosen
+
+
+def compute_node_demand(scenario: Scenario) -> FloatArray:
+    """Returns mean demand to be served from or through each node, units a day, (N, K)."""
+    by_store = sum_channels(make_demand(scenario).mean)
+    by_dc = Network.from_scenario(scenario).sum_by_dc(by_store[None])[0]
+    demand: FloatArray = np.concatenate([by_dc, by_store])
+    return demand
 
 
 def _find_largest(values: FloatArray, most: int) -> IntArray:

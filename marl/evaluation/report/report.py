@@ -146,12 +146,14 @@ def make_figures(data: ReportData) -> list[Figure]:
 
 def make_tiles(policies: Policies) -> list[Tile]:
     """Returns the trained policy's headline numbers, each beside that of `before`."""
-    before = policies.get(BEFORE)
+    trained, before = policies.get(TRAINED), policies.get(BEFORE)
+    if trained is None:
+        return []
     return [
         Tile(
             label=column.label,
             unit=column.unit,
-            value=column.format(policies[TRAINED][column.metric].mean),
+            value=column.format(trained[column.metric].mean),
             comparison=f"{BEFORE} {column.format(before[column.metric].mean)}" if before else "",
         )
         for column in COLUMNS
