@@ -150,6 +150,22 @@ def evaluate(
 
 
 @app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    out: Annotated[Path | None, typer.Option(help="Default: report.html in the run.")] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+) -> None:
+    """Write a run's report: one HTML file that works offline."""
+    from marl.run_folder import RunFolder
+    from marl.run_report import write_report
+
+    path = write_report(RunFolder.open(run), out)
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    if open_it:
+        typer.launch(path.resolve().as_uri())
+
+
+@app.command()
 def tune(
     scenario: ScenarioOption = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Parameter vectors to try.")] = None,
@@ -325,6 +341,7 @@ def _finish_run(run: RunFolder, console: Console, view: Any) -> None:
     """The final comparison on fresh episodes, and what to do next."""
     from marl.evaluation.evaluate import evaluate_policies
     from marl.policy_sources import load_learned, load_untrained, make_baselines
+    from marl.run_report import write_report
 
     settings = run.config.evaluation
     policies = make_baselines(list(settings.baselines), run.scenario, view.say)
@@ -334,8 +351,10 @@ def _finish_run(run: RunFolder, console: Console, view: Any) -> None:
     evaluation = evaluate_policies(policies, run.scenario, settings.test_episodes, run.config.seed)
     _print_evaluation(console, evaluation, run.scenario)
     _write_json(run.path / "evaluation.json", evaluation.to_json())
+    report_file = write_report(run)
     view.say(
         f"best checkpoint  {run.find_checkpoint('best')}\n"
+        f"report           {report_file}\n"
         f"look             {_name_command('tensorboard')} --logdir {run.path}\n"
         f"go on            {_name_command('omnichannel')} resume {run.path} --episodes +500\n"
         f"compare          {_name_command('omnichannel')} evaluate {run.path} baselines"

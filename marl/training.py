@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import ray
-from tensorboardX import SummaryWriter
 
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.world.costs import TERMS
@@ -28,6 +27,7 @@ from marl.learning.feedback import LearningRateFeedback
 from marl.learning.learned_policy import LearnedPolicy, make_network_arguments, save_policy
 from marl.progress import TrainingProgress
 from marl.run_folder import POLICY_FILE, PROGRESS_FILE, RunFolder, SavedCheckpoint, name_checkpoint
+from marl.tensorboard import EventLog
 
 Record = dict[str, float]
 
@@ -64,7 +64,7 @@ class Trainer:
         seeds = make_seeds("validation", config.seed, config.evaluation.validation_episodes)
         # Validation sees the training part of recorded demand: the held-back part only tests.
         self._validation = EpisodeRunner(run.scenario, seeds, "train")
-        self._events: SummaryWriter | None = None
+        self._events: EventLog | None = None
         self._checkpoints = BackgroundWriter()
         self._checkpointed_episodes = -1
         self._saved: SavedCheckpoint | None = None
@@ -185,6 +185,8 @@ class Trainer:
         record["eval/service_level"] = metrics["served"]
         record["feedback/learning_rate_scale"] = scale
         self._log(record)
+        stock = self._validation.compute_final_stock()
+        self._open_events().add_stock(stock, self.algorithm.env_steps)
         self.view.show_evaluation(self.algorithm.episodes, metrics, best=is_best)
         self._save_checkpoint(is_best=is_best)
 
@@ -230,14 +232,16 @@ class Trainer:
     def _log(self, record: Record) -> None:
         """Writes scalars to TensorBoard (x axis: env steps) and metrics.jsonl."""
         finite = {tag: value for tag, value in record.items() if np.isfinite(value)}
-        if self._events is None:
-            # TensorBoard then leaves out what an earlier session wrote after this step.
-            self._events = SummaryWriter(str(self.run.path), purge_step=self.algorithm.env_steps)
-        for tag, value in finite.items():
-            self._events.add_scalar(tag, value, self.algorithm.env_steps)
-        self._events.flush()
+        self._open_events().add_scalars(finite, self.algorithm.env_steps)
         counters = {"episodes": self.algorithm.episodes, "env_steps": self.algorithm.env_steps}
         self.run.append_metrics({**counters, **finite})
+
+    def _open_events(self) -> EventLog:
+        """The event files, begun once it is known where the run stands."""
+        if self._events is None:
+            run = self.run
+            self._events = EventLog(run.path, run.scenario, run.config, self.algorithm.env_steps)
+        return self._events
 
     def _compute_fraction(self) -> float:
         """Share of the way to the nearest limit."""

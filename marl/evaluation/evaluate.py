@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -13,7 +13,7 @@ from rich.table import Table
 
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import SeedArray
+from envs.omnichannel.types import FloatArray, SeedArray
 from envs.omnichannel.world.costs import TERMS
 from envs.omnichannel.world.demand import Split
 from envs.omnichannel.world.draws import make_seeds
@@ -61,6 +61,11 @@ class EpisodeRunner:
         batches = [self._run_batch(policy, batch) for batch in self.batches]
         return {metric: np.concatenate([b[metric] for b in batches]) for metric in batches[0]}
 
+    def compute_final_stock(self) -> FloatArray:
+        """Returns the units on hand after the last batch's episodes, mean over them, (N, K)."""
+        stock: FloatArray = self.envs[len(self.batches[-1])].state.on_hand.mean(axis=0)
+        return stock
+
     def _run_batch(self, policy: Policy, seeds: SeedArray) -> EpisodeMetrics:
         env = self.envs[len(seeds)]
         env.reset(seeds)
@@ -106,6 +111,21 @@ class Evaluation:
             "policies": {name: {"metrics": _to_dicts(m)} for name, m in self.policies.items()},
             "paired": {pair: _to_dicts(metrics) for pair, metrics in self.paired.items()},
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Returns what `to_json` made the data of.
+
+        Raises:
+            KeyError, TypeError, AttributeError: if it is not of that form.
+        """
+        return cls(
+            scenario=str(data["scenario"]),
+            episodes=int(data["episodes"]),
+            seed=int(data["seed"]),
+            policies={n: _to_intervals(entry["metrics"]) for n, entry in data["policies"].items()},
+            paired={pair: _to_intervals(metrics) for pair, metrics in data["paired"].items()},
+        )
 
 
 def evaluate_policies(
@@ -224,3 +244,7 @@ def _break_name(name: str, width: int = 12) -> str:
 
 def _to_dicts(metrics: Intervals) -> dict[str, dict[str, float]]:
     return {metric: asdict(interval) for metric, interval in metrics.items()}
+
+
+def _to_intervals(metrics: Mapping[str, Mapping[str, float]]) -> Intervals:
+    return {metric: Interval(**values) for metric, values in metrics.items()}

@@ -1,0 +1,91 @@
+"""What TensorBoard's own reader finds in a run's event files."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from envs.omnichannel.scenario import Scenario
+from marl.config import load_config
+from marl.tensorboard import CHARTS, HPARAM_METRICS, STOCK_TAG, EventLog, describe, draw_cells
+
+
+@pytest.fixture
+def events(tmp_path: Path, tiny: Scenario) -> EventAccumulator:
+    log = EventLog(tmp_path, tiny, load_config("default", ["seed=7"]))
+    log.add_scalars({"train/reward": 0.5, "speed/env_steps_per_second": 900.0}, 10)
+    log.add_scalars({"train/reward": 0.75}, 20)
+    # The DC holds 5 days of 13.5 shirts and 7.5 lamps, store_0 nothing, store_1 more than 5 days.
+    log.add_stock(np.array([[67.5, 37.5], [0.0, 0.0], [100.0, 6.25]]), 20)
+    log.close()
+    reader = EventAccumulator(str(tmp_path))
+    reader.Reload()
+    return reader
+
+
+def test_scalars__carry_their_description(events: EventAccumulator) -> None:
+    found = [(event.step, event.value) for event in events.Scalars("train/reward")]
+
+    assert found == [(10, 0.5), (20, 0.75)]
+    metadata = events.SummaryMetadata("train/reward")
+    assert metadata.summary_description == (
+        "Reward a period (eq. 8). Agents that explore, mean over the round's episodes."
+    )
+
+
+@pytest.mark.parametrize(
+    ("tag", "description"),
+    [
+        ("eval/cost/late", "Money a period, whole network. Greedy policy, mean over the "
+         "validation episodes."),
+        ("pool/ordering_low/size", "Transitions in the module's part of the pool."),
+        ("somebody/elses", ""),
+    ],
+)  # fmt: skip
+def test_describe__knows_groups_of_tags(tag: str, description: str) -> None:
+    assert describe(tag) == description
+
+
+def test_layout__shows_the_four_charts_that_matter(events: EventAccumulator) -> None:
+    (event,) = events.Tensors("custom_scalars__config__")
+    layout = Layout.FromString(event.tensor_proto.string_val[0])
+
+    charts = {chart.title: list(chart.multiline.tag) for chart in layout.category[0].chart}
+    assert charts == {title: [f"^{tag}$" for tag in tags] for title, tags in CHARTS.items()}
+    assert list(charts) == ["reward", "service", "cost a day", "speed, env steps a second"]
+
+
+def test_hparams__name_the_settings_and_the_metrics(events: EventAccumulator) -> None:
+    content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    settings = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert settings["scenario"].string_value == "tiny"
+    assert settings["seed"].number_value == 7
+    assert settings["learner.double"].bool_value
+    assert settings["learner.hidden"].string_value == "[64, 64]"
+    assert "stop.minutes" not in settings  # no limit
+    content = events.SummaryMetadata("_hparams_/experiment").plugin_data.content
+    metrics = HParamsPluginData.FromString(content).experiment.metric_infos
+    assert [metric.name.tag for metric in metrics] == list(HPARAM_METRICS)
+
+
+def test_stock__is_an_image_in_days_of_cover(events: EventAccumulator) -> None:
+    (event,) = events.Images(STOCK_TAG)
+
+    assert event.step == 20
+    pixels = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
+    assert pixels.shape == (48, 32, 3)  # three nodes and two SKUs of 16 pixels
+    bright, dark, middle = (254, 232, 56), (0, 34, 78), (125, 124, 120)
+    centres = pixels[8::16, 8::16].tolist()
+    assert centres == [
+        [list(bright), list(bright)], [list(dark), list(dark)], [list(bright), list(middle)],
+    ]  # fmt: skip
+    assert "Bright: 5 days" in events.SummaryMetadata(STOCK_TAG).summary_description
+
+
+def test_cells__between_two_anchors_are_mixed() -> None:
+    assert draw_cells(np.array([[0.125]]))[0, 0].tolist() == [34, 56, 93]
