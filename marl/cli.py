@@ -85,6 +85,8 @@ def train(
     for baseline in checked.evaluation.baselines:
         check_baseline(baseline)
     check_pool_fits(loaded, checked)
+    if checked.method == "residual":
+        checked = _tune_reference(loaded, checked, quiet=quiet)
     run = RunFolder.create(run_dir, loaded, checked)
     _run_training(run, address, quiet=quiet)
 
@@ -293,6 +295,22 @@ def _check_simulation(scenario: Scenario) -> None:
     from envs.omnichannel.world.simulator import Simulator
 
     Simulator(scenario)
+
+
+def _tune_reference(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> TrainConfig:
+    """Fills in the tuned parameters of the rule that residual agents depart from."""
+    from marl.evaluation.tuning import load_or_tune
+    from marl.learning.counterfactual.policy import make_reference
+
+    residual = config.residual
+    make_reference(scenario, residual)  # says what is wrong before anything takes time
+    if residual.parameters is not None:
+        return config
+    if not quiet:
+        typer.echo(f"tuning {residual.reference}, unless the cache has it ...", err=True)
+    tuned = load_or_tune(residual.reference, scenario)
+    found = residual.model_copy(update={"parameters": tuned.parameters})
+    return config.model_copy(update={"residual": found})
 
 
 def _run_training(

@@ -7,6 +7,7 @@ learnt best in the project's own study.
 from __future__ import annotations
 
 from importlib import resources
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -88,6 +89,27 @@ class Pool(StrictModel):
     min_env_steps: Count = 3_000  # before the first update
 
 
+class Residual(StrictModel):
+    """Agents that depart from a tuned rule where counterfactual branches show that it pays."""
+
+    reference: str = "full_truck_by_sku"  # the rule's family
+    parameters: dict[str, float] | None = None  # of the rule; null: tuned before training
+    choices: Annotated[tuple[Literal["dispatch", "supplier_order"], ...], Field(min_length=1)] = (
+        "dispatch",
+    )
+    dispatch_horizon: Count = 10  # periods of a branch
+    supplier_order_horizon: Count = 16
+    situations: Count = 1600  # labelled by choice, runner and round
+    pool_situations: Count = 60_000  # held by choice
+    continuation: Literal["rule", "learned"] = "rule"  # who decides in the rest of a branch
+    margin: NonNegative = 0.01  # what an option must save, in 2% of a day's expected demand
+
+    def get_horizon(self, choice: str) -> int:
+        """Periods of a choice's branches."""
+        periods: int = getattr(self, f"{choice}_horizon")
+        return periods
+
+
 class Evaluation(StrictModel):
     """Greedy episodes: validation while training, fresh test episodes at the end."""
 
@@ -145,11 +167,13 @@ class Stop(StrictModel):
 class TrainConfig(StrictModel):
     """Everything about a run but its scenario."""
 
+    method: Literal["agents", "residual"] = "agents"  # 34 DQN agents, or choices around a rule
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     env_runners: EnvRunners = EnvRunners()
     exploration: Exploration = Exploration()
     learner: Learner = Learner()
     pool: Pool = Pool()
+    residual: Residual = Residual()
     evaluation: Evaluation = Evaluation()
     feedback: Feedback = Feedback()
     checkpoints: Checkpoints = Checkpoints()
@@ -210,6 +234,8 @@ def apply_overrides(data: dict[str, Any], overrides: list[str]) -> dict[str, Any
 
 # What the weights, the moments and the stored returns of a checkpoint were made with.
 _FIXED = (
+    "method", "residual.reference", "residual.parameters", "residual.choices",
+    "residual.pool_situations",
     "learner.hidden", "learner.dueling", "learner.n_step", "learner.gamma",
     "pool.capacity_env_steps", "pool.max_memory_mb",
 )  # fmt: skip
@@ -222,8 +248,7 @@ def check_resumable(stored: TrainConfig, wanted: TrainConfig) -> None:
         InputError: names the first field that cannot change.
     """
     for field in _FIXED:
-        group, name = field.split(".")
-        before, after = (getattr(getattr(c, group), name) for c in (stored, wanted))
+        before, after = (attrgetter(field)(config) for config in (stored, wanted))
         if before != after:
             raise InputError(
                 f"{field}: {after} is not allowed when resuming; the run was trained with {before}"

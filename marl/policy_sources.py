@@ -37,10 +37,9 @@ def make_baselines(names: list[str], scenario: Scenario, say: Say) -> dict[str, 
 
 def load_untrained(run: RunFolder) -> dict[str, Policy]:
     """Returns the run's networks as they were before the first update."""
-    from marl.learning.learned_policy import make_network_arguments, make_untrained
+    from marl.learning.methods import make_method
 
-    arguments = make_network_arguments(run.scenario, run.config.learner)
-    return {UNTRAINED: make_untrained(arguments)}
+    return {UNTRAINED: make_method(run.scenario, run.config).make_untrained()}
 
 
 def load_learned(path: Path, name: str, scenario: Scenario) -> Policy:
@@ -49,11 +48,9 @@ def load_learned(path: Path, name: str, scenario: Scenario) -> Policy:
     Raises:
         InputError: if it cannot be read or does not fit the scenario.
     """
-    from marl.learning.learned_policy import LearnedPolicy
+    from marl.learning.methods import load_policy
 
-    policy = LearnedPolicy.load(path if path.suffix == ".npz" else path / POLICY_FILE, name)
-    policy.check_fits(scenario, name)
-    return policy
+    return load_policy(path if path.suffix == ".npz" else path / POLICY_FILE, scenario, name)
 
 
 def resolve_policies(names: list[str], scenario: Scenario, say: Say) -> dict[str, Policy]:

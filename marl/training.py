@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 import ray
 
-from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.world.costs import TERMS
 from envs.omnichannel.world.draws import make_seeds
 from marl.checkpoints import BackgroundWriter
 from marl.evaluation.evaluate import EpisodeRunner
-from marl.learning.algorithm import build_algorithm
 from marl.learning.feedback import LearningRateFeedback
-from marl.learning.learned_policy import LearnedPolicy, make_network_arguments, save_policy
+from marl.learning.methods import make_method
+from marl.policies.base import Policy
 from marl.progress import TrainingProgress
 from marl.run_folder import POLICY_FILE, PROGRESS_FILE, RunFolder, SavedCheckpoint, name_checkpoint
 from marl.tensorboard import EventLog
@@ -57,8 +56,8 @@ class Trainer:
     def __init__(self, run: RunFolder, view: TrainingProgress) -> None:
         self.run, self.view = run, view
         config = run.config
-        self.arguments = make_network_arguments(run.scenario, config.learner)
-        self.algorithm = build_algorithm(run.scenario, config)
+        self.method = make_method(run.scenario, config)
+        self.algorithm = self.method.build_algorithm()
         self.feedback = LearningRateFeedback(config.feedback)
         self.progress = Progress()
         seeds = make_seeds("validation", config.seed, config.evaluation.validation_episodes)
@@ -134,11 +133,9 @@ class Trainer:
         self.algorithm.stop()
         self._checkpoints.close()
 
-    def make_policy(self, name: str = "learned") -> LearnedPolicy:
+    def make_policy(self, name: str = "learned") -> Policy:
         """The greedy policy of the averaged networks."""
-        return LearnedPolicy.from_weights(
-            self.arguments, self.algorithm.get_averaged_weights(), name
-        )
+        return self.method.make_policy(self.algorithm.get_averaged_weights(), name)
 
     def _iterate(self) -> None:
         """One round of sampling and learning, logged."""
@@ -147,7 +144,7 @@ class Trainer:
         result = algorithm.train()
         self._await_checkpoint()
         seconds = time.monotonic() - started
-        transitions = (algorithm.updates - updates) * len(MODULES)
+        transitions = (algorithm.updates - updates) * len(self.method.module_ids)
         transitions *= self.run.config.learner.batch_size
         record: Record = {
             f"train/{name}": float(np.mean(algorithm.sample_metrics[name]))
@@ -159,7 +156,7 @@ class Trainer:
         record["train/epsilon"] = float(result["env_runners"].get("epsilon", float("nan")))
         record["speed/env_steps_per_second"] = (algorithm.env_steps - env_steps) / seconds
         record["speed/transitions_learnt_per_second"] = transitions / seconds
-        for module_id in MODULES:
+        for module_id in self.method.module_ids:
             record[f"pool/{module_id}/size"] = float(algorithm.pool.num_transitions(module_id))
             if module_id in algorithm.learn_metrics:
                 td_error = algorithm.learn_metrics[module_id]["td_error"]
@@ -209,7 +206,7 @@ class Trainer:
         def write(folder: Path) -> None:
             for name, part in parts.items():
                 part.write(folder, name)
-            save_policy(folder / POLICY_FILE, self.arguments, weights)
+            self.method.save_policy(folder / POLICY_FILE, weights)
             (folder / PROGRESS_FILE).write_text(json.dumps(counters, indent=2), encoding="utf-8")
 
         def save() -> None:

@@ -8,9 +8,14 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.branching import Recording, record_episodes, simulate_branches
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
-from marl.learning.choice_network import ChoiceNetwork
-from marl.learning.counterfactual import Exploring, LabelMaker, compute_stock_value, pick_agents
-from marl.learning.residual_policy import ResidualPolicy
+from marl.learning.counterfactual.labels import (
+    Exploring,
+    LabelMaker,
+    compute_stock_value,
+    pick_agents,
+)
+from marl.learning.counterfactual.network import ChoiceNetwork
+from marl.learning.counterfactual.policy import ResidualPolicy
 from marl.policies.base import Setting
 from marl.policies.choices import CHOICES, Dispatch
 from marl.policies.families import FullTruck

@@ -33,7 +33,7 @@ from envs.omnichannel.scenario import Scenario
 from marl.checkpoints import Part, Tree, read_part, verify_checkpoint, write_manifest
 from marl.config import TrainConfig
 from marl.learning.env_runner import BatchedEnvRunner, make_spaces
-from marl.learning.experience_pool import ExperiencePool, Fragment, PoolShape
+from marl.learning.experience_pool import ExperiencePool, PoolShape
 from marl.learning.learned_policy import Weights, make_network_arguments
 from marl.learning.learner import FusedDQNLearner
 from marl.learning.rl_module import SkuQModule
@@ -138,8 +138,18 @@ class SharedPoolDQN(DQN):
         cores = os.cpu_count() or 1
         torch.set_num_threads(max(1, cores - self.config.num_env_runners))
         scenario = Scenario.model_validate(self.config.env_config["scenario"])
+        self.pool: Any = self.make_pool(scenario)
+        self.env_steps = 0
+        self.episodes = 0
+        self.updates = 0
+        self.rounds = 0
+        self.sample_metrics: dict[str, np.ndarray[Any, Any]] = {}
+        self.learn_metrics: dict[str, dict[str, float]] = {}
+
+    def make_pool(self, scenario: Scenario) -> Any:
+        """Returns the pool that runners fill and the learner draws from."""
         pool_config = self.config.pool_config
-        self.pool = ExperiencePool(
+        return ExperiencePool(
             PoolShape.from_env(BatchedEnv(scenario, num_copies=1)),
             capacity_env_steps=pool_config["capacity_env_steps"],
             max_memory_mb=pool_config["max_memory_mb"],
@@ -147,12 +157,6 @@ class SharedPoolDQN(DQN):
             gamma=self.config.gamma,
             seed=self.config.seed,
         )
-        self.env_steps = 0
-        self.episodes = 0
-        self.updates = 0
-        self.rounds = 0
-        self.sample_metrics: dict[str, np.ndarray[Any, Any]] = {}
-        self.learn_metrics: dict[str, dict[str, float]] = {}
 
     @override(DQN)
     def training_step(self) -> None:
@@ -209,12 +213,12 @@ class SharedPoolDQN(DQN):
             self.updates += count
             due -= count
 
-    def _store(self, results: list[tuple[Fragment, Any]]) -> None:
+    def _store(self, results: list[tuple[Any, Any]]) -> None:
         """Adds the runners' episodes to the pool and the counters."""
         for fragment, _ in results:
             self.pool.add(fragment)
             self.env_steps += fragment.env_steps()
-            self.episodes += len(fragment.rewards)
+            self.episodes += fragment.num_episodes
         if results:
             names = results[0][0].metrics
             self.sample_metrics = {
@@ -320,10 +324,14 @@ def make_module_spec(scenario: Scenario, config: TrainConfig) -> MultiRLModuleSp
     )
 
 
-def build_algorithm(scenario: Scenario, config: TrainConfig) -> SharedPoolDQN:
+def build_algorithm(
+    scenario: Scenario,
+    config: TrainConfig,
+    config_class: type[SharedPoolDQNConfig] = SharedPoolDQNConfig,
+) -> SharedPoolDQN:
     """Starts the runners and the learner of a configuration."""
     with _hide_actor_warnings():
-        algorithm: SharedPoolDQN = SharedPoolDQNConfig.from_config(scenario, config).build_algo()
+        algorithm: SharedPoolDQN = config_class.from_config(scenario, config).build_algo()
     return algorithm
 
 

@@ -37,6 +37,11 @@ class Fragment:
     rewards: Float32Array  # (B, T, R, K)
     metrics: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # metric -> (B,)
 
+    @property
+    def num_episodes(self) -> int:
+        """B."""
+        return len(self.rewards)
+
     def env_steps(self) -> int:
         """Periods times copies."""
         return int(self.rewards.shape[0] * self.rewards.shape[1])

@@ -50,21 +50,11 @@ class LearnedPolicy:
         Raises:
             InputError: if the file is missing or not such a file.
         """
+        arguments, weights = load_arrays(path)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arguments: NetworkArguments = json.loads(str(file["arguments"]))
-                weights: Weights = {m: {} for m in MODULES}
-                for key in file.files:
-                    module_id, _, parameter = key.partition("/")
-                    if parameter:
-                        weights[module_id][parameter] = file[key]
             return cls.from_weights(arguments, weights, name)
-        except FileNotFoundError:
-            raise InputError(f"policy: file '{path}' does not exist") from None
-        except (ValueError, KeyError, OSError, RuntimeError, EOFError, BadZipFile):
-            raise InputError(
-                f"policy: '{path}' is not a whole policy file; give one that training wrote"
-            ) from None
+        except (ValueError, KeyError, TypeError, RuntimeError):
+            raise _make_file_error(path) from None
 
     def check_fits(self, scenario: Scenario, name: str) -> None:
         """Refuses a scenario whose action grids or features are not those of the networks.
@@ -88,7 +78,32 @@ class LearnedPolicy:
         return env.step(select_greedy(env, self.networks, env.observe()))
 
 
-def save_policy(path: Path, arguments: NetworkArguments, weights: Weights) -> None:
+def load_arrays(path: Path) -> tuple[dict[str, Any], Weights]:
+    """Reads what `save_policy` wrote: the arguments, and the arrays by module and parameter.
+
+    Raises:
+        InputError: if the file is missing or not such a file.
+    """
+    weights: Weights = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arguments: dict[str, Any] = json.loads(str(file["arguments"]))
+            for key in file.files:
+                module_id, _, parameter = key.partition("/")
+                if parameter:
+                    weights.setdefault(module_id, {})[parameter] = file[key]
+    except FileNotFoundError:
+        raise InputError(f"policy: file '{path}' does not exist") from None
+    except (ValueError, KeyError, OSError, EOFError, BadZipFile):
+        raise _make_file_error(path) from None
+    return arguments, weights
+
+
+def _make_file_error(path: Path) -> InputError:
+    return InputError(f"policy: '{path}' is not a whole policy file; give one that training wrote")
+
+
+def save_policy(path: Path, arguments: dict[str, Any], weights: Weights) -> None:
     """Writes networks as one .npz of plain arrays, their arguments as JSON inside."""
     arrays = {f"{m}/{name}": value for m, w in weights.items() for name, value in w.items()}
     with path.open("wb") as file:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
+from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, IntArray, Targets, View
-from marl.learning.choice_network import ChoiceNetwork
+from marl.config import Residual
+from marl.learning.counterfactual.network import ChoiceNetwork
+from marl.policies.base import Setting
 from marl.policies.choices import CHOICES, Choice
-from marl.policies.families import ComposedRule
+from marl.policies.families import FAMILIES, ComposedRule
 from marl.policies.parts import Plan
 
 Taken = dict[str, IntArray]  # choice -> option by agent, (B, G)
@@ -82,3 +86,41 @@ class ResidualPolicy:
             values = np.take_along_axis(choice.list_options(plan), options[..., None], -1)
             choice.take(changed, values[..., 0])
         return changed
+
+
+def make_reference(scenario: Scenario, settings: Residual) -> ComposedRule:
+    """Returns the tuned rule that the agents depart from.
+
+    Raises:
+        InputError: if the family has no plan to depart from, or its parameters do not fit.
+    """
+    family = FAMILIES.get(settings.reference)
+    composed = [name for name, rule in FAMILIES.items() if issubclass(rule, ComposedRule)]
+    if family is None or not issubclass(family, ComposedRule):
+        raise InputError(
+            f"residual.reference: {settings.reference!r} is not known; "
+            f"allowed: {', '.join(composed)}"
+        )
+    if "dispatch" in settings.choices and scenario.costs.truck_capacity is None:
+        raise InputError(
+            f"residual.choices: dispatch needs costs.truck_capacity, which scenario "
+            f"{scenario.name} does not set"
+        )
+    setting = Setting.from_scenario(scenario)
+    return family(setting, settings.parameters or family.make_space(setting).initial)
+
+
+def make_network_arguments(
+    scenario: Scenario, settings: Residual, hidden: Sequence[int]
+) -> dict[str, dict[str, Any]]:
+    """Keyword arguments of each choice's `ChoiceNetwork`."""
+    observed = BatchedEnv(scenario, num_copies=1).num_features
+    return {
+        name: {
+            "num_features": observed + len(CHOICES[name].features),
+            "num_options": CHOICES[name].num_options,
+            "hidden": list(hidden),
+            "is_joint": CHOICES[name].is_joint,
+        }
+        for name in settings.choices
+    }

@@ -15,7 +15,7 @@ import numpy as np
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.branching import Recording, simulate_branches
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray, State
-from marl.learning.residual_policy import ResidualPolicy
+from marl.learning.counterfactual.policy import ResidualPolicy
 from marl.policies.choices import Choice, find_distinct
 
 _UNIT_SHARE = 0.02  # of a day's expected demand at the cost scale: the unit of labels

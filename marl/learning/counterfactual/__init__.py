@@ -1,0 +1,1 @@
+"""Residual agents around a tuned rule, taught by counterfactual experience."""

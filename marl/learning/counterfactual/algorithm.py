@@ -1,0 +1,83 @@
+"""`CounterfactualDQN`: the algorithm's rounds, with labelled situations in the place of TD."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.dqn import DQN, DQNConfig
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.policy.policy import PolicySpec
+from ray.rllib.utils.annotations import override
+
+from envs.omnichannel.scenario import Scenario
+from marl.config import TrainConfig
+from marl.learning.algorithm import SharedPoolDQN, SharedPoolDQNConfig
+from marl.learning.counterfactual.learner import CounterfactualLearner
+from marl.learning.counterfactual.module import ChoiceModule
+from marl.learning.counterfactual.policy import make_network_arguments
+from marl.learning.counterfactual.pool import LabelPool
+from marl.learning.counterfactual.runner import CounterfactualEnvRunner, make_choice_spaces
+
+
+class CounterfactualDQNConfig(SharedPoolDQNConfig):
+    """The algorithm's configuration for residual agents."""
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class or CounterfactualDQN)
+        self.pool_situations = 0
+
+    @classmethod
+    def from_config(cls, scenario: Scenario, config: TrainConfig) -> SharedPoolDQNConfig:
+        """Translates ours into RLlib's groups of settings."""
+        self = super().from_config(scenario, config)
+        residual = config.residual
+        self.environment(
+            env=None,
+            env_config={**self.env_config, "residual": residual.model_dump()},
+        )
+        self.env_runners(env_runner_cls=CounterfactualEnvRunner)
+        self.learner_config_dict = {**self.learner_config_dict, "choices": residual.choices}
+        self.policies = {}
+        self.multi_agent(policies={name: PolicySpec() for name in residual.choices})
+        self.rl_module(rl_module_spec=_make_module_spec(scenario, config))
+        self.pool_situations = residual.pool_situations
+        return self
+
+    @override(DQNConfig)
+    def get_default_learner_class(self) -> type[CounterfactualLearner]:
+        return CounterfactualLearner
+
+
+class CounterfactualDQN(SharedPoolDQN):
+    """Residual agents, taught by branches instead of temporal differences.
+
+    Rounds, replay ratio, weights and checkpoints are those of `SharedPoolDQN`.
+    """
+
+    @classmethod
+    @override(DQN)
+    def get_default_config(cls) -> AlgorithmConfig:
+        return CounterfactualDQNConfig()
+
+    @override(SharedPoolDQN)
+    def make_pool(self, scenario: Scenario) -> Any:
+        return LabelPool(self.config.pool_situations, self.config.seed)
+
+
+def _make_module_spec(scenario: Scenario, config: TrainConfig) -> MultiRLModuleSpec:
+    """The choices' specifications, in the configuration's order."""
+    arguments = make_network_arguments(scenario, config.residual, config.learner.hidden)
+    spaces = make_choice_spaces(arguments)
+    return MultiRLModuleSpec(
+        rl_module_specs={
+            name: RLModuleSpec(
+                module_class=ChoiceModule,
+                observation_space=spaces[name][0],
+                action_space=spaces[name][1],
+                model_config={"network": arguments[name]},
+            )
+            for name in arguments
+        }
+    )

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from envs.omnichannel.scenario import Scenario, list_scenarios, load_scenario
+from envs.omnichannel.world.draws import make_seeds
+from marl.evaluation.evaluate import run_episodes
+from marl.evaluation.linear_program import LinearProgram
+from marl.evaluation.lower_bound import compute_reward_bounds
+from marl.policies import make_policy
+
+
+def make_one_store(**changes: object) -> Scenario:
+    """One store, one SKU, 10 walk-ins a day for 6 days, supplied over 1 + 1 days."""
+    data = {
+        "name": "one_store",
+        "horizon": 6,
+        "network": {
+            "dcs": [{"name": "dc", "supplier_lead_time": 1}],
+            "stores": [{"name": "store", "parent": "dc", "distance": 1, "lead_time": 1}],
+        },
+        "skus": [{"name": "sku", "category": "all", "store_demand": 10, "online_demand": 0}],
+        "categories": {"all": {"return_rate": 0.0}},
+        "returns": {"store_spread": 0.0},
+        "demand": {
+            "process": "seasonal_normal", "season_period": 6, "season_amplitude": 0, "noise": 0,
+        },
+        "initial_store_cover": 1.0,
+        "initial_dc_cover": 0.0,
+        "costs": {"holding_store": 0.02, "holding_dc": 0.0, "transport": 0.03},
+        "reward": {"delta": 1.0},
+        **changes,
+    }  # fmt: skip
+    return Scenario.model_validate(data)
+
+
+def test_linear_program__by_hand() -> None:
+    program = LinearProgram()
+    x = program.add_variables((2,), np.array([1.0, 2.0]))
+    rows = program.add_rows((2,), np.array([3.0, -np.inf]), np.array([np.inf, 2.0]))
+    program.put(rows[0], x)  # x0 + x1 >= 3
+    program.put(rows[1], x[0])  # x0 <= 2
+    assert program.solve() == pytest.approx(4.0)
+
+
+def test_linear_program__unsolvable() -> None:
+    program = LinearProgram()
+    x = program.add_variables((1,))
+    program.put(program.add_rows((1,), -2.0, -1.0), x)
+    with pytest.raises(RuntimeError, match="not solved"):
+        program.solve()
+
+
+def test_compute_reward_bounds__by_hand() -> None:
+    # Day 0 is served from the shelf; day 1 cannot be: an order needs a day to the DC and one to the
+    # store. So 10 of 60 units are lost, and 40 travel at 0.03 x 2 x 0.7 each, never held overnight.
+    bounds = compute_reward_bounds(make_one_store(), make_seeds("test", 0, 1), "train")
+    cost = 10 * 1.0 + 40 * 0.042
+    assert bounds[0] == pytest.approx(1 - cost / 60)
+
+
+def test_compute_reward_bounds__knows_returns() -> None:
+    # Half of what is sold comes back on the next day and is on the shelf one day later: day 0's
+    # 10 units give 5 for day 2, those 10 give 5 for day 4; day 1 stays lost. From day 3 on what
+    # day 1 would have returned is missing, so more is shipped: days 2 to 5 need 40 - 15 units
+    # (5 from each of the days 0, 2 and 3). Restocking costs 0.06 for the 20 units of the sales of
+    # days 0, 2, 3 and 4 that come back within the episode.
+    scenario = make_one_store(
+        categories={"all": {"return_rate": 0.5}},
+        returns={"store_spread": 0.0, "delay": {"kind": "uniform", "low": 1, "high": 1}},
+    )
+    bounds = compute_reward_bounds(scenario, make_seeds("test", 0, 1), "train")
+    travel = 25 * 0.042
+    cheapest_return = 20 * 0.05  # consolidated ones are as good at the end, and cheaper
+    dearest_return = 20 * 0.06
+    low = 1 - (10 + travel + dearest_return) / 60
+    high = 1 - (10 + travel + cheapest_return) / 60
+    assert low <= bounds[0] <= high
+
+
+@pytest.mark.parametrize("name", list_scenarios())
+def test_compute_reward_bounds__no_policy_beats_them(name: str) -> None:
+    data = load_scenario(name).model_dump(mode="json")
+    horizon = min(data["horizon"], 40)
+    if data["supply_cuts"]:
+        data["supply_cuts"]["length"] = 10
+    scenario = Scenario.model_validate({**data, "horizon": horizon})
+    seeds = make_seeds("test", 0, 1)
+    bounds = compute_reward_bounds(scenario, seeds, "evaluate")
+    for policy in ("before", "order_up_to", "stock_dependent"):
+        reward = run_episodes(make_policy(policy, scenario), scenario, seeds, "evaluate")["reward"]
+        assert (reward < bounds).all()
+    assert (bounds <= 1).all()
