@@ -136,6 +136,9 @@ def evaluate(
     scenario: ScenarioOption = None,
     episodes: Annotated[int, typer.Option(min=2, help="Of each policy.")] = 256,
     seed: Annotated[int, typer.Option(min=0, help="Of the episodes.")] = 0,
+    bound: Annotated[
+        int, typer.Option(min=0, help="Episodes to solve for a bound on every policy.")
+    ] = 0,
     json_file: JsonOption = None,
 ) -> None:
     """Compare policies on the same episodes, with 95% intervals."""
@@ -146,7 +149,9 @@ def evaluate(
     console = _make_console(json_file)
     chosen = load_scenario(scenario) if scenario else find_scenario(policies)
     found = resolve_policies(policies, chosen, console.print)
-    evaluation = evaluate_policies(found, chosen, episodes, seed)
+    evaluation = evaluate_policies(
+        found, chosen, episodes, seed, bound_episodes=min(bound, episodes)
+    )
     _print_evaluation(console, evaluation, chosen)
     _write_json(json_file, evaluation.to_json())
 

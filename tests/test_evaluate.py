@@ -159,3 +159,17 @@ def test_make_paired_table__signs() -> None:
     assert row.count("±") == 3
     assert "+" in row
     assert "…" not in text
+
+
+def test_evaluate_policies__bound_is_above_every_policy() -> None:
+    policies = {name: make_policy(name, TINY) for name in NAMES[:2]}
+    evaluation = evaluate_policies(policies, TINY, 6, seed=3, bound_episodes=3)
+    bound = evaluation.bound
+    assert bound is not None
+    assert bound.episodes == 3
+    assert all(gap.low > 0 for gap in bound.gaps.values())
+    content = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
+    assert content["bound"]["gaps"].keys() == policies.keys()
+    text = render(*make_tables(evaluation))
+    assert "below bound (3)" in text
+    assert "Nobody exceeds a reward of 0." in text

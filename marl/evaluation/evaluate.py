@@ -18,6 +18,7 @@ from envs.omnichannel.world.costs import TERMS
 from envs.omnichannel.world.demand import Split
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.metrics import EpisodeMetrics
+from marl.evaluation.lower_bound import compute_reward_bounds
 from marl.evaluation.statistics import Interval, compute_mean_interval, compute_paired_interval
 from marl.policies import BASELINES
 from marl.policies.base import Policy
@@ -93,6 +94,15 @@ def run_episodes(
 
 
 @dataclass(frozen=True)
+class Bound:
+    """How far policies are from what no policy can exceed, on the first of the episodes."""
+
+    episodes: int
+    reward: Interval  # the bound
+    gaps: dict[str, Interval]  # bound - the policy's reward, paired, by policy
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What a paired comparison found."""
 
@@ -101,16 +111,18 @@ class Evaluation:
     seed: int
     policies: dict[str, Intervals]  # by policy
     paired: dict[str, Intervals]  # by "A - B"
+    bound: Bound | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `evaluate --json` writes."""
-        return {
+        content = {
             "scenario": self.scenario,
             "episodes": self.episodes,
             "seed": self.seed,
             "policies": {name: {"metrics": _to_dicts(m)} for name, m in self.policies.items()},
             "paired": {pair: _to_dicts(metrics) for pair, metrics in self.paired.items()},
         }
+        return content | ({"bound": asdict(self.bound)} if self.bound else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -136,6 +148,7 @@ def evaluate_policies(
     *,
     purpose: str = "test",
     split: Split = "evaluate",
+    bound_episodes: int = 0,
 ) -> Evaluation:
     """Compares policies on common random numbers.
 
@@ -146,11 +159,13 @@ def evaluate_policies(
         seed: base seed of the episodes.
         purpose: keeps these episodes apart from those that trained or tuned a policy.
         split: which part of recorded demand the episodes come from.
+        bound_episodes: how many of them to solve for the bound on the reward; 0: none.
 
     Returns:
         Means with 95% intervals by policy, and of the differences by pair (see `choose_pairs`).
     """
-    runner = EpisodeRunner(scenario, make_seeds(purpose, seed, episodes), split)
+    seeds = make_seeds(purpose, seed, episodes)
+    runner = EpisodeRunner(scenario, seeds, split)
     found = {name: runner.run(policy) for name, policy in policies.items()}
     return Evaluation(
         scenario=scenario.name,
@@ -163,6 +178,22 @@ def evaluate_policies(
         paired={
             f"{a} - {b}": {m: compute_paired_interval(v, found[b][m]) for m, v in found[a].items()}
             for a, b in choose_pairs(policies)
+        },
+        bound=_bound(scenario, seeds[:bound_episodes], split, found) if bound_episodes else None,
+    )
+
+
+def _bound(
+    scenario: Scenario, seeds: SeedArray, split: Split, found: Mapping[str, EpisodeMetrics]
+) -> Bound:
+    """The bound on the first episodes, and every policy's distance from it."""
+    bounds = compute_reward_bounds(scenario, seeds, split)
+    return Bound(
+        episodes=len(seeds),
+        reward=compute_mean_interval(bounds),
+        gaps={
+            name: compute_paired_interval(bounds, metrics["reward"][: len(seeds)])
+            for name, metrics in found.items()
         },
     )
 
@@ -203,6 +234,13 @@ def _make_table(evaluation: Evaluation, names: list[str]) -> Table:
     for metric, label, factor, decimals in (*_ROWS, *_TERM_ROWS):
         if metric in _ALWAYS or any(metrics[metric].mean for metrics in paid):
             table.add_row(label, *(_format(m[metric], factor, decimals) for m in found))
+    if bound := evaluation.bound:
+        gaps = (_format(bound.gaps[name], 1, 4) for name in names)
+        table.add_row(f"below bound ({bound.episodes})", *gaps)
+        table.caption = (
+            f"Nobody exceeds a reward of {_format(bound.reward, 1, 4)} in {bound.episodes} of the "
+            "episodes: perfect information, relaxed; no policy may come near it."
+        )
     return table
 
 
