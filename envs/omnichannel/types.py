@@ -45,6 +45,12 @@ def sum_channels(by_channel: ArrayT) -> ArrayT:
     return total if by_channel.shape[-1] == 2 else total + by_channel[..., PICKUP]
 
 
+@cache
+def no_units(shape: tuple[int, ...]) -> IntArray:
+    """Zeros of what did not happen; read-only, without memory of their own."""
+    return np.broadcast_to(np.int64(0), shape)
+
+
 @dataclass(frozen=True)
 class Network:
     """A scenario's nodes and lanes as arrays."""
@@ -91,6 +97,12 @@ class Network:
     def lane_lead_time(self) -> IntArray:
         """Periods from a store's parent DC to the store, (S,)."""
         return self.lead_time[self.num_dcs :]
+
+    @cached_property
+    def groups(self) -> tuple[IntArray, IntArray]:
+        """Starts, (W + 1,), and stores, (S,): DC w has `stores[starts[w]:starts[w + 1]]`."""
+        starts = np.cumsum([0, *(len(stores) for stores in self.members)], dtype=np.int64)
+        return starts, np.concatenate(self.members)
 
     def sum_by_dc(self, by_store: ArrayT) -> ArrayT:
         """Sums (B, S, ...) over the stores of each DC, (B, W, ...)."""

@@ -18,6 +18,7 @@ from envs.omnichannel.types import (
     Network,
     SeedArray,
     State,
+    no_units,
     sum_axis,
 )
 from envs.omnichannel.world import draws
@@ -27,7 +28,7 @@ from envs.omnichannel.world.fulfillment import fulfill_demand
 from envs.omnichannel.world.records import RecordKeeping
 from envs.omnichannel.world.returns import ReturnProcess
 from envs.omnichannel.world.supply import Supply
-from envs.omnichannel.world.transit import Pipelines, shift
+from envs.omnichannel.world.transit import Pipelines, send, shift
 
 
 class Simulator:
@@ -160,8 +161,8 @@ class Simulator:
             demand.rationing,
         )
         shipped = self.supply.limit_shipments(shipped)
-        on_hand, in_transit = self.pipelines.dispatch(state, supplied, shipped, demand.lead_time)
-        moved_out, moved_in = self.pipelines.transship(on_hand, in_transit, decisions, shipped)
+        on_hand, sent = self.pipelines.dispatch(state.on_hand, supplied, shipped, demand.lead_time)
+        moved_out, moved_in = self.pipelines.transship(on_hand, decisions, shipped)
         served = fulfill_demand(
             on_hand,
             state.backorders,
@@ -172,17 +173,16 @@ class Simulator:
             demand.dc_offer,
         )
 
-        returns_due = state.returns_due + self.returns.schedule(served.handed_over, demand)
-        returned = returns_due[:, 0]
+        returned, returns_due = self.returns.collect(state.returns_due, served.handed_over, demand)
         scrapped = self.returns.scrap(returned, demand.scrap_rounding)
         disposed = split_by_shares(returned - scrapped, decisions.disposition)
-        mail_due, nothing = state.mail_due, np.zeros(returned.shape, np.int64)
-        mailed = nothing
+        nothing = no_units(returned.shape)
+        mailed, mail_due = nothing, state.mail_due
         if self.returns.mails:
-            mail_due = mail_due + self.returns.schedule_mail(served.handed_over, demand)
-            unfit = self.returns.scrap(mail_due[:, 0], 1 - demand.scrap_rounding)
-            mailed = mail_due[:, 0] - unfit
-            returned, scrapped = returned + mail_due[:, 0], scrapped + unfit
+            came, mail_due = self.returns.collect_mail(mail_due, served.handed_over, demand)
+            unfit = self.returns.scrap(came, 1 - demand.scrap_rounding)
+            mailed = came - unfit
+            returned, scrapped = returned + came, scrapped + unfit
         on_hand = served.on_hand
         inspected, queue = self._begin_inspection(state, disposed[..., RESTOCK], mailed)
         if not self.scenario.returns.inspection_days:  # back on the shelf before the day ends
@@ -226,13 +226,14 @@ class Simulator:
             period=state.period + 1,
             day=state.day + 1,
             backorders=served.backorders,
-            returns_due=shift(returns_due),
-            mail_due=shift(mail_due) if self.returns.mails else mail_due,
+            returns_due=returns_due,
+            mail_due=mail_due,
             inspection_queue=queue,
             log_level=demand.next_log_level,
             record_error=record_error,
         )
-        return self._arrive(after, flows, in_transit, inspected), flows
+        arrived, in_transit = self.pipelines.move(state, flows, sent, demand.lead_time)
+        return self._arrive(after, flows, arrived, in_transit, inspected), flows
 
     def _available_to_ship(self, state: State, supplied: IntArray) -> IntArray:
         """What the DCs can dispatch: on hand, and orders that arrive within event 3, (B, W, K)."""
@@ -258,21 +259,21 @@ class Simulator:
         return begun, waiting - begun
 
     def _arrive(
-        self, state: State, flows: Flows, in_transit: IntArray, inspected: IntArray
+        self,
+        state: State,
+        flows: Flows,
+        arrived: IntArray,
+        in_transit: IntArray,
+        inspected: IntArray,
     ) -> State:
-        """Sends returns on their way, then event 1 of the next period."""
-        net = self.network
-        self.pipelines.send_returns(flows, in_transit)
-        days = state.in_inspection.shape[1]
+        """Event 1 of the next period, with the inspections that this one began."""
+        net, in_inspection = self.network, state.in_inspection
+        days = in_inspection.shape[1]
         if days and self.returns.mails:
-            in_transit[:, days - 1, : net.num_dcs] += inspected[:, : net.num_dcs]
-        on_hand = flows.on_hand + in_transit[:, 0]
-        in_inspection = state.in_inspection
+            dcs = slice(None, net.num_dcs)
+            send(inspected[:, dcs], days, dcs, arrived, in_transit)
+        on_hand = flows.on_hand + arrived
         if days:
-            in_inspection = in_inspection.copy()
-            in_inspection[:, -1] += inspected[:, -net.num_stores :]
-            on_hand[:, net.num_dcs :] += in_inspection[:, 0]
-            in_inspection = shift(in_inspection)
-        return replace(
-            state, on_hand=on_hand, in_transit=shift(in_transit), in_inspection=in_inspection
-        )
+            done, in_inspection = shift(in_inspection, inspected[:, -net.num_stores :])
+            on_hand[:, net.num_dcs :] += done
+        return replace(state, on_hand=on_hand, in_transit=in_transit, in_inspection=in_inspection)
