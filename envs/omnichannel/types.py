@@ -146,6 +146,8 @@ class State(ArrayRecord):
     inspection_queue: IntArray  # (B, N, K) waits for inspection; N is 0 when that is unlimited
     log_level: FloatArray  # (B, S, K) of demand's slowly moving level; (B, 0, 0) without one
     record_error: IntArray  # (B, S, K) recorded - real stock; S is 0 when records are right
+    # (B, A, S, K) stock of perishables by remaining days, slot 0 has its last one; A is 0 without
+    shelf: IntArray
 
 
 @dataclass(frozen=True)
@@ -246,6 +248,7 @@ class Flows(ArrayRecord):
     mailed: IntArray  # (B, S, K) resaleable units that came by mail, now the DC's
     queued: IntArray  # (B, N, K) wait for inspection at the end; N is 0 when that is unlimited
     shrunk: IntArray  # (B, S, K) vanished from the stores
+    wasted: IntArray  # (B, S, K) perishables whose last day in the store ended
     on_hand: IntArray  # (B, N, K) at the end of the period, before the next arrivals
     record_error: IntArray  # (B, S, K) recorded - real stock; S is 0 when records are right
 

@@ -418,3 +418,40 @@ def move_pipelines(
                 else:
                     later[b, periods - 2, dc, k] += back[b, s, k]
     return arrived, later
+
+
+@compiled
+def age_shelves(
+    shelf: IntArray, life: IntArray, taken: IntArray, oldest_first: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Takes units off the shelves, one purpose after the other; what is left ages by a day.
+
+    Args:
+        shelf: by remaining days, slot 0 has its last day, (B, A, S, K).
+        life: days by SKU, (K,); 0 is not tracked.
+        taken: by purpose, (T, B, S, K), in all at most what is there.
+        oldest_first: whether the purpose takes the oldest units, else the freshest, (T,).
+
+    Returns:
+        Shelves afterwards, (B, A, S, K), and units that reached the end, (B, S, K).
+    """
+    copies, _, stores, skus = shelf.shape
+    after = np.zeros_like(shelf)
+    wasted = np.zeros((copies, stores, skus), np.int64)
+    for b in range(copies):
+        for s in range(stores):
+            for k in range(skus):
+                days = life[k]
+                if not days:
+                    continue
+                left = shelf[b, :, s, k].copy()
+                for t in range(len(taken)):
+                    units = taken[t, b, s, k]
+                    for i in range(days):
+                        slot = i if oldest_first[t] else days - 1 - i
+                        part = min(left[slot], units)
+                        left[slot] -= part
+                        units -= part
+                wasted[b, s, k] = left[0]
+                after[b, : days - 1, s, k] = left[1:days]
+    return after, wasted

@@ -50,6 +50,8 @@ class ReturnProcess:
         self.scrap_rate = np.array(
             [1 - (rules.resaleable if c.resaleable is None else c.resaleable) for c in categories]
         )
+        perishes = np.array([sku.shelf_life is not None for sku in scenario.skus])
+        self.scrap_rate[perishes] = 1.0  # nobody sells food that came back
         self.factors = np.array([getattr(rules, f"{c}_factor", 1.0) for c in scenario.channels])
         self.mails = rules.by_mail > 0
         self._to_store = np.ones(len(scenario.channels))

@@ -27,6 +27,7 @@ from envs.omnichannel.world.demand import Split, make_demand
 from envs.omnichannel.world.fulfillment import fulfill_demand
 from envs.omnichannel.world.records import RecordKeeping
 from envs.omnichannel.world.returns import ReturnProcess
+from envs.omnichannel.world.shelves import Shelves
 from envs.omnichannel.world.supply import Supply
 from envs.omnichannel.world.transit import Pipelines, send, shift
 
@@ -51,14 +52,14 @@ class Simulator:
        the DC (lane lead time + 1) or liquidated; those by mail come to the DC and are restocked
        there after inspection. A part is not resaleable and is scrapped. A location begins at most
        `inspection_capacity` inspections a period; the rest queues.
-    7. Account. Units may vanish from stores and records be counted (`records`). Flows record all
-       of it; costs, reward and metrics read them.
+    7. Account. Units may vanish from stores, perishables whose last day it was are wasted, and
+       records are counted (`records`). Flows record all of it; costs, reward and metrics read them.
 
     A `State` is the situation between events 1 and 3, so `simulate_period` runs events 3 to 7 and
     the next period's event 1. A lead time of 0 arrives within event 3.
 
     Conservation, per copy and SKU, exact: initial on hand + supplied + returned = on hand + in
-    transit + in inspection or its queue + sold + liquidated + scrapped + shrunk.
+    transit + in inspection or its queue + sold + liquidated + scrapped + shrunk + wasted.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -67,6 +68,7 @@ class Simulator:
         self.demand = make_demand(scenario)
         self.returns = ReturnProcess(scenario)
         self.records = RecordKeeping(scenario, self.network)
+        self.shelves = Shelves(scenario, self.network)
         self.pipelines = Pipelines(scenario, self.network)
         self.supply = Supply(scenario, self.network)
         # What a DC inspects travels in its pipeline, as if from a supplier next door.
@@ -110,6 +112,7 @@ class Simulator:
             inspection_queue=empty(net.num_nodes * self._queues, net.num_skus),
             log_level=self.demand.sample_log_level(seed),
             record_error=self.records.make_error(seed, on_hand),
+            shelf=self.shelves.make(on_hand),
         )
 
     def sample_demand(self, state: State) -> Demand:
@@ -183,15 +186,21 @@ class Simulator:
             unfit = self.returns.scrap(came, 1 - demand.scrap_rounding)
             mailed = came - unfit
             returned, scrapped = returned + came, scrapped + unfit
-        on_hand = served.on_hand
+        left = served.on_hand
+        stores = left[:, net.num_dcs :]
         inspected, queue = self._begin_inspection(state, disposed[..., RESTOCK], mailed)
         if not self.scenario.returns.inspection_days:  # back on the shelf before the day ends
-            on_hand[:, -inspected.shape[1] :] += inspected
-        shrunk, record_error = nothing, state.record_error
+            left[:, -inspected.shape[1] :] += inspected
+        shrunk = wasted = nothing
         if demand.record_draws is not None:
-            stores = on_hand[:, net.num_dcs :]
             shrunk = self.records.shrink(stores, demand.record_draws)
             stores -= shrunk
+        shelf, record_error = state.shelf, state.record_error
+        if self.shelves.are_used:
+            received = (on_hand - state.on_hand)[:, net.num_dcs :] + moved_out
+            shelf, wasted = self.shelves.age(shelf, received, moved_out, served, shrunk)
+            stores -= wasted
+        if demand.record_draws is not None:
             record_error = self.records.update_error(state, stores, shrunk, demand.record_draws)
         flows = Flows(
             supplied=supplied,
@@ -218,7 +227,8 @@ class Simulator:
             mailed=mailed,
             queued=queue,
             shrunk=shrunk,
-            on_hand=on_hand,
+            wasted=wasted,
+            on_hand=left,
             record_error=record_error,
         )
         after = replace(
@@ -231,6 +241,7 @@ class Simulator:
             inspection_queue=queue,
             log_level=demand.next_log_level,
             record_error=record_error,
+            shelf=shelf,
         )
         arrived, in_transit = self.pipelines.move(state, flows, sent, demand.lead_time)
         return self._arrive(after, flows, arrived, in_transit, inspected), flows
@@ -276,4 +287,13 @@ class Simulator:
         if days:
             done, in_inspection = shift(in_inspection, inspected[:, -net.num_stores :])
             on_hand[:, net.num_dcs :] += done
-        return replace(state, on_hand=on_hand, in_transit=in_transit, in_inspection=in_inspection)
+        shelf = state.shelf
+        if self.shelves.are_used:
+            shelf = self.shelves.add(shelf, (on_hand - flows.on_hand)[:, net.num_dcs :])
+        return replace(
+            state,
+            on_hand=on_hand,
+            in_transit=in_transit,
+            in_inspection=in_inspection,
+            shelf=shelf,
+        )
