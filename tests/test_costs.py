@@ -56,6 +56,16 @@ def test_late__is_paid_by_order_and_period(tiny: Scenario, make_flows: MakeFlows
     assert_costs(tiny, flows, "late", [[0, 0], [0.3, 0], [0, 0.5]])
 
 
+def test_penalties__a_sku_may_have_its_own(tiny: Scenario, make_flows: MakeFlows) -> None:
+    own = {"store_lost_sale": 2.5, "online_lost_sale": 0.4, "late": 0.3}
+    skus = [tiny.skus[0].model_copy(update=own), tiny.skus[1]]
+    scenario = tiny.model_copy(update={"skus": skus})
+    # Store_0 loses 2 walk-ins and 6 online orders of both: 2 x 2.5 + 6 x 0.4 = 7.4, and 8 x 1.
+    flows = make_flows(lost=[[[2, 6], [2, 6]], [[0, 0], [0, 0]]], waiting=[[0, 0], [4, 4]])
+    assert_costs(scenario, flows, "lost_sales", [[0, 0], [7.4, 8], [0, 0]])
+    assert_costs(scenario, flows, "late", [[0, 0], [0, 0], [1.2, 0.4]])
+
+
 # Tiers by the units of the whole shipment: 1.0 below 40, 0.85 from 40, 0.7 from 80.
 @pytest.mark.parametrize(
     ("shipped", "rate"), [(1, 1.0), (39, 1.0), (40, 0.85), (79, 0.85), (80, 0.7), (500, 0.7)]

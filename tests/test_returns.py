@@ -27,6 +27,17 @@ def make_demand(units: IntArray, rate: float, rounding: np.ndarray) -> Demand:
     )
 
 
+def spread_out(
+    process: ReturnProcess, sold: IntArray, demand: Demand, *, by_mail: bool = False
+) -> IntArray:
+    """A period's returns by delay, (B, D, S, K): those of the day, then those due."""
+    due = np.zeros((len(sold), len(process.delays), *sold.shape[1:3]), np.int64)
+    collect = process.collect_mail if by_mail else process.collect
+    now, later = collect(due, sold, demand)
+    assert not later[:, -1].any()
+    return np.concatenate([now[:, None], later[:, :-1]], axis=1)
+
+
 def uniform_delay(low: int, high: int) -> dict[str, object]:
     return {"kind": "uniform", "low": low, "high": high}
 
@@ -36,46 +47,46 @@ def uniform_delay(low: int, high: int) -> dict[str, object]:
     ("rounding", "expected"),
     [(0.1, [0, 0, 1, 1]), (0.4, [0, 1, 1, 0]), (0.9, [0, 1, 1, 1])],
 )
-def test_schedule__rounds_along_the_delays(
+def test_collect__rounds_along_the_delays(
     tiny: Scenario, rounding: float, expected: list[int]
 ) -> None:
     process = make_process(tiny, delay=uniform_delay(1, 3))
     sold = np.full((2, 2, 2), [4, 6])
     # Cumulative 2.5/3, 5/3, 2.5 plus the draw, rounded down.
-    by_delay = process.schedule(sold[None], make_demand(sold, 0.25, np.array([rounding])))
+    by_delay = spread_out(process, sold[None], make_demand(sold, 0.25, np.array([rounding])))
     assert by_delay[0, :, 0, 0].tolist() == expected
 
 
 @given(st.integers(0, 300), st.floats(0, 1), st.floats(0.001, 0.999))
-def test_schedule__total_is_expected_returns_rounded_by_the_draw(
+def test_collect__total_is_expected_returns_rounded_by_the_draw(
     sold_units: int, rate: float, rounding: float
 ) -> None:
     sold = np.zeros((2, 2, 2), np.int64)
     sold[0, 0] = [sold_units, 7]
     process = make_process(load_scenario("tiny"))
-    by_delay = process.schedule(sold[None], make_demand(sold, rate, np.array([rounding])))
+    by_delay = spread_out(process, sold[None], make_demand(sold, rate, np.array([rounding])))
     assert (by_delay >= 0).all()
     assert by_delay[0, :, 0, 0].sum() == np.floor(rate * (sold_units + 7) + rounding)
     assert by_delay[0, :, 1:].sum() == 0
 
 
-def test_schedule__mean_of_each_delay_is_exact(tiny: Scenario) -> None:
+def test_collect__mean_of_each_delay_is_exact(tiny: Scenario) -> None:
     process = make_process(tiny, delay=uniform_delay(2, 5))
     draws = (np.arange(1000) + 0.5) / 1000
     sold = np.full((2, 2, 2), [5, 8])
-    by_delay = process.schedule(
-        np.broadcast_to(sold, (1000, *sold.shape)), make_demand(sold, 0.15, draws)
+    by_delay = spread_out(
+        process, np.broadcast_to(sold, (1000, *sold.shape)), make_demand(sold, 0.15, draws)
     )
     # 0.15 x 13 / 4 = 0.4875 a day; 1000 evenly spaced draws miss an expectation by 1/1000 at most.
     expected = [0, 0, 0.4875, 0.4875, 0.4875, 0.4875]
     np.testing.assert_allclose(by_delay[:, :, 0, 0].mean(axis=0), expected, atol=1e-3)
 
 
-def test_schedule__basis_demand_with_delay_zero_is_the_papers_form(tiny: Scenario) -> None:
+def test_collect__basis_demand_with_delay_zero_is_the_papers_form(tiny: Scenario) -> None:
     """Eq. 2 as printed: returns = lambda x demand, on the same day, whatever was sold."""
     process = make_process(tiny, basis="demand", delay=uniform_delay(0, 0))
     demand = make_demand(np.full((2, 2, 2), [30, 10]), 0.1, np.array([0.5]))
-    by_delay = process.schedule(np.zeros((1, 2, 2, 2), np.int64), demand)
+    by_delay = spread_out(process, np.zeros((1, 2, 2, 2), np.int64), demand)
     assert by_delay.shape == (1, 1, 2, 2)
     assert (by_delay == 4).all()
 
@@ -115,7 +126,7 @@ def test_recorded_delays__start_on_the_day_after_the_sale(tiny: Scenario) -> Non
     assert process.delays[0] == 0
     assert process.delays.sum() == pytest.approx(1)
     demand = make_demand(np.full((2, 2, 2), 50), 0.1, np.array([0.5]))
-    assert process.schedule(demand.units, demand).sum() == 4 * 10
+    assert spread_out(process, demand.units, demand).sum() == 4 * 10
 
 
 def test_make_delays__table_is_what_it_says() -> None:
@@ -152,22 +163,22 @@ def test_sample_rate__multiplies_category_and_store(tiny: Scenario) -> None:
     np.testing.assert_allclose(rate[0], [[0.15, 0.05], [0.45, 0.15]])
 
 
-def test_schedule__channels_return_at_their_own_rates_up_to_one(tiny: Scenario) -> None:
+def test_collect__channels_return_at_their_own_rates_up_to_one(tiny: Scenario) -> None:
     """Walk-ins 0.4 x 0.5 x 10 = 2; online 0.4 x 3 is more than all, so all 7."""
     process = make_process(tiny, delay=uniform_delay(0, 0), store_factor=0.5, online_factor=3.0)
     sold = np.full((2, 2, 2), [10, 7])
-    by_delay = process.schedule(sold[None], make_demand(sold, 0.4, np.array([0.5])))
+    by_delay = spread_out(process, sold[None], make_demand(sold, 0.4, np.array([0.5])))
     assert (by_delay == 9).all()
 
 
-def test_schedule__a_share_of_online_returns_is_mailed(tiny: Scenario) -> None:
+def test_collect__a_share_of_online_returns_is_mailed(tiny: Scenario) -> None:
     """0.2 x 30 walk-in and 0.2 x 0.75 x 20 online units come to the store, 0.2 x 5 by mail."""
     process = make_process(tiny, delay=uniform_delay(0, 0), by_mail=0.25)
     sold = np.full((2, 2, 2), [30, 20])
     demand = make_demand(sold, 0.2, np.array([0.3, 0.7]))
     both = np.broadcast_to(sold, (2, *sold.shape))
-    assert (process.schedule(both, demand) == 9).all()
-    assert (process.schedule_mail(both, demand) == 1).all()
+    assert (spread_out(process, both, demand) == 9).all()
+    assert (spread_out(process, both, demand, by_mail=True) == 1).all()
 
 
 def test_scrap__share_may_depend_on_the_category(tiny: Scenario) -> None:

@@ -12,6 +12,7 @@ from envs.validation import Count, CountOrZero, NonNegative, Share, StrictModel
 LeadTime = Annotated[int, Field(ge=0, le=180)]
 
 Unmet = Literal["lost", "backorder", "patience", "partial"]
+Issue = Literal["fifo", "lifo"]
 Rationing = Literal["proportional", "min_shortage", "random_order", "fair_share"]
 
 
@@ -30,6 +31,9 @@ class Fulfillment(StrictModel):
     dc_offer: Share = 0.8  # beta of `partial`
     spill_over: bool = True  # try the other source on the same day when one runs out
     reserve: CountOrZero = 0  # units a store keeps back from online orders
+    # Of perishables: whether the oldest or the freshest unit goes first, to walk-ins ...
+    store_issue: Issue = "fifo"
+    picking_issue: Issue = "fifo"  # ... and to online orders and pickups
     rationing: Rationing = "proportional"  # of shipments to stores when a DC is short
 
     def get_unmet(self, channel: str) -> Unmet:

@@ -134,6 +134,12 @@ class Sku(StrictModel):
     online_demand: Demand = 0.0
     pickup_demand: Demand = 0.0  # bought online, collected in the store
     season_phase: Annotated[float, Field(ge=-100, le=100)] = 0.0  # radians
+    shelf_life: Annotated[int, Field(ge=1, le=180)] | None = None  # days in a store; None: forever
+    # Penalties of its own; None: as in `costs`.
+    store_lost_sale: NonNegative | None = None
+    online_lost_sale: NonNegative | None = None
+    pickup_lost_sale: NonNegative | None = None
+    late: NonNegative | None = None
 
 
 class Category(StrictModel):
@@ -167,7 +173,7 @@ class Costs(StrictModel):
     return_liquidate: NonNegative = 0.2
     return_scrap: NonNegative = 0.2
     return_mail: NonNegative = 0.08  # resaleable unit that came by mail to the DC
-    waste: NonNegative = 0.5  # unit that vanishes from a store
+    waste: NonNegative = 0.5  # unit that vanishes from a store, or whose shelf life ends there
 
     @model_validator(mode="after")
     def check_tiers(self) -> Self:
@@ -331,6 +337,11 @@ class Scenario(StrictModel):
                 f"for {cells} cells (stores x SKUs)"
             )
         return self
+
+    @property
+    def has_perishables(self) -> bool:
+        """Whether a SKU has a shelf life."""
+        return any(sku.shelf_life is not None for sku in self.skus)
 
     @property
     def channels(self) -> tuple[str, ...]:

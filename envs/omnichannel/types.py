@@ -45,6 +45,12 @@ def sum_channels(by_channel: ArrayT) -> ArrayT:
     return total if by_channel.shape[-1] == 2 else total + by_channel[..., PICKUP]
 
 
+@cache
+def no_units(shape: tuple[int, ...]) -> IntArray:
+    """Zeros of what did not happen; read-only, without memory of their own."""
+    return np.broadcast_to(np.int64(0), shape)
+
+
 @dataclass(frozen=True)
 class Network:
     """A scenario's nodes and lanes as arrays."""
@@ -92,6 +98,12 @@ class Network:
         """Periods from a store's parent DC to the store, (S,)."""
         return self.lead_time[self.num_dcs :]
 
+    @cached_property
+    def groups(self) -> tuple[IntArray, IntArray]:
+        """Starts, (W + 1,), and stores, (S,): DC w has `stores[starts[w]:starts[w + 1]]`."""
+        starts = np.cumsum([0, *(len(stores) for stores in self.members)], dtype=np.int64)
+        return starts, np.concatenate(self.members)
+
     def sum_by_dc(self, by_store: ArrayT) -> ArrayT:
         """Sums (B, S, ...) over the stores of each DC, (B, W, ...)."""
         if self.num_dcs == 1:
@@ -134,6 +146,8 @@ class State(ArrayRecord):
     inspection_queue: IntArray  # (B, N, K) waits for inspection; N is 0 when that is unlimited
     log_level: FloatArray  # (B, S, K) of demand's slowly moving level; (B, 0, 0) without one
     record_error: IntArray  # (B, S, K) recorded - real stock; S is 0 when records are right
+    # (B, A, S, K) stock of perishables by remaining days, slot 0 has its last one; A is 0 without
+    shelf: IntArray
 
 
 @dataclass(frozen=True)
@@ -234,6 +248,7 @@ class Flows(ArrayRecord):
     mailed: IntArray  # (B, S, K) resaleable units that came by mail, now the DC's
     queued: IntArray  # (B, N, K) wait for inspection at the end; N is 0 when that is unlimited
     shrunk: IntArray  # (B, S, K) vanished from the stores
+    wasted: IntArray  # (B, S, K) perishables whose last day in the store ended
     on_hand: IntArray  # (B, N, K) at the end of the period, before the next arrivals
     record_error: IntArray  # (B, S, K) recorded - real stock; S is 0 when records are right
 

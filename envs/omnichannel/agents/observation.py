@@ -32,8 +32,10 @@ FEATURES = (
     "goal_cover", "goal_push_cover", "goal_online_share", "goal_restock", "goal_consolidate",
     "is_dc", "is_store",
 )  # fmt: skip
+SHELF_FEATURES = ("expiring_soon",)  # only where SKUs perish
 CUT_FEATURES = ("cut_in", "cut_days")  # only where supply cuts are announced
 _CLIP = 5.0
+_SOON = 3  # days in which `expiring_soon` counts the units whose shelf life ends
 
 Put = Callable[[str, FloatArray | IntArray], None]  # writes one feature, (B, N + 1, K)
 
@@ -60,7 +62,11 @@ class ObservationModel:
         self.return_rate = np.array([categories[s.category].return_rate for s in scenario.skus])
         lanes, suppliers = network.lane_lead_time, network.lead_time[: network.num_dcs]
         self.lead_time = np.concatenate([suppliers, lanes, [suppliers.mean()]])[:, None]
-        self.features = (*FEATURES, *CUT_FEATURES) if scenario.supply_cuts else FEATURES
+        self.features: tuple[str, ...] = FEATURES
+        if scenario.supply_cuts:
+            self.features += CUT_FEATURES
+        if scenario.has_perishables:
+            self.features += SHELF_FEATURES
         self.index = {name: i for i, name in enumerate(self.features)}
 
     def compute_observations(self, view: View, goals: Actions) -> Float32Array:
@@ -132,6 +138,8 @@ class ObservationModel:
         self._put_goals(put, goals)
         if view.confirmed is not None:
             self._put_cuts(put, view.confirmed)
+        if state.shelf.shape[1]:
+            put("expiring_soon", self._roll_up(sum_axis(state.shelf[:, :_SOON], 1)) / rate)
         obs[:, : net.num_dcs, :, index["is_dc"]] = 1
         obs[:, stores, :, index["is_store"]] = 1
         return np.clip(obs, -_CLIP, _CLIP, out=obs)

@@ -8,6 +8,12 @@ import numpy as np
 
 from envs.omnichannel.network_rules import Rationing
 from envs.omnichannel.types import FloatArray, IntArray, Network, sum_axis
+from envs.omnichannel.world.kernels import (
+    add_to_largest,
+    ration_cells,
+    split_rows_by_shares,
+    split_rows_proportionally,
+)
 
 Split = Callable[[IntArray, IntArray], IntArray]  # requests (..., G), total (...) -> (..., G)
 
@@ -48,6 +54,8 @@ def ration(
     short = network.sum_by_dc(requests) > available
     if not short.any():
         return requests
+    if rule == "proportional":
+        return ration_cells(requests, np.ascontiguousarray(available), *network.groups)
     granted = requests.copy()
     for w, stores in enumerate(network.members):
         copies, skus = np.nonzero(short[:, w])
@@ -81,10 +89,8 @@ def split_proportionally(requests: IntArray, total: IntArray) -> IntArray:
     Returns:
         Units, (..., G), each at most its request.
     """
-    divisor = np.maximum(requests.sum(axis=-1, keepdims=True), 1)
-    base, remainder = np.divmod(requests * total[..., None], divisor)
-    left = total - base.sum(axis=-1)
-    return base + _largest_first(remainder, left)
+    rows = requests.reshape(-1, requests.shape[-1])
+    return split_rows_proportionally(rows, total.reshape(-1)).reshape(requests.shape)
 
 
 def limit_by_node(wanted: IntArray, capacity: int) -> IntArray:
@@ -180,15 +186,8 @@ def split_by_shares(total: IntArray, shares: FloatArray) -> IntArray:
     Returns:
         Units, (..., G).
     """
-    quota = shares * total[..., None]
-    base = np.floor(quota).astype(np.int64)
-    left = total - sum_axis(base, base.ndim - 1)
-    # With shares of 0 and 1, and for the many cells without a return, nothing is left over.
-    open_cells = left > 0
-    if open_cells.any():
-        remainder = (quota - base)[open_cells]
-        base[open_cells] += _largest_first(remainder, left[open_cells])
-    return base
+    rows = shares.reshape(-1, shares.shape[-1])
+    return split_rows_by_shares(total.reshape(-1), rows).reshape(shares.shape)
 
 
 def round_jointly(units: FloatArray) -> IntArray:
@@ -204,12 +203,7 @@ def round_jointly(units: FloatArray) -> IntArray:
         Units, (..., G), each within one of its value.
     """
     base = np.floor(units).astype(np.int64)
-    total = np.floor(units.sum(axis=-1) + 0.5).astype(np.int64)
-    return base + _largest_first(units - base, total - base.sum(axis=-1))
-
-
-def _largest_first(remainder: IntArray | FloatArray, left: IntArray) -> IntArray:
-    """One more unit for the `left` largest remainders; earlier entries win ties."""
-    order = np.argsort(-remainder, axis=-1, kind="stable")
-    rank = np.argsort(order, axis=-1)
-    return (rank < left[..., None]).astype(np.int64)
+    left = np.floor(units.sum(axis=-1) + 0.5).astype(np.int64) - base.sum(axis=-1)
+    size = units.shape[-1]
+    add_to_largest(base.reshape(-1, size), (units - base).reshape(-1, size), left.reshape(-1))
+    return base

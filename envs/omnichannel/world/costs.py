@@ -16,7 +16,8 @@ Costs = dict[str, FloatArray]  # term -> (B, N, K) money a period
 class CostModel:
     """Turns flows into money.
 
-    - `lost_sales`, `late`: penalty per unit lost, and per unit and period an online order waits.
+    - `lost_sales`, `late`: penalty per unit lost, and per unit and period an online order waits;
+      a SKU may have its own, by channel.
     - `holding` (eq. 3): units x rate x days, on the stock at the end of the period.
     - `overflow`: rate per unit above a node's capacity, shared among SKUs by their stock.
     - `transport`: a lane's rate rises with its distance and falls with the quantity of the whole
@@ -26,7 +27,7 @@ class CostModel:
     - `ordering`: fixed cost per supplier order line.
     - `returns` (eq. 4): base fee per store, SKU and period in which anything came back, plus a
       unit fee by disposition.
-    - `waste`: per unit that vanished from a store.
+    - `waste`: per unit that vanished from a store or reached the end of its shelf life there.
     """
 
     def __init__(self, scenario: Scenario, network: Network) -> None:
@@ -41,7 +42,15 @@ class CostModel:
         self.last_mile_dc = (
             self.rates.last_mile_dc + self.rates.last_mile_dc_distance * network.distance
         )[:, None]
-        self.shrinks = scenario.records is not None
+        self.wastes = scenario.records is not None or scenario.has_perishables
+        skus, channels = scenario.skus, scenario.channels
+        self.lost_sale = np.array(
+            [
+                [_choose(getattr(sku, f"{c}_lost_sale"), self.rates.lost_sale) for c in channels]
+                for sku in skus
+            ]
+        )  # (K, C)
+        self.late = np.array([_choose(sku.late, self.rates.late) for sku in skus])
         self.truck_cost = self.rates.truck_cost + self.rates.truck_cost_distance * network.distance
         lateral = scenario.transshipment
         self.transshipment_cost = lateral.cost if lateral else 0.0
@@ -50,10 +59,10 @@ class CostModel:
 
     def compute_costs(self, flows: Flows) -> Costs:
         """Returns money by term, each (B, N, K); what arises in a region is booked at its store."""
-        lost = sum_channels(flows.lost) * self.rates.lost_sale
+        lost = sum_channels(flows.lost * self.lost_sale)
         return {
             "lost_sales": self._at_stores(lost),
-            "late": self._at_stores(flows.waiting * self.rates.late),
+            "late": self._at_stores(flows.waiting * self.late),
             "holding": flows.on_hand * self.holding,
             "overflow": self._compute_overflow(flows),
             "transport": self._at_stores(self._compute_transport(flows)),
@@ -92,9 +101,9 @@ class CostModel:
         return np.concatenate([(flows.supplied > 0) * self.rates.fixed_order, stores], axis=1)
 
     def _compute_waste(self, flows: Flows) -> FloatArray:
-        if not self.shrinks:
+        if not self.wastes:
             return np.broadcast_to(0.0, flows.on_hand.shape)
-        return self._at_stores(flows.shrunk * self.rates.waste)
+        return self._at_stores((flows.shrunk + flows.wasted) * self.rates.waste)
 
     def _compute_returns(self, flows: Flows) -> FloatArray:
         return (
@@ -105,6 +114,10 @@ class CostModel:
             + flows.scrapped * self.rates.return_scrap
             + flows.mailed * self.rates.return_mail
         )
+
+
+def _choose(own: float | None, common: float) -> float:
+    return common if own is None else own
 
 
 def count_trucks(shipment: IntArray, capacity: int) -> IntArray:

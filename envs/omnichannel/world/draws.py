@@ -6,10 +6,13 @@ replayed with the draws it met, and there is no generator state to checkpoint.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.omnichannel.types import FloatArray, IntArray, SeedArray
+from envs.omnichannel.world.kernels import hash_uniforms
 
 # One stream per purpose, so that adding a draw to one process never shifts another.
 START, DEMAND, ONLINE_SPLIT, RETURN_RATE, RETURN_ROUNDING, SCRAP_ROUNDING = range(6)
@@ -19,7 +22,6 @@ DC_OFFER, RATIONING, SUPPLIER_LEAD_TIME, LANE_LEAD_TIME, SUPPLY_CUT = range(200,
 RECORD_START, RECORDS = 40, 41
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_STREAM = np.uint64(0xD1B54A32D192ED03)
 
 
 def sample_uniform(
@@ -38,14 +40,7 @@ def sample_uniform(
     Returns:
         Uniforms, (B, *shape).
     """
-    count = int(np.prod(shape, dtype=np.int64))
-    with np.errstate(over="ignore"):
-        key = _mix(seed ^ _mix(period.astype(np.uint64) * _STREAM + np.uint64(stream)))
-        bits = _mix(key[:, None] + np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN)
-    uniform = (bits >> np.uint64(11)).astype(np.float64)
-    uniform += 0.5
-    uniform *= 2.0**-53
-    return uniform.reshape(len(seed), *shape)
+    return hash_uniforms(seed, period, stream, math.prod(shape)).reshape(len(seed), *shape)
 
 
 def make_seeds(purpose: str, seed: int, count: int, *, skip: int = 0) -> SeedArray:

@@ -27,6 +27,8 @@ Stock and money:
   Lee, Padmanabhan & Whang (1997), Management Science 43(4).
 - `record_accuracy` = store-SKU records that are exactly right / all, mean over the ends of periods.
   `shrunk`: units a period that vanished.
+- `wasted`: perishable units a period whose shelf life ended; `waste_share` = `wasted` / units
+  ordered from suppliers a period (0 without orders).
 - `cost/<term>` and `cost/total`: money a period. `reward`: eq. 8, mean over periods.
 
 Returned units:
@@ -63,7 +65,7 @@ EpisodeMetrics = dict[str, FloatArray]  # metric -> (B,)
 # Ledger entries that are reported as they are: units a period, summed over stores and SKUs.
 _TOTALS = (
     "returned", "restocked", "consolidated", "liquidated", "scrapped", "mailed", "queued",
-    "waiting", "shrunk",
+    "waiting", "shrunk", "wasted",
 )  # fmt: skip
 _SUMMED = ("demand", "served", "on_time", "lost", "wait_days", "on_hand", *_TOTALS)
 
@@ -83,7 +85,8 @@ class MetricsAccumulator:
             "mailed": scenario.returns.by_mail > 0,
             "queued": scenario.returns.inspection_capacity is not None,
             "shrunk": scenario.records is not None,
-            "waste": scenario.records is not None,
+            "wasted": scenario.has_perishables,
+            "waste": scenario.records is not None or scenario.has_perishables,
         }
         self.summed = [name for name in _SUMMED if options.get(name, True)]
         self.terms = [term for term in TERMS if options.get(term, True)]
@@ -148,6 +151,7 @@ class MetricsAccumulator:
             "days_of_cover": stock / np.maximum(demand.sum(axis=1) / periods, 1e-9),
             "capacity_use": self._compute_capacity_use(),
             "bullwhip": self._compute_bullwhip(),
+            "waste_share": totals["wasted"] / np.maximum(self.order_moments.total.sum(axis=1), 1),
             "days_to_resale": self._compute_days_to_resale(),
             "forecast/mae": self.forecast_error / np.maximum(demand.sum(axis=1), 1),
             "forecast/bias": self.forecast_bias / np.maximum(demand.sum(axis=1), 1),

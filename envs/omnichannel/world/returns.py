@@ -14,8 +14,17 @@ from envs.omnichannel.return_rules import (
     TableDelay,
 )
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import ONLINE, Demand, FloatArray, IntArray, SeedArray, sum_channels
+from envs.omnichannel.types import (
+    ONLINE,
+    Demand,
+    FloatArray,
+    IntArray,
+    SeedArray,
+    no_units,
+    sum_channels,
+)
 from envs.omnichannel.world import draws
+from envs.omnichannel.world.kernels import collect_returns
 
 
 class ReturnProcess:
@@ -41,6 +50,8 @@ class ReturnProcess:
         self.scrap_rate = np.array(
             [1 - (rules.resaleable if c.resaleable is None else c.resaleable) for c in categories]
         )
+        perishes = np.array([sku.shelf_life is not None for sku in scenario.skus])
+        self.scrap_rate[perishes] = 1.0  # nobody sells food that came back
         self.factors = np.array([getattr(rules, f"{c}_factor", 1.0) for c in scenario.channels])
         self.mails = rules.by_mail > 0
         self._to_store = np.ones(len(scenario.channels))
@@ -48,7 +59,7 @@ class ReturnProcess:
         self.delays = make_delays(rules.delay)
         cumulative = np.cumsum(self.delays)
         cumulative[-1] = 1.0  # not a rounding error less, or a unit could be forgotten
-        self._cumulative = cumulative[:, None, None]
+        self._cumulative = cumulative
 
     def sample_rate(self, seed: SeedArray) -> FloatArray:
         """Draws each episode's return rates, (B, S, K): the category's +- the store's spread."""
@@ -57,27 +68,31 @@ class ReturnProcess:
         )
         return np.clip(self.rate + self.spread * (2 * uniform - 1), 0, 1)
 
-    def schedule(self, sold: IntArray, demand: Demand) -> IntArray:
-        """Returns the units of a period that will come back to the store after each delay.
+    def collect(self, due: IntArray, sold: IntArray, demand: Demand) -> tuple[IntArray, IntArray]:
+        """Adds the returns of a period's sales to those due, and takes out what comes back now.
 
         Source: eq. 2, returns = lambda x basis, over all channels. Expected returns are rounded by
         one uniform per cell along the cumulative delay distribution, so each delay's mean is
         exact, every value is an integer >= 0 and the sum is floor(lambda x basis + u).
 
         Args:
+            due: with customers by delay, to come back to the store, (B, D, S, K).
             sold: units handed over, (B, S, K, C).
             demand: of the period, with its rounding draws.
 
         Returns:
-            Units by delay, (B, D, S, K).
+            What comes back to the stores now, (B, S, K), and what is due from the next period on.
         """
-        return self._spread_out(self._expect(sold, demand, self._to_store), demand.return_rounding)
+        expected = self._expect(sold, demand, self._to_store)
+        return self._collect(due, expected, demand.return_rounding)
 
-    def schedule_mail(self, sold: IntArray, demand: Demand) -> IntArray:
-        """Returns the same for what will come back by mail to the DC, (B, D, S, K)."""
+    def collect_mail(
+        self, due: IntArray, sold: IntArray, demand: Demand
+    ) -> tuple[IntArray, IntArray]:
+        """The same for what goes by mail to the DC."""
         # 1 - u is as uniform as u, and keeps the sum of both near its expectation.
         expected = self._expect(sold, demand, 1 - self._to_store)
-        return self._spread_out(expected, 1 - demand.return_rounding)
+        return self._collect(due, expected, 1 - demand.return_rounding)
 
     def scrap(self, returned: IntArray, rounding: FloatArray) -> IntArray:
         """Returns the units, (B, S, K), that cannot be sold again.
@@ -86,6 +101,8 @@ class ReturnProcess:
             returned: units that came back, (B, S, K).
             rounding: uniform in (0, 1), (B, S, K).
         """
+        if not self.scrap_rate.any():
+            return no_units(returned.shape)
         expected = returned * self.scrap_rate
         scrapped = np.floor(expected + rounding).astype(np.int64)
         return np.minimum(scrapped, returned)
@@ -98,12 +115,17 @@ class ReturnProcess:
         rate = np.minimum(demand.return_rate[..., None] * self.factors, 1)
         return (rate * basis) @ shares
 
-    def _spread_out(self, expected: FloatArray, rounding: FloatArray) -> IntArray:
-        counted = expected[:, None] * self._cumulative
-        counted += rounding[:, None]
-        by_delay: IntArray = counted.astype(np.int64)  # rounds down: all are positive
-        by_delay[:, 1:] -= by_delay[:, :-1].copy()
-        return by_delay
+    def _collect(
+        self, due: IntArray, expected: FloatArray, rounding: FloatArray
+    ) -> tuple[IntArray, IntArray]:
+        flat = (len(due), -1)
+        returned, after = collect_returns(
+            due.reshape(*due.shape[:2], -1),
+            expected.reshape(flat),
+            rounding.reshape(flat),
+            self._cumulative,
+        )
+        return returned.reshape(expected.shape), after.reshape(due.shape)
 
 
 def make_delays(delay: Delay) -> FloatArray:

@@ -18,6 +18,7 @@ from envs.omnichannel.types import (
     Network,
     SeedArray,
     State,
+    no_units,
     sum_axis,
 )
 from envs.omnichannel.world import draws
@@ -26,8 +27,9 @@ from envs.omnichannel.world.demand import Split, make_demand
 from envs.omnichannel.world.fulfillment import fulfill_demand
 from envs.omnichannel.world.records import RecordKeeping
 from envs.omnichannel.world.returns import ReturnProcess
+from envs.omnichannel.world.shelves import Shelves
 from envs.omnichannel.world.supply import Supply
-from envs.omnichannel.world.transit import Pipelines, shift
+from envs.omnichannel.world.transit import Pipelines, send, shift
 
 
 class Simulator:
@@ -50,14 +52,14 @@ class Simulator:
        the DC (lane lead time + 1) or liquidated; those by mail come to the DC and are restocked
        there after inspection. A part is not resaleable and is scrapped. A location begins at most
        `inspection_capacity` inspections a period; the rest queues.
-    7. Account. Units may vanish from stores and records be counted (`records`). Flows record all
-       of it; costs, reward and metrics read them.
+    7. Account. Units may vanish from stores, perishables whose last day it was are wasted, and
+       records are counted (`records`). Flows record all of it; costs, reward and metrics read them.
 
     A `State` is the situation between events 1 and 3, so `simulate_period` runs events 3 to 7 and
     the next period's event 1. A lead time of 0 arrives within event 3.
 
     Conservation, per copy and SKU, exact: initial on hand + supplied + returned = on hand + in
-    transit + in inspection or its queue + sold + liquidated + scrapped + shrunk.
+    transit + in inspection or its queue + sold + liquidated + scrapped + shrunk + wasted.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -66,6 +68,7 @@ class Simulator:
         self.demand = make_demand(scenario)
         self.returns = ReturnProcess(scenario)
         self.records = RecordKeeping(scenario, self.network)
+        self.shelves = Shelves(scenario, self.network)
         self.pipelines = Pipelines(scenario, self.network)
         self.supply = Supply(scenario, self.network)
         # What a DC inspects travels in its pipeline, as if from a supplier next door.
@@ -109,6 +112,7 @@ class Simulator:
             inspection_queue=empty(net.num_nodes * self._queues, net.num_skus),
             log_level=self.demand.sample_log_level(seed),
             record_error=self.records.make_error(seed, on_hand),
+            shelf=self.shelves.make(on_hand),
         )
 
     def sample_demand(self, state: State) -> Demand:
@@ -160,8 +164,8 @@ class Simulator:
             demand.rationing,
         )
         shipped = self.supply.limit_shipments(shipped)
-        on_hand, in_transit = self.pipelines.dispatch(state, supplied, shipped, demand.lead_time)
-        moved_out, moved_in = self.pipelines.transship(on_hand, in_transit, decisions, shipped)
+        on_hand, sent = self.pipelines.dispatch(state.on_hand, supplied, shipped, demand.lead_time)
+        moved_out, moved_in = self.pipelines.transship(on_hand, decisions, shipped)
         served = fulfill_demand(
             on_hand,
             state.backorders,
@@ -172,26 +176,31 @@ class Simulator:
             demand.dc_offer,
         )
 
-        returns_due = state.returns_due + self.returns.schedule(served.handed_over, demand)
-        returned = returns_due[:, 0]
+        returned, returns_due = self.returns.collect(state.returns_due, served.handed_over, demand)
         scrapped = self.returns.scrap(returned, demand.scrap_rounding)
         disposed = split_by_shares(returned - scrapped, decisions.disposition)
-        mail_due, nothing = state.mail_due, np.zeros(returned.shape, np.int64)
-        mailed = nothing
+        nothing = no_units(returned.shape)
+        mailed, mail_due = nothing, state.mail_due
         if self.returns.mails:
-            mail_due = mail_due + self.returns.schedule_mail(served.handed_over, demand)
-            unfit = self.returns.scrap(mail_due[:, 0], 1 - demand.scrap_rounding)
-            mailed = mail_due[:, 0] - unfit
-            returned, scrapped = returned + mail_due[:, 0], scrapped + unfit
-        on_hand = served.on_hand
+            came, mail_due = self.returns.collect_mail(mail_due, served.handed_over, demand)
+            unfit = self.returns.scrap(came, 1 - demand.scrap_rounding)
+            mailed = came - unfit
+            returned, scrapped = returned + came, scrapped + unfit
+        left = served.on_hand
+        stores = left[:, net.num_dcs :]
         inspected, queue = self._begin_inspection(state, disposed[..., RESTOCK], mailed)
         if not self.scenario.returns.inspection_days:  # back on the shelf before the day ends
-            on_hand[:, -inspected.shape[1] :] += inspected
-        shrunk, record_error = nothing, state.record_error
+            left[:, -inspected.shape[1] :] += inspected
+        shrunk = wasted = nothing
         if demand.record_draws is not None:
-            stores = on_hand[:, net.num_dcs :]
             shrunk = self.records.shrink(stores, demand.record_draws)
             stores -= shrunk
+        shelf, record_error = state.shelf, state.record_error
+        if self.shelves.are_used:
+            received = (on_hand - state.on_hand)[:, net.num_dcs :] + moved_out
+            shelf, wasted = self.shelves.age(shelf, received, moved_out, served, shrunk)
+            stores -= wasted
+        if demand.record_draws is not None:
             record_error = self.records.update_error(state, stores, shrunk, demand.record_draws)
         flows = Flows(
             supplied=supplied,
@@ -218,7 +227,8 @@ class Simulator:
             mailed=mailed,
             queued=queue,
             shrunk=shrunk,
-            on_hand=on_hand,
+            wasted=wasted,
+            on_hand=left,
             record_error=record_error,
         )
         after = replace(
@@ -226,13 +236,15 @@ class Simulator:
             period=state.period + 1,
             day=state.day + 1,
             backorders=served.backorders,
-            returns_due=shift(returns_due),
-            mail_due=shift(mail_due) if self.returns.mails else mail_due,
+            returns_due=returns_due,
+            mail_due=mail_due,
             inspection_queue=queue,
             log_level=demand.next_log_level,
             record_error=record_error,
+            shelf=shelf,
         )
-        return self._arrive(after, flows, in_transit, inspected), flows
+        arrived, in_transit = self.pipelines.move(state, flows, sent, demand.lead_time)
+        return self._arrive(after, flows, arrived, in_transit, inspected), flows
 
     def _available_to_ship(self, state: State, supplied: IntArray) -> IntArray:
         """What the DCs can dispatch: on hand, and orders that arrive within event 3, (B, W, K)."""
@@ -258,21 +270,30 @@ class Simulator:
         return begun, waiting - begun
 
     def _arrive(
-        self, state: State, flows: Flows, in_transit: IntArray, inspected: IntArray
+        self,
+        state: State,
+        flows: Flows,
+        arrived: IntArray,
+        in_transit: IntArray,
+        inspected: IntArray,
     ) -> State:
-        """Sends returns on their way, then event 1 of the next period."""
-        net = self.network
-        self.pipelines.send_returns(flows, in_transit)
-        days = state.in_inspection.shape[1]
+        """Event 1 of the next period, with the inspections that this one began."""
+        net, in_inspection = self.network, state.in_inspection
+        days = in_inspection.shape[1]
         if days and self.returns.mails:
-            in_transit[:, days - 1, : net.num_dcs] += inspected[:, : net.num_dcs]
-        on_hand = flows.on_hand + in_transit[:, 0]
-        in_inspection = state.in_inspection
+            dcs = slice(None, net.num_dcs)
+            send(inspected[:, dcs], days, dcs, arrived, in_transit)
+        on_hand = flows.on_hand + arrived
         if days:
-            in_inspection = in_inspection.copy()
-            in_inspection[:, -1] += inspected[:, -net.num_stores :]
-            on_hand[:, net.num_dcs :] += in_inspection[:, 0]
-            in_inspection = shift(in_inspection)
+            done, in_inspection = shift(in_inspection, inspected[:, -net.num_stores :])
+            on_hand[:, net.num_dcs :] += done
+        shelf = state.shelf
+        if self.shelves.are_used:
+            shelf = self.shelves.add(shelf, (on_hand - flows.on_hand)[:, net.num_dcs :])
         return replace(
-            state, on_hand=on_hand, in_transit=shift(in_transit), in_inspection=in_inspection
+            state,
+            on_hand=on_hand,
+            in_transit=in_transit,
+            in_inspection=in_inspection,
+            shelf=shelf,
         )

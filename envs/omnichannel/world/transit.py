@@ -5,9 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Decisions, Flows, IntArray, Network, SeedArray, State
+from envs.omnichannel.types import (
+    Decisions,
+    Flows,
+    IntArray,
+    Network,
+    SeedArray,
+    State,
+    no_units,
+)
 from envs.omnichannel.world import draws
 from envs.omnichannel.world.allocation import ration_proportionally
+from envs.omnichannel.world.kernels import move_pipelines
 
 
 class Pipelines:
@@ -37,7 +46,10 @@ class Pipelines:
                 probability[node, days] = share
         # Without the last day, so that rounding errors can never make a way longer than that.
         self._cumulative = np.cumsum(probability, axis=1)[:, :-1]
-        self._nodes = np.arange(network.num_nodes)
+        # For all copies and SKUs.
+        self._lead_time = np.repeat(network.lead_time[:, None], network.num_skus, axis=1)[None]
+        self._some_at_once = bool((network.lead_time == 0).any())
+        self._way_back = np.stack([network.parent, network.lane_lead_time + 1], axis=1)
 
     def sample_lead_times(self, seed: SeedArray, period: IntArray) -> IntArray | None:
         """Draws the lead times of what is sent in the period, (B, N, K); None if all are fixed.
@@ -58,35 +70,57 @@ class Pipelines:
         return lead_time
 
     def dispatch(
-        self, state: State, supplied: IntArray, shipped: IntArray, lead_time: IntArray | None
+        self, on_hand: IntArray, supplied: IntArray, shipped: IntArray, lead_time: IntArray | None
     ) -> tuple[IntArray, IntArray]:
-        """Event 3: puts orders and shipments on their way; returns on hand and in transit.
+        """Event 3: takes shipments out of the DCs; what has no way to go is there at once.
 
         Args:
-            state: before.
+            on_hand: before, (B, N, K).
             supplied: confirmed supplier orders, (B, W, K).
             shipped: to stores, (B, S, K).
             lead_time: drawn, (B, N, K); None takes the fixed ones.
+
+        Returns:
+            On hand afterwards and what was sent to each node, (B, N, K).
         """
         net = self.network
-        sent = np.concatenate([supplied, shipped], axis=1)  # (B, N, K)
-        in_transit = state.in_transit.copy()
-        if lead_time is None:
-            later = (net.lead_time > 0)[:, None]
-            in_transit[:, net.lead_time - 1, self._nodes] += np.where(later, sent, 0)
+        sent = np.concatenate([supplied, shipped], axis=1)
+        if lead_time is not None or self._some_at_once:
+            at_once = (self._lead_time if lead_time is None else lead_time) == 0
+            on_hand = on_hand + at_once * sent
         else:
-            later = lead_time > 0
-            slot = np.maximum(lead_time - 1, 0)[:, None]
-            moved = np.take_along_axis(in_transit, slot, 1) + np.where(later, sent, 0)[:, None]
-            np.put_along_axis(in_transit, slot, moved, 1)
-        on_hand = state.on_hand + np.where(later, 0, sent)
+            on_hand = on_hand.copy()
         on_hand[:, : net.num_dcs] -= net.sum_by_dc(shipped)
-        return on_hand, in_transit
+        return on_hand, sent
+
+    def move(
+        self, state: State, flows: Flows, sent: IntArray, lead_time: IntArray | None
+    ) -> tuple[IntArray, IntArray]:
+        """Puts what was sent and consolidated on its way, then event 1 of the next period.
+
+        Consolidated returns are due in the lane's lead time + 1.
+
+        Args:
+            state: before the period.
+            flows: of the period.
+            sent: to each node, (B, N, K).
+            lead_time: drawn, (B, N, K); None takes the fixed ones.
+
+        Returns:
+            What arrives at each node, (B, N, K), and what is in transit then, (B, L, N, K).
+        """
+        periods = self._lead_time if lead_time is None else lead_time
+        arrived, in_transit = move_pipelines(
+            state.in_transit, sent, periods, flows.consolidated, self._way_back
+        )
+        if self.transshipment is not None and self.transshipment.lead_time:
+            stores = slice(self.network.num_dcs, None)
+            send(flows.transshipped_in, self.transshipment.lead_time, stores, arrived, in_transit)
+        return arrived, in_transit
 
     def transship(
         self,
         on_hand: IntArray,
-        in_transit: IntArray,
         decisions: Decisions,
         shipped: IntArray,
     ) -> tuple[IntArray, IntArray]:
@@ -97,7 +131,6 @@ class Pipelines:
 
         Args:
             on_hand: after dispatch, (B, N, K); changed in place.
-            in_transit: (B, L, N, K); changed in place.
             decisions: requests, of which a store needs what was not shipped, and its surplus, of
                 which it gives no more than it holds.
             shipped: by the DCs, (B, S, K).
@@ -106,7 +139,7 @@ class Pipelines:
             Units out of and into each store, (B, S, K).
         """
         if self.transshipment is None or decisions.surplus is None:
-            none = np.broadcast_to(np.int64(0), shipped.shape)
+            none = no_units(shipped.shape)
             return none, none
         net, lead_time = self.network, self.transshipment.lead_time
         stores = on_hand[:, net.num_dcs :]
@@ -114,22 +147,36 @@ class Pipelines:
         moved = np.minimum(net.sum_by_dc(need), net.sum_by_dc(surplus))
         out, into = (ration_proportionally(units, moved, net) for units in (surplus, need))
         stores -= out
-        if lead_time:
-            in_transit[:, lead_time - 1, net.num_dcs :] += into
-        else:
+        if not lead_time:
             stores += into
         return out, into
 
-    def send_returns(self, flows: Flows, in_transit: IntArray) -> None:
-        """Adds consolidated returns to `in_transit`, in place; due in lane lead time + 1."""
-        net = self.network
-        for s, (w, slot) in enumerate(zip(net.parent, net.lane_lead_time, strict=True)):
-            in_transit[:, slot, w] += flows.consolidated[:, s]
+
+def send(
+    units: IntArray, periods: int, nodes: slice, arrived: IntArray, in_transit: IntArray
+) -> None:
+    """Puts units on a way of `periods` >= 1, when the pipelines have moved already; in place.
+
+    Args:
+        units: to the nodes, (B, N', K).
+        periods: of their way.
+        nodes: where they go to, N' of N.
+        arrived: this period, (B, N, K).
+        in_transit: (B, L, N, K).
+    """
+    target = arrived if periods == 1 else in_transit[:, periods - 2]
+    target[:, nodes] += units
 
 
-def shift(slots: IntArray) -> IntArray:
-    """Moves every slot one period nearer, (B, L, ...)."""
+def shift(slots: IntArray, entering: IntArray) -> tuple[IntArray, IntArray]:
+    """Takes out the first slot, (B, ...), and moves the others nearer, (B, L, ...), L >= 1.
+
+    What is entering has L periods to go.
+    """
+    if slots.shape[1] == 1:
+        return slots[:, 0] + entering, np.zeros_like(slots)
     moved = np.empty_like(slots)
     moved[:, :-1] = slots[:, 1:]
-    moved[:, -1:] = 0
-    return moved
+    moved[:, -2] += entering
+    moved[:, -1] = 0
+    return slots[:, 0], moved

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
-from scipy.special import ndtri
 
 from envs.omnichannel.demand_rules import (
     Intermittent,
@@ -15,6 +15,7 @@ from envs.omnichannel.demand_rules import (
 )
 from envs.omnichannel.types import FloatArray, IntArray
 from envs.omnichannel.world.demand.quantiles import invert_count
+from envs.omnichannel.world.kernels import round_normals
 
 
 class Distribution(Protocol):
@@ -38,8 +39,9 @@ class NormalNoise:
 
     def invert(self, uniform: FloatArray, expected: FloatArray, base: FloatArray) -> IntArray:
         """Rounded to units and clipped at zero."""
-        units = np.rint(expected + self.noise * base * ndtri(uniform))
-        return np.maximum(units, 0, out=units).astype(np.int64)
+        cells = math.prod(uniform.shape[1:])
+        flat = (array.reshape(-1, cells) for array in (uniform, expected, self.noise * base))
+        return round_normals(*flat).reshape(uniform.shape)
 
 
 class PoissonCounts:

@@ -53,7 +53,8 @@ class ParametricDemand:
         self.notice = self.promotions.notice if self.promotions else 0
         self.correlation = process.correlation
         self.distribution = make_distribution(process)
-        self._expected = self.mean * self.season[..., None]  # (days, S, K, C)
+        # (days, S, K, C); contiguous, for days are picked from it all the time
+        self._expected = np.ascontiguousarray(self.mean * self.season[..., None])
         # What is closed has no noise either; without a calendar nothing is.
         self._open = None if process.calendar is None else (self.season > 0)[..., None]
 

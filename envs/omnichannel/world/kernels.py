@@ -1,0 +1,457 @@
+"""The loops over cells that NumPy would run as a dozen passes over memory, compiled.
+
+All of them live in this file, because the compiler's cache on disk notices changes of a function's
+own file only. Callers check and document; a kernel does the arithmetic of one rule. Arrays are
+C-contiguous with the batch axis first, `n` runs over the flattened cells of a copy, integers are
+exact, and no kernel changes its inputs unless it says so.
+"""
+
+from __future__ import annotations
+
+from math import floor, log, sqrt
+
+import numpy as np
+from numba import njit
+
+from envs.omnichannel.types import ONLINE, PICKUP, STORE, FloatArray, IntArray, SeedArray
+
+# Without the interpreter's lock, so that threads can simulate side by side.
+compiled = njit(cache=True, nogil=True, error_model="numpy")
+
+# Numerator and denominator of the rational approximations in AS 241.
+_CENTRE_ENDS = 0.425
+_CENTRE = (
+    (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
+     13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.3871328727963666080),
+    (5226.4952788528545610, 28729.085735721942674, 39307.895800092710610, 21213.794301586595867,
+     5394.1960214247511077, 687.18700749205790830, 42.313330701600911252, 1.0),
+)  # fmt: skip
+_FLANK = (
+    (7.7454501427834140764e-4, 0.0227238449892691845833, 0.241780725177450611770,
+     1.27045825245236838258, 3.64784832476320460504, 5.76949722146069140550,
+     4.63033784615654529590, 1.42343711074968357734),
+    (1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966,
+     0.148103976427480074590, 0.689767334985100004550, 1.67638483018380384940,
+     2.05319162663775882187, 1.0),
+)  # fmt: skip
+_TAIL = (
+    (2.01033439929228813265e-7, 2.71155556874348757815e-5, 0.00124266094738807843860,
+     0.0265321895265761230930, 0.296560571828504891230, 1.78482653991729133580,
+     5.46378491116411436990, 6.65790464350110377720),
+    (2.04426310338993978564e-15, 1.42151175831644588870e-7, 1.84631831751005468180e-5,
+     7.86869131145613259100e-4, 0.0148753612908506148525, 0.136929880922735805310,
+     0.599832206555887937690, 1.0),
+)  # fmt: skip
+
+_SORTED_FROM = 32  # entries from which one sort is cheaper than one search for each unit left
+
+
+@compiled
+def mix_bits(z: np.uint64) -> np.uint64:
+    """SplitMix64's finaliser."""
+    z ^= z >> np.uint64(30)
+    z *= np.uint64(0xBF58476D1CE4E5B9)
+    z ^= z >> np.uint64(27)
+    z *= np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@compiled
+def hash_uniforms(seed: SeedArray, period: IntArray, stream: int, count: int) -> FloatArray:
+    """Uniforms in (0, 1), (B, n): hashes of the counters 1 ... n under each copy's own key."""
+    uniform = np.empty((len(seed), count))
+    for b in range(len(seed)):
+        purpose = np.uint64(period[b]) * np.uint64(0xD1B54A32D192ED03) + np.uint64(stream)
+        key = mix_bits(seed[b] ^ mix_bits(purpose))
+        for n in range(count):
+            counter = key + np.uint64(n + 1) * np.uint64(0x9E3779B97F4A7C15)
+            bits = np.int64(mix_bits(counter) >> np.uint64(11))
+            uniform[b, n] = (np.float64(bits) + 0.5) * 2.0**-53
+    return uniform
+
+
+@compiled
+def round_normals(uniform: FloatArray, mean: FloatArray, deviation: FloatArray) -> IntArray:
+    """Normal quantiles rounded to units and clipped at zero, (B, n).
+
+    Args:
+        uniform: in (0, 1), (B, n).
+        mean: (B, n).
+        deviation: (B, n), or (1, n) for all copies.
+    """
+    copies, cells = uniform.shape
+    units = np.empty(uniform.shape, np.int64)
+    score = np.empty(cells)
+    for b in range(copies):
+        # The centre first, for all: without a branch the processor takes several at a time.
+        for n in range(cells):
+            score[n] = invert_normal_centre(uniform[b, n])
+        for n in range(cells):
+            if abs(uniform[b, n] - 0.5) > _CENTRE_ENDS:
+                score[n] = invert_normal_tails(uniform[b, n])
+        own = b % len(deviation)
+        for n in range(cells):
+            units[b, n] = max(np.rint(mean[b, n] + deviation[own, n] * score[n]), 0)
+    return units
+
+
+@compiled
+def invert_normal_centre(p: float) -> float:
+    """The standard normal quantile of p where |p - 1/2| <= 0.425, to about 16 digits.
+
+    Source: Wichura (1988), Algorithm AS 241, Applied Statistics 37(3):477-484, routine PPND16.
+    """
+    q = p - 0.5
+    r = 0.180625 - q * q
+    return q * _evaluate(_CENTRE[0], r) / _evaluate(_CENTRE[1], r)
+
+
+@compiled
+def invert_normal_tails(p: float) -> float:
+    """The same elsewhere in (0, 1)."""
+    r = sqrt(-log(min(p, 1 - p)))
+    if r <= 5:
+        x = _evaluate(_FLANK[0], r - 1.6) / _evaluate(_FLANK[1], r - 1.6)
+    else:
+        x = _evaluate(_TAIL[0], r - 5) / _evaluate(_TAIL[1], r - 5)
+    return -x if p < 0.5 else x
+
+
+@compiled
+def _evaluate(coefficients: tuple[float, ...], x: float) -> float:
+    """A polynomial, highest power first."""
+    value = 0.0
+    for coefficient in coefficients:
+        value = value * x + coefficient
+    return value
+
+
+@compiled
+def split_rows_by_shares(total: IntArray, shares: FloatArray) -> IntArray:
+    """Splits each total, (M,), by the row's shares, (M, G), by largest remainder."""
+    units = np.zeros(shares.shape, np.int64)
+    remainder = np.empty(shares.shape[1])
+    for m in range(len(total)):
+        left = total[m]
+        if not left:
+            continue
+        for g in range(len(remainder)):
+            quota = shares[m, g] * total[m]
+            units[m, g] = floor(quota)
+            remainder[g] = quota - units[m, g]
+            left -= units[m, g]
+        _add_largest_first(units[m], remainder, left)
+    return units
+
+
+@compiled
+def split_rows_proportionally(requests: IntArray, total: IntArray) -> IntArray:
+    """Splits each total, (M,), in proportion to the row's requests, (M, G), by largest remainder.
+
+    Integer arithmetic throughout.
+    """
+    units = np.empty(requests.shape, np.int64)
+    remainder = np.empty(requests.shape[1], np.int64)
+    for m, whole in enumerate(total):
+        left, divisor = whole, max(requests[m].sum(), 1)
+        for g, request in enumerate(requests[m]):
+            units[m, g], remainder[g] = divmod(request * whole, divisor)
+            left -= units[m, g]
+        _add_to_many(units[m], remainder, left)
+    return units
+
+
+@compiled
+def add_to_largest(units: IntArray, remainder: FloatArray, left: IntArray) -> None:
+    """Adds a unit to the `left` entries of each row with the largest remainders, in place.
+
+    Args:
+        units: (M, G).
+        remainder: (M, G), >= 0; overwritten.
+        left: (M,).
+    """
+    for m in range(len(units)):
+        _add_largest_first(units[m], remainder[m], left[m])
+
+
+@compiled
+def _add_largest_first(units: IntArray, remainder: FloatArray | IntArray, left: int) -> None:
+    """Adds a unit for the `left` largest remainders, in place; earlier entries win ties."""
+    for _ in range(min(left, len(units))):
+        largest = 0
+        for g in range(1, len(units)):
+            if remainder[g] > remainder[largest]:
+                largest = g
+        units[largest] += 1
+        remainder[largest] = -1  # below all: each entry gets one unit at most
+
+
+@compiled
+def _add_to_many(units: IntArray, remainder: IntArray, left: int) -> None:
+    """The same for many entries: one sort finds the smallest remainder that gets a unit."""
+    if len(units) < _SORTED_FROM or not left:
+        _add_largest_first(units, remainder, left)
+        return
+    smallest = np.sort(remainder)[len(units) - left]
+    ties = left - np.count_nonzero(remainder > smallest)
+    for g in range(len(units)):
+        if remainder[g] > smallest:
+            units[g] += 1
+        elif remainder[g] == smallest and ties:
+            units[g] += 1
+            ties -= 1
+
+
+@compiled
+def ration_cells(
+    requests: IntArray, available: IntArray, starts: IntArray, stores: IntArray
+) -> IntArray:
+    """Cuts the requests to each DC that is short, (B, S, K), in proportion.
+
+    Args:
+        requests: (B, S, K).
+        available: (B, W, K).
+        starts: DC w has `stores[starts[w]:starts[w + 1]]`, (W + 1,).
+        stores: grouped by DC, (S,).
+    """
+    granted = requests.copy()
+    for b in range(len(requests)):
+        for w in range(len(starts) - 1):
+            group = stores[starts[w] : starts[w + 1]]
+            units, remainder = np.empty(len(group), np.int64), np.empty(len(group), np.int64)
+            for k in range(requests.shape[2]):
+                wanted = 0
+                for s in group:
+                    wanted += requests[b, s, k]
+                whole = available[b, w, k]
+                if wanted > whole:
+                    left = whole
+                    for g, s in enumerate(group):
+                        units[g], remainder[g] = divmod(requests[b, s, k] * whole, wanted)
+                        left -= units[g]
+                    _add_to_many(units, remainder, left)
+                    for g, s in enumerate(group):
+                        granted[b, s, k] = units[g]
+    return granted
+
+
+@compiled
+def serve_from_stores(
+    on_hand: IntArray,
+    demand: IntArray,
+    backorders: IntArray,
+    slots: IntArray,
+    online_share: FloatArray,
+    reserve: int,
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Serves walk-ins, pickups, then online orders from each store; who waits counts as well.
+
+    Args:
+        on_hand: (B, N, K), stores last.
+        demand: (B, S, K, C).
+        backorders: (B, P, S, K).
+        slots: of channel c are `slots[c, 0]` to `slots[c, 1]`, (C, 2).
+        online_share: of online orders that the store is to serve, (B, S, K).
+        reserve: units kept back from online orders.
+
+    Returns:
+        On hand afterwards; units sold by channel, (B, S, K, C); online orders beyond them that the
+        store was to serve, and those that the DC is to serve, (B, S, K).
+    """
+    copies, stores, skus, channels = demand.shape
+    first = on_hand.shape[1] - stores
+    after = on_hand.copy()
+    sold = np.empty(demand.shape, np.int64)
+    short, for_dc = np.empty(demand.shape[:3], np.int64), np.empty(demand.shape[:3], np.int64)
+    for b in range(copies):
+        for s in range(stores):
+            for k in range(skus):
+                left = on_hand[b, first + s, k]
+                for c in (STORE, PICKUP):
+                    if c < channels:
+                        orders = demand[b, s, k, c]
+                        for slot in range(slots[c, 0], slots[c, 1]):
+                            orders += backorders[b, slot, s, k]
+                        units = min(left, orders)
+                        sold[b, s, k, c] = units
+                        left -= units
+                orders = demand[b, s, k, ONLINE]
+                for slot in range(slots[ONLINE, 0], slots[ONLINE, 1]):
+                    orders += backorders[b, slot, s, k]
+                wanted = floor(online_share[b, s, k] * orders + 0.5)
+                units = min(wanted, max(left - reserve, 0))
+                sold[b, s, k, ONLINE] = units
+                short[b, s, k] = wanted - units
+                for_dc[b, s, k] = orders - wanted
+                after[b, first + s, k] = left - units
+    return after, sold, short, for_dc
+
+
+@compiled
+def settle_orders(
+    backorders: IntArray,
+    demand: IntArray,
+    served: IntArray,
+    slots: IntArray,
+    forever: IntArray,
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Hands units out to who waits longest; what is open then ages a slot, or is lost.
+
+    Args:
+        backorders: (B, P, S, K).
+        demand: of the period, (B, S, K, C).
+        served: units handed over by channel, (B, S, K, C).
+        slots: of channel c are `slots[c, 0]` to `slots[c, 1]`, (C, 2).
+        forever: whether a channel's orders wait without limit and without age, (C,).
+
+    Returns:
+        Backorders afterwards, (B, P, S, K); units of the new demand that were served and units
+        lost, (B, S, K, C); unit-days that the online orders served now had waited, (B, S, K), which
+        are counted while they pass where ages are not kept.
+    """
+    copies, stores, skus, channels = demand.shape
+    after = np.empty_like(backorders)
+    on_time, lost = np.empty_like(demand), np.empty_like(demand)
+    wait_days = np.zeros((copies, stores, skus), np.int64)
+    for b in range(copies):
+        new, given, before, then = demand[b], served[b], backorders[b], after[b]
+        for c in range(channels):
+            start, end, ageless = slots[c, 0], slots[c, 1], forever[c]
+            for s in range(stores):
+                for k in range(skus):
+                    left, kept, days = given[s, k, c], 0, 0
+                    for slot in range(end - 1, start - 1, -1):
+                        waiting = before[slot, s, k]
+                        taken = min(waiting, left)
+                        left -= taken
+                        days += waiting if ageless else (slot - start + 1) * taken
+                        if ageless or slot == end - 1:
+                            kept = waiting - taken
+                        else:
+                            then[slot + 1, s, k] = waiting - taken
+                    missing = new[s, k, c] - left
+                    on_time[b, s, k, c] = left
+                    if start == end:
+                        lost[b, s, k, c] = missing
+                    elif ageless:
+                        then[start, s, k], lost[b, s, k, c] = kept + missing, 0
+                    else:
+                        then[start, s, k], lost[b, s, k, c] = missing, kept
+                    if c == ONLINE:
+                        wait_days[b, s, k] = days
+    return after, on_time, lost, wait_days
+
+
+@compiled
+def collect_returns(
+    due: IntArray, expected: FloatArray, rounding: FloatArray, cumulative: FloatArray
+) -> tuple[IntArray, IntArray]:
+    """Spreads new returns over the delays, and takes out what comes back now.
+
+    Args:
+        due: with customers by delay, (B, D, n).
+        expected: new returns, (B, n), not rounded.
+        rounding: uniform in (0, 1), (B, n).
+        cumulative: probability of at most each delay, (D,).
+
+    Returns:
+        What comes back now, (B, n), and what is due then, (B, D, n).
+    """
+    copies, delays, cells = due.shape
+    returned = np.empty((copies, cells), np.int64)
+    after = np.empty_like(due)
+    counted = np.empty(cells, np.int64)
+    for b in range(copies):
+        new, uniform, before, later = expected[b], rounding[b], due[b], after[b]
+        for n in range(cells):
+            counted[n] = int(new[n] * cumulative[0] + uniform[n])
+            returned[b, n] = before[0, n] + counted[n]
+        for d in range(1, delays):
+            for n in range(cells):
+                # Rounded down along the cumulative distribution: each delay's mean is exact.
+                so_far = int(new[n] * cumulative[d] + uniform[n])
+                later[d - 1, n] = before[d, n] + so_far - counted[n]
+                counted[n] = so_far
+        later[delays - 1] = 0
+    return returned, after
+
+
+@compiled
+def move_pipelines(
+    in_transit: IntArray, sent: IntArray, lead_time: IntArray, back: IntArray, way_back: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Puts units on their way, then moves every slot a period nearer.
+
+    Args:
+        in_transit: by destination, (B, L, N, K).
+        sent: to each node, (B, N, K).
+        lead_time: of what is sent, (B, N, K), or (1, N, K) for all copies; 0 is there already.
+        back: from each store to its DC, (B, S, K).
+        way_back: of each store, its DC and the periods of the way, (S, 2).
+
+    Returns:
+        What arrives, (B, N, K), and what is still in transit, (B, L, N, K).
+    """
+    copies, slots, nodes, skus = in_transit.shape
+    arrived = np.empty((copies, nodes, skus), np.int64)
+    later = np.empty_like(in_transit)
+    cells, kept = nodes * skus, (slots - 1) * nodes * skus
+    for b in range(copies):
+        own = b % len(lead_time)
+        before, after = in_transit[b].reshape(kept + cells), later[b].reshape(kept + cells)
+        for n in range(kept):
+            after[n] = before[n + cells]
+        after[kept:] = 0
+        for i in range(nodes):
+            for k in range(skus):
+                arrived[b, i, k] = in_transit[b, 0, i, k]
+                periods = lead_time[own, i, k]
+                if periods == 1:
+                    arrived[b, i, k] += sent[b, i, k]
+                elif periods > 1:
+                    later[b, periods - 2, i, k] += sent[b, i, k]
+        for s in range(len(way_back)):
+            dc, periods = way_back[s, 0], way_back[s, 1]
+            for k in range(skus):
+                if periods == 1:
+                    arrived[b, dc, k] += back[b, s, k]
+                else:
+                    later[b, periods - 2, dc, k] += back[b, s, k]
+    return arrived, later
+
+
+@compiled
+def age_shelves(
+    shelf: IntArray, life: IntArray, taken: IntArray, oldest_first: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Takes units off the shelves, one purpose after the other; what is left ages by a day.
+
+    Args:
+        shelf: by remaining days, slot 0 has its last day, (B, A, S, K).
+        life: days by SKU, (K,); 0 is not tracked.
+        taken: by purpose, (T, B, S, K), in all at most what is there.
+        oldest_first: whether the purpose takes the oldest units, else the freshest, (T,).
+
+    Returns:
+        Shelves afterwards, (B, A, S, K), and units that reached the end, (B, S, K).
+    """
+    copies, _, stores, skus = shelf.shape
+    after = np.zeros_like(shelf)
+    wasted = np.zeros((copies, stores, skus), np.int64)
+    for b in range(copies):
+        for s in range(stores):
+            for k in range(skus):
+                days = life[k]
+                if not days:
+                    continue
+                left = shelf[b, :, s, k].copy()
+                for t in range(len(taken)):
+                    units = taken[t, b, s, k]
+                    for i in range(days):
+                        slot = i if oldest_first[t] else days - 1 - i
+                        part = min(left[slot], units)
+                        left[slot] -= part
+                        units -= part
+                wasted[b, s, k] = left[0]
+                after[b, : days - 1, s, k] = left[1:days]
+    return after, wasted
