@@ -86,8 +86,8 @@ def run_benchmark(*, quick: bool = False, scenario: str = "paper") -> list[Row]:
     - `simulator x256`: demand and events 3 to 7 under decisions that never change; no agents.
     - `environment xB`, `x256`: observations, coordination, simulator, costs and credit under
       random levels drawn beforehand; no networks.
-    - `forward passes alone`: what the networks of a runner compute, B copies, one
-      thread, on observations that are there already.
+    - `forward passes alone`: the networks of a runner choose the best levels of B copies, one
+      thread, on observations that are there already: the least that sampling can take.
     - `sampling in process`: whole episodes as a runner samples them, B copies, one thread.
     - `one busy thread`, `two busy threads`: no part of the project. Their ratio is the most that
       two runners can gain over one on this machine at this hour.
@@ -341,7 +341,9 @@ def _make_forward_run(
 
     review_period, horizon = env.scenario.review_period, env.scenario.horizon
     rows = {
-        m: torch.from_numpy(fragment.observations[:, 0, env.roster.module_rows[m]]).float()
+        m: torch.from_numpy(fragment.observations[:, 0, env.roster.module_rows[m]])
+        .float()
+        .contiguous()
         for m in MODULES
     }
 
@@ -350,7 +352,7 @@ def _make_forward_run(
             for period in range(horizon):
                 for module_id in MODULES:
                     if module_id not in HIGH_MODULES or period % review_period == 0:
-                        networks[module_id](rows[module_id])
+                        networks[module_id].select_greedy(rows[module_id])
         return fragment.env_steps()
 
     return run

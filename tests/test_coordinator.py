@@ -132,6 +132,25 @@ def test_coordinate__targets_lie_between_the_proposals(seed: int) -> None:
         assert (target <= proposed.max(axis=0) + 1e-9).all()
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32), st.sampled_from(["average", "weighted", "low_only", "high_only"]))
+def test_compute_targets__is_the_weighted_mean_of_the_proposals(seed: int, strategy: str) -> None:
+    tiny, rng = load_scenario("tiny"), np.random.default_rng(seed)
+    coordinator = make_coordinator(
+        tiny, strategy=strategy, role_weights={"shipping": 3}, level_weights={"high": 0.5}
+    )
+    actions = {
+        module_id: rng.integers(0, coordinator.decoder.num_levels[module_id], array.shape)
+        for module_id, array in make_actions().items()
+    }
+    view = make_view(tiny)
+    proposals, _ = coordinator.coordinate(actions, view)
+    targets = coordinator.compute_targets(actions, view)
+    for decision in PROPOSERS:
+        mean = np.tensordot(coordinator.weights[decision], getattr(proposals, decision), axes=1)
+        np.testing.assert_allclose(getattr(targets, decision), mean, rtol=0, atol=1e-9)
+
+
 def make_targets(gap: FloatArray, share: float, disposition: tuple[float, ...]) -> Targets:
     cells = gap[None, None]
     return Targets(

@@ -67,7 +67,7 @@ class BatchedEnv:
         self.num_features = len(self.observation.features)
         self.cost_model = CostModel(scenario, self.network)
         self.reward_model = RewardModel(scenario, self.network, demand.mean)
-        self.proposals: Proposals | None = None
+        self._coordinated: tuple[Actions, View] | None = None
         self.state: State
         self.view: View
         self.goals: dict[str, IntArray]
@@ -118,8 +118,19 @@ class BatchedEnv:
         if self.is_review:
             # Copies: the caller may reuse its arrays while the goals are held.
             self.goals = {m: actions[m].copy() for m in HIGH_MODULES}
-        self.proposals, targets = self.coordinator.coordinate({**actions, **self.goals}, self.view)
-        return self.apply(targets)
+        levels = {**actions, **self.goals}
+        self._coordinated = levels, self.view
+        return self.apply(self.coordinator.compute_targets(levels, self.view))
+
+    @property
+    def proposals(self) -> Proposals | None:
+        """What the agents proposed in the last `step`, made when asked for, which few ask.
+
+        Made of the arrays that `step` was given, so ask before reusing them.
+        """
+        if self._coordinated is None:
+            return None
+        return self.coordinator.coordinate(*self._coordinated)[0]
 
     def apply(self, targets: Targets) -> Step:
         """Runs a period under coordinated targets."""

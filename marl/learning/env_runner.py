@@ -25,10 +25,10 @@ from envs.omnichannel.agents.actions import ActionDecoder
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, IntArray
+from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import Exploration
-from marl.learning.experience_pool import Fragment
+from marl.learning.experience_pool import Fragment, Half
 from marl.learning.learned_policy import select_greedy
 from marl.learning.network import QNetwork
 
@@ -196,14 +196,14 @@ def sample_episodes(
     chosen: dict[str, list[IntArray]] = {m: [] for m in MODULES}
     for period in range(horizon):
         obs = env.observe()
-        observations[:, period] = obs
+        _store_half(obs, observations[:, period])
         actions = select_greedy(env, networks, obs)
         for module_id, levels in actions.items():
             explored = explore_levels(levels, env.decoder.num_levels[module_id], epsilon, rng)
             actions[module_id] = explored
             chosen[module_id].append(explored)
         rewards[:, period] = env.step(actions).rewards
-    observations[:, horizon] = env.observe()
+    _store_half(env.observe(), observations[:, horizon])
     return Fragment(
         observations=observations,
         actions={m: np.stack(a, axis=1).astype(np.uint8) for m, a in chosen.items()},
@@ -216,5 +216,12 @@ def explore_levels(
     levels: IntArray, num_levels: int, epsilon: FloatArray, rng: np.random.Generator
 ) -> IntArray:
     """Replaces levels (B, A, K) by uniform ones with each copy's probability epsilon (B,)."""
-    random = rng.random(levels.shape) < epsilon[:, None, None]
-    return np.where(random, rng.integers(num_levels, size=levels.shape), levels)
+    random = rng.random(levels.shape, np.float32) < epsilon[:, None, None]
+    explored = levels.copy()
+    explored[random] = rng.integers(num_levels, size=np.count_nonzero(random))
+    return explored
+
+
+def _store_half(values: Float32Array, target: Half) -> None:
+    """Writes float32 as float16, many times faster than NumPy rounds."""
+    torch.from_numpy(target).copy_(torch.from_numpy(values))

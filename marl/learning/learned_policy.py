@@ -142,6 +142,8 @@ def select_greedy(
         for module_id in MODULES:
             if module_id in HIGH_MODULES and not env.is_review:
                 continue
-            rows = observations[:, env.roster.module_rows[module_id]]
-            actions[module_id] = networks[module_id].select_greedy(torch.from_numpy(rows)).numpy()
+            # Rows first, as the observation lies in memory: the network need not copy its input.
+            rows = observations.swapaxes(0, 1)[env.roster.module_rows[module_id]]
+            levels = networks[module_id].select_greedy(torch.from_numpy(rows))
+            actions[module_id] = levels.transpose(0, 1).numpy()
     return actions

@@ -76,7 +76,7 @@ class QNetwork(nn.Module):
     def _encode(self, features: Tensor) -> Tensor:
         hidden = features
         for layer in self.layers:
-            hidden = functional.relu(layer(hidden))
+            hidden = functional.relu(layer(hidden), inplace=True)
         return hidden
 
 

@@ -17,6 +17,9 @@ from envs.omnichannel.agents.roster import MODULES, PROPOSERS
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray, Network, Targets, View
 
+# Among those who propose shipments: the push to all stores, kept within what the DC holds.
+BALANCED = PROPOSERS["shipment_gap"].index("shipping_high")
+
 Actions = Mapping[str, IntArray]  # module_id -> levels, (B, A_m, K)
 
 
@@ -45,6 +48,12 @@ class ActionDecoder:
         self.push_cover = np.repeat(grid.push_cover, len(grid.online_share))
         self.online_share = np.tile(grid.online_share, len(grid.push_cover))
         self.disposition = np.array(grid.disposition)
+        self.grids = {
+            "supplier_gap": [self.dc_cover, self.dc_cover],
+            "shipment_gap": [self.store_cover, self.store_cover, self.push_cover, self.push_cover],
+            "online_share": [self.online_share, self.online_share],
+            "disposition": [self.disposition, self.disposition],
+        }
         by_role = {
             "ordering": (len(self.store_cover), grid.initial_cover),
             "shipping": (len(self.push_cover), grid.initial_push),
@@ -55,23 +64,19 @@ class ActionDecoder:
 
     def decode_shares(self, actions: Actions) -> FloatArray:
         """Returns the online shares proposed, (P, B, S, K)."""
-        chosen = [self.online_share[actions[m]] for m in PROPOSERS["online_share"]]
-        return self._stack(chosen)
+        return self._stack(self.look_up("online_share", actions))
 
     def decode_dispositions(self, actions: Actions) -> FloatArray:
         """Returns the disposition shares proposed, (P, B, S, K, 3)."""
-        chosen = [self.disposition[actions[m]] for m in PROPOSERS["disposition"]]
-        return self._stack(chosen)
+        return self._stack(self.look_up("disposition", actions))
 
     def decode_supplier_gaps(self, actions: Actions, view: View) -> FloatArray:
         """Returns echelon order-up-to target - echelon position, units, (P, B, W, K)."""
         net = self.network
         store_position = compute_store_position(view.state, net)
         position = compute_echelon_position(view.state, store_position, net)
-        rate = compute_system_rate(view, net)
-        high, low = (actions[m] for m in PROPOSERS["supplier_gap"])
-        cover = self._stack([self.dc_cover[high], self.dc_cover[low[:, : net.num_dcs]]])
-        return cover * rate - position
+        cover = self._stack(self.look_up("supplier_gap", actions))
+        return cover * compute_system_rate(view, net) - position
 
     def decode_shipment_gaps(
         self, actions: Actions, view: View, online_share: FloatArray
@@ -83,25 +88,37 @@ class ActionDecoder:
             view: what is known.
             online_share: the coordinated share, which says what the stores are to serve.
         """
-        net = self.network
-        position = compute_store_position(view.state, net)
+        position = compute_store_position(view.state, self.network)
         rate = compute_store_rate(view, online_share)
-        order_high, order_low, push_high, push_low = (actions[m] for m in PROPOSERS["shipment_gap"])
-        beyond = self._stack(
-            [
-                self.store_cover[order_high],
-                self.store_cover[order_low[:, net.num_dcs :]],
-                self.push_cover[push_high],
-                self.push_cover[push_low],
-            ]
-        )
-        gaps = (net.lane_lead_time[:, None] + beyond) * rate - position
-        balanced = PROPOSERS["shipment_gap"].index("shipping_high")
-        gaps[balanced] = self._balance(gaps[balanced], view)
+        beyond = self._stack(self.look_up("shipment_gap", actions))
+        gaps = (self.network.lane_lead_time[:, None] + beyond) * rate - position
+        gaps[BALANCED] = self.balance(gaps[BALANCED], view)
         return gaps
 
-    def _balance(self, gap: FloatArray, view: View) -> FloatArray:
-        """Scales a push to all stores down to what the DC holds, by the same factor for each."""
+    def look_up(self, decision: str, actions: Actions) -> list[FloatArray]:
+        """Returns what the proposers' levels stand for: days of cover, or shares.
+
+        Args:
+            decision: of `PROPOSERS`, whose order is that of the result.
+            actions: levels by module.
+
+        Returns:
+            Arrays (B, A, K) or (B, A, K, 3); A is 1 where a high-level agent speaks for all.
+        """
+        levels = [actions[m] for m in PROPOSERS[decision]]
+        if decision == "supplier_gap":
+            levels[1] = levels[1][:, : self.network.num_dcs]
+        if decision == "shipment_gap":
+            levels[1] = levels[1][:, self.network.num_dcs :]
+        return [grid[chosen] for grid, chosen in zip(self.grids[decision], levels, strict=True)]
+
+    def balance(self, gap: FloatArray, view: View) -> FloatArray:
+        """Scales a push to all stores down to what the DC holds, by the same factor for each.
+
+        Args:
+            gap: of the stores, units, signed, (B, S, K).
+            view: what is known.
+        """
         net = self.network
         wanted = net.sum_by_dc(np.maximum(gap, 0))
         held = view.state.on_hand[:, : net.num_dcs]

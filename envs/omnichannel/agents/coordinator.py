@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.omnichannel.agents.actions import ActionDecoder, Actions
+from envs.omnichannel.agents.actions import BALANCED, ActionDecoder, Actions
+from envs.omnichannel.agents.inventory import (
+    compute_echelon_position,
+    compute_store_position,
+    compute_store_rate,
+    compute_system_rate,
+)
 from envs.omnichannel.agents.roster import MODULES, PROPOSERS
 from envs.omnichannel.scenario import Coordination
 from envs.omnichannel.types import (
@@ -44,9 +50,6 @@ class Coordinator:
     def coordinate(self, actions: Actions, view: View) -> tuple[Proposals, Targets]:
         """Decodes and combines the agents' levels.
 
-        The online share comes first, because it says how much demand the stores are to serve and
-        so what a cover of so many days means in units.
-
         Args:
             actions: levels by module, (B, A_m, K).
             view: what is known.
@@ -56,24 +59,59 @@ class Coordinator:
         """
         decoder = self.decoder
         shares = decoder.decode_shares(actions)
-        online_share = self._combine("online_share", shares)
+        targets = self.compute_targets(actions, view)
         proposals = Proposals(
             supplier_gap=decoder.decode_supplier_gaps(actions, view),
-            shipment_gap=decoder.decode_shipment_gaps(actions, view, online_share),
+            shipment_gap=decoder.decode_shipment_gaps(actions, view, targets.online_share),
             online_share=shares,
             disposition=decoder.decode_dispositions(actions),
         )
-        targets = Targets(
-            supplier_gap=self._combine("supplier_gap", proposals.supplier_gap),
-            shipment_gap=self._combine("shipment_gap", proposals.shipment_gap),
-            online_share=online_share,
-            disposition=self._combine("disposition", proposals.disposition),
-        )
         return proposals, targets
 
-    def _combine(self, decision: str, proposals: FloatArray) -> FloatArray:
-        """Eq. 6: the weighted mean over axis 0."""
-        return np.tensordot(self.weights[decision], proposals, axes=1)
+    def compute_targets(self, actions: Actions, view: View) -> Targets:
+        """Returns the weighted mean of all proposals without making each of them.
+
+        Targets are linear in the days of cover, so the covers are averaged and one gap is made of
+        their mean; only the balanced push, which is not linear, is a gap of its own.
+
+        The online share comes first, because it says how much demand the stores are to serve and
+        so what a cover of so many days means in units.
+
+        Args:
+            actions: levels by module, (B, A_m, K).
+            view: what is known.
+        """
+        net = self.decoder.network
+        online_share = self._average("online_share", actions)
+        position = compute_store_position(view.state, net)
+        echelon = compute_echelon_position(view.state, position, net)
+        rate = compute_store_rate(view, online_share)
+        supplier_cover = self._average("supplier_gap", actions)
+        return Targets(
+            supplier_gap=supplier_cover * compute_system_rate(view, net) - echelon,
+            shipment_gap=self._average_shipments(actions, view, rate, position),
+            online_share=online_share,
+            disposition=self._average("disposition", actions),
+        )
+
+    def _average(self, decision: str, actions: Actions) -> FloatArray:
+        """Eq. 6: the weighted mean of what the proposers' levels stand for."""
+        chosen = self.decoder.look_up(decision, actions)
+        weighted = [w * c for w, c in zip(self.weights[decision], chosen, strict=True)]
+        return np.add(weighted[0], weighted[1])
+
+    def _average_shipments(
+        self, actions: Actions, view: View, rate: FloatArray, position: IntArray
+    ) -> FloatArray:
+        """Eq. 6 for shipment gaps, (B, S, K)."""
+        decoder, weights = self.decoder, self.weights["shipment_gap"]
+        lead_time = decoder.network.lane_lead_time[:, None]
+        chosen = decoder.look_up("shipment_gap", actions)
+        push = (lead_time + chosen.pop(BALANCED)) * rate - position
+        others = np.delete(weights, BALANCED)
+        cover = sum((w * c for w, c in zip(others, chosen, strict=True)), others.sum() * lead_time)
+        gap: FloatArray = cover * rate - others.sum() * position
+        return gap + weights[BALANCED] * decoder.balance(push, view)
 
 
 def make_feasible(

@@ -1,0 +1,285 @@
+"""The observation's arithmetic, compiled: NumPy would make a hundred passes over small arrays.
+
+One file for the agents' kernels, because the compiler's cache on disk notices changes of a
+function's own file only. A kernel works on one copy after the other, so that what it needs of a
+copy stays in the processor's cache. Rows are the DCs, the stores, the network as a whole.
+"""
+
+from __future__ import annotations
+
+from math import log
+from typing import NamedTuple
+
+import numpy as np
+
+from envs.omnichannel.types import ONLINE, Float32Array, FloatArray, IntArray
+from envs.omnichannel.world.kernels import compiled
+
+CLIP = 5.0  # all features lie in [-5, 5]
+_SOON = 3  # days in which `expiring_soon` counts the units whose shelf life ends
+LOWEST_RATE = 0.05  # units a period; what is divided by a smaller forecast would be noise
+
+
+class _Features(NamedTuple):
+    """The columns of an observation."""
+
+    stock: int
+    inbound_1: int
+    inbound_2: int
+    inbound_3: int
+    inbound_later: int
+    position: int
+    waiting_new: int
+    waiting_old: int
+    returns_soon: int
+    returns_later: int
+    in_inspection: int
+    dc_stock: int
+    dc_inbound_soon: int
+    dc_inbound_later: int
+    all_stores_stock: int
+    system_waiting: int
+    system_shortage: int
+    level: int
+    last_demand: int
+    season: int
+    season_ahead: int
+    lead_time: int
+    log_demand: int
+    return_rate: int
+    online_fraction: int
+    days_to_review: int
+    lowest_cover: int
+    goal_cover: int
+    goal_push_cover: int
+    goal_online_share: int
+    goal_restock: int
+    goal_consolidate: int
+    is_dc: int
+    is_store: int
+
+
+FEATURES = _Features._fields
+COLUMN = _Features(*range(len(FEATURES)))
+
+
+class _Cell(NamedTuple):
+    """What a row holds of a SKU before it is scaled: units, or units a period.
+
+    From `stores_stock` to `expiring`, DCs and network hold the sums over their stores.
+    """
+
+    stock: int  # a DC's own; of the network that of all nodes, as of the next four
+    inbound_1: int
+    inbound_2: int
+    inbound_3: int
+    inbound_later: int
+    position: int  # inventory position of a store, echelon position of DCs and network
+    stores_stock: int
+    below: int  # the stores' positions without the online orders that wait
+    waiting_new: int
+    waiting_old: int
+    returns_soon: int
+    returns_later: int
+    in_inspection: int
+    shortage: int
+    forecast: int
+    online_forecast: int
+    level: int
+    last_demand: int
+    expiring: int
+    lowest_cover: int  # days, the lowest below
+    dc_stock: int  # of DCs; of the network that of all DCs, as of the next two
+    dc_soon: int
+    dc_later: int
+
+
+_NUM_CELLS = len(_Cell._fields)
+_CELL = _Cell(*range(_NUM_CELLS))
+
+
+class Units(NamedTuple):
+    """What is known of a period; axes as in `types.View`."""
+
+    on_hand: IntArray
+    in_transit: IntArray
+    in_inspection: IntArray
+    inspection_queue: IntArray
+    backorders: IntArray
+    returns_due: IntArray
+    shelf: IntArray
+    last_demand: IntArray
+    forecast: FloatArray
+    level: FloatArray
+
+
+class Rows(NamedTuple):
+    """What is constant, by row."""
+
+    parent: IntArray  # (S,)
+    upper: IntArray  # (R,) of a store its DC's row, else the row itself
+    lead_time: FloatArray  # (R,) periods
+    base: FloatArray  # (R, K) mean demand, units a period
+
+
+@compiled
+def write_quantities(obs: Float32Array, units: Units, rows: Rows, online_slots: int) -> None:
+    """Writes all features that depend on stock, orders and forecasts, and clips all.
+
+    Args:
+        obs: (R, B, K, F), written in place; where units perish, the last column tells of them.
+        units: of B copies.
+        rows: of the network.
+        online_slots: the first slots of the backorders are online orders.
+    """
+    num_rows, copies, skus, _ = obs.shape
+    cells = np.empty((num_rows, skus, _NUM_CELLS))
+    has_shelves = units.shelf.shape[1] > 0
+    for b in range(copies):
+        cells[:] = 0.0
+        _gather_nodes(cells, units, b)
+        _gather_stores(cells, units, rows, online_slots, b)
+        _roll_up(cells, rows)
+        for row in range(num_rows):
+            for k in range(skus):
+                features, cell = obs[row, b, k], cells[row, k]
+                upper = cells[rows.upper[row], k]
+                _scale(features, cell, upper, rows.lead_time[row], rows.base[row, k])
+                if has_shelves:
+                    features[-1] = cell[_CELL.expiring] / max(cell[_CELL.forecast], LOWEST_RATE)
+                for column in range(len(features)):
+                    features[column] = min(max(features[column], -CLIP), CLIP)
+
+
+@compiled
+def _gather_nodes(cells: FloatArray, units: Units, b: int) -> None:
+    """Stock and what is on its way to DCs and stores."""
+    slots = units.in_transit.shape[1]
+    for i in range(units.on_hand.shape[1]):
+        for k in range(units.on_hand.shape[2]):
+            cell = cells[i, k]
+            cell[_CELL.stock] = units.on_hand[b, i, k]
+            for slot in range(slots):
+                column = min(_CELL.inbound_1 + slot, _CELL.inbound_later)
+                cell[column] += units.in_transit[b, slot, i, k]
+
+
+@compiled
+def _gather_stores(cells: FloatArray, units: Units, rows: Rows, online_slots: int, b: int) -> None:
+    """Orders, returns and forecasts of the stores' regions, and the stores' positions."""
+    _, stores, skus, channels = units.last_demand.shape
+    first = units.on_hand.shape[1] - stores
+    for s in range(stores):
+        lead_time = rows.lead_time[first + s]
+        for k in range(skus):
+            cell = cells[first + s, k]
+            for slot in range(units.in_inspection.shape[1]):
+                cell[_CELL.in_inspection] += units.in_inspection[b, slot, s, k]
+            online, owed = 0, 0
+            for slot in range(units.backorders.shape[1]):
+                orders = units.backorders[b, slot, s, k]
+                cell[_CELL.waiting_old if slot else _CELL.waiting_new] += orders
+                if slot < online_slots:
+                    online += orders
+                else:
+                    owed += orders
+            for slot in range(units.returns_due.shape[1]):
+                column = _CELL.returns_soon if slot < 2 else _CELL.returns_later
+                cell[column] += units.returns_due[b, slot, s, k]
+            for slot in range(min(units.shelf.shape[1], _SOON)):
+                cell[_CELL.expiring] += units.shelf[b, slot, s, k]
+            for c in range(channels):
+                cell[_CELL.forecast] += units.forecast[b, s, k, c]
+                cell[_CELL.level] += units.level[b, s, k, c]
+                cell[_CELL.last_demand] += units.last_demand[b, s, k, c]
+            cell[_CELL.online_forecast] = units.forecast[b, s, k, ONLINE]
+            cell[_CELL.stores_stock] = cell[_CELL.stock]
+            position = _sum_own(cell) + cell[_CELL.in_inspection] - owed
+            if units.inspection_queue.shape[1]:
+                position += units.inspection_queue[b, first + s, k]
+            cell[_CELL.position], cell[_CELL.below] = position, position - online
+            forecast = cell[_CELL.forecast]
+            cell[_CELL.shortage] = max((lead_time + 1.5) * forecast - position, 0.0)
+            cell[_CELL.lowest_cover] = position / max(forecast, LOWEST_RATE) - lead_time
+
+
+@compiled
+def _roll_up(cells: FloatArray, rows: Rows) -> None:
+    """Adds the stores up for their DCs, then DCs and stores for the network."""
+    top = len(cells) - 1
+    num_dcs = top - len(rows.parent)
+    cells[:num_dcs, :, _CELL.lowest_cover] = np.inf
+    cells[top, :, _CELL.lowest_cover] = np.inf
+    for i in range(num_dcs, top):
+        _add_below(cells[rows.parent[i - num_dcs]], cells[i])
+        cells[top, :, : _CELL.position] += cells[i, :, : _CELL.position]
+    for w in range(num_dcs):
+        _add_below(cells[top], cells[w])
+        cells[top, :, : _CELL.position] += cells[w, :, : _CELL.position]
+        for k in range(cells.shape[1]):
+            cell = cells[w, k]
+            own = _sum_own(cell)
+            cell[_CELL.position] = own + cell[_CELL.below]
+            cells[top, k, _CELL.position] += cell[_CELL.position]
+            cell[_CELL.dc_stock] = cell[_CELL.stock]
+            cell[_CELL.dc_soon] = cell[_CELL.inbound_1] + cell[_CELL.inbound_2]
+            cell[_CELL.dc_later] = cell[_CELL.inbound_3] + cell[_CELL.inbound_later]
+            cells[top, k, _CELL.dc_stock :] += cell[_CELL.dc_stock :]
+
+
+@compiled
+def _add_below(above: FloatArray, below: FloatArray) -> None:
+    """Adds what regions are counted by, (K, ...), and keeps the lowest cover."""
+    for k in range(len(above)):
+        for column in range(_CELL.stores_stock, _CELL.lowest_cover):
+            above[k, column] += below[k, column]
+        above[k, _CELL.lowest_cover] = min(
+            above[k, _CELL.lowest_cover], below[k, _CELL.lowest_cover]
+        )
+
+
+@compiled
+def _sum_own(cell: FloatArray) -> float:
+    """Stock and all that is on its way to the node."""
+    return cell[_CELL.stock : _CELL.position].sum()
+
+
+@compiled
+def _scale(
+    features: Float32Array, cell: FloatArray, upper: FloatArray, lead_time: float, base: float
+) -> None:
+    """Divides a row's cell by its forecast, and that of the row above by the forecast there.
+
+    Args:
+        features: (F,), written in place.
+        cell: of the row.
+        upper: of its DC, or of the row itself where it is no store's.
+        lead_time: periods.
+        base: mean demand, units a period.
+    """
+    rate = max(cell[_CELL.forecast], LOWEST_RATE)
+    upper_rate = max(upper[_CELL.forecast], LOWEST_RATE)
+    horizon = (lead_time + 2) * rate
+    features[COLUMN.stock] = cell[_CELL.stock] / horizon - 1
+    features[COLUMN.inbound_1] = cell[_CELL.inbound_1] / horizon
+    features[COLUMN.inbound_2] = cell[_CELL.inbound_2] / horizon
+    features[COLUMN.inbound_3] = cell[_CELL.inbound_3] / horizon
+    features[COLUMN.inbound_later] = cell[_CELL.inbound_later] / horizon
+    features[COLUMN.position] = cell[_CELL.position] / ((lead_time + 3) * rate) - 1
+    features[COLUMN.waiting_new] = cell[_CELL.waiting_new] / rate
+    features[COLUMN.waiting_old] = cell[_CELL.waiting_old] / rate
+    features[COLUMN.returns_soon] = cell[_CELL.returns_soon] / rate
+    features[COLUMN.returns_later] = cell[_CELL.returns_later] / rate
+    features[COLUMN.in_inspection] = cell[_CELL.in_inspection] / rate
+    features[COLUMN.dc_stock] = upper[_CELL.dc_stock] / (5 * upper_rate)
+    features[COLUMN.dc_inbound_soon] = upper[_CELL.dc_soon] / (2 * upper_rate)
+    features[COLUMN.dc_inbound_later] = upper[_CELL.dc_later] / (5 * upper_rate)
+    features[COLUMN.all_stores_stock] = upper[_CELL.stores_stock] / (3 * upper_rate)
+    waiting = upper[_CELL.waiting_new] + upper[_CELL.waiting_old]
+    features[COLUMN.system_waiting] = waiting / upper_rate
+    features[COLUMN.system_shortage] = upper[_CELL.shortage] / upper_rate
+    features[COLUMN.level] = cell[_CELL.level] / base - 1
+    features[COLUMN.last_demand] = cell[_CELL.last_demand] / rate - 1
+    features[COLUMN.log_demand] = 0.5 * log(rate / 10)
+    features[COLUMN.online_fraction] = cell[_CELL.online_forecast] / rate
+    features[COLUMN.lowest_cover] = cell[_CELL.lowest_cover] / 5
