@@ -81,12 +81,23 @@ class Learner(StrictModel):
     initial_bias: NonNegative = 0.02  # head start of the initial action; the rest starts at zero
 
 
+class Prioritized(StrictModel):
+    """Proportional prioritised replay.
+
+    Source: Schaul et al. 2016, whose Atari agents used 0.6 and 0.4 and raised beta to 1.
+    """
+
+    alpha: Share = 0.6  # 0: every transition is as likely
+    beta: Share = 0.4  # 1: importance weights undo all of the bias
+
+
 class Pool(StrictModel):
     """The shared experience pool."""
 
     capacity_env_steps: Count = 40_000
     max_memory_mb: Positive = 2048.0  # the capacity shrinks to fit
     min_env_steps: Count = 3_000  # before the first update
+    prioritized: Prioritized | None = None  # null: drawn uniformly; {}: with the defaults
 
 
 class Residual(StrictModel):
@@ -237,7 +248,7 @@ _FIXED = (
     "method", "residual.reference", "residual.parameters", "residual.choices",
     "residual.pool_situations",
     "learner.hidden", "learner.dueling", "learner.n_step", "learner.gamma",
-    "pool.capacity_env_steps", "pool.max_memory_mb",
+    "pool.capacity_env_steps", "pool.max_memory_mb", "pool.prioritized",
 )  # fmt: skip
 
 

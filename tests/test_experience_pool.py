@@ -1,10 +1,20 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
-from marl.learning.experience_pool import ExperiencePool, Fragment, PoolShape
+from envs.omnichannel.scenario import Scenario
+from marl.config import Prioritized, load_config
+from marl.learning.experience_pool import (
+    ExperiencePool,
+    Fragment,
+    PoolShape,
+    check_pool_fits,
+    measure_memory_mb,
+)
 
 T, ROWS, SKUS, FEATURES = 5, 4, 2, 3  # one DC, two stores, the network
 REVIEWS = 3  # periods 0, 2 and 4
@@ -152,3 +162,71 @@ def test_pool__refuses_a_state_of_another_capacity() -> None:
 def test_pool__refuses_a_fragment_that_overwrites_itself() -> None:
     with pytest.raises(ValueError, match="5 episodes does not fit a pool of 4"):
         make_pool().add(make_fragment(0, 5))
+
+
+def test_pool__prioritized_draws_follow_the_errors_and_count_less() -> None:
+    pool = make_pool(prioritized=Prioritized(alpha=1, beta=1))
+    pool.add(make_fragment(0, 2))
+    batch = pool.sample(2, 50)
+    assert batch.weight is not None
+    assert batch.cells is not None
+    assert (batch.weight == 1).all()  # nothing is learnt, so all are equal
+
+    errors = np.zeros(batch.cells.shape, np.float32)
+    errors[1, :, -1] = 1e6  # the last one drawn of each module dwarfs the rest
+    pool.update_priorities(batch, errors)
+    again = pool.sample(1, 50)
+
+    assert again.cells is not None
+    for m in range(len(MODULES)):
+        assert (again.cells[0, m] == batch.cells[1, m, -1]).all()
+        assert (again.obs_tm1[0, m] == batch.obs_tm1[1, m, -1]).all()
+
+
+def test_pool__restores_prioritized_draws_exactly() -> None:
+    pool, restored = (
+        make_pool(prioritized=Prioritized(), seed=seed, capacity_env_steps=3 * T) for seed in (0, 9)
+    )
+    for first in range(4):
+        pool.add(make_fragment(first))
+        batch = pool.sample(1, 40)
+        errors = np.random.default_rng(first).exponential(size=(1, 6, 40)).astype(np.float32)
+        pool.update_priorities(batch, errors)
+
+    restored.set_state(pool.get_state())
+    for other in (pool, restored):
+        other.add(make_fragment(7))
+
+    expected, found = pool.sample(2, 50), restored.sample(2, 50)
+    for name, values in vars(expected).items():
+        np.testing.assert_array_equal(getattr(found, name), values)
+
+
+def test_pool__prioritized_memory_is_counted() -> None:
+    shape = replace(make_shape(), prioritized=True)
+    pool = ExperiencePool(
+        shape,
+        capacity_env_steps=T,
+        max_memory_mb=1,
+        n_step=2,
+        gamma=0.5,
+        seed=0,
+        prioritized=Prioritized(),
+    )
+    priorities = (pool._priorities or {}).values()
+
+    held = sum(p.by_cell.nbytes + p.by_agent.nbytes + p.by_period.nbytes for p in priorities)
+
+    assert shape.bytes_per_episode - make_shape().bytes_per_episode == held
+
+
+def test_check_pool_fits__refuses_what_this_machine_cannot_hold(
+    tiny: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config("default")
+    check_pool_fits(tiny, config)
+    monkeypatch.setattr("marl.learning.experience_pool.measure_memory_mb", lambda: 8.0)
+
+    with pytest.raises(InputError, match=r"pool.max_memory_mb: 2048 .* at most 4 \(half of"):
+        check_pool_fits(tiny, config)
+    assert measure_memory_mb() > 256

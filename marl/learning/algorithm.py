@@ -31,7 +31,7 @@ from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from marl.checkpoints import Part, Tree, read_part, verify_checkpoint, write_manifest
-from marl.config import TrainConfig
+from marl.config import Prioritized, TrainConfig
 from marl.learning.env_runner import BatchedEnvRunner, make_spaces
 from marl.learning.experience_pool import ExperiencePool, PoolShape
 from marl.learning.learned_policy import Weights, make_network_arguments
@@ -149,13 +149,17 @@ class SharedPoolDQN(DQN):
     def make_pool(self, scenario: Scenario) -> Any:
         """Returns the pool that runners fill and the learner draws from."""
         pool_config = self.config.pool_config
+        prioritized = pool_config["prioritized"]
         return ExperiencePool(
-            PoolShape.from_env(BatchedEnv(scenario, num_copies=1)),
+            PoolShape.from_env(
+                BatchedEnv(scenario, num_copies=1), prioritized=prioritized is not None
+            ),
             capacity_env_steps=pool_config["capacity_env_steps"],
             max_memory_mb=pool_config["max_memory_mb"],
             n_step=self.config.n_step,
             gamma=self.config.gamma,
             seed=self.config.seed,
+            prioritized=prioritized and Prioritized(**prioritized),
         )
 
     @override(DQN)
@@ -210,6 +214,7 @@ class SharedPoolDQN(DQN):
                 for module_id, values in results[0].items()
             }
             self.metrics.aggregate(results, key=LEARNER_RESULTS)
+            self.pool.update_priorities(batch, self._local_learner.get_td_errors())
             self.updates += count
             due -= count
 

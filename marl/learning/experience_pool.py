@@ -8,7 +8,9 @@ are computed on insertion.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +21,9 @@ from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, IntArray
-from marl.config import TrainConfig
+from marl.config import Prioritized, TrainConfig
+from marl.learning.kernels import gather_rows
+from marl.learning.priorities import Priorities
 
 Half = NDArray[np.float16]
 Bytes = NDArray[np.uint8]
@@ -60,6 +64,9 @@ class Batch:
     r_t: Float32Array  # (U, M, N) discounted sum up to the next observation
     discount_t: Float32Array  # (U, M, N)
     obs_t: Half  # (U, M, N, F)
+    # Of prioritised draws: importance weights, and where to send the TD errors; both (U, M, N).
+    weight: Float32Array | None = None
+    cells: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,10 @@ class PoolShape:
     num_skus: int  # K
     num_features: int  # F
     module_rows: dict[str, slice]  # module_id -> its agents' rows
+    prioritized: bool = False
 
     @classmethod
-    def from_env(cls, env: BatchedEnv) -> Self:
+    def from_env(cls, env: BatchedEnv, *, prioritized: bool = False) -> Self:
         """Reads the sizes off an environment."""
         return cls(
             horizon=env.scenario.horizon,
@@ -83,6 +91,7 @@ class PoolShape:
             num_skus=env.network.num_skus,
             num_features=env.num_features,
             module_rows=env.roster.module_rows,
+            prioritized=prioritized,
         )
 
     @property
@@ -95,17 +104,29 @@ class PoolShape:
         rows = self.module_rows[module_id]
         return int(rows.stop - rows.start)
 
+    def num_decisions(self, module_id: str) -> int:
+        """Periods of an episode in which the module decides."""
+        return len(self.review_times) if module_id in HIGH_MODULES else self.horizon
+
+    @property
+    def transitions_per_episode(self) -> int:
+        """Decisions for a SKU, of all modules."""
+        return sum(self.num_decisions(m) * self.num_agents(m) for m in MODULES) * self.num_skus
+
     @property
     def bytes_per_episode(self) -> int:
         """Memory of an episode, with the returns that are computed on insertion."""
         cells = self.num_rows * self.num_skus
-        low = sum(self.num_agents(m) for m in MODULES if m not in HIGH_MODULES)
-        reviews = len(self.review_times)
-        return (
+        stored = (
             (self.horizon + 1) * cells * self.num_features * 2
-            + self.horizon * (cells * 4 + low * self.num_skus)
-            + reviews * self.num_skus * (4 + len(HIGH_MODULES))
+            + self.horizon * cells * 4
+            + len(self.review_times) * self.num_skus * 4
+            + self.transitions_per_episode
         )
+        if self.prioritized:
+            sums = sum(self.num_decisions(m) * (self.num_agents(m) + 1) for m in MODULES)
+            stored += 4 * self.transitions_per_episode + 8 * sums
+        return stored
 
 
 def compute_capacity(shape: PoolShape, capacity_env_steps: int, max_memory_mb: float) -> int:
@@ -120,14 +141,25 @@ def check_pool_fits(scenario: Scenario, config: TrainConfig) -> None:
     Raises:
         InputError: names the setting that is too small.
     """
-    shape = PoolShape.from_env(BatchedEnv(scenario, num_copies=1))
     pool, copies = config.pool, config.env_runners.num_envs_per_env_runner
+    shape = PoolShape.from_env(
+        BatchedEnv(scenario, num_copies=1), prioritized=pool.prioritized is not None
+    )
     if pool.capacity_env_steps < copies * shape.horizon:
         raise InputError(
             f"pool.capacity_env_steps: {pool.capacity_env_steps} is not allowed; at least "
             f"{copies * shape.horizon} ({copies} copies x {shape.horizon} periods)"
         )
-    if compute_capacity(shape, pool.capacity_env_steps, pool.max_memory_mb) < copies:
+    capacity = compute_capacity(shape, pool.capacity_env_steps, pool.max_memory_mb)
+    # Half, because a checkpoint holds a copy of the pool while it is written.
+    most = measure_memory_mb() / 2
+    if capacity * shape.bytes_per_episode / 2**20 > most:
+        raise InputError(
+            f"pool.max_memory_mb: {pool.max_memory_mb:g} is not allowed for a pool of "
+            f"{capacity * shape.bytes_per_episode / 2**20:.0f} MB; at most {most:.0f} "
+            "(half of this machine's memory)"
+        )
+    if capacity < copies:
         needed = copies * shape.bytes_per_episode / 2**20
         raise InputError(
             f"pool.max_memory_mb: {pool.max_memory_mb:g} is not allowed; at least {needed:.0f} "
@@ -135,8 +167,18 @@ def check_pool_fits(scenario: Scenario, config: TrainConfig) -> None:
         )
 
 
+def measure_memory_mb() -> float:
+    """Returns the memory of this machine, or of the container if that is less."""
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        limit = "max"
+    return min(physical, int(limit) if limit.isdecimal() else physical) / 2**20
+
+
 class ExperiencePool:
-    """A ring of the latest episodes, sampled uniformly by transition.
+    """A ring of the latest episodes, sampled by transition: uniformly, or by priority.
 
     Args:
         shape: of the environment.
@@ -145,6 +187,7 @@ class ExperiencePool:
         n_step: periods a low-level return spans.
         gamma: discount a period.
         seed: of the sampling.
+        prioritized: None: every transition is as likely.
     """
 
     def __init__(
@@ -156,6 +199,7 @@ class ExperiencePool:
         n_step: int,
         gamma: float,
         seed: int,
+        prioritized: Prioritized | None = None,
     ) -> None:
         self.capacity = max(1, compute_capacity(shape, capacity_env_steps, max_memory_mb))
         self.shape = shape
@@ -168,12 +212,14 @@ class ExperiencePool:
             (n, t + 1, shape.num_rows, shape.num_skus, shape.num_features), np.float16
         )
         self._actions = {
-            m: np.zeros(
-                (n, len(reviews) if m in HIGH_MODULES else t, shape.num_agents(m), shape.num_skus),
-                np.uint8,
-            )
+            m: np.zeros((n, shape.num_decisions(m), shape.num_agents(m), shape.num_skus), np.uint8)
             for m in MODULES
         }
+        self._priorities = (
+            None
+            if prioritized is None
+            else {m: Priorities(a.shape, prioritized) for m, a in self._actions.items()}
+        )
         self._low_return = np.zeros((n, t, shape.num_rows, shape.num_skus), np.float32)
         self._high_return = np.zeros((n, len(reviews), shape.num_skus), np.float32)
         # All episodes are equally long, so these depend on the period alone.
@@ -213,30 +259,36 @@ class ExperiencePool:
         self._high_return[slots] = self._sum_discounted(
             fragment.rewards[:, :, -1], self.shape.review_times, self._high_next
         )
+        for priorities in (self._priorities or {}).values():
+            priorities.renew(slots)
         self._next = int(slots[-1] + 1) % self.capacity
         self.size = min(self.size + len(slots), self.capacity)
 
     def sample(self, num_updates: int, batch_size: int) -> Batch:
-        """Draws transitions uniformly, for all modules and several updates at once.
+        """Draws transitions for all modules and several updates at once.
 
         Args:
             num_updates: U.
             batch_size: N, by module and update.
         """
-        shape, rng = self.shape, self._rng
+        shape = self.shape
         dims = (num_updates, len(MODULES), batch_size)
-        episode = rng.integers(self.size, size=dims)
-        sku = rng.integers(shape.num_skus, size=dims)
-        row, now, later = (np.empty(dims, np.int64) for _ in range(3))
+        cells = np.empty(dims, np.int64)
+        row, sku = np.empty(dims, np.int64), np.empty(dims, np.int64)
+        episode, now, later = (np.empty(dims, np.int64) for _ in range(3))
         a_tm1 = np.empty(dims, np.int64)
         r_t, discount_t = np.empty(dims, np.float32), np.empty(dims, np.float32)
+        weight = None if self._priorities is None else np.empty(dims, np.float32)
         for m, module_id in enumerate(MODULES):
-            e, k = episode[:, m], sku[:, m]
             actions = self._actions[module_id]
-            decision = rng.integers(actions.shape[1], size=e.shape)
-            agent = rng.integers(actions.shape[2], size=e.shape)
+            chosen = cells[:, m] = self._draw_cells(module_id, (num_updates, batch_size))
+            if self._priorities is not None and weight is not None:
+                held = self.num_transitions(module_id)
+                weight[:, m] = self._priorities[module_id].compute_weights(chosen, held)
+            e, decision, agent, k = np.unravel_index(chosen, actions.shape)
+            episode[:, m], sku[:, m] = e, k
             row[:, m] = shape.module_rows[module_id].start + agent
-            a_tm1[:, m] = actions[e, decision, agent, k]
+            a_tm1[:, m] = actions.reshape(-1)[chosen]
             if module_id in HIGH_MODULES:
                 now[:, m] = shape.review_times[decision]
                 later[:, m] = self._high_next[decision]
@@ -247,12 +299,42 @@ class ExperiencePool:
                 r_t[:, m] = self._low_return[e, decision, row[:, m], k]
                 discount_t[:, m] = self._low_discount[decision]
         return Batch(
-            obs_tm1=self._obs[episode, now, row, sku],
+            obs_tm1=self._gather_observations(episode, now, row, sku),
             a_tm1=a_tm1,
             r_t=r_t,
             discount_t=discount_t,
-            obs_t=self._obs[episode, later, row, sku],
+            obs_t=self._gather_observations(episode, later, row, sku),
+            weight=weight,
+            cells=None if self._priorities is None else cells,
         )
+
+    def update_priorities(self, batch: Batch, td_errors: Float32Array) -> None:
+        """Tells the pool how wrong the networks were; nothing to do where draws are uniform.
+
+        Args:
+            batch: as `sample` returned it, before anything was added.
+            td_errors: absolute, (U, M, N).
+        """
+        if self._priorities is None or batch.cells is None:
+            return
+        for m, module_id in enumerate(MODULES):
+            self._priorities[module_id].update(batch.cells[:, m], td_errors[:, m])
+
+    def _draw_cells(self, module_id: str, dims: tuple[int, int]) -> IntArray:
+        """Draws transitions of a module as indices into its flat actions, (U, N)."""
+        if self._priorities is None:
+            return self._rng.integers(self.num_transitions(module_id), size=dims)
+        drawn = self._priorities[module_id].sample(dims[0] * dims[1], self._rng)
+        return drawn.reshape(dims)
+
+    def _gather_observations(
+        self, episode: IntArray, period: IntArray, row: IntArray, sku: IntArray
+    ) -> Half:
+        """Returns one row's features of one SKU for each index, (..., F)."""
+        _, periods, rows, skus, features = self._obs.shape
+        line = ((episode * periods + period) * rows + row) * skus + sku
+        bits = self._obs.reshape(-1, features).view(np.uint16)
+        return gather_rows(bits, line.ravel()).reshape(*line.shape, features).view(np.float16)
 
     def get_state(self) -> dict[str, Any]:
         """Arrays of the episodes held, and the sampling's random state; no copies."""
@@ -262,6 +344,7 @@ class ExperiencePool:
             "low_return": self._low_return[held],
             "high_return": self._high_return[held],
             **{f"actions/{m}": self._actions[m][held] for m in MODULES},
+            **self._get_priorities(),
             "next": self._next,
             "capacity": self.capacity,
             "rng": self._rng.bit_generator.state,
@@ -289,8 +372,21 @@ class ExperiencePool:
                 raise ValueError(f"pool array {name} of the checkpoint has another shape")
             target[: len(stored)] = stored
             self.size = len(stored)
+        for module_id, priorities in (self._priorities or {}).items():
+            own = state[f"priorities/{module_id}"]
+            priorities.restore(own["by_cell"], own["highest"])
         self._next = state["next"]
         self._rng.bit_generator.state = state["rng"]
+
+    def _get_priorities(self) -> dict[str, Any]:
+        """What a restored pool must draw with, by module."""
+        return {
+            f"priorities/{m}": {
+                "by_cell": p.by_cell[: self.size * p.num_decisions],
+                "highest": p.highest,
+            }
+            for m, p in (self._priorities or {}).items()
+        }
 
     def _sum_discounted(
         self, rewards: Float32Array, start: IntArray, end: IntArray

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from envs.omnichannel.agents.roster import MODULES
+from envs.omnichannel.types import Float32Array
 from marl.learning.experience_pool import Batch
 from marl.learning.learned_policy import Weights
 from marl.learning.network import StackedQNetworks
@@ -45,6 +46,7 @@ class FusedDQNLearner(DQNTorchLearner):
         self._averaged = [p.detach().clone() for p in self._parameters]
         self._num_updates = 0
         self._lr_scale = 1.0
+        self._td_errors = torch.zeros(0)
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -65,6 +67,11 @@ class FusedDQNLearner(DQNTorchLearner):
             }
             for m, module_id in enumerate(MODULES)
         }
+
+    def get_td_errors(self) -> Float32Array:
+        """Absolute TD errors of the last `update`'s batch, (U, M, N), for the priorities."""
+        errors: Float32Array = self._td_errors.numpy()
+        return errors
 
     def scale_lr(self, scale: float) -> None:
         """Multiplies the schedule's learning rate (feedback)."""
@@ -96,6 +103,7 @@ class FusedDQNLearner(DQNTorchLearner):
         self._set_lr(env_steps)
         num_updates = len(batch.r_t)
         td_errors, q_means = [], []
+        weight = None if batch.weight is None else torch.from_numpy(batch.weight)
         for u in range(num_updates):
             td_error, q_mean = self._update_once(
                 torch.from_numpy(batch.obs_tm1[u]).float(),
@@ -103,17 +111,25 @@ class FusedDQNLearner(DQNTorchLearner):
                 torch.from_numpy(batch.r_t[u]),
                 torch.from_numpy(batch.discount_t[u]),
                 torch.from_numpy(batch.obs_t[u]).float(),
+                None if weight is None else weight[u],
             )
             td_errors.append(td_error)
             q_means.append(q_mean)
         self._weights_seq_no += 1
-        self._log_updates(torch.stack(td_errors).mean(0), torch.stack(q_means).mean(0), batch)
+        self._td_errors = torch.stack(td_errors)
+        self._log_updates(self._td_errors.mean((0, 2)), torch.stack(q_means).mean(0), batch)
         return self.metrics.reduce()
 
     def _update_once(
-        self, obs_tm1: Tensor, a_tm1: Tensor, r_t: Tensor, discount_t: Tensor, obs_t: Tensor
+        self,
+        obs_tm1: Tensor,
+        a_tm1: Tensor,
+        r_t: Tensor,
+        discount_t: Tensor,
+        obs_t: Tensor,
+        weight: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """One step on (M, N) transitions; returns |TD error| and Q by module, (M,)."""
+        """One step on (M, N) transitions; returns |TD error|, (M, N), and Q by module, (M,)."""
         batch_size = r_t.shape[1]
         with torch.no_grad():
             target_q_t = self._target.compute_q(obs_t)
@@ -126,9 +142,10 @@ class FusedDQNLearner(DQNTorchLearner):
         a_t = selector_q_t.detach().argmax(dim=-1, keepdim=True)
         target = r_t + discount_t * target_q_t.gather(-1, a_t).squeeze(-1)
         q_a_tm1 = q_tm1.gather(-1, a_tm1[..., None]).squeeze(-1)
-        loss = functional.huber_loss(
-            q_a_tm1, target, reduction="sum", delta=self._settings["huber_threshold"]
+        losses = functional.huber_loss(
+            q_a_tm1, target, reduction="none", delta=self._settings["huber_threshold"]
         )
+        loss = (losses if weight is None else weight * losses).sum()
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss / batch_size)
         self._clip_by_module()
@@ -139,7 +156,7 @@ class FusedDQNLearner(DQNTorchLearner):
             self._num_updates += 1
             rate = max(self._settings["average_rate"], 1 / self._num_updates)
             torch._foreach_lerp_(self._averaged, self._parameters, rate)
-            return (target - q_a_tm1).abs().mean(dim=1), q_a_tm1.mean(dim=1)
+            return (target - q_a_tm1).abs(), q_a_tm1.mean(dim=1)
 
     def _clip_by_module(self) -> None:
         """Scales each module's gradient to a norm of at most `grad_clip`."""
