@@ -52,7 +52,7 @@ def test_compute_weights__undo_the_bias_and_are_at_most_one() -> None:
 
     weights = priorities.compute_weights(np.array([[0, 1], [1, 1]]), 2)
 
-    np.testing.assert_allclose(weights, [[1, 0.5], [1, 1]], rtol=1e-6)
+    np.testing.assert_allclose(weights, np.array([[1, 0.5], [1, 1]]), rtol=1e-6)
 
 
 def test_renew__new_transitions_have_the_highest_priority_met() -> None:
@@ -83,5 +83,5 @@ def test_update__sums_are_those_of_the_parts_and_restore_exactly(seed: int) -> N
     np.testing.assert_allclose(
         priorities.by_period, priorities.by_cell.sum((1, 2), dtype=float), rtol=1e-12
     )
-    draws = [p.sample(500, np.random.default_rng(1)) for p in (priorities, restored)]
-    np.testing.assert_array_equal(*draws)
+    first, second = (p.sample(500, np.random.default_rng(1)) for p in (priorities, restored))
+    np.testing.assert_array_equal(first, second)

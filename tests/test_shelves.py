@@ -146,7 +146,7 @@ def test_observation__sees_what_expires_within_three_days() -> None:
     """Fresh stock of the first day: of the SKUs, only sushi (2 days) is about to expire."""
     env = BatchedEnv(load_scenario("perishable"), 2)
     env.reset(make_seeds("test", 0, 2))
-    expiring = env.observe()[:, -2, :, env.observation.index["expiring_soon"]]
+    expiring = env.observe()[:, -2, :, -1]  # the last feature
     lives = [sku.shelf_life for sku in env.scenario.skus]
     assert lives == [2, 5, 10, None]
     assert (expiring[:, 0] > 0).all()

@@ -220,19 +220,19 @@ class _Network:
 
     def _add_waiting(self, channel: int, name: str, served: list[IntArray]) -> None:
         """Demand is served, lost, or waits as long as the channel's rule allows."""
-        rules, rates = self.scenario.fulfillment, self.scenario.costs
+        rules, penalties = self.scenario.fulfillment, self.env.cost_model
         rule, new = rules.get_unmet(name), self.world.demand[..., channel].astype(np.float64)
         rows = self.program.add_rows(self.cells, new, new)
         for units in served:
             self.program.put(rows, units)
         if rule != "backorder":
             lost = self.program.add_variables(
-                self.cells, self.weight["lost_sales"] * rates.lost_sale
+                self.cells, self.weight["lost_sales"] * penalties.lost_sale[:, channel]
             )
             self.program.put(rows, lost)
         if rule in {"lost", "partial"}:
             return
-        waiting = self.program.add_variables(self.cells, self.weight["late"] * rates.late)
+        waiting = self.program.add_variables(self.cells, self.weight["late"] * penalties.late)
         self.program.put(rows, waiting)
         self.program.put(rows[1:], waiting[:-1], -1.0)
         if rule == "patience":
