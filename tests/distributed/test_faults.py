@@ -1,7 +1,11 @@
 """Runners that die or hang: the run goes on, and is the run that it would have been."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +20,7 @@ from envs.omnichannel.scenario import Scenario
 from marl.checkpoints import Part
 from marl.config import load_config
 from marl.learning.algorithm import SharedPoolDQN, build_algorithm
+from tests.distributed.commands import ENVIRONMENT, ROOT
 
 pytestmark = [pytest.mark.distributed, pytest.mark.usefixtures("ray_session")]
 
@@ -114,6 +119,45 @@ def test_runners__a_hung_one_is_replaced_and_synchronised(tiny: Scenario) -> Non
         assert find_pids(algorithm)[1] == pids[1]
         assert find_pids(algorithm)[2] != pids[2]
         assert_runners_have_the_learners_weights(algorithm)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_runners__one_killed_every_few_seconds_changes_nothing_either(tiny: Scenario) -> None:
+    rng = np.random.default_rng(0)
+    kills, ends = 0, time.monotonic() + 120
+    with build(tiny) as algorithm:
+        next_kill = time.monotonic()
+        while time.monotonic() < ends:
+            if time.monotonic() > next_kill and algorithm.crew.num_healthy:
+                pid = int(rng.choice([*find_pids(algorithm).values()]))
+                threading.Timer(rng.uniform(0, 0.1), os.kill, (pid, signal.SIGKILL)).start()
+                next_kill, kills = time.monotonic() + rng.uniform(2, 5), kills + 1
+            algorithm.train()
+            time.sleep(0.1)
+        rounds, disturbed = algorithm.rounds, algorithm.make_snapshot()
+        assert algorithm.env_steps == rounds * 2 * 8 * 14
+        assert kills >= 10, (kills, rounds)
+
+    with build(tiny) as algorithm:
+        while algorithm.rounds < rounds:
+            algorithm.train()
+        assert_same(algorithm.make_snapshot(), disturbed)
+
+
+@pytest.mark.slow
+def test_runners__a_node_that_leaves_and_one_that_joins() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.distributed.two_nodes"],
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=280,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(set(found["nodes_at_start"])) == 2
+    assert found["healthy_without_the_node"] == 1
+    assert len(set(found["nodes_at_end"])) == 2
+    assert found["env_steps"] == found["rounds"] * 2 * 8 * 14
 
 
 def test_runners__all_lost_at_once_leave_the_driver_to_sample(tiny: Scenario) -> None:
