@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from typing import Any
 
 import ray
 from ray.cluster_utils import Cluster
@@ -34,7 +35,7 @@ def main() -> None:
     start_ray(cluster.address, 2)
     algorithm = build_algorithm(load_scenario("tiny"), load_config("default", SETTINGS))
     algorithm.train()
-    seen = {"nodes_at_start": find_nodes(algorithm)}
+    seen: dict[str, Any] = {"nodes_at_start": find_nodes(algorithm)}
 
     cluster.remove_node(node)
     train_until(algorithm, 1)
