@@ -143,6 +143,8 @@ class Trainer:
         env_steps, updates = algorithm.env_steps, algorithm.updates
         result = algorithm.train()
         self._await_checkpoint()
+        for line in algorithm.crew.take_events():
+            self.view.say(line)
         seconds = time.monotonic() - started
         transitions = (algorithm.updates - updates) * len(self.method.module_ids)
         transitions *= self.run.config.learner.batch_size
@@ -156,6 +158,7 @@ class Trainer:
         record["train/epsilon"] = float(result["env_runners"].get("epsilon", float("nan")))
         record["speed/env_steps_per_second"] = (algorithm.env_steps - env_steps) / seconds
         record["speed/transitions_learnt_per_second"] = transitions / seconds
+        record["faults/healthy_runners"] = float(algorithm.crew.num_healthy)
         for module_id in self.method.module_ids:
             record[f"pool/{module_id}/size"] = float(algorithm.pool.num_transitions(module_id))
             if module_id in algorithm.learn_metrics:

@@ -220,3 +220,28 @@ def test_help__loads_neither_ray_nor_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+
+
+def test_resume__refuses_a_damaged_checkpoint_and_offers_the_one_before(
+    tiny: Scenario, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunFolder.create(Path("run"), tiny, load_config())
+
+    def write(target: Path) -> None:
+        (target / "progress.json").write_text("{}", encoding="utf-8")
+        (target / "pool.npz").write_bytes(bytes(64))
+
+    for episodes in (320, 640):
+        folder.save_checkpoint(episodes, write, is_best=False)
+    pool = folder.checkpoints / "000640" / "pool.npz"
+    pool.write_bytes(bytes(63) + b"\x01")
+
+    assert run(monkeypatch, "resume", "run") == 2
+
+    assert capsys.readouterr().err == (
+        "error: checkpoint: 'run/checkpoints/000640/pool.npz' is damaged; its size and SHA-256 are "
+        "not the manifest's; the last whole one is 000320; go on from it with: omnichannel resume "
+        "run --checkpoint 000320\n"
+    )
+    assert run(monkeypatch, "resume", "run", "--checkpoint", "000960") == 2
+    assert "there are: 000320, 000640" in capsys.readouterr().err

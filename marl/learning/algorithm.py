@@ -37,6 +37,7 @@ from marl.learning.experience_pool import ExperiencePool, PoolShape
 from marl.learning.learned_policy import Weights, make_network_arguments
 from marl.learning.learner import FusedDQNLearner
 from marl.learning.rl_module import SkuQModule
+from marl.learning.runner_crew import RunnerCrew
 
 _COUNTERS = ("env_steps", "episodes", "updates", "rounds")  # of a checkpoint
 UPDATES_PER_CALL = 16  # bounds the memory of a batch; more gains nothing in the driver
@@ -98,6 +99,7 @@ class SharedPoolDQNConfig(DQNConfig):
             min_sample_timesteps_per_iteration=0,
             min_train_timesteps_per_iteration=0,
         )
+        self._dont_auto_sync_env_runner_states = True  # they keep none
         self.fault_tolerance(
             restart_failed_env_runners=True,
             delay_between_env_runner_restarts_s=1.0,
@@ -139,6 +141,7 @@ class SharedPoolDQN(DQN):
         torch.set_num_threads(max(1, cores - self.config.num_env_runners))
         scenario = Scenario.model_validate(self.config.env_config["scenario"])
         self.pool: Any = self.make_pool(scenario)
+        self.crew = RunnerCrew(self.env_runner_group, self.config.sample_timeout_s)
         self.env_steps = 0
         self.episodes = 0
         self.updates = 0
@@ -169,33 +172,17 @@ class SharedPoolDQN(DQN):
             "env_steps": self.env_steps,
             "episodes": self.episodes,
         }
-        group = self.env_runner_group
-        remote = group.num_remote_env_runners() > 0
-        if remote:
-            group.foreach_env_runner_async("sample_async", tag="sample", kwargs=request)
+        self.crew.revive(self.learner_group)
+        self.crew.start_round(request)
         self._learn()
-        if remote:
-            ready = group.fetch_ready_async_reqs(
-                tags="sample", timeout_seconds=self.config.sample_timeout_s
-            )
-            results = [result for _, result in sorted(ready, key=lambda pair: pair[0])]
-        else:
-            results = [self.env_runner.sample_async(**request)]
-        self._store(results)
+        self._store(self.crew.collect_round())
         self.rounds += 1
-        self._send_weights()
+        self.crew.send_weights(self.learner_group)
 
-    def _send_weights(self) -> None:
-        """Sends the learner's weights to all runners.
-
-        The timeout is for the call before: RLlib drops a call of this kind while another is open,
-        and a runner would keep its old weights.
-        """
-        self.env_runner_group.sync_weights(
-            from_worker_or_learner_group=self.learner_group,
-            inference_only=True,
-            timeout_seconds=self.config.sample_timeout_s,
-        )
+    @override(DQN)
+    def restore_env_runners(self, env_runner_group: Any) -> list[int]:
+        """The crew takes lost runners back, without waiting for them."""
+        return []
 
     def _learn(self) -> None:
         """Runs the updates that the env steps sampled so far allow."""
@@ -286,7 +273,7 @@ class SharedPoolDQN(DQN):
             raise InputError(f"checkpoint: '{folder}' does not fit this run ({error})") from None
         for name, value in read_part(folder, "counters").items():
             setattr(self, name, value)
-        self._send_weights()
+        self.crew.send_weights(self.learner_group)
 
     def _get_learner_state(self) -> Tree:
         """Weights, target weights, their average and the optimizer's moments."""

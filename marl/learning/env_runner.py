@@ -76,6 +76,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         iteration: int = 0,
         env_steps: int = 0,
         episodes: int = 0,
+        worker: int | None = None,
         explore: bool = True,
         **_: Any,
     ) -> list[Fragment]:
@@ -85,17 +86,18 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             iteration: of the algorithm, which selects the exploration's draws.
             env_steps: sampled so far by all runners, which anneals epsilon.
             episodes: sampled so far by all runners, which selects the episodes' seeds.
+            worker: whose share of the round to sample, from 1; None: this runner's own.
             explore: whether to act epsilon-greedily.
 
         Returns:
             One fragment.
         """
         env, copies = self.env, self.env.num_copies
-        worker = max(self.worker_index - 1, 0)
-        first = episodes + worker * copies
+        share = max((worker or self.worker_index) - 1, 0)
+        first = episodes + share * copies
         env.reset(make_seeds("train", self.config.seed, copies, skip=first))
-        rng = np.random.default_rng([self.config.seed, worker, iteration])
-        epsilon = self._compute_epsilon(env_steps) if explore else np.zeros(copies)
+        rng = np.random.default_rng([self.config.seed, share, iteration])
+        epsilon = self._compute_epsilon(env_steps, share) if explore else np.zeros(copies)
         fragment = sample_episodes(env, self._networks(), epsilon, rng)
         self._log(fragment, float(epsilon.mean()))
         return [fragment]
@@ -146,11 +148,11 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
     def _networks(self) -> dict[str, QNetwork]:
         return {m: self.module[m].unwrapped().network for m in MODULES}
 
-    def _compute_epsilon(self, env_steps: int) -> FloatArray:
+    def _compute_epsilon(self, env_steps: int, share: int) -> FloatArray:
         """Epsilon by copy over all runners (Ape-X), annealed linearly, (B,)."""
         copies = self.env.num_copies
-        workers = max(self.num_workers, 1)
-        index = max(self.worker_index - 1, 0) * copies + np.arange(copies)
+        workers = max(self.config.num_env_runners, 1)
+        index = share * copies + np.arange(copies)
         ladder = 1 + 7 * index / max(workers * copies - 1, 1)
         # Equal to annealing each copy's own epsilon by the same factor.
         scale = self.exploration.compute_epsilon(env_steps) / self.exploration.epsilon

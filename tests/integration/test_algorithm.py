@@ -187,7 +187,7 @@ def test_runner__epsilon_falls_along_the_copies_and_with_time(tiny: Scenario) ->
     with build(tiny, "env_runners.num_env_runners=0") as algorithm:
         runner = algorithm.env_runner
 
-        start, end = runner._compute_epsilon(0), runner._compute_epsilon(10**9)
+        start, end = runner._compute_epsilon(0, 0), runner._compute_epsilon(10**9, 0)
 
         assert start[0] == pytest.approx(0.15)
         assert start[-1] == pytest.approx(0.15**8)
@@ -211,28 +211,3 @@ def test_two_runners__sample_other_episodes_in_processes_of_their_own(tiny: Scen
         assert len({*pids, os.getpid()}) == 3
         assert len({*seeds[0], *seeds[1]}) == 16
         assert algorithm.env_steps == 2 * 8 * 14
-
-
-@pytest.mark.distributed
-def test_two_runners__a_killed_one_comes_back(tiny: Scenario) -> None:
-    with build(tiny, "env_runners.num_env_runners=2") as algorithm:
-        algorithm.train()
-        killer = algorithm.env_runner_group
-        killer.foreach_env_runner_async(kill_process, remote_worker_ids=[1])
-        rounds = 0
-        while killer.num_healthy_remote_workers() == 2 and rounds < 20:
-            algorithm.train()
-            rounds += 1
-        for _ in range(200):
-            algorithm.train()
-            if killer.num_healthy_remote_workers() == 2:
-                break
-
-        assert killer.num_healthy_remote_workers() == 2
-        steps = algorithm.env_steps
-        algorithm.train()
-        assert algorithm.env_steps == steps + 2 * 8 * 14
-
-
-def kill_process(_: Any) -> None:
-    os.kill(os.getpid(), 9)

@@ -1,0 +1,159 @@
+"""Rounds of episodes from runners that may die, hang and come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
+from ray.rllib.core.learner.learner_group import LearnerGroup
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
+
+from marl.learning.experience_pool import Fragment
+
+Sample = tuple[Fragment, Any]  # episodes, and RLlib's metrics of them
+
+
+class RunnerCrew:
+    """RLlib's runners, asked so that a round is the same whoever of them fails.
+
+    A worker's share of a round is a function of the weights, the counters and the worker's number.
+    So the share of a lost runner is sampled again by another one, or in this process if there is
+    none, and training goes on with the episodes that it would have had. Ray restarts the lost one;
+    it gets the weights once it answers.
+
+    RLlib's own calls are not used: they wait for lost runners, and drop a call while another one of
+    its kind is open.
+
+    Args:
+        group: RLlib's runners, with a local one.
+        timeout_s: after which a runner that does not answer is killed and restarted.
+    """
+
+    def __init__(self, group: EnvRunnerGroup, timeout_s: float) -> None:
+        self._manager = group._worker_manager
+        self._local = group.local_env_runner
+        self._timeout_s = timeout_s
+        self._request: dict[str, int] = {}
+        self._asked: dict[int, ray.ObjectRef] = {}  # by worker
+        self._pings: dict[int, ray.ObjectRef] = {}  # of lost workers
+        self._events: list[str] = []
+
+    @property
+    def num_healthy(self) -> int:
+        """Runners that answer, without the one in this process."""
+        return len(self._manager.healthy_actor_ids())
+
+    def take_events(self) -> list[str]:
+        """Returns what happened to runners since the last call, a line each."""
+        events, self._events = self._events, []
+        return events
+
+    def start_round(self, request: dict[str, int]) -> None:
+        """Asks every runner for its share.
+
+        Args:
+            request: arguments of `BatchedEnvRunner.sample`.
+        """
+        self._request = request
+        self._asked = {w: self._ask(w, w) for w in self._manager.healthy_actor_ids()}
+
+    def collect_round(self) -> list[Sample]:
+        """Waits for the round; returns all shares in the workers' order."""
+        workers = self._manager.actor_ids() or [1]
+        found = self._fetch(self._asked)
+        while lost := [worker for worker in workers if worker not in found]:
+            found |= self._sample_again(lost)
+        return [found[worker] for worker in workers]
+
+    def send_weights(self, learner_group: LearnerGroup) -> None:
+        """Sends the learner's weights to all and waits until they have arrived."""
+        state = _get_weights(learner_group)
+        self._local.set_state(state)
+        self._send(state, self._manager.healthy_actor_ids())
+
+    def revive(self, learner_group: LearnerGroup) -> None:
+        """Takes back the lost runners that answer again, with the learner's weights.
+
+        Never waits for one that is still starting.
+        """
+        actors = self._manager.actors()
+        for worker in self._manager.actor_ids():
+            if not self._manager.is_actor_healthy(worker) and worker not in self._pings:
+                self._pings[worker] = actors[worker].ping.remote()
+        returned = self._take_answered()
+        for worker in self._send(_get_weights(learner_group), returned) if returned else ():
+            self._manager.set_actor_state(worker, healthy=True)
+            self._events.append(f"runner {worker} is back")
+
+    def _take_answered(self) -> list[int]:
+        """Workers whose ping came back; a ping that failed is sent again next time."""
+        if not self._pings:
+            return []
+        pings = list(self._pings.values())
+        done, _ = ray.wait(pings, num_returns=len(pings), timeout=0)
+        answered = []
+        for worker in [w for w, ping in self._pings.items() if ping in done]:
+            try:
+                ray.get(self._pings.pop(worker))
+            except RayError:
+                continue
+            answered.append(worker)
+        return answered
+
+    def _ask(self, by: int, worker: int) -> ray.ObjectRef:
+        """Asks the runner `by` for a worker's share."""
+        return self._manager.actors()[by].sample_async.remote(**self._request, worker=worker)
+
+    def _sample_again(self, lost: list[int]) -> dict[int, Sample]:
+        """Samples lost shares, at most one by each healthy runner; returns those that came."""
+        healthy = self._manager.healthy_actor_ids()
+        if not healthy:
+            return {lost[0]: self._local.sample_async(**self._request, worker=lost[0])}
+        share_of = dict(zip(healthy, lost, strict=False))
+        found = self._fetch({by: self._ask(by, worker) for by, worker in share_of.items()})
+        return {share_of[by]: sample for by, sample in found.items()}
+
+    def _send(self, state: dict[str, Any], workers: list[int]) -> list[int]:
+        """Sends weights; returns the workers that have them."""
+        actors, reference = self._manager.actors(), ray.put(state)
+        sent = {w: actors[w].set_state.remote(reference) for w in workers}
+        return list(self._fetch(sent))
+
+    def _fetch(self, calls: dict[int, ray.ObjectRef]) -> dict[int, Any]:
+        """Waits for answers by worker; who fails or is too late is lost.
+
+        Raises:
+            RayTaskError: an error of the code, which a restart would only repeat.
+        """
+        if not calls:
+            return {}
+        done, _ = ray.wait(list(calls.values()), num_returns=len(calls), timeout=self._timeout_s)
+        found = {}
+        for worker, call in calls.items():
+            if call not in done:
+                ray.kill(self._manager.actors()[worker], no_restart=False)
+                self._lose(worker, f"did not answer for {self._timeout_s:g} s and is replaced")
+                continue
+            try:
+                found[worker] = ray.get(call)
+            except RayTaskError:
+                raise
+            except RayError:
+                self._lose(worker, "is lost")
+        return found
+
+    def _lose(self, worker: int, what: str) -> None:
+        self._manager.set_actor_state(worker, healthy=False)
+        self._events.append(
+            f"runner {worker} {what}; {self.num_healthy} left, its episodes are sampled by others"
+        )
+
+
+def _get_weights(learner_group: LearnerGroup) -> dict[str, Any]:
+    """The online networks of all modules."""
+    state: dict[str, Any] = learner_group.get_state(
+        components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
+    )
+    return state[COMPONENT_LEARNER]

@@ -1,0 +1,171 @@
+"""Runners that die or hang: the run goes on, and is the run that it would have been."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from envs.omnichannel.agents.roster import MODULES
+from envs.omnichannel.scenario import Scenario
+from marl.checkpoints import Part
+from marl.config import load_config
+from marl.learning.algorithm import SharedPoolDQN, build_algorithm
+from tests.distributed.commands import ENVIRONMENT, ROOT
+
+pytestmark = [pytest.mark.distributed, pytest.mark.usefixtures("ray_session")]
+
+SETTINGS = [
+    "env_runners.num_env_runners=2",
+    "env_runners.num_envs_per_env_runner=8",
+    "pool.min_env_steps=100",
+    "pool.capacity_env_steps=2000",
+    "learner.batch_size=32",
+    "learner.env_steps_per_update=16",
+    "learner.hidden=[16,16]",
+]
+
+
+@contextmanager
+def build(scenario: Scenario, *overrides: str) -> Iterator[SharedPoolDQN]:
+    algorithm = build_algorithm(scenario, load_config("default", [*SETTINGS, *overrides]))
+    try:
+        yield algorithm
+    finally:
+        algorithm.stop()
+
+
+def find_pids(algorithm: SharedPoolDQN) -> dict[int, int]:
+    """Process by worker, of the healthy ones."""
+    group = algorithm.env_runner_group
+    found = group.foreach_env_runner(
+        lambda runner: (runner.worker_index, os.getpid()), local_env_runner=False
+    )
+    return dict(found)
+
+
+def train_until_whole(algorithm: SharedPoolDQN, num_runners: int, timeout_s: float = 90) -> None:
+    deadline = time.monotonic() + timeout_s
+    while algorithm.crew.num_healthy < num_runners:
+        assert time.monotonic() < deadline
+        algorithm.train()
+        time.sleep(0.2)  # few rounds, which the undisturbed run has to repeat
+
+
+def assert_same(expected: dict[str, Part], found: dict[str, Part]) -> None:
+    for name, part in expected.items():
+        assert found[name].document == part.document
+        for path, values in part.arrays.items():
+            np.testing.assert_array_equal(found[name].arrays[path], values, err_msg=path)
+
+
+def assert_runners_have_the_learners_weights(algorithm: SharedPoolDQN) -> None:
+    def read(runner: Any) -> list[NDArray[Any]]:
+        return [
+            parameter.numpy().copy()
+            for m in MODULES
+            for parameter in runner.module[m].unwrapped().network.state_dict().values()
+        ]
+
+    learner = read(algorithm.learner_group._learner)
+    for weights in algorithm.env_runner_group.foreach_env_runner(read, local_env_runner=False):
+        for own, expected in zip(weights, learner, strict=True):
+            np.testing.assert_array_equal(own, expected)
+
+
+def test_runners__a_killed_one_changes_nothing_in_the_result(tiny: Scenario) -> None:
+    with build(tiny) as algorithm:
+        algorithm.train()
+        os.kill(find_pids(algorithm)[1], signal.SIGKILL)
+        for _ in range(3):
+            algorithm.train()
+        events = algorithm.crew.take_events()
+        assert events[0] == "runner 1 is lost; 1 left, its episodes are sampled by others"
+        disturbed = algorithm.make_snapshot()
+
+    with build(tiny) as algorithm:
+        for _ in range(4):
+            algorithm.train()
+        assert algorithm.crew.take_events() == []
+        assert_same(algorithm.make_snapshot(), disturbed)
+
+
+@pytest.mark.slow
+def test_runners__a_hung_one_is_replaced_and_synchronised(tiny: Scenario) -> None:
+    with build(tiny, "env_runners.sample_timeout_s=15") as algorithm:
+        algorithm.train()
+        pids = find_pids(algorithm)
+        os.kill(pids[2], signal.SIGSTOP)
+        started = time.monotonic()
+        algorithm.train()
+
+        assert 15 < time.monotonic() - started < 30
+        assert algorithm.crew.take_events()[0] == (
+            "runner 2 did not answer for 15 s and is replaced; 1 left, its episodes are sampled "
+            "by others"
+        )
+        train_until_whole(algorithm, 2)
+        algorithm.train()
+        assert algorithm.crew.take_events()[-1] == "runner 2 is back"
+        assert find_pids(algorithm)[1] == pids[1]
+        assert find_pids(algorithm)[2] != pids[2]
+        assert_runners_have_the_learners_weights(algorithm)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_runners__one_killed_every_few_seconds_changes_nothing_either(tiny: Scenario) -> None:
+    rng = np.random.default_rng(0)
+    kills, ends = 0, time.monotonic() + 120
+    with build(tiny) as algorithm:
+        next_kill = time.monotonic()
+        while time.monotonic() < ends:
+            if time.monotonic() > next_kill and algorithm.crew.num_healthy:
+                pid = int(rng.choice([*find_pids(algorithm).values()]))
+                threading.Timer(rng.uniform(0, 0.1), os.kill, (pid, signal.SIGKILL)).start()
+                next_kill, kills = time.monotonic() + rng.uniform(2, 5), kills + 1
+            algorithm.train()
+            time.sleep(0.1)
+        rounds, disturbed = algorithm.rounds, algorithm.make_snapshot()
+        assert algorithm.env_steps == rounds * 2 * 8 * 14
+        assert kills >= 10, (kills, rounds)
+
+    with build(tiny) as algorithm:
+        while algorithm.rounds < rounds:
+            algorithm.train()
+        assert_same(algorithm.make_snapshot(), disturbed)
+
+
+@pytest.mark.slow
+def test_runners__a_node_that_leaves_and_one_that_joins() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.distributed.two_nodes"],
+        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=280,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(set(found["nodes_at_start"])) == 2
+    assert found["healthy_without_the_node"] == 1
+    assert len(set(found["nodes_at_end"])) == 2
+    assert found["env_steps"] == found["rounds"] * 2 * 8 * 14
+
+
+def test_runners__all_lost_at_once_leave_the_driver_to_sample(tiny: Scenario) -> None:
+    with build(tiny, "env_runners.num_env_runners=1") as algorithm:
+        algorithm.train()
+        os.kill(find_pids(algorithm)[1], signal.SIGKILL)
+
+        algorithm.train()
+
+        assert algorithm.env_steps == 2 * 8 * 14
+        assert algorithm.crew.num_healthy == 0
