@@ -195,6 +195,20 @@ def test_stock_figure__is_stock_over_demand_by_day(
     assert len({plot.data[0]["zmax"] for plot in figure.plots}) == 1
 
 
+def test_stock_figure__of_many_skus_runs_down_the_page(
+    recordings: dict[str, Recording], selection: Selection
+) -> None:
+    before = recordings["before"]
+    stock, demand = np.tile(before.stock, 2), np.tile(selection.demand, 2)
+    wide = replace(selection, demand=demand, sku_names=("a", "b", "c", "a very long name"))
+
+    plot = make_stock_figure({"before": replace(before, stock=stock)}, wide).plots[0]
+
+    assert plot.data[0]["x"] == ["dc_0", "store_0", "store_1"]
+    assert plot.data[0]["customdata"] == stock[-1].T.round(1).tolist()
+    assert plot.layout["yaxis"]["ticktext"] == ["a", "b", "c", "a very long n…"]
+
+
 def test_cover__of_what_nobody_demands_is_left_blank(
     recordings: dict[str, Recording], selection: Selection
 ) -> None:
