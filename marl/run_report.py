@@ -22,7 +22,7 @@ EVALUATION_FILE, METRICS_FILE, ABLATION_FILE = "evaluation.json", "metrics.jsonl
 
 MOST_EPISODES = 16
 # Store-SKU-days of all episodes of a policy: a few seconds, whatever the network's size.
-MOST_CELL_DAYS = 1_000_000
+MOST_CELL_DAYS = 200_000
 
 
 def write_report(run: RunFolder, out: Path | None = None) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
-from tensorboardX.summary import hparams, image
+from tensorboardX.summary import hparams, image, scalar
 
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray
@@ -82,9 +82,11 @@ class EventLog:
     def add_scalars(self, values: Mapping[str, float], env_steps: int) -> None:
         """Writes scalars by tag; the first of a tag carries what the tag means."""
         for tag, value in values.items():
-            description = "" if tag in self._described else describe(tag)
-            self._writer.add_scalar(tag, value, env_steps, summary_description=description)
-            self._described.add(tag)
+            summary = scalar(tag, value)
+            if tag not in self._described:
+                _attach(summary, "scalars", describe(tag))
+                self._described.add(tag)
+            self._writer.file_writer.add_summary(summary, env_steps)
         self._writer.flush()
 
     def add_stock(self, stock: FloatArray, env_steps: int) -> None:
@@ -96,9 +98,11 @@ class EventLog:
         """
         pixels = draw_cells(stock / self._demand / self._brightest)
         summary = image(STOCK_TAG, pixels, dataformats="HWC")
-        summary.value[0].metadata.summary_description = (
+        _attach(
+            summary,
+            "images",
             "Stock after the validation episodes: DCs, then stores, from the top; a SKU a column. "
-            f"Dark: none. Bright: {self._brightest:g} days of demand or more."
+            f"Dark: none. Bright: {self._brightest:g} days of demand or more.",
         )
         self._writer.file_writer.add_summary(summary, env_steps)
         self._writer.flush()
@@ -116,6 +120,14 @@ def describe(tag: str) -> str:
     if measure is None:
         measure = next((_GROUPS[part] for part in rest if part in _GROUPS), "")
     return " ".join(text for text in (measure, _PHASES.get(phase, "")) if text)
+
+
+def _attach(summary: Any, plugin: str, description: str) -> None:
+    """Adds what TensorBoard shows behind a tag's information sign."""
+    metadata = summary.value[0].metadata
+    # Without its plugin's name TensorBoard's reader takes a described value for a stray one.
+    metadata.plugin_data.plugin_name = plugin
+    metadata.summary_description = description
 
 
 def draw_cells(shares: FloatArray) -> NDArray[np.uint8]:

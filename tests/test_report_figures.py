@@ -190,9 +190,24 @@ def test_stock_figure__is_stock_over_demand_by_day(
     assert figure.controls[0].options == [str(day) for day in range(14)]
     day_3 = figure.plots[0].patches["3"][0]
     assert day_3["customdata"] == before.stock[3].round(1).tolist()
-    assert day_3["z"][1][0] == pytest.approx(before.stock[3, 1, 0] / 9.0, abs=0.005)
+    assert before.stock[3, 0, 0] > 0
+    assert day_3["z"][0][0] == pytest.approx(before.stock[3, 0, 0] / 13.5, abs=0.005)
     # Both panels share one scale.
     assert len({plot.data[0]["zmax"] for plot in figure.plots}) == 1
+
+
+def test_stock_figure__of_many_skus_runs_down_the_page(
+    recordings: dict[str, Recording], selection: Selection
+) -> None:
+    before = recordings["before"]
+    stock, demand = np.tile(before.stock, 2), np.tile(selection.demand, 2)
+    wide = replace(selection, demand=demand, sku_names=("a", "b", "c", "a very long name"))
+
+    plot = make_stock_figure({"before": replace(before, stock=stock)}, wide).plots[0]
+
+    assert plot.data[0]["x"] == ["dc_0", "store_0", "store_1"]
+    assert plot.data[0]["customdata"] == stock[-1].T.round(1).tolist()
+    assert plot.layout["yaxis"]["ticktext"] == ["a", "b", "c", "a very long n…"]
 
 
 def test_cover__of_what_nobody_demands_is_left_blank(
@@ -366,6 +381,7 @@ def test_table__prints_signs_and_half_widths() -> None:
 
     assert name == "trained - before"
     assert (cells[0].mean, cells[0].half_width) == ("\N{MINUS SIGN}45.00", "± 10.00")
+    assert make_rows(POLICIES, sign="+")[0][1][0].mean == "+90.00"
 
 
 def test_ticks__are_broken_for_phones() -> None:

@@ -201,9 +201,13 @@ class SharedPoolDQN(DQN):
                 for module_id, values in results[0].items()
             }
             self.metrics.aggregate(results, key=LEARNER_RESULTS)
-            self.pool.update_priorities(batch, self._local_learner.get_td_errors())
+            self.update_priorities(batch)
             self.updates += count
             due -= count
+
+    def update_priorities(self, batch: Any) -> None:
+        """Tells the pool how wrong the networks were about what it drew."""
+        self.pool.update_priorities(batch, self._local_learner.get_td_errors())
 
     def _store(self, results: list[tuple[Any, Any]]) -> None:
         """Adds the runners' episodes to the pool and the counters."""

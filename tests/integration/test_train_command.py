@@ -55,7 +55,7 @@ def test_train__then_resume(tmp_path: Path, environment: dict[str, str]) -> None
         assert word in first.stdout
     written = {path.name for path in run.iterdir()}
     assert written >= {"config.yaml", "scenario.yaml", "versions.json", "metrics.jsonl",
-                       "evaluation.json", "checkpoints"}  # fmt: skip
+                       "evaluation.json", "report.html", "checkpoints"}  # fmt: skip
     evaluation = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     assert {"before", "order_up_to", "trained"} <= evaluation["policies"].keys()
     assert (run / "checkpoints" / "latest").read_text(encoding="utf-8") == "000064"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -68,14 +68,20 @@ def compute_cover(recording: Recording, selection: Selection) -> FloatArray:
 def _make_heatmap(
     name: str, cover: FloatArray, stock: FloatArray, selection: Selection, top: float
 ) -> Plot:
+    rows, columns = selection.node_names, selection.sku_names
+    hover = "%{y}, %{x}"
+    # The longer axis runs down the page, where there is room for its names.
+    if len(columns) > len(rows):
+        rows, columns, hover = columns, rows, "%{x}, %{y}"
+        cover, stock = cover.swapaxes(1, 2), stock.swapaxes(1, 2)
     frames = [
         {"z": to_list(z, 2), "customdata": to_list(units, 1)}
         for z, units in zip(cover, stock, strict=True)
     ]
     trace: Json = {
         "type": "heatmap",
-        "x": list(selection.sku_names),
-        "y": list(selection.node_names),
+        "x": list(columns),
+        "y": list(rows),
         **frames[-1],
         "zmin": 0,
         "zmax": round(top, 2),
@@ -83,16 +89,30 @@ def _make_heatmap(
         "xgap": 1,
         "ygap": 1,
         "colorbar": {"thickness": 10, "outlinewidth": 0, "title": {"text": "days"}},
-        "hovertemplate": "%{y}, %{x}: %{z:.1f} days, %{customdata:.0f} units<extra></extra>",
+        "hovertemplate": f"{hover}: %{{z:.1f}} days, %{{customdata:.0f}} units<extra></extra>",
     }
-    height = 110 + 24 * max(len(selection.node_names), 6)
     layout = make_layout(
-        height,
-        xaxis={"type": "category", "showgrid": False},
-        yaxis={"type": "category", "showgrid": False, "autorange": "reversed"},
+        110 + 24 * max(len(rows), 6),
+        xaxis=_make_name_axis(columns),
+        yaxis=_make_name_axis(rows) | {"autorange": "reversed"},
     )
     patches = {str(day): [frame] for day, frame in enumerate(frames)}
     return Plot(f"{make_label(name)}: days of cover", [trace], layout, patches)
+
+
+def _make_name_axis(names: Sequence[str]) -> Json:
+    """An axis of names that are cut where they would push the drawing off a phone."""
+    return {
+        "type": "category",
+        "showgrid": False,
+        "tickvals": list(names),
+        "ticktext": [shorten_name(name) for name in names],
+    }
+
+
+def shorten_name(name: str, most: int = 14) -> str:
+    """Returns a name of at most `most` characters."""
+    return name if len(name) <= most else f"{name[: most - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}"
 
 
 def make_proposal_figure(recording: Recording, selection: Selection) -> Figure | None:

@@ -65,6 +65,10 @@ class CounterfactualDQN(SharedPoolDQN):
     def make_pool(self, scenario: Scenario) -> Any:
         return LabelPool(self.config.pool_situations, self.config.seed)
 
+    @override(SharedPoolDQN)
+    def update_priorities(self, batch: Any) -> None:
+        """Situations are drawn uniformly."""
+
 
 def _make_module_spec(scenario: Scenario, config: TrainConfig) -> MultiRLModuleSpec:
     """The choices' specifications, in the configuration's order."""
