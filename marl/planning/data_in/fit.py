@@ -23,6 +23,7 @@ LANE_LEAD_TIME = 1
 DISTANCE_BANDS = 3
 NUM_LEVELS = 11  # of the ordering agents
 INITIAL_LEVEL = 4
+PUSH_LEVELS = (4, 6, 8, 10)  # the first is the initial one: untrained agents agree with `before`
 YEARLY_HOLDING = 0.25  # of the unit cost, where costs are given
 _SMOOTHINGS = np.array([0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3])
 
@@ -89,7 +90,7 @@ def fit_scenario(
             {
                 "store_cover": store_cover,
                 "dc_cover": dc_cover,
-                "push_cover": [store_cover[i] for i in (2, 4, 6, 8)],
+                "push_cover": [store_cover[i] for i in PUSH_LEVELS],
                 "initial_cover": INITIAL_LEVEL,
             },
             ["days of cover that agents choose from, wide enough for the slow sellers found"],

@@ -168,7 +168,7 @@ def parse_choice(
     chosen = positions[texts.codes]
     wrong = np.flatnonzero(chosen < 0)
     if len(wrong):
-        message = f"{{}} is not known; allowed: {', '.join(allowed)}"
+        message = f"{{}} is not known; allowed: {', '.join(filter(None, allowed))}"
         findings.add(table.find_problem(wrong, column, message))
     return chosen
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import fdtrc
 
 from envs.omnichannel.types import FloatArray, IntArray
 from marl.planning.data_in.dataset import Dataset, DemandRecords
@@ -132,7 +132,8 @@ def _group_weeks(by_day: FloatArray | IntArray) -> FloatArray:
 
 def _estimate_ratio(above: FloatArray | IntArray, below: FloatArray | IntArray) -> Estimate:
     """The ratio of two sums over days, its interval from a bootstrap over weeks."""
-    weekly = [_group_weeks(part).sum(axis=1) for part in (above, below)]
+    starts = np.arange(0, len(above), WEEK)  # the last week may be short
+    weekly = [np.add.reduceat(part.astype(np.float64), starts) for part in (above, below)]
     chosen = _resample(len(weekly[0]))
     sums = [part[chosen].sum(axis=1) for part in weekly]
     ratios = sums[0] / np.maximum(sums[1], 1e-9)
@@ -169,7 +170,7 @@ def _find_season(total: FloatArray) -> Season | None:
     fit, error = fits[best], rest - fits[best]
     freedom = len(total) - WEEK - 2
     ratio = float((fit**2).sum()) / 2 / max(float((error**2).sum()) / freedom, 1e-12)
-    if stats.f.sf(ratio, 2, freedom) * len(periods) > SEASON_LEVEL:
+    if fdtrc(2, freedom, ratio) * len(periods) > SEASON_LEVEL:
         return None
     period = int(periods[best])
     weeks = _group_weeks(error)

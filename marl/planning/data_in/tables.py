@@ -34,13 +34,18 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Texts:
-    """A column as its distinct texts and the number of each row's text."""
+    """A column as its distinct texts, each used, and the number of each row's text."""
 
     values: list[str]  # stripped of blanks around them
     codes: IntArray  # (rows,)
 
     def __getitem__(self, row: int) -> str:
         return self.values[self.codes[row]]
+
+    def select(self, rows: IntArray) -> Texts:
+        """Returns the column of some rows, without the texts that they do not have."""
+        used, codes = np.unique(self.codes[rows], return_inverse=True)
+        return Texts([self.values[code] for code in used.tolist()], codes)
 
     @property
     def not_blank(self) -> BoolArray:
@@ -63,7 +68,7 @@ class Table:
 
     def select(self, rows: IntArray) -> Table:
         """Returns the table of some rows."""
-        columns = {name: Texts(t.values, t.codes[rows]) for name, t in self.columns.items()}
+        columns = {name: column.select(rows) for name, column in self.columns.items()}
         return replace(self, columns=columns, rows=self.rows[rows])
 
     def find_line(self, row: int) -> int:
