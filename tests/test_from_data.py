@@ -1,5 +1,6 @@
 """From a planner's files to a scenario: exact numbers on files made by hand."""
 
+import time
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from envs.errors import InputError
 from envs.omnichannel.data import load_grocery_demand
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.world.demand import TraceDemand, make_demand
+from marl.evaluation.evaluate import evaluate_policies
 from marl.planning.data_in.summary import Estimate
 from marl.planning.from_data import FromData, Sources, make_scenario
+from marl.policies import make_policy
 
 FIRST = date(2024, 1, 1)  # a Monday
 DAYS = 70
@@ -346,6 +349,83 @@ def test_reading__slashed_dates_follow_the_one_that_is_clear() -> None:
     assert make(write_demand(rows)).first_held_back == "2024-02-26"
     rows = [(f"{row[0]:%m/%d/%Y}", *row[1:]) for row in make_demand_rows()]
     assert make(write_demand(rows), force=True).first_held_back == "2024-02-26"
+
+
+NAMES = {"S1": "NA", "S2": "007", "hat": "true", "coat": '"a""b, c"'}
+
+
+def change(**names: str) -> Rows:
+    """The demand's rows under other names."""
+    return [tuple(names.get(str(cell), cell) for cell in row) for row in make_demand_rows()]
+
+
+@pytest.mark.parametrize(
+    ("rows", "stores", "skus"),
+    [
+        (change(**NAMES), ["NA", "007"], ["true", 'a"b, c']),
+        (change(S1="dc_0", hat="date", coat="1e5"), ["dc_0", "S2"], ["date", "1e5"]),
+        (change(store="online"), ["S1", "S2"], ["hat", "coat"]),
+        (change(store="pickup"), ["S1", "S2"], ["hat", "coat"]),
+        ([(*row[:4], 0) for row in make_demand_rows()], ["S1", "S2"], ["hat", "coat"]),
+        ([(*row[:4], 10**6) for row in make_demand_rows()], ["S1", "S2"], ["hat", "coat"]),
+    ],
+    ids=["texts", "clashes", "online", "pickup", "nothing sold", "most"],
+)
+def test_make_scenario__of_odd_but_good_files_runs(
+    rows: Rows, stores: list[str], skus: list[str]
+) -> None:
+    make(write_demand(rows))
+    scenario = load_scenario("my.yaml")
+    assert [store.name for store in scenario.network.stores] == stores
+    assert [sku.name for sku in scenario.skus] == skus
+    found = evaluate_policies({"naive": make_policy("naive", scenario)}, scenario, 2, 0)
+    assert np.isfinite(found.policies["naive"]["reward"].mean)
+
+
+@pytest.mark.parametrize(
+    ("lane", "message"),
+    [
+        ("S1,S2", "column from: 'S1' is a store; a DC or 'supplier' is needed"),
+        ("dc,S9", "column to: 'S9' is not allowed; a store is"),
+        ("supplier,S1", "column to: 'S1' is not allowed; a dc is"),
+        ("other,S1", "column from: 'other' does not supply this store; its parent or"),
+        ("dc,S1", "column to: 'S1' has this lane already; each is allowed once"),
+    ],
+)
+def test_lanes__a_mistake_names_file_line_and_column(lane: str, message: str) -> None:
+    lanes = write_csv("lanes.csv", "from,to", [("dc", "S1"), ("supplier", "dc")])
+    with lanes.open("a") as file:
+        file.write(f"{lane}\n")
+    assert refuse(lanes=lanes).startswith(f"lanes.csv, line 4, {message}")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([("S1", "store", "")], "line 2, column kind: no node is a dc; one is needed"),
+        ([("dc", "dc", "")], "line 2, column kind: no node is a store"),
+        ([("dc", "dc", ""), ("S1", "shop", "dc")], "line 3, column kind: 'shop' is not known; "),
+        ([("dc", "dc", ""), ("S1", "store", "x")], "line 3, column parent: the parent of this "),
+        (
+            [("a", "dc", ""), ("b", "dc", ""), ("S1", "store", "")],
+            "line 4, column parent: the parent of this store is no dc; allowed: a, b",
+        ),
+    ],
+)
+def test_nodes__a_mistake_names_file_line_and_column(nodes: Rows, message: str) -> None:
+    path = write_csv("nodes.csv", "node,kind,parent", nodes)
+    assert refuse(nodes=path).startswith(f"nodes.csv, {message}")
+
+
+def test_demand__a_million_rows_take_seconds() -> None:
+    header, day = "date;store;sku;units\n", [str(FIRST + timedelta(d)) for d in range(500)]
+    with Path("demand.csv").open("w", encoding="utf-8") as file:
+        file.write(header)
+        file.writelines(f"{day[i % 500]};S1;hat;{i % 7}\n" for i in range(10**6))
+    start = time.process_time()
+    made = make(Path("demand.csv"), fix=True)
+    assert (made.fixed[0].line, made.fixed[0].count) == (502, 10**6 - 500)
+    assert time.process_time() - start < 20
 
 
 def test_out__is_not_replaced_without_force() -> None:

@@ -80,10 +80,14 @@ def test_load_scenario__finds_the_trace_beside_the_file(
     np.testing.assert_array_equal(trace.units, make_records().units)
 
 
-def test_scenario_hash__depends_on_the_content_of_the_trace(tmp_path: Path) -> None:
+def test_scenario_hash__depends_on_the_content_of_the_trace_and_not_on_its_place(
+    tmp_path: Path,
+) -> None:
     path = write_scenario(tmp_path)
     before = load_scenario(path).hash()
-    assert load_scenario(path).hash() == before
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    assert load_scenario(write_scenario(moved)).hash() == before
     write_scenario(tmp_path, RecordedDemand(**{**vars(make_records()), "skus": ["coat", "hat"]}))
     assert load_scenario(path).hash() != before
 

@@ -356,7 +356,9 @@ class Scenario(StrictModel):
 
     def hash(self) -> str:
         """A short digest of every value, to key caches."""
-        payload = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        # The content of a trace counts, by its digest; the place of the file does not.
+        values = self.model_dump(mode="json", exclude={"demand": {"file"}})
+        payload = json.dumps(values, sort_keys=True)
         return hashlib.sha256(payload.encode()).hexdigest()[:12]
 
 

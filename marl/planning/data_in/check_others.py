@@ -106,6 +106,7 @@ def load_nodes(path: Path, findings: Findings) -> dict[str, NodeRecord]:
     table = read_table(path, ("node", "kind"), ("parent", "capacity"), findings)
     names, kept = _parse_unique(table, "node", findings)
     kinds = parse_choice(table, "kind", _KINDS, findings)
+    findings.check()  # what follows counts the kinds
     capacities = _parse_optional(table, "capacity", _CAPACITY, findings)
     parents = _parse_texts(table, "parent")
     dcs = [names[row] for row in kept if kinds[row] == 0]
@@ -194,6 +195,8 @@ def _judge_lane(
         node = nodes.get(end)
         known = node is not None and (node.kind == "dc") == (start == SUPPLIER)
         parent = (node.parent if node else None) or start
+    if nodes is None and start in stores:
+        return "from", "{} is a store; a DC or 'supplier' is needed", cure
     if not known:
         return "to", f"{{}} is not allowed; a {'dc' if start == SUPPLIER else 'store'} is", cure
     if start not in {SUPPLIER, parent}:

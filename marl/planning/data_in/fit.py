@@ -164,7 +164,7 @@ def _make_network(
             {
                 "name": store,
                 "parent": parents[store],
-                "size": max(round(float(size), 3), 0.001),
+                "size": min(max(round(float(size), 3), 0.001), 1000.0),
                 "distance": distances.get(store, 1),
                 "lead_time": LANE_LEAD_TIME if days is None else days,
             }
@@ -355,6 +355,10 @@ def _make_costs(data: Dataset, train: IntArray) -> Section:
     if lanes:
         section.value["transport"] = _round(_fit_transport(data))
         section.measured.append("transport: per unit, least squares of cost on 1 + distance band")
+        if found is None:
+            section.assumed.append(
+                "the lanes' costs are in the same unit; give price and unit_cost for money"
+            )
     return section
 
 
