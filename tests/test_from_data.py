@@ -194,6 +194,11 @@ def test_costs__are_scaled_by_the_margin() -> None:
     assert scenario.reward.cost_scale == pytest.approx(4)
 
 
+def test_skus__have_the_shelf_lives_that_the_simulator_can_follow() -> None:
+    make(skus=write_csv("skus.csv", "sku,shelf_life", [("hat", 400), ("coat", 12)]))
+    assert [sku.shelf_life for sku in load_scenario("my.yaml").skus] == [None, 12]
+
+
 def test_yaml__marks_what_is_assumed() -> None:
     make()
     text = Path("my.yaml").read_text(encoding="utf-8")

@@ -41,7 +41,7 @@ def make_files() -> dict[str, Grid]:
         "skus": [
             ["sku", "category", "price", "unit_cost", "shelf_life"],
             ["hat", "head", "9.5", "4", ""],
-            ["coat", "body", "80", "35.5", "300"],
+            ["coat", "body", "80", "35.5", "60"],
         ],
         "nodes": [
             ["node", "kind", "parent", "capacity"],

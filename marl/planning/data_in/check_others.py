@@ -29,6 +29,7 @@ SUPPLIER = "supplier"  # where lanes into a DC begin
 _AMOUNT = NumberRule(0, 1e9, blank=np.nan)
 _CAPACITY = NumberRule(1, 1e9, blank=np.nan)
 _LEAD_TIME = NumberRule(0, 180, whole=True, blank=np.nan, fix_fraction="rounds it")
+_SHELF_LIFE = NumberRule(1, 36500, whole=True, blank=np.nan, fix_fraction="rounds it")
 _KINDS = ("dc", "store")
 _ORIGIN_ORDINAL = 719163  # 1970-01-01
 
@@ -83,7 +84,10 @@ def load_skus(path: Path, findings: Findings) -> dict[str, SkuRecord]:
     optional = ("category", "price", "unit_cost", "shelf_life")
     table = read_table(path, ("sku",), optional, findings)
     names, kept = _parse_unique(table, "sku", findings)
-    numbers = {column: _parse_optional(table, column, _AMOUNT, findings) for column in optional[1:]}
+    rules = {"price": _AMOUNT, "unit_cost": _AMOUNT, "shelf_life": _SHELF_LIFE}
+    numbers = {
+        column: _parse_optional(table, column, rule, findings) for column, rule in rules.items()
+    }
     categories = _parse_texts(table, "category")
     long = np.flatnonzero([len(category or "") > 100 for category in categories])
     if len(long):

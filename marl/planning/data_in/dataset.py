@@ -52,7 +52,7 @@ class SkuRecord:
     category: str | None = None
     price: float | None = None
     unit_cost: float | None = None
-    shelf_life: float | None = None  # days; read and reported, not simulated
+    shelf_life: float | None = None  # days in a store
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from marl.planning.data_in.dataset import Dataset, LaneRecord, ReturnRecords
 from marl.planning.data_in.summary import WEEK, Summary, compute_delay_table
 
 LONGEST_DELAY = 180  # days that the simulator can follow a return
+LONGEST_SHELF_LIFE = 180  # days that the simulator can follow a unit on the shelf
 LONGEST_HORIZON = 84
 SUPPLIER_LEAD_TIME = 5
 LANE_LEAD_TIME = 1
@@ -224,13 +225,19 @@ def _make_skus(data: Dataset, train: IntArray) -> Section:
             f"{channel}_demand": max(float(f"{rate:.4g}"), _smallest(channel))
             for channel, rate in zip(demand.channels, by_channel, strict=True)
         }
-        values.append({"name": sku, "category": category, **rates})
+        values.append({"name": sku, "category": category, **rates} | _get_shelf_life(data, sku))
     section = Section("skus", values, ["units a day in the mean store, over the training days"])
     if data.skus is None:
         section.assumed.append("one category, all (no SKU file)")
-    elif any(record.shelf_life is not None for record in data.skus.values()):
-        section.assumed.append("nothing perishes: shelf_life is read and not simulated")
+    elif not any("shelf_life" in value for value in values):
+        section.assumed.append(f"nothing perishes within {LONGEST_SHELF_LIFE} days")
     return section
+
+
+def _get_shelf_life(data: Dataset, sku: str) -> dict[str, int]:
+    record = (data.skus or {}).get(sku)
+    days = record.shelf_life if record else None
+    return {} if days is None or days > LONGEST_SHELF_LIFE else {"shelf_life": int(days)}
 
 
 def _smallest(channel: str) -> float:
