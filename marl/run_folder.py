@@ -24,6 +24,7 @@ from typing import Any
 import yaml
 
 from envs.errors import InputError
+from envs.omnichannel.demand_rules import Trace
 from envs.omnichannel.scenario import Scenario, load_scenario
 from marl.checkpoints import DamagedError, sync_to_disk, verify_checkpoint, write_manifest
 from marl.config import TrainConfig, load_config
@@ -70,7 +71,8 @@ class RunFolder:
             raise InputError(f"--run-dir: '{path}' cannot be made ({error.strerror})") from None
         run = cls(path, scenario, config)
         write_text(path / "config.yaml", _to_yaml(config.model_dump(mode="json")))
-        write_text(path / "scenario.yaml", _to_yaml(scenario.model_dump(mode="json")))
+        own = _copy_trace(scenario, path)
+        write_text(path / "scenario.yaml", _to_yaml(own.model_dump(mode="json")))
         write_text(path / "versions.json", json.dumps(_collect_versions(), indent=2))
         return run
 
@@ -233,6 +235,16 @@ class RunFolder:
 def name_checkpoint(episodes: int) -> str:
     """The name of a checkpoint; names sort by age."""
     return f"{episodes:06d}"
+
+
+def _copy_trace(scenario: Scenario, folder: Path) -> Scenario:
+    """The scenario with its own copy of a trace file in the folder, so that a run can be moved."""
+    trace = scenario.demand
+    if not isinstance(trace, Trace) or trace.file is None:
+        return scenario
+    name = Path(trace.file).name
+    shutil.copyfile(trace.file, folder / name)
+    return scenario.model_copy(update={"demand": trace.model_copy(update={"file": name})})
 
 
 def write_text(path: Path, text: str) -> None:

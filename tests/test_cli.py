@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,9 @@ MISTAKES = [
     (["evaluate", "."], "run: '.' is not a run folder"),
     (["evaluate", "no.npz"], "policy: file 'no.npz' does not exist"),
     (["scenario", "show", "nowhere"], "scenario: 'nowhere' is not known; allowed: "),
+    (["scenario", "from-data", "--demand", "no.csv", "--out", "a.yaml"], "no.csv: this file does "),
+    (["scenario", "from-data", "--demand", "no.csv", "--out", "a.txt"], "--out: 'a.txt' is not "),
+    (["scenario", "from-data", "--demand", "no.csv"], "Missing option '--out'"),
     (["fly"], "No such command 'fly'"),
 ]
 
@@ -92,6 +96,40 @@ def test_main__a_mistake_is_one_line_and_exit_code_2(
     assert printed.err.count("\n") == 1
     assert printed.out == ""
     assert list(in_empty_folder.iterdir()) == []
+
+
+def test_from_data__says_what_was_found_and_what_comes_next(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], in_empty_folder: Path
+) -> None:
+    days = [date(2024, 1, 1) + timedelta(d) for d in range(35)]
+    rows = "".join(f"{day},S1,hat,{day.weekday() + 1}\n" for day in days)
+    Path("demand.csv").write_text(f"date,store,sku,units\n{rows}", encoding="utf-8")
+
+    command = ("scenario", "from-data", "--demand", "demand.csv", "--out", "my.yaml")
+    assert run(monkeypatch, *command, "--json", "found.json") == 0
+    printed = capsys.readouterr()
+    assert "28 days to train on; 7 held back, from 2024-01-29 on" in printed.out
+    assert "next: " in printed.out
+    assert printed.err == ""
+    found = json.loads(Path("found.json").read_text(encoding="utf-8"))
+    assert found["summary"]["weekdays"]["Sun"] == {
+        "value": 1.75,
+        "low": 1.75,
+        "high": 1.75,
+        "n": 4,
+        "of": "weeks",
+    }
+    assert "categories: nothing comes back (no file of returns)" in " ".join(found["assumed"])
+    files = {path.name for path in in_empty_folder.iterdir()}
+    assert files == {"demand.csv", "found.json", "my.yaml", "my.demand.csv.gz"}
+
+    assert run(monkeypatch, "scenario", "validate", "my.yaml") == 0
+    assert capsys.readouterr().out.startswith("my: valid; 1 DCs, 1 stores, 1 SKUs, 7 periods")
+    evaluated = ("evaluate", "naive", "before", "--scenario", "my.yaml", "--episodes", "2")
+    assert run(monkeypatch, *evaluated) == 0
+    table = " ".join(capsys.readouterr().out.split())  # its title is wrapped
+    assert "2 episodes of the held-back period" in table
+    assert "2024-01-29 to 2024-02-04 (7 days)" in table
 
 
 @pytest.mark.parametrize(

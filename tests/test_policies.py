@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from envs.errors import InputError
+from envs.omnichannel.agents.inventory import compute_store_position
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.types import ONLINE, STORE
@@ -40,6 +41,38 @@ def test_before__targets_by_hand() -> None:
     np.testing.assert_allclose(targets.supplier_gap[1], [[-0.5, -0.5]])
     assert not targets.online_share.any()
     np.testing.assert_array_equal(targets.disposition[1, 1, 1], [0, 1, 0])
+
+
+def test_naive__tops_up_to_two_weeks_beyond_the_lead_time() -> None:
+    targets = make_policy("naive", TINY).compute_targets(make_env().view)
+    # Stores: (lead time + 14) x mean walk-in demand - position: 15 x 6 - 18 and so on.
+    np.testing.assert_allclose(targets.shipment_gap[0], [[72, 35], [39, 19]])
+    # DC: (2 + 2 + 14) x 13.5 - 95 and 18 x 7.5 - 53.
+    np.testing.assert_allclose(targets.supplier_gap[1], [[148, 82]])
+    assert not targets.online_share.any()
+    np.testing.assert_array_equal(targets.disposition[1, 1, 1], [1, 0, 0])
+
+
+def test_naive__orders_on_the_first_day_of_a_week_by_the_sales_it_saw() -> None:
+    env, rule = make_env(), make_policy("naive", TINY)
+    steps = [rule.run_period(env) for _ in range(7)]
+    assert steps[0].flows.supplied.any()
+    assert not any(step.flows.supplied.any() or step.flows.shipped.any() for step in steps[1:])
+    sold = sum(step.flows.served for step in steps)
+    mean = (sold + 21 * Setting.from_scenario(TINY).mean_demand) / 28
+    targets = rule.compute_targets(env.view)
+    position = compute_store_position(env.view.state, env.network)
+    days = np.array([15, 16])[:, None]
+    np.testing.assert_allclose(targets.shipment_gap, days * mean[..., STORE] - position)
+
+
+def test_naive__forgets_between_episodes() -> None:
+    rule = make_policy("naive", TINY)
+    rewards = []
+    for _ in range(2):
+        env = make_env()
+        rewards.append(np.stack([rule.run_period(env).team_reward for _ in range(14)]))
+    np.testing.assert_array_equal(rewards[0], rewards[1])
 
 
 def test_order_up_to__targets_by_hand() -> None:
@@ -115,7 +148,7 @@ def test_make_space__one_cover_a_class() -> None:
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("best", None, "policy: 'best' is not known; allowed: before, order_up_to, forecast_"),
+        ("best", None, "policy: 'best' is not known; allowed: before, naive, order_up_to, "),
         ("before", {"cover": 1.0}, "parameters: 'cover' is not known; allowed: none"),
         ("order_up_to", {**PARAMETERS, "x": 1.0}, "parameters: 'x' is not known; allowed: online_"),
         ("order_up_to", {"restock": 1.0}, "parameters: 'online_share' is missing; needed:"),

@@ -102,12 +102,25 @@ class Intermittent(Parametric):
 
 
 class Trace(StrictModel):
-    """Replays recorded daily sales; the first `train_days` train, the rest evaluate."""
+    """Replays recorded daily sales; the first `train_days` train, the rest evaluate.
+
+    The records are the bundled ones that `source` names, or those of `file`: see
+    `envs.omnichannel.world.demand.trace_file` for its form.
+    """
 
     process: Literal["trace"]
-    source: Literal["grocery_demand"]
+    source: Literal["grocery_demand"] | None = None
+    file: Annotated[str, Field(min_length=1)] | None = None  # relative to the scenario's file
+    digest: str | None = None  # of the file's bytes; filled in on loading, so that caches see it
     train_days: Annotated[int, Field(ge=14, le=3650)] = 273
     online_share: Share = 0.0  # part of the recorded demand that is ordered online (an assumption)
+
+    @model_validator(mode="after")
+    def check_origin(self) -> Self:
+        """The records come from one place."""
+        if (self.source is None) == (self.file is None):
+            raise ValueError("source, file: one of the two is needed, and not both")
+        return self
 
 
 DemandSettings = Annotated[

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from envs.errors import InputError
-from envs.omnichannel.demand_rules import DemandSettings, ForecastSettings, SeasonalNormal
+from envs.omnichannel.demand_rules import DemandSettings, ForecastSettings, SeasonalNormal, Trace
 from envs.omnichannel.network_rules import Fulfillment, LeadTime, SupplyCuts, Transshipment
 from envs.omnichannel.record_rules import Records
 from envs.omnichannel.return_rules import Returns
@@ -356,7 +356,9 @@ class Scenario(StrictModel):
 
     def hash(self) -> str:
         """A short digest of every value, to key caches."""
-        payload = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        # The content of a trace counts, by its digest; the place of the file does not.
+        values = self.model_dump(mode="json", exclude={"demand": {"file"}})
+        payload = json.dumps(values, sort_keys=True)
         return hashlib.sha256(payload.encode()).hexdigest()[:12]
 
 
@@ -376,12 +378,37 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
     if text in list_scenarios():
         source = resources.files("envs.omnichannel") / "scenarios" / f"{text}.yaml"
         content = source.read_text(encoding="utf-8")
-    else:
-        path = Path(text)
-        if path.suffix not in {".yaml", ".yml"}:
-            raise InputError(
-                f"scenario: {text!r} is not known; allowed: {', '.join(list_scenarios())}, "
-                "or the path of a .yaml file"
-            )
-        content = read_text(path, "scenario")
-    return validate_model(Scenario, parse_yaml(content, text), text)
+        return validate_model(Scenario, parse_yaml(content, text), text)
+    path = Path(text)
+    if path.suffix not in {".yaml", ".yml"}:
+        raise InputError(
+            f"scenario: {text!r} is not known; allowed: {', '.join(list_scenarios())}, "
+            "or the path of a .yaml file"
+        )
+    content = read_text(path, "scenario")
+    return _find_trace(validate_model(Scenario, parse_yaml(content, text), text), path)
+
+
+def _find_trace(scenario: Scenario, path: Path) -> Scenario:
+    """The scenario with its trace file as an absolute path, and with the digest of its bytes."""
+    trace = scenario.demand
+    if not isinstance(trace, Trace) or trace.file is None:
+        return scenario
+    file = (path.parent / trace.file).resolve()
+    try:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: demand.file: '{trace.file}' does not exist; give a path relative to the "
+            "scenario's file"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: demand.file: '{trace.file}' cannot be read ({reason})") from None
+    if trace.digest not in {None, digest}:
+        raise InputError(
+            f"{path}: demand.digest: {trace.digest!r} is not allowed; '{trace.file}' has {digest} "
+            "(the file has changed)"
+        )
+    found = trace.model_copy(update={"file": str(file), "digest": digest})
+    return scenario.model_copy(update={"demand": found})

@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.demand_rules import Trace
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, SeedArray
 from envs.omnichannel.world.costs import TERMS
@@ -112,6 +113,7 @@ class Evaluation:
     policies: dict[str, Intervals]  # by policy
     paired: dict[str, Intervals]  # by "A - B"
     bound: Bound | None = None
+    held_back: bool = False  # recorded days that neither training nor tuning has seen
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `evaluate --json` writes."""
@@ -180,6 +182,7 @@ def evaluate_policies(
             for a, b in choose_pairs(policies)
         },
         bound=_bound(scenario, seeds[:bound_episodes], split, found) if bound_episodes else None,
+        held_back=split == "evaluate" and isinstance(scenario.demand, Trace),
     )
 
 
@@ -224,7 +227,8 @@ def make_tables(evaluation: Evaluation) -> list[Table]:
 
 
 def _make_table(evaluation: Evaluation, names: list[str]) -> Table:
-    title = f"{evaluation.scenario}: {evaluation.episodes} episodes, mean ± 95%"
+    period = " of the held-back period" if evaluation.held_back else ""
+    title = f"{evaluation.scenario}: {evaluation.episodes} episodes{period}, mean ± 95%"
     table = Table(title=title, box=SIMPLE_HEAD)
     table.add_column("metric", no_wrap=True)
     for name in names:

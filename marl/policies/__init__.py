@@ -9,6 +9,7 @@ from envs.omnichannel.scenario import Scenario
 from marl.policies.base import Parameter, ParameterSpace, Policy, Setting, TargetRule, TunableRule
 from marl.policies.before import Before
 from marl.policies.families import FAMILIES
+from marl.policies.naive import Naive
 
 __all__ = [
     "BASELINES",
@@ -24,7 +25,7 @@ __all__ = [
     "make_policy",
 ]
 
-BASELINES = (Before.name, *FAMILIES)
+BASELINES = (Before.name, Naive.name, *FAMILIES)
 
 
 def check_baseline(name: str) -> None:
@@ -61,5 +62,8 @@ def make_policy(
     if name == Before.name:
         ParameterSpace(()).check(parameters or {})
         return Before(setting, scenario.before)
+    if name == Naive.name:
+        ParameterSpace(()).check(parameters or {})
+        return Naive(setting)
     family = FAMILIES[name]
     return family(setting, parameters or family.make_space(setting).initial)

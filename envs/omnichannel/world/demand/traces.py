@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -10,38 +11,57 @@ from envs.errors import InputError
 from envs.omnichannel.data import load_grocery_demand
 from envs.omnichannel.demand_rules import Trace
 from envs.omnichannel.scenario import Scenario, Sku, Store
-from envs.omnichannel.types import FloatArray, IntArray, SeedArray, State
+from envs.omnichannel.types import (
+    ONLINE,
+    STORE,
+    ArrayT,
+    FloatArray,
+    IntArray,
+    SeedArray,
+    State,
+)
 from envs.omnichannel.world import draws
 from envs.omnichannel.world.demand.process import Split
+from envs.omnichannel.world.demand.trace_file import RecordedDemand, load_trace
 
 
 class TraceDemand:
     """Replays recorded daily sales of each store and SKU.
 
     The first `train_days` are for training, the rest for evaluation; means and the weekday
-    profile come from the training days alone. A fixed share of the recorded units counts as
-    ordered online, split by a seeded draw, because the source records one channel.
+    profile come from the training days alone. Where the records tell the channels apart, they are
+    replayed as they are. Otherwise a fixed share counts as ordered online, split by a seeded draw.
     """
 
     notice = 0
 
     def __init__(self, scenario: Scenario, process: Trace) -> None:
-        _, stores, skus, units = load_grocery_demand()
-        store_index = _index_of(scenario.network.stores, stores, "network.stores")
-        sku_index = _index_of(scenario.skus, skus, "skus")
-        self.units = units[:, store_index][:, :, sku_index].astype(np.int64)  # (days, S, K)
+        recorded = load_records(process)
+        store_index = _index_of(scenario.network.stores, recorded.stores, "network.stores")
+        sku_index = _index_of(scenario.skus, recorded.skus, "skus")
+        units = recorded.units[:, store_index][:, :, sku_index]  # (days, S, K, recorded channels)
+        self.units = _spread_channels(units, recorded.channels, scenario.channels)
         self.train_days = process.train_days
         self.online_share = process.online_share
+        if self.online_share and recorded.channels != ["store"]:
+            raise InputError(
+                f"demand.online_share: {self.online_share} is not allowed; 0 is needed, because "
+                f"the records have the channels {', '.join(recorded.channels)}"
+            )
         held_back = len(units) - process.train_days
+        if held_back < 1:
+            raise InputError(
+                f"demand.train_days: {process.train_days} is not allowed; at most "
+                f"{len(units) - 1} (the records have {len(units)} days)"
+            )
         if scenario.horizon > min(held_back, process.train_days):
             raise InputError(
                 f"horizon: {scenario.horizon} is not allowed; at most "
                 f"{min(held_back, process.train_days)} (days of the shorter part of the trace)"
             )
         train = self.units[: process.train_days]
-        daily = train.mean(axis=0)  # (S, K)
-        self.mean = np.stack([daily * (1 - self.online_share), daily * self.online_share], -1)
-        self.season = _weekday_profile(train, len(self.units))
+        self.mean = self._share_out(train.mean(axis=0))  # (S, K, C)
+        self.season = _weekday_profile(train.sum(axis=-1), len(self.units))
 
     def sample_start(self, seed: SeedArray, horizon: int, split: Split) -> IntArray:
         """A day from which the whole episode stays inside the part that `split` names."""
@@ -64,17 +84,55 @@ class TraceDemand:
 
     def expect_units(self, state: State, ahead: int = 0) -> FloatArray:
         """The recorded units of the day `ahead` days on, (B, S, K, C); the last day repeats."""
-        total = self.units[np.minimum(state.day + ahead, len(self.units) - 1)]
-        return np.stack([total * (1 - self.online_share), total * self.online_share], axis=-1)
+        return self._share_out(self.units[np.minimum(state.day + ahead, len(self.units) - 1)])
 
     def sample_units(self, state: State) -> IntArray:
         """The recorded units of each copy's day, (B, S, K, C)."""
-        total = self.units[state.day]
+        recorded = self.units[state.day]
+        if not self.online_share:
+            return recorded
+        total = recorded.sum(axis=-1)
         uniform = draws.sample_uniform(
             state.seed, state.period, draws.ONLINE_SPLIT, total.shape[1:]
         )
         online = np.floor(total * self.online_share + uniform).astype(np.int64)
-        return np.stack([total - online, online], axis=-1)
+        units = np.zeros_like(recorded)
+        units[..., STORE], units[..., ONLINE] = total - online, online
+        return units
+
+    def _share_out(self, units: ArrayT) -> FloatArray:
+        """Expected units by channel, (..., C), of recorded ones, (..., C)."""
+        if not self.online_share:
+            return units.astype(np.float64)
+        total = units.sum(axis=-1)
+        expected = np.zeros(units.shape)
+        expected[..., STORE] = total * (1 - self.online_share)
+        expected[..., ONLINE] = total * self.online_share
+        return expected
+
+
+def load_records(process: Trace) -> RecordedDemand:
+    """Returns the records that a trace replays.
+
+    Raises:
+        InputError: if the trace's file cannot be read.
+    """
+    if process.file is not None:
+        return load_trace(Path(process.file), process.digest)
+    dates, stores, skus, units = load_grocery_demand()
+    return RecordedDemand(dates[0].item(), stores, skus, ["store"], units[..., None])
+
+
+def _spread_channels(units: IntArray, recorded: list[str], channels: tuple[str, ...]) -> IntArray:
+    """Recorded units, (days, S, K, recorded channels), on the scenario's channels, (..., C)."""
+    for channel in recorded:
+        if channel not in channels:
+            raise InputError(
+                f"skus: no SKU has {channel}_demand above 0, and the records have that channel"
+            )
+    spread = np.zeros((*units.shape[:-1], len(channels)), np.int64)
+    spread[..., [channels.index(channel) for channel in recorded]] = units
+    return spread
 
 
 def _index_of(entries: Sequence[Store | Sku], known: list[str], field: str) -> list[int]:
@@ -93,7 +151,9 @@ def _index_of(entries: Sequence[Store | Sku], known: list[str], field: str) -> l
 def _weekday_profile(train: IntArray, days: int) -> FloatArray:
     """Factor of the mean by weekday, pooled over stores, (days, S, K)."""
     weekday = np.arange(days) % 7
-    by_day = train.sum(axis=1) / np.maximum(train.sum(axis=1).mean(axis=0), 1e-9)  # (train, K)
+    mean = train.sum(axis=1).mean(axis=0)
+    by_day = train.sum(axis=1) / np.maximum(mean, 1e-9)  # (train, K)
     profile = np.stack([by_day[weekday[: len(train)] == d].mean(axis=0) for d in range(7)])
+    profile[:, mean == 0] = 1.0  # not closed: never sold yet
     shape = (days, *train.shape[1:])
     return np.broadcast_to(profile[weekday][:, None, :], shape)

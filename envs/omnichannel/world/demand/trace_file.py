@@ -1,0 +1,139 @@
+"""Trace files: a user's recorded demand beside the scenario that replays it.
+
+A CSV file, plain or .gz, with the columns `date`, `store`, `channel` and one column of whole units
+per SKU; a row for every day, store and channel, sorted by date, with the same stores and channels
+in the same order on every day.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+import zlib
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from envs.errors import InputError
+from envs.omnichannel.types import IntArray
+from envs.validation import LARGEST
+
+KEYS = ("date", "store", "channel")
+CHANNEL_NAMES = ("store", "online", "pickup")
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class RecordedDemand:
+    """Recorded units of consecutive days."""
+
+    first_day: date
+    stores: list[str]
+    skus: list[str]
+    channels: list[str]  # of `CHANNEL_NAMES`, in that order
+    units: IntArray  # (days, S, K, C)
+
+
+@lru_cache(maxsize=2)
+def load_trace(path: Path, digest: str | None) -> RecordedDemand:
+    """Reads a trace file; `digest` keeps what is remembered of a changed file apart.
+
+    Raises:
+        InputError: names the file, and the line and column where there is one.
+    """
+    del digest
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if data.startswith(_GZIP_MAGIC) else data).decode("utf-8-sig")
+        header = next(csv.reader(io.StringIO(text)), [])
+        if tuple(header[:3]) != KEYS or len(set(header[3:])) < max(len(header) - 3, 1):
+            raise InputError(
+                f"{path}, line 1: columns {', '.join(header[:4])} ... are not allowed; "
+                f"{', '.join(KEYS)} and then one column per SKU are needed, each once"
+            )
+        types = dict.fromkeys(range(3), str) | dict.fromkeys(range(3, len(header)), np.int64)
+        table = pd.read_csv(
+            io.StringIO(text), skiprows=1, header=None, dtype=types, keep_default_na=False
+        )
+    except (OSError, EOFError, zlib.error, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"demand.file: '{path}' cannot be read ({error})") from None
+    return _shape(path, table, header)
+
+
+def save_trace(path: Path, recorded: RecordedDemand) -> None:
+    """Writes a trace file under a temporary name and renames it; the same data, the same bytes."""
+    days, stores, skus, channels = recorded.units.shape
+    dates = [str(recorded.first_day + timedelta(d)) for d in range(days)]
+    table = pd.DataFrame(
+        recorded.units.transpose(0, 1, 3, 2).reshape(-1, skus), columns=pd.Index(recorded.skus)
+    )
+    keys = {
+        "date": np.repeat(dates, stores * channels),
+        "store": np.tile(np.repeat(recorded.stores, channels), days),
+        "channel": np.tile(recorded.channels, days * stores),
+    }
+    for i, (key, values) in enumerate(keys.items()):
+        table.insert(i, key, values, allow_duplicates=True)
+    text = table.to_csv(index=False, lineterminator="\n")
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        # No time stamp in the header: the file must not differ from one run to the next.
+        file.write(gzip.compress(text.encode(), 6, mtime=0))
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _shape(path: Path, table: pd.DataFrame, header: list[str]) -> RecordedDemand:
+    """The table as arrays, once its rows are known to be complete and in order."""
+    if table.empty:
+        raise InputError(f"{path}, line 2: no rows found; one per day, store and channel is needed")
+    if table.shape[1] != len(header):
+        raise InputError(f"{path}, line 2: {table.shape[1]} values; {len(header)} are needed")
+    dates, stores, channels = (table[i].to_numpy(object) for i in range(3))
+    per_day = max(int((dates == dates[0]).sum()), 1)
+    names = list(dict.fromkeys(stores[:per_day].tolist()))
+    found = [c for c in CHANNEL_NAMES if c in set(channels[:per_day])]
+    try:
+        first = date.fromisoformat(dates[0])
+    except ValueError:
+        raise InputError(f"{path}, line 2, column date: {dates[0]!r} is no date") from None
+    days = -(-len(table) // per_day)
+    expected = [
+        np.repeat([str(first + timedelta(d)) for d in range(days)], per_day),
+        np.tile(np.repeat(names, len(found)), days),
+        np.tile(found, days * len(names)),
+    ]
+    for key, values, needed in zip(KEYS, (dates, stores, channels), expected, strict=True):
+        size = min(len(values), len(needed))
+        wrong = np.flatnonzero(values[:size] != needed[:size].astype(object))
+        if len(wrong) or len(values) != len(needed):
+            row = int(wrong[0]) if len(wrong) else size - 1
+            raise InputError(
+                f"{path}, line {row + 2}, column {key}: {values[row]!r} is out of order or the "
+                "last day is not complete; a row per day, store and channel, sorted, is needed"
+            )
+    units = table.loc[:, 3:].to_numpy(np.int64)
+    outside = np.argwhere((units < 0) | (units > LARGEST))
+    if len(outside):
+        row, sku = outside[0]
+        raise InputError(
+            f"{path}, line {row + 2}, column {header[sku + 3]}: {units[row, sku]} is not allowed; "
+            f"0 to {LARGEST} units are needed"
+        )
+    shape = (days, len(names), len(found), len(header) - 3)
+    return RecordedDemand(
+        first_day=first,
+        stores=names,
+        skus=header[3:],
+        channels=found,
+        units=np.ascontiguousarray(units.reshape(shape).transpose(0, 1, 3, 2)),
+    )

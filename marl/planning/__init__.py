@@ -1,0 +1,1 @@
+"""For planners: their data in, orders out; neither Ray nor torch."""

@@ -1,0 +1,1 @@
+"""A user's CSV files: read, checked, summarised, written as a scenario."""

@@ -1,0 +1,73 @@
+"""What a planner does with a spreadsheet: once a week, top up by the last weeks' sales."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from envs.omnichannel.agents.inventory import compute_echelon_position, compute_store_position
+from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.types import ONLINE, RESTOCK, FloatArray, Targets, View, sum_channels
+from marl.policies.base import Setting, TargetRule
+
+WEEK = 7
+MEMORY = 4 * WEEK  # days of sales that the mean is taken of
+SAFETY = 7  # days of sales kept beyond the next delivery: a week, the usual rule of thumb
+
+
+class Naive(TargetRule):
+    """Weekly review against the mean sales of the last four weeks.
+
+    On the first day of a week every store is topped up to what it sells until the delivery after
+    next arrives, and a week of safety; each DC likewise for its whole region. On other days
+    nothing is ordered. Online orders go out from the DC, returns go back on the shelf. What was
+    out of stock is not in the sales, so the rule does not see that demand. Until four weeks have
+    been seen, the days before count as mean days.
+
+    The rule remembers sales, so an object runs one environment at a time.
+    """
+
+    name: ClassVar[str] = "naive"
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self._sales: list[FloatArray] = []  # of up to `MEMORY` days, (B, S, K, C) each
+
+    def run_period(self, env: BatchedEnv) -> Step:
+        """Decides for all copies, runs one period and takes down what was sold."""
+        if env.period == 0:
+            self._sales = []
+        step = super().run_period(env)
+        self._sales = [*self._sales[1 - MEMORY :], step.flows.served.astype(np.float64)]
+        return step
+
+    def compute_targets(self, view: View) -> Targets:
+        """Returns signed gaps in units and fractions."""
+        network = self.setting.network
+        position = compute_store_position(view.state, network)
+        shape = position.shape
+        disposition = np.zeros((*shape, 3))
+        disposition[..., RESTOCK] = 1.0
+        review = (view.state.period % WEEK == 0)[:, None, None]
+        sales = self._compute_mean_sales(shape[0])  # (B, S, K, C)
+        lane = network.lane_lead_time[:, None]
+        by_store = sum_channels(sales) - sales[..., ONLINE]  # online orders leave from the DC
+        supplier = network.lead_time[: network.num_dcs]
+        # A region's stock also covers the longest way from its DC to a store.
+        longest = np.array([network.lane_lead_time[m].max() for m in network.members])
+        days = (supplier + longest + WEEK + SAFETY)[:, None]
+        echelon = compute_echelon_position(view.state, position, network)
+        return Targets(
+            supplier_gap=review * (days * network.sum_by_dc(sum_channels(sales)) - echelon),
+            shipment_gap=review * ((lane + WEEK + SAFETY) * by_store - position),
+            online_share=np.zeros(shape),
+            disposition=disposition,
+        )
+
+    def _compute_mean_sales(self, copies: int) -> FloatArray:
+        """Units a day over the last four weeks, (B, S, K, C)."""
+        mean = self.setting.mean_demand
+        unseen = MEMORY - len(self._sales)
+        total = np.broadcast_to(unseen * mean, (copies, *mean.shape))
+        return (total + sum(self._sales)) / MEMORY
