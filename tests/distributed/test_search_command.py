@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -66,12 +67,25 @@ def test_search__population_changes_while_it_trains(tmp_path: Path) -> None:
     folder, log = tmp_path / "search", tmp_path / "log"
 
     with start_command(
-        log, "search", *TRIALS, "--scheduler", "pbt", "--num-samples", "2", "--run-dir", str(folder)
+        log,
+        "search",
+        *TRIALS,
+        "--scheduler",
+        "pbt",
+        "--num-samples",
+        "2",
+        "--set",
+        "evaluation.interval_episodes=16",
+        "--run-dir",
+        str(folder),
     ) as process:
         assert process.wait(timeout=1500) == 0, log.read_text()
 
     results = check_results(folder, 2)
     assert [trial["percent"] for trial in results["trials"]] == [100, 100]
+    rates = re.findall(r"^(trial_\d+) .*learner\.lr (\S+)", log.read_text(), re.MULTILINE)
+    # Two trials had a rate each; a third one is what the poor trial made of the good one's.
+    assert len(set(rates)) > 2
 
 
 def test_search__resume_asks_for_trust(tmp_path: Path) -> None:
