@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from marl.config import TrainConfig
     from marl.evaluation.evaluate import Evaluation
     from marl.run_folder import RunFolder
+    from marl.search import Search
+    from marl.storage import Storage
 
 # Typer brings its own copy of click or uses the installed one; this finds the right class.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -48,6 +51,9 @@ MinutesOption = Annotated[float | None, typer.Option(help="Stop after this many 
 AddressOption = Annotated[
     str | None, typer.Option(help="Ray cluster: auto or HOST:PORT. Default: this machine.")
 ]
+StorageOption = Annotated[
+    str | None, typer.Option(help="Copy the run there too: a folder, s3://..., gs://...")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 JsonOption = Annotated[
     Path | None, typer.Option("--json", help="Write the result as JSON; -: stdout.")
@@ -65,35 +71,25 @@ def train(
     run_dir: Annotated[Path | None, typer.Option(help="A new folder; default: runs/...")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random in the run.")] = None,
     address: AddressOption = None,
+    storage: StorageOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Train the agents, evaluate them against tuned classical policies, checkpoint."""
-    from envs.omnichannel.scenario import load_scenario
-    from marl.config import list_configs, load_config, make_stop_overrides
-    from marl.learning.experience_pool import check_pool_fits
-    from marl.policies import check_baseline
     from marl.run_folder import RunFolder
 
-    loaded = load_scenario(scenario or "paper")
-    if config is None:
-        config = loaded.name if loaded.name in list_configs() else "default"
-    settings = list(overrides or [])
-    settings += make_stop_overrides(episodes, env_steps, minutes)
-    if seed is not None:
-        settings.append(f"seed={seed}")
-    checked = load_config(config, settings)
-    for baseline in checked.evaluation.baselines:
-        check_baseline(baseline)
-    check_pool_fits(loaded, checked)
+    limits = (episodes, env_steps, minutes)
+    loaded, checked = _load_training(scenario, config, overrides, limits, seed)
     if checked.method == "residual":
         checked = _tune_reference(loaded, checked, quiet=quiet)
+    target = _open_storage(storage, run_dir)
     run = RunFolder.create(run_dir, loaded, checked)
-    _run_training(run, address, quiet=quiet)
+    copy = target.join(run.path.resolve().name) if target else None
+    _run_training(run, address, quiet=quiet, storage=copy)
 
 
 @app.command()
 def resume(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[str, typer.Argument(help="A run folder, or the URI of a stored one.")],
     overrides: SetOption = None,
     episodes: EpisodesOption = None,
     env_steps: EnvStepsOption = None,
@@ -101,14 +97,19 @@ def resume(
     checkpoint: Annotated[
         str | None, typer.Option(help="Its name, as 000320; default: the latest.")
     ] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Where a stored run goes; default: runs/NAME.")
+    ] = None,
     address: AddressOption = None,
+    storage: StorageOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Go on from a run's latest whole checkpoint, or from an older one."""
     from marl.config import check_resumable, make_stop_overrides
     from marl.run_folder import RunFolder
 
-    stored_run = RunFolder.open(run)
+    path, copy = _fetch_run(run, run_dir, storage)
+    stored_run = RunFolder.open(path)
     found = stored_run.open_checkpoint(checkpoint)
     stored = stored_run.load_progress(found)
     limits = make_stop_overrides(
@@ -119,12 +120,19 @@ def resume(
         done_env_steps=int(stored["env_steps"]),
         done_seconds=float(stored["progress"]["seconds"]),
     )
-    opened = RunFolder.open(run, [*(overrides or []), *limits])
+    opened = RunFolder.open(path, [*(overrides or []), *limits])
     check_resumable(stored_run.config, opened.config)
     opened.config.stop.check_open(
         stored["episodes"], stored["env_steps"], stored["progress"]["seconds"]
     )
-    _run_training(opened, address, quiet=quiet, checkpoint=found, before=stored_run.config)
+    _run_training(
+        opened,
+        address,
+        quiet=quiet,
+        storage=copy,
+        checkpoint=found,
+        before=stored_run.config,
+    )
 
 
 @app.command()
@@ -193,6 +201,55 @@ def tune(
         console.print(f"{family}: reward {tuned.reward:.4f}  {values}", soft_wrap=True)
     console.print(f"cached in {get_cache_dir()}", soft_wrap=True)
     _write_json(json_file, result)
+
+
+@app.command()
+def search(
+    space: Annotated[
+        list[str] | None,
+        typer.Option(help="a.b=uniform(0, 1), loguniform, randint, choice; or a .yaml; repeat."),
+    ] = None,
+    scenario: ScenarioOption = None,
+    config: Annotated[str | None, typer.Option(help="Built-in name or a YAML file.")] = None,
+    overrides: SetOption = None,
+    scheduler: Annotated[
+        Literal["asha", "pbt"], typer.Option(help="Stop poor trials, or mutate them.")
+    ] = "asha",
+    num_samples: Annotated[int, typer.Option(min=1, help="Trials.")] = 8,
+    episodes: EpisodesOption = None,
+    env_steps: EnvStepsOption = None,
+    minutes: MinutesOption = None,
+    run_dir: Annotated[Path | None, typer.Option(help="A new folder; default: runs/...")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random in the search.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the search in a folder.")] = None,
+    trust: Annotated[bool, typer.Option(help="The folder to resume comes from you.")] = False,
+    address: AddressOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Search training settings with Ray Tune; the best is evaluated on fresh episodes."""
+    from marl.run_folder import RunFolder
+    from marl.search import Search
+    from marl.search_space import check_space, parse_space
+
+    if resume is not None:
+        # Ray Tune keeps its state as pickle, which runs code when it is read.
+        if not trust:
+            raise InputError(
+                f"--resume: '{resume}' is not allowed without --trust; Ray Tune's files in it "
+                "(tune/*.pkl, tune/*.json) hold pickles, which can run any code; trust your own"
+            )
+        stored = Search.open(resume)
+        _run_search(stored, address, quiet=quiet, resume=True)
+        return
+    limits = (episodes, env_steps, minutes)
+    loaded, checked = _load_training(scenario, config, overrides, limits, seed)
+    dimensions = parse_space(space or [])
+    check_space(dimensions, checked, mutable=scheduler == "pbt")
+    if checked.method == "residual":
+        checked = _tune_reference(loaded, checked, quiet=quiet)
+    run = RunFolder.create(run_dir, loaded, checked)
+    created = Search.create(run, scheduler, num_samples, dimensions)
+    _run_search(created, address, quiet=quiet, resume=False)
 
 
 @app.command()
@@ -361,11 +418,70 @@ def _tune_reference(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> 
     return config.model_copy(update={"residual": found})
 
 
+def _load_training(
+    scenario: str | None,
+    config: str | None,
+    overrides: list[str] | None,
+    limits: tuple[str | None, str | None, float | None],
+    seed: int | None,
+) -> tuple[Scenario, TrainConfig]:
+    """Reads and checks what a new run is asked for.
+
+    Args:
+        scenario: name or file; None: `paper`.
+        config: name or file; None: the scenario's own if there is one.
+        overrides: of the configuration.
+        limits: episodes, env steps and minutes as given on the command line.
+        seed: of everything random.
+    """
+    from envs.omnichannel.scenario import load_scenario
+    from marl.config import list_configs, load_config, make_stop_overrides
+    from marl.learning.experience_pool import check_pool_fits
+    from marl.policies import check_baseline
+
+    loaded = load_scenario(scenario or "paper")
+    if config is None:
+        config = loaded.name if loaded.name in list_configs() else "default"
+    settings = [*(overrides or []), *make_stop_overrides(*limits)]
+    if seed is not None:
+        settings.append(f"seed={seed}")
+    checked = load_config(config, settings)
+    for baseline in checked.evaluation.baselines:
+        check_baseline(baseline)
+    check_pool_fits(loaded, checked)
+    return loaded, checked
+
+
+def _run_search(search: Search, address: str | None, *, quiet: bool, resume: bool) -> None:
+    """Runs the trials, then evaluates the best one unless the user interrupted."""
+    from marl.search import is_finished, make_table, run_search, save_best, write_results
+    from marl.training import start_ray
+
+    console, path = _make_console(), search.run.path
+    if not quiet:
+        console.print(f"search folder {path}", soft_wrap=True)
+    start_ray(address, search.count_runners())
+    results = run_search(search, resume=resume, quiet=quiet)
+    console.print(make_table(search, results))
+    if not is_finished(search, results):
+        write_results(search, results)
+        command = f"{_name_command('omnichannel')} search --resume {path} --trust"
+        console.print(f"interrupted. Go on with: {command}", soft_wrap=True)
+        return
+    best = save_best(search, results)
+    console.print(f"evaluating {results[0].name} on fresh episodes ...")
+    evaluation = _compare_best(best, console.print)
+    _print_evaluation(console, evaluation, best.scenario)
+    write_results(search, results, evaluation.to_json())
+    console.print(f"best run  {best.path}\nresults   {path / 'results.json'}", soft_wrap=True)
+
+
 def _run_training(
     run: RunFolder,
     address: str | None,
     *,
     quiet: bool,
+    storage: Storage | None = None,
     checkpoint: Path | None = None,
     before: TrainConfig | None = None,
 ) -> None:
@@ -375,6 +491,7 @@ def _run_training(
         run: the run folder.
         address: of the Ray cluster.
         quiet: whether to print the result only.
+        storage: where the run is copied to.
         checkpoint: what to go on from.
         before: the configuration that the checkpoint was trained with.
     """
@@ -388,7 +505,7 @@ def _run_training(
     for line in describe_changes(before, run.config) if before else ():
         view.say(line)
     start_ray(address, run.config.env_runners.num_env_runners)
-    trainer = Trainer(run, view)
+    trainer = Trainer(run, view, _make_upload(run, storage, view.say))
     try:
         if checkpoint:
             trainer.restore(checkpoint)
@@ -398,23 +515,71 @@ def _run_training(
         trainer.close()
     if interrupted:
         resume_command = f"{_name_command('omnichannel')} resume {run.path}"
+        if storage:
+            storage.upload(run.path)
+            resume_command += f", or resume {storage.uri}"
         view.say(f"interrupted; checkpoint saved. Go on with: {resume_command}")
         return
     _finish_run(run, console, view)
+    if storage:
+        storage.upload(run.path)
+        view.say(f"stored           {storage.uri}")
+
+
+def _open_storage(uri: str | None, run_dir: Path | None) -> Storage | None:
+    """Opens the storage of new runs after trying to write there."""
+    from marl.storage import Storage
+
+    if uri is None:
+        return None
+    storage = Storage.open(uri)
+    storage.check_writable()
+    if run_dir is not None:
+        storage.join(run_dir.resolve().name).check_new()
+    return storage
+
+
+def _fetch_run(
+    run: str, run_dir: Path | None, storage_uri: str | None
+) -> tuple[Path, Storage | None]:
+    """Returns a run's folder, and where it is copied to; a stored run is downloaded first."""
+    from marl.storage import Storage
+
+    if "://" not in run:
+        if run_dir is not None:
+            raise InputError(f"--run-dir: '{run_dir}' is not allowed; '{run}' is a folder already")
+        target = _open_storage(storage_uri, None)
+        return Path(run), target.join(Path(run).resolve().name) if target else None
+    if storage_uri is not None:
+        raise InputError("--storage: not allowed; a stored run is copied to where it came from")
+    storage = Storage.open(run)
+    folder = run_dir or Path("runs") / storage.path.rpartition("/")[2]
+    storage.download(folder)
+    return folder, storage
+
+
+def _make_upload(
+    run: RunFolder, storage: Storage | None, say: Callable[[str], object]
+) -> Callable[[], None] | None:
+    """What follows a checkpoint; a storage that fails for a while does not stop the run."""
+    if storage is None:
+        return None
+
+    def upload() -> None:
+        try:
+            storage.upload(run.path)
+        except RunError as error:
+            say(f"warning: {error}; the next checkpoint tries again")
+
+    return upload
 
 
 def _finish_run(run: RunFolder, console: Console, view: Any) -> None:
     """The final comparison on fresh episodes, and what to do next."""
-    from marl.evaluation.evaluate import evaluate_policies
-    from marl.policy_sources import load_learned, load_untrained, make_baselines
     from marl.run_report import write_report
 
-    settings = run.config.evaluation
-    policies = make_baselines(list(settings.baselines), run.scenario, view.say)
-    policies |= load_untrained(run)
-    policies["trained"] = load_learned(run.find_checkpoint("best"), "trained", run.scenario)
-    view.say(f"evaluating on {settings.test_episodes} fresh episodes ...")
-    evaluation = evaluate_policies(policies, run.scenario, settings.test_episodes, run.config.seed)
+    view.say(f"evaluating on {run.config.evaluation.test_episodes} fresh episodes ...")
+    evaluation = _compare_best(run, view.say)
     _print_evaluation(console, evaluation, run.scenario)
     _write_json(run.path / "evaluation.json", evaluation.to_json())
     report_file = write_report(run)
@@ -425,6 +590,18 @@ def _finish_run(run: RunFolder, console: Console, view: Any) -> None:
         f"go on            {_name_command('omnichannel')} resume {run.path} --episodes +500\n"
         f"compare          {_name_command('omnichannel')} evaluate {run.path} baselines"
     )
+
+
+def _compare_best(run: RunFolder, say: Callable[[str], object]) -> Evaluation:
+    """Compares the best checkpoint with the baselines on episodes that nothing else has seen."""
+    from marl.evaluation.evaluate import evaluate_policies
+    from marl.policy_sources import load_learned, load_untrained, make_baselines
+
+    settings = run.config.evaluation
+    policies = make_baselines(list(settings.baselines), run.scenario, say)
+    policies |= load_untrained(run)
+    policies["trained"] = load_learned(run.find_checkpoint("best"), "trained", run.scenario)
+    return evaluate_policies(policies, run.scenario, settings.test_episodes, run.config.seed)
 
 
 def _name_command(name: str) -> str:

@@ -244,7 +244,7 @@ def apply_overrides(data: dict[str, Any], overrides: list[str]) -> dict[str, Any
 
 
 # What the weights, the moments and the stored returns of a checkpoint were made with.
-_FIXED = (
+FIXED_FIELDS = (
     "method", "residual.reference", "residual.parameters", "residual.choices",
     "residual.pool_situations",
     "learner.hidden", "learner.dueling", "learner.n_step", "learner.gamma",
@@ -258,7 +258,7 @@ def check_resumable(stored: TrainConfig, wanted: TrainConfig) -> None:
     Raises:
         InputError: names the first field that cannot change.
     """
-    for field in _FIXED:
+    for field in FIXED_FIELDS:
         before, after = (attrgetter(field)(config) for config in (stored, wanted))
         if before != after:
             raise InputError(

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,11 +50,17 @@ class Trainer:
 
     Args:
         run: the folder; its configuration says when to stop.
-        progress: what a person sees.
+        view: what a person sees.
+        after_save: called when a checkpoint is whole, beside training.
     """
 
-    def __init__(self, run: RunFolder, view: TrainingProgress) -> None:
-        self.run, self.view = run, view
+    def __init__(
+        self,
+        run: RunFolder,
+        view: TrainingProgress,
+        after_save: Callable[[], object] | None = None,
+    ) -> None:
+        self.run, self.view, self.after_save = run, view, after_save
         config = run.config
         self.method = make_method(run.scenario, config)
         self.algorithm = self.method.build_algorithm()
@@ -111,7 +117,7 @@ class Trainer:
         if self.progress.best_reward == float("-inf"):
             self._evaluate()
         with catch_interrupt() as interrupted, self.view:
-            while self._compute_fraction() < 1 and not interrupted:
+            while self.fraction < 1 and not interrupted:
                 self._iterate()
                 self.progress.seconds = before + time.monotonic() - started
                 if self.algorithm.episodes >= self.progress.next_evaluation:
@@ -125,6 +131,24 @@ class Trainer:
                     f"{saved.seconds:.2f} s; training paused for {self._pause:.2f} s"
                 )
         return bool(interrupted)
+
+    def advance(self) -> Record:
+        """Trains until the next validation is due or the limit is reached, and saves a checkpoint.
+
+        For who owns the loop, as a search does.
+
+        Returns:
+            The validation's means by metric.
+        """
+        started, before = time.monotonic(), self.progress.seconds
+        while True:
+            self._iterate()
+            self.progress.seconds = before + time.monotonic() - started
+            if self.algorithm.episodes >= self.progress.next_evaluation or self.fraction >= 1:
+                break
+        metrics = self._evaluate()
+        self._checkpoints.wait()
+        return metrics
 
     def close(self) -> None:
         """Stops the runners and closes the event file."""
@@ -166,10 +190,10 @@ class Trainer:
                 record[f"train/td_error/{module_id}"] = td_error
         self._log(record)
         if algorithm.sample_metrics:
-            self.view.show(algorithm.episodes, self._compute_fraction(), record)
+            self.view.show(algorithm.episodes, self.fraction, record)
 
-    def _evaluate(self) -> None:
-        """Validates the greedy policy, adjusts training, checkpoints."""
+    def _evaluate(self) -> Record:
+        """Validates the greedy policy, adjusts training, checkpoints; returns the means."""
         metrics = {
             name: float(values.mean())
             for name, values in self._validation.run(self.make_policy()).items()
@@ -189,6 +213,7 @@ class Trainer:
         self._open_events().add_stock(stock, self.algorithm.env_steps)
         self.view.show_evaluation(self.algorithm.episodes, metrics, best=is_best)
         self._save_checkpoint(is_best=is_best)
+        return metrics
 
     def _save_checkpoint(self, *, is_best: bool) -> None:
         """Copies the state, then writes the copy while training goes on."""
@@ -214,6 +239,8 @@ class Trainer:
 
         def save() -> None:
             self._saved = self.run.save_checkpoint(episodes, write, is_best=is_best)
+            if self.after_save:
+                self.after_save()
 
         self._checkpoints.submit(save)
         self._checkpointed_episodes = episodes
@@ -243,7 +270,8 @@ class Trainer:
             self._events = EventLog(run.path, run.scenario, run.config, self.algorithm.env_steps)
         return self._events
 
-    def _compute_fraction(self) -> float:
+    @property
+    def fraction(self) -> float:
         """Share of the way to the nearest limit."""
         algorithm = self.algorithm
         return self.run.config.stop.compute_fraction(

@@ -58,7 +58,7 @@ install() {
     "$python" -m venv --clear "$VENV" || return
   fi
   rm -f "$VENV"/.installed-* "$VENV/install.log"
-  [[ "$extras" == dev ]] && target="$ROOT[dev]"
+  [[ "$extras" == dev ]] && target="${ROOT}[dev]"
   run_pip "$TORCH" || return
   run_pip "$TORCH" --editable "$target" || return
   : >"$stamp"  # last, so that an interrupted start is repeated
