@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box, MultiDiscrete
-from pettingzoo import ParallelEnv
+from pettingzoo import AECEnv, ParallelEnv
+from pettingzoo.utils import parallel_to_aec
 
 from envs.omnichannel.agents.roster import MODULES, Agent
 from envs.omnichannel.batched_env import BatchedEnv
@@ -30,9 +31,14 @@ class OmnichannelEnv(ParallelEnv[str, Float32Array, IntArray]):
       0 is free of cost.
     - **Episode end**: truncation of all agents at the scenario's horizon; no termination.
     - **Info**: `team_reward`, the period's eq. 8 for the whole network.
+    - **State**: `Box(-5, 5, (N + 1, K, F), float32)`, the rows of all DCs, stores and the network.
     """
 
-    metadata: dict[str, Any] = {"name": "omnichannel_v0", "render_modes": []}  # noqa: RUF012
+    metadata: dict[str, Any] = {  # noqa: RUF012
+        "name": "omnichannel_v0",
+        "render_modes": [],
+        "is_parallelizable": True,
+    }
 
     def __init__(self, scenario: Scenario, split: Split = "train") -> None:
         self.batched_env = BatchedEnv(scenario, num_copies=1, split=split)
@@ -46,6 +52,8 @@ class OmnichannelEnv(ParallelEnv[str, Float32Array, IntArray]):
         self.observation_spaces = {
             name: Box(-5.0, 5.0, box, np.float32) for name in self.possible_agents
         }
+        num_rows = self.batched_env.network.num_nodes + 1
+        self.state_space = Box(-5.0, 5.0, (num_rows, *box), np.float32)
         levels = self.batched_env.decoder.num_levels
         self.action_spaces = {
             agent.name: MultiDiscrete([levels[agent.module_id]] * num_skus)
@@ -115,6 +123,10 @@ class OmnichannelEnv(ParallelEnv[str, Float32Array, IntArray]):
             self.agents = []
         return observations, rewards, terminations, truncations, infos
 
+    def state(self) -> Float32Array:
+        """Returns what all agents together observe, (N + 1, K, F)."""
+        return self.batched_env.observe()[0]
+
     def render(self) -> None:
         """There is no render mode: the report draws episodes."""
 
@@ -135,3 +147,16 @@ def parallel_env(scenario: str | Scenario = "paper", split: Split = "train") -> 
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
     return OmnichannelEnv(scenario, split)
+
+
+def aec_env(
+    scenario: str | Scenario = "paper", split: Split = "train"
+) -> AECEnv[str, Float32Array, IntArray | None]:
+    """Makes the same environment under PettingZoo's AEC API: one agent after the other.
+
+    The network moves on when the last agent has acted.
+
+    Raises:
+        InputError: if the scenario is not known or not valid.
+    """
+    return parallel_to_aec(parallel_env(scenario, split))
