@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario, load_scenario
-from envs.omnichannel.types import Float32Array, FloatArray, SeedArray
+from envs.omnichannel.types import Float32Array, FloatArray, Levels, SeedArray
 from envs.omnichannel.world.demand import Split
 
 Info = dict[str, Any]
 BoolArray = NDArray[np.bool_]
-Levels = NDArray[np.integer[Any]]  # what Gymnasium's MultiDiscrete holds
 
 
 class JointCopies:

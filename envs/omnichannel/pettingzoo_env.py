@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,13 @@ from pettingzoo.utils import parallel_to_aec
 from envs.omnichannel.agents.roster import MODULES, Agent
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, load_scenario
-from envs.omnichannel.types import Float32Array, IntArray
+from envs.omnichannel.types import Float32Array, Levels
 from envs.omnichannel.world.demand import Split
 
 Info = dict[str, Any]
 
 
-class OmnichannelEnv(ParallelEnv[str, Float32Array, IntArray]):
+class OmnichannelEnv(ParallelEnv[str, Float32Array, Levels]):
     """The omni-channel network as a parallel multi-agent environment.
 
     - **Agents**: ordering, shipping and return agents, one high-level each, one low-level per DC
@@ -89,7 +90,7 @@ class OmnichannelEnv(ParallelEnv[str, Float32Array, IntArray]):
         return self._observe(), {name: {} for name in self.agents}
 
     def step(
-        self, actions: dict[str, IntArray]
+        self, actions: Mapping[str, Levels]
     ) -> tuple[
         dict[str, Float32Array],
         dict[str, float],
@@ -151,7 +152,7 @@ def parallel_env(scenario: str | Scenario = "paper", split: Split = "train") -> 
 
 def aec_env(
     scenario: str | Scenario = "paper", split: Split = "train"
-) -> AECEnv[str, Float32Array, IntArray | None]:
+) -> AECEnv[str, Float32Array, Levels | None]:
     """Makes the same environment under PettingZoo's AEC API: one agent after the other.
 
     The network moves on when the last agent has acted.
