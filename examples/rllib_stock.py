@@ -19,5 +19,5 @@ if __name__ == "__main__":
     for _ in range(2):
         result = algorithm.train()
         episode_return = result["env_runners"]["episode_return_mean"]
-        print(f"{result['num_env_steps_sampled_lifetime']} env steps: return {episode_return:.1f}")
+        print(f"{result['num_env_steps_sampled_lifetime']:.0f} env steps: return {episode_return:.1f}")
     algorithm.stop()
