@@ -18,6 +18,7 @@ if __name__ == "__main__":
     algorithm = config.build_algo()
     for _ in range(2):
         result = algorithm.train()
+        env_steps = result["num_env_steps_sampled_lifetime"]
         episode_return = result["env_runners"]["episode_return_mean"]
-        print(f"{result['num_env_steps_sampled_lifetime']:.0f} env steps: return {episode_return:.1f}")
+        print(f"{env_steps:.0f} env steps: return {episode_return:.1f}")
     algorithm.stop()
