@@ -32,6 +32,7 @@ def test_example__runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # Ray starts slowly on a busy machine
 @pytest.mark.parametrize("name", SLOW)
 def test_example__runs_in_its_own_process(name: str) -> None:
     done = subprocess.run(
