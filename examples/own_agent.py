@@ -7,12 +7,12 @@ from envs.omnichannel.types import Float32Array, IntArray
 
 env = parallel_env("tiny")
 decoder = env.batched_env.decoder
-FEATURE = env.batched_env.observation.index  # name -> column
+SEASON_AHEAD = env.batched_env.observation.features.index("season_ahead")
 
 
 def order(observation: Float32Array) -> IntArray:
     """Days of cover from the DC's own row, (K, F): more when the season is about to rise."""
-    rising = observation[:, FEATURE["season_ahead"]] > 0
+    rising = observation[:, SEASON_AHEAD] > 0
     cover = np.where(rising, 10, 7)
     return np.abs(decoder.dc_cover[:, None] - cover).argmin(axis=0)  # the nearest level
 

@@ -5,6 +5,7 @@ import numpy as np
 from envs.omnichannel import BatchedEnv, load_scenario
 from envs.omnichannel.agents.actions import Actions
 from envs.omnichannel.agents.coordinator import Coordinator
+from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.types import Targets, View
 from envs.omnichannel.world.draws import make_seeds
 
@@ -29,17 +30,15 @@ def run_random(env: BatchedEnv) -> float:
     """Runs one episode of random agents in every copy; returns the mean reward, eq. 8."""
     env.reset(make_seeds("example", 0, env.num_copies))
     rng, done = np.random.default_rng(0), False
+    shapes = {m: (env.num_copies, env.roster.num_agents(m), 2) for m in MODULES}
     while not done:
-        levels = {
-            module_id: rng.integers(0, count, (env.num_copies, env.roster.num_agents(module_id), 2))
-            for module_id, count in env.decoder.num_levels.items()
-        }
+        levels = {m: rng.integers(0, env.decoder.num_levels[m], shapes[m]) for m in MODULES}
         done = env.step(levels).done
     return float(env.compute_metrics()["reward"].mean())
 
 
 if __name__ == "__main__":
-    env = BatchedEnv(load_scenario("tiny"), num_copies=64)
-    print(f"mean of the proposals:   reward {run_random(env):.4f}")
-    env.coordinator = Median(env.decoder, env.scenario.coordination)
-    print(f"median of the proposals: reward {run_random(env):.4f}")
+    copies = BatchedEnv(load_scenario("tiny"), num_copies=64)
+    print(f"mean of the proposals:   reward {run_random(copies):.4f}")
+    copies.coordinator = Median(copies.decoder, copies.scenario.coordination)
+    print(f"median of the proposals: reward {run_random(copies):.4f}")
