@@ -139,7 +139,9 @@ def resume(
 def evaluate(
     policies: Annotated[
         list[str],
-        typer.Argument(help="Run folders, checkpoints, .npz files, policy names, or baselines."),
+        typer.Argument(
+            help="Run folders, checkpoints, .npz files, policy names, baselines, MODULE:NAME."
+        ),
     ],
     scenario: ScenarioOption = None,
     episodes: Annotated[int, typer.Option(min=2, help="Of each policy.")] = 256,

@@ -1,8 +1,79 @@
-"""The omni-channel inventory environment of Ma & Ding: simulator, agents, PettingZoo view."""
+"""The omni-channel inventory environment of Ma & Ding: simulator, agents, and views of them.
 
-from envs.errors import InputError
-from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.parallel_env import parallel_env
-from envs.omnichannel.scenario import Scenario, load_scenario
+| call | gives |
+|---|---|
+| `parallel_env("paper")` | PettingZoo's parallel API: all agents act at once |
+| `aec_env("paper")` | PettingZoo's AEC API: one agent after the other |
+| `joint_env("paper")` | Gymnasium: one agent decides for all |
+| `joint_vector_env(32, "paper")` | the same for 32 copies, as arrays |
+| `BatchedEnv(load_scenario("paper"), 32)` | arrays by module, which all of them are views of |
 
-__all__ = ["BatchedEnv", "InputError", "Scenario", "load_scenario", "parallel_env"]
+A scenario is the name of a built-in one (`list_scenarios`), the path of a YAML file, or a
+`Scenario`. Importing this package registers `omnichannel/Joint-v0` with Gymnasium, so that
+`gymnasium.make` and `gymnasium.make_vec` know it; without the import,
+`gymnasium.make("envs.omnichannel:omnichannel/Joint-v0")` does both.
+
+Names are loaded on first use: who reads a scenario pays for no environment.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from envs.errors import InputError
+    from envs.omnichannel.batched_env import BatchedEnv
+    from envs.omnichannel.gymnasium_env import joint_env, joint_vector_env
+    from envs.omnichannel.pettingzoo_env import aec_env, parallel_env
+    from envs.omnichannel.scenario import Scenario, list_scenarios, load_scenario
+
+__all__ = [
+    "BatchedEnv",
+    "InputError",
+    "Scenario",
+    "aec_env",
+    "joint_env",
+    "joint_vector_env",
+    "list_scenarios",
+    "load_scenario",
+    "parallel_env",
+]
+
+_HOMES = {
+    "BatchedEnv": "envs.omnichannel.batched_env",
+    "InputError": "envs.errors",
+    "Scenario": "envs.omnichannel.scenario",
+    "aec_env": "envs.omnichannel.pettingzoo_env",
+    "joint_env": "envs.omnichannel.gymnasium_env",
+    "joint_vector_env": "envs.omnichannel.gymnasium_env",
+    "list_scenarios": "envs.omnichannel.scenario",
+    "load_scenario": "envs.omnichannel.scenario",
+    "parallel_env": "envs.omnichannel.pettingzoo_env",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _register() -> None:
+    """Makes the environment known to Gymnasium, where that is installed."""
+    try:
+        import gymnasium
+    except ModuleNotFoundError:  # an installation that only reads scenarios and recommends
+        return
+    gymnasium.register(
+        "omnichannel/Joint-v0",
+        entry_point="envs.omnichannel.gymnasium_env:JointEnv",
+        vector_entry_point="envs.omnichannel.gymnasium_env:JointVectorEnv",
+    )
+
+
+_register()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from envs.omnichannel.scenario import Scenario
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
+Levels = NDArray[np.integer[Any]]  # what Gymnasium's MultiDiscrete samples
 SeedArray = NDArray[np.uint64]
 ArrayT = TypeVar("ArrayT", NDArray[np.int64], NDArray[np.float64])
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box, MultiDiscrete
-from pettingzoo import ParallelEnv
+from pettingzoo import AECEnv, ParallelEnv
+from pettingzoo.utils import parallel_to_aec
 
 from envs.omnichannel.agents.roster import MODULES, Agent
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, load_scenario
-from envs.omnichannel.types import Float32Array, IntArray
+from envs.omnichannel.types import Float32Array, Levels
 from envs.omnichannel.world.demand import Split
 
 Info = dict[str, Any]
 
 
-class OmnichannelEnv(ParallelEnv[str, Float32Array, IntArray]):
+class OmnichannelEnv(ParallelEnv[str, Float32Array, Levels]):
     """The omni-channel network as a parallel multi-agent environment.
 
     - **Agents**: ordering, shipping and return agents, one high-level each, one low-level per DC
@@ -30,9 +32,14 @@ class OmnichannelEnv(ParallelEnv[str, Float32Array, IntArray]):
       0 is free of cost.
     - **Episode end**: truncation of all agents at the scenario's horizon; no termination.
     - **Info**: `team_reward`, the period's eq. 8 for the whole network.
+    - **State**: `Box(-5, 5, (N + 1, K, F), float32)`, the rows of all DCs, stores and the network.
     """
 
-    metadata: dict[str, Any] = {"name": "omnichannel_v0", "render_modes": []}  # noqa: RUF012
+    metadata: dict[str, Any] = {  # noqa: RUF012
+        "name": "omnichannel_v0",
+        "render_modes": [],
+        "is_parallelizable": True,
+    }
 
     def __init__(self, scenario: Scenario, split: Split = "train") -> None:
         self.batched_env = BatchedEnv(scenario, num_copies=1, split=split)
@@ -46,6 +53,8 @@ class OmnichannelEnv(ParallelEnv[str, Float32Array, IntArray]):
         self.observation_spaces = {
             name: Box(-5.0, 5.0, box, np.float32) for name in self.possible_agents
         }
+        num_rows = self.batched_env.network.num_nodes + 1
+        self.state_space = Box(-5.0, 5.0, (num_rows, *box), np.float32)
         levels = self.batched_env.decoder.num_levels
         self.action_spaces = {
             agent.name: MultiDiscrete([levels[agent.module_id]] * num_skus)
@@ -81,7 +90,7 @@ class OmnichannelEnv(ParallelEnv[str, Float32Array, IntArray]):
         return self._observe(), {name: {} for name in self.agents}
 
     def step(
-        self, actions: dict[str, IntArray]
+        self, actions: Mapping[str, Levels]
     ) -> tuple[
         dict[str, Float32Array],
         dict[str, float],
@@ -115,6 +124,10 @@ class OmnichannelEnv(ParallelEnv[str, Float32Array, IntArray]):
             self.agents = []
         return observations, rewards, terminations, truncations, infos
 
+    def state(self) -> Float32Array:
+        """Returns what all agents together observe, (N + 1, K, F)."""
+        return self.batched_env.observe()[0]
+
     def render(self) -> None:
         """There is no render mode: the report draws episodes."""
 
@@ -135,3 +148,16 @@ def parallel_env(scenario: str | Scenario = "paper", split: Split = "train") -> 
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
     return OmnichannelEnv(scenario, split)
+
+
+def aec_env(
+    scenario: str | Scenario = "paper", split: Split = "train"
+) -> AECEnv[str, Float32Array, Levels | None]:
+    """Makes the same environment under PettingZoo's AEC API: one agent after the other.
+
+    The network moves on when the last agent has acted.
+
+    Raises:
+        InputError: if the scenario is not known or not valid.
+    """
+    return parallel_to_aec(parallel_env(scenario, split))
