@@ -160,6 +160,7 @@ def test_load_or_tune__refuses_unknown_family() -> None:
 
 
 def test_choose_budget__falls_with_the_size_and_yields_to_what_is_given() -> None:
-    assert choose_budget(TINY) == (16, 600)
-    assert choose_budget(load_scenario("retail")) == (8, 200)
-    assert choose_budget(TINY, trials=5) == (16, 5)
+    assert choose_budget(TINY, 6) == (16, 600)
+    assert choose_budget(TINY, 24) == (32, 1800)
+    assert choose_budget(load_scenario("retail"), 6) == (8, 200)
+    assert choose_budget(TINY, 24, trials=5) == (32, 5)

@@ -24,6 +24,7 @@ from marl.policies.base import ParameterSpace, Setting, TargetRule, TunableRule
 # 8 episodes and 200 trials take a minute on `retail`; 400 trials gain 2e-4 there.
 SMALL_BUDGET = (16, 600)  # episodes, trials
 LARGE_BUDGET = (8, 200)
+FEW_PARAMETERS = 8  # families with more get trials in proportion, and twice the episodes
 LARGE = 10_000  # store-SKU-periods an episode
 STEP_SIZE = 0.1  # initial standard deviation of the search, as a share of each range
 BORDER_PENALTY = 0.01  # of leaving the ranges: reward per squared share of a range
@@ -75,10 +76,10 @@ def tune_family(
     """
     from cmaes import CMA
 
-    episodes, trials = choose_budget(scenario, episodes, trials)
     rule = get_family(family)
     setting = Setting.from_scenario(scenario)
     space = rule.make_space(setting)
+    episodes, trials = choose_budget(scenario, len(space.parameters), episodes, trials)
     # Unlike Optuna's sampler, which deprecates its own starting point, this takes x0 and sigma.
     search = CMA(mean=_to_unit(space, space.initial), sigma=STEP_SIZE, seed=seed)
     size = search.population_size
@@ -102,12 +103,19 @@ def tune_family(
 
 
 def choose_budget(
-    scenario: Scenario, episodes: int | None = None, trials: int | None = None
+    scenario: Scenario,
+    num_parameters: int,
+    episodes: int | None = None,
+    trials: int | None = None,
 ) -> tuple[int, int]:
-    """Returns episodes of a trial and trials: what is given, else by the scenario's size."""
+    """Returns episodes of a trial and trials: what is given, else by scenario and family."""
     periods = len(scenario.network.stores) * len(scenario.skus) * scenario.horizon
-    default = LARGE_BUDGET if periods > LARGE else SMALL_BUDGET
-    return episodes or default[0], trials or default[1]
+    default_episodes, default_trials = LARGE_BUDGET if periods > LARGE else SMALL_BUDGET
+    if num_parameters > FEW_PARAMETERS:
+        # More freedom fits fewer episodes too closely, and takes longer to search.
+        default_episodes *= 2
+        default_trials = default_trials * num_parameters // FEW_PARAMETERS
+    return episodes or default_episodes, trials or default_trials
 
 
 def _choose_better(
@@ -154,7 +162,7 @@ def load_or_tune(
         InputError: if the family is not known.
     """
     space = get_family(family).make_space(Setting.from_scenario(scenario))
-    episodes, trials = choose_budget(scenario, episodes, trials)
+    episodes, trials = choose_budget(scenario, len(space.parameters), episodes, trials)
     key = f"{family}-{scenario.hash()}-e{episodes}-t{trials}-s{seed}-v{CACHE_VERSION}"
     path = get_cache_dir() / "tuned" / f"{key}.json"
     cached = _read_cache(path, space)
