@@ -285,6 +285,7 @@ def test_flow_diagram__has_a_link_for_every_flow(tiny: Scenario) -> None:
         "consolidated": np.array([[1.0, 0.0], [0.0, 0.0]]),
         "scrapped": np.array([[0.0, 0.0], [0.5, 0.0]]),
     }
+    units["wasted"] = np.array([[0.0, 0.0], [0.25, 0.0]])
     zeros = ("store_from_dc", "shrunk", "restocked", "mailed", "liquidated")
     units |= {name: np.zeros((2, 2)) for name in zeros}
     nothing = np.empty((0, 3, 2))
@@ -298,6 +299,7 @@ def test_flow_diagram__has_a_link_for_every_flow(tiny: Scenario) -> None:
         ("store_0", "online"): 1, ("store", "customers"): 7, ("online", "customers"): 4,
         ("store", "lost sales"): 1, ("customers", "returned"): 1.5,
         ("returned", "consolidated"): 1, ("returned", "scrapped"): 0.5,
+        ("store_1", "expired"): 0.25,
     }  # fmt: skip
     trace = diagram.to_trace()
     assert trace["node"]["label"][:3] == ["supplier", "dc_0", "store_0"]

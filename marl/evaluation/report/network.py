@@ -268,6 +268,7 @@ def make_flow_diagram(recording: Recording, scenario: Scenario) -> FlowDiagram:
         diagram.add(box, Box("loss", "lost sales"), units["lost"][:, c].sum())
     for store, members in stores.items():
         diagram.add(store, Box("loss", "vanished"), units["shrunk"][members].sum())
+        diagram.add(store, Box("loss", "expired"), units["wasted"][members].sum())
     diagram.add(customers, returned, units["returned"].sum())
     for disposition, kind in _DISPOSITIONS.items():
         diagram.add(returned, Box(kind, disposition), units[disposition].sum())

@@ -17,7 +17,7 @@ from marl.policies.base import Policy
 _LEDGER = (
     "supplied", "shipped", "demand", "sold_store", "sold_pickup",
     "store_from_dc", "pickup_from_dc", "online_from_store", "online_from_dc", "on_time", "lost",
-    "returned", "restocked", "consolidated", "liquidated", "scrapped", "mailed", "shrunk",
+    "returned", "restocked", "consolidated", "liquidated", "scrapped", "mailed", "shrunk", "wasted",
 )  # fmt: skip
 PROPOSING_MODULES = PROPOSERS["shipment_gap"]  # the first two propose supplier orders as well
 MOST_SHOWN = 30  # stores, and SKUs, that figures show one by one
