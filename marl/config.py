@@ -9,10 +9,10 @@ from __future__ import annotations
 from importlib import resources
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from envs.errors import InputError
 from envs.validation import (
@@ -98,6 +98,19 @@ class Pool(StrictModel):
     max_memory_mb: Positive = 2048.0  # the capacity shrinks to fit
     min_env_steps: Count = 3_000  # before the first update
     prioritized: Prioritized | None = None  # null: drawn uniformly; {}: with the defaults
+    placement: Literal["driver", "actor"] = "driver"  # actor: Ray actors that runners write to
+    num_shards: Annotated[int, Field(ge=1, le=1024)] = 1  # more than one: with actors only
+
+    @model_validator(mode="after")
+    def _check_shards(self) -> Self:
+        if self.placement == "driver" and self.num_shards > 1:
+            raise ValueError(
+                f"num_shards: {self.num_shards} is not allowed with placement driver; 1, or "
+                "placement actor"
+            )
+        if self.placement == "actor" and self.prioritized is not None:
+            raise ValueError("prioritized: is not allowed with placement actor; null")
+        return self
 
 
 class Residual(StrictModel):
@@ -190,6 +203,12 @@ class TrainConfig(StrictModel):
     checkpoints: Checkpoints = Checkpoints()
     stop: Stop = Stop()
 
+    @model_validator(mode="after")
+    def _check_placement(self) -> Self:
+        if self.method == "residual" and self.pool.placement == "actor":
+            raise ValueError("pool.placement: actor is not allowed with method residual; driver")
+        return self
+
 
 def list_configs() -> list[str]:
     """Names of the built-in configurations, sorted."""
@@ -248,7 +267,7 @@ FIXED_FIELDS = (
     "method", "residual.reference", "residual.parameters", "residual.choices",
     "residual.pool_situations",
     "learner.hidden", "learner.dueling", "learner.n_step", "learner.gamma",
-    "pool.capacity_env_steps", "pool.max_memory_mb", "pool.prioritized",
+    "pool.capacity_env_steps", "pool.max_memory_mb", "pool.prioritized", "pool.num_shards",
 )  # fmt: skip
 
 

@@ -124,7 +124,7 @@ class RunFolder:
         try:
             verify_checkpoint(checkpoint)
         except DamagedError as error:
-            raise InputError(f"{error}; {self._offer(checkpoint)}") from None
+            raise InputError(f"{error}; {self.offer_checkpoint(checkpoint)}") from None
         return checkpoint
 
     def load_progress(self, checkpoint: Path | None = None) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class RunFolder:
             shutil.rmtree(partial, ignore_errors=True)
             raise RunError(
                 f"checkpoint {final.name} of '{self.path}' cannot be saved ({error.strerror}); "
-                f"{self._offer(final)}"
+                f"{self.offer_checkpoint(final)}"
             ) from None
         return SavedCheckpoint(final.name, num_bytes, time.monotonic() - started)
 
@@ -201,7 +201,7 @@ class RunFolder:
         except OSError as error:
             raise RunError(
                 f"'{self.path / METRICS_FILE}' cannot be written ({error.strerror}); "
-                f"{self._offer()}"
+                f"{self.offer_checkpoint()}"
             ) from None
 
     def _list_checkpoints(self) -> list[Path]:
@@ -210,8 +210,8 @@ class RunFolder:
             return []
         return sorted(p for p in self.checkpoints.iterdir() if p.is_dir() and p.name[0] != ".")
 
-    def _offer(self, unusable: Path | None = None) -> str:
-        """Says how to go on without a checkpoint."""
+    def offer_checkpoint(self, unusable: Path | None = None) -> str:
+        """Says how to go on, but not from `unusable`."""
         for checkpoint in reversed(self._list_checkpoints()):
             if checkpoint != unusable and _is_whole(checkpoint):
                 return (

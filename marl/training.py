@@ -20,6 +20,7 @@ import ray
 from envs.omnichannel.world.costs import TERMS
 from envs.omnichannel.world.draws import make_seeds
 from marl.checkpoints import BackgroundWriter
+from marl.errors import PoolLostError, RunError
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.learning.feedback import LearningRateFeedback
 from marl.learning.methods import make_method
@@ -112,11 +113,14 @@ class Trainer:
 
         Returns:
             Whether the user interrupted. The last state is checkpointed in either case.
+
+        Raises:
+            RunError: if the disk or the pool fails; names the last whole checkpoint.
         """
         started, before = time.monotonic(), self.progress.seconds
         if self.progress.best_reward == float("-inf"):
             self._evaluate()
-        with catch_interrupt() as interrupted, self.view:
+        with catch_interrupt() as interrupted, self.view, self._explain_loss():
             while self.fraction < 1 and not interrupted:
                 self._iterate()
                 self.progress.seconds = before + time.monotonic() - started
@@ -149,6 +153,15 @@ class Trainer:
         metrics = self._evaluate()
         self._checkpoints.wait()
         return metrics
+
+    @contextmanager
+    def _explain_loss(self) -> Iterator[None]:
+        """Ends a run whose pool is lost with the way to go on: from a pool that was whole."""
+        try:
+            yield
+        except PoolLostError as error:
+            self._checkpoints.wait()
+            raise RunError(f"{error}; {self.run.offer_checkpoint()}") from None
 
     def close(self) -> None:
         """Stops the runners and closes the event file."""

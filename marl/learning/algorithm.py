@@ -33,9 +33,10 @@ from envs.omnichannel.scenario import Scenario
 from marl.checkpoints import Part, Tree, read_part, verify_checkpoint, write_manifest
 from marl.config import Prioritized, TrainConfig
 from marl.learning.env_runner import BatchedEnvRunner, make_spaces
-from marl.learning.experience_pool import ExperiencePool, PoolShape
+from marl.learning.experience_pool import PoolShape, Sampled
 from marl.learning.learned_policy import Weights, make_network_arguments
 from marl.learning.learner import FusedDQNLearner
+from marl.learning.pool_shards import DriverPool, ShardedPool
 from marl.learning.rl_module import SkuQModule
 from marl.learning.runner_crew import RunnerCrew
 
@@ -153,17 +154,20 @@ class SharedPoolDQN(DQN):
         """Returns the pool that runners fill and the learner draws from."""
         pool_config = self.config.pool_config
         prioritized = pool_config["prioritized"]
-        return ExperiencePool(
-            PoolShape.from_env(
-                BatchedEnv(scenario, num_copies=1), prioritized=prioritized is not None
-            ),
-            capacity_env_steps=pool_config["capacity_env_steps"],
-            max_memory_mb=pool_config["max_memory_mb"],
-            n_step=self.config.n_step,
-            gamma=self.config.gamma,
-            seed=self.config.seed,
-            prioritized=prioritized and Prioritized(**prioritized),
+        shape = PoolShape.from_env(
+            BatchedEnv(scenario, num_copies=1), prioritized=prioritized is not None
         )
+        settings = {
+            "capacity_env_steps": pool_config["capacity_env_steps"],
+            "max_memory_mb": pool_config["max_memory_mb"],
+            "n_step": self.config.n_step,
+            "gamma": self.config.gamma,
+            "seed": self.config.seed,
+        }
+        if pool_config["placement"] == "actor":
+            return ShardedPool(shape, num_shards=pool_config["num_shards"], **settings)
+        rules = prioritized and Prioritized(**prioritized)
+        return DriverPool(shape, prioritized=rules, **settings)
 
     @override(DQN)
     def training_step(self) -> None:
@@ -171,6 +175,7 @@ class SharedPoolDQN(DQN):
             "iteration": self.rounds,
             "env_steps": self.env_steps,
             "episodes": self.episodes,
+            "shards": self.pool.shards,
         }
         self.crew.revive(self.learner_group)
         self.crew.start_round(request)
@@ -190,9 +195,9 @@ class SharedPoolDQN(DQN):
         if self.pool.num_env_steps < config.pool_config["min_env_steps"]:
             return
         due = math.floor(self.env_steps / config.env_steps_per_update) - self.updates
-        while due > 0:
-            count = min(due, UPDATES_PER_CALL)
-            batch = self.pool.sample(count, config.train_batch_size_per_learner)
+        counts = [min(UPDATES_PER_CALL, due - i) for i in range(0, due, UPDATES_PER_CALL)]
+        batches = self.pool.draw(counts, config.train_batch_size_per_learner)
+        for count, batch in zip(counts, batches, strict=True):
             results = self.learner_group.update(
                 batch=batch, timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_steps}
             )
@@ -203,25 +208,22 @@ class SharedPoolDQN(DQN):
             self.metrics.aggregate(results, key=LEARNER_RESULTS)
             self.update_priorities(batch)
             self.updates += count
-            due -= count
 
     def update_priorities(self, batch: Any) -> None:
         """Tells the pool how wrong the networks were about what it drew."""
         self.pool.update_priorities(batch, self._local_learner.get_td_errors())
 
-    def _store(self, results: list[tuple[Any, Any]]) -> None:
+    def _store(self, round_: dict[int, Sampled]) -> None:
         """Adds the runners' episodes to the pool and the counters."""
-        for fragment, _ in results:
-            self.pool.add(fragment)
-            self.env_steps += fragment.env_steps()
-            self.episodes += fragment.num_episodes
-        if results:
-            names = results[0][0].metrics
-            self.sample_metrics = {
-                name: np.concatenate([fragment.metrics[name] for fragment, _ in results])
-                for name in names
-            }
-        self.metrics.aggregate([metrics for _, metrics in results], key=ENV_RUNNER_RESULTS)
+        self.pool.store(round_)
+        shares = list(round_.values())
+        self.env_steps += sum(sampled.num_env_steps for sampled in shares)
+        self.episodes += sum(sampled.num_episodes for sampled in shares)
+        self.sample_metrics = {
+            name: np.concatenate([sampled.metrics[name] for sampled in shares])
+            for name in shares[0].metrics
+        }
+        self.metrics.aggregate([sampled.report for sampled in shares], key=ENV_RUNNER_RESULTS)
 
     def get_averaged_weights(self) -> Weights:
         """The slowly averaged parameters of all modules."""
@@ -244,7 +246,10 @@ class SharedPoolDQN(DQN):
         return {
             "counters": Part.freeze(counters),
             "learner": Part.freeze(self._get_learner_state()),
-            "pool": Part.freeze(self.pool.get_state()),
+            **{
+                _name_pool(shard): Part.freeze(state)
+                for shard, state in enumerate(self.pool.get_states())
+            },
         }
 
     @override(DQN)
@@ -272,7 +277,8 @@ class SharedPoolDQN(DQN):
         """`restore_from_path` for a checkpoint that is verified already."""
         try:
             self._set_learner_state(read_part(folder, "learner"))
-            self.pool.set_state(read_part(folder, "pool"))
+            names = [_name_pool(shard) for shard in range(self.config.pool_config["num_shards"])]
+            self.pool.set_states([read_part(folder, name) for name in names])
         except ValueError as error:
             raise InputError(f"checkpoint: '{folder}' does not fit this run ({error})") from None
         for name, value in read_part(folder, "counters").items():
@@ -295,6 +301,11 @@ class SharedPoolDQN(DQN):
         # RLlib ignores weights that it takes for older than its own.
         self._local_learner._weights_seq_no = 0
         self._local_learner.set_state(state)
+
+
+def _name_pool(shard: int) -> str:
+    """The name of a shard's part of a checkpoint."""
+    return f"pool_{shard}" if shard else "pool"
 
 
 def _list_shapes(modules: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:

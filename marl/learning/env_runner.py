@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import Exploration
-from marl.learning.experience_pool import Fragment, Half
+from marl.learning.experience_pool import Fragment, Half, Sampled, find_shard
 from marl.learning.learned_policy import select_greedy
 from marl.learning.network import QNetwork
 
@@ -102,9 +103,24 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self._log(fragment, float(epsilon.mean()))
         return [fragment]
 
-    def sample_async(self, **request: int) -> tuple[Fragment, Any]:
-        """One remote call for a fragment and the metrics; `request` is what `sample` takes."""
-        return self.sample(**request)[0], self.get_metrics()
+    def sample_async(self, *, shards: Sequence[Any] = (), **request: int) -> Sampled:
+        """One remote call for a share of a round.
+
+        Args:
+            shards: actors of the pool, to one of which the episodes go; none: they are returned.
+            request: what `sample` takes, with `worker`.
+        """
+        fragment = self.sample(**request)[0]
+        if shards:
+            worker = request["worker"]
+            ray.get(shards[find_shard(worker, len(shards))].hand_over.remote(worker, fragment))
+        return Sampled(
+            num_episodes=fragment.num_episodes,
+            num_env_steps=fragment.env_steps(),
+            metrics=fragment.metrics,
+            report=self.get_metrics(),
+            fragment=None if shards else fragment,
+        )
 
     @override(EnvRunner)
     def get_metrics(self) -> Any:

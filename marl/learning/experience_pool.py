@@ -56,6 +56,17 @@ class Fragment:
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """A worker's share of a round, as the driver sees it."""
+
+    num_episodes: int
+    num_env_steps: int
+    metrics: dict[str, NDArray[np.float64]]  # of the episodes: metric -> (B,)
+    report: Any  # RLlib's reduced metrics
+    fragment: Any  # the episodes, as the pool takes them; None: handed over to a shard
+
+
+@dataclass(frozen=True)
 class Batch:
     """Transitions for U updates of M modules, N each; names carry the time index."""
 
@@ -129,6 +140,11 @@ class PoolShape:
         return stored
 
 
+def find_shard(worker: int, num_shards: int) -> int:
+    """Returns the shard to which a worker hands over."""
+    return (worker - 1) % num_shards
+
+
 def compute_capacity(shape: PoolShape, capacity_env_steps: int, max_memory_mb: float) -> int:
     """Returns how many whole episodes a pool holds: the asked ones, or what the memory allows."""
     by_memory = int(max_memory_mb * 2**20 / shape.bytes_per_episode)
@@ -145,10 +161,12 @@ def check_pool_fits(scenario: Scenario, config: TrainConfig) -> None:
     shape = PoolShape.from_env(
         BatchedEnv(scenario, num_copies=1), prioritized=pool.prioritized is not None
     )
-    if pool.capacity_env_steps < copies * shape.horizon:
+    least = copies * shape.horizon * pool.num_shards
+    if pool.capacity_env_steps < least:
+        shards = f" x {pool.num_shards} shards" if pool.num_shards > 1 else ""
         raise InputError(
             f"pool.capacity_env_steps: {pool.capacity_env_steps} is not allowed; at least "
-            f"{copies * shape.horizon} ({copies} copies x {shape.horizon} periods)"
+            f"{least} ({copies} copies x {shape.horizon} periods{shards})"
         )
     capacity = compute_capacity(shape, pool.capacity_env_steps, pool.max_memory_mb)
     # Half, because a checkpoint holds a copy of the pool while it is written.
@@ -159,6 +177,7 @@ def check_pool_fits(scenario: Scenario, config: TrainConfig) -> None:
             f"{capacity * shape.bytes_per_episode / 2**20:.0f} MB; at most {most:.0f} "
             "(half of this machine's memory)"
         )
+    copies *= pool.num_shards
     if capacity < copies:
         needed = copies * shape.bytes_per_episode / 2**20
         raise InputError(

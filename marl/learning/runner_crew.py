@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
 from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
-from marl.learning.experience_pool import Fragment
-
-Sample = tuple[Fragment, Any]  # episodes, and RLlib's metrics of them
+from marl.errors import PoolLostError
+from marl.learning.experience_pool import Sampled
 
 
 class RunnerCrew:
@@ -35,7 +34,7 @@ class RunnerCrew:
         self._manager = group._worker_manager
         self._local = group.local_env_runner
         self._timeout_s = timeout_s
-        self._request: dict[str, int] = {}
+        self._request: dict[str, Any] = {}
         self._asked: dict[int, ray.ObjectRef] = {}  # by worker
         self._pings: dict[int, ray.ObjectRef] = {}  # of lost workers
         self._events: list[str] = []
@@ -50,22 +49,22 @@ class RunnerCrew:
         events, self._events = self._events, []
         return events
 
-    def start_round(self, request: dict[str, int]) -> None:
+    def start_round(self, request: dict[str, Any]) -> None:
         """Asks every runner for its share.
 
         Args:
-            request: arguments of `BatchedEnvRunner.sample`.
+            request: arguments of `BatchedEnvRunner.sample_async`, but for the worker.
         """
         self._request = request
         self._asked = {w: self._ask(w, w) for w in self._manager.healthy_actor_ids()}
 
-    def collect_round(self) -> list[Sample]:
-        """Waits for the round; returns all shares in the workers' order."""
+    def collect_round(self) -> dict[int, Sampled]:
+        """Waits for the round; returns all shares by worker, in their order."""
         workers = self._manager.actor_ids() or [1]
         found = self._fetch(self._asked)
         while lost := [worker for worker in workers if worker not in found]:
             found |= self._sample_again(lost)
-        return [found[worker] for worker in workers]
+        return {worker: found[worker] for worker in workers}
 
     def send_weights(self, learner_group: LearnerGroup) -> None:
         """Sends the learner's weights to all and waits until they have arrived."""
@@ -106,7 +105,7 @@ class RunnerCrew:
         """Asks the runner `by` for a worker's share."""
         return self._manager.actors()[by].sample_async.remote(**self._request, worker=worker)
 
-    def _sample_again(self, lost: list[int]) -> dict[int, Sample]:
+    def _sample_again(self, lost: list[int]) -> dict[int, Sampled]:
         """Samples lost shares, at most one by each healthy runner; returns those that came."""
         healthy = self._manager.healthy_actor_ids()
         if not healthy:
@@ -125,7 +124,8 @@ class RunnerCrew:
         """Waits for answers by worker; who fails or is too late is lost.
 
         Raises:
-            RayTaskError: an error of the code, which a restart would only repeat.
+            PoolLostError: if the actor found a shard of the pool dead.
+            RayTaskError: another error of the code, which a restart would only repeat.
         """
         if not calls:
             return {}
@@ -138,7 +138,10 @@ class RunnerCrew:
                 continue
             try:
                 found[worker] = ray.get(call)
-            except RayTaskError:
+            except RayTaskError as error:
+                # Ray's error is of the class of its cause, too.
+                if isinstance(error, RayActorError):
+                    raise PoolLostError from None
                 raise
             except RayError:
                 self._lose(worker, "is lost")

@@ -160,6 +160,7 @@ def test_runners__a_node_that_leaves_and_one_that_joins() -> None:
     assert found["env_steps"] == found["rounds"] * 2 * 8 * 14
 
 
+@pytest.mark.slow
 def test_runners__all_lost_at_once_leave_the_driver_to_sample(tiny: Scenario) -> None:
     with build(tiny, "env_runners.num_env_runners=1") as algorithm:
         algorithm.train()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from envs.omnichannel.types import Float32Array
 from marl.learning.counterfactual.labels import Labels
+from marl.learning.pool_shards import InDriver
 
 Half = NDArray[np.float16]
 
@@ -41,7 +42,7 @@ class LabelBatch:
         return len(next(iter(self.savings.values())))
 
 
-class LabelPool:
+class LabelPool(InDriver):
     """The newest situations of every choice, drawn uniformly.
 
     Args:

@@ -1,0 +1,228 @@
+"""Where the experience pool lives: in the driver's process, or in Ray actors.
+
+With actors, a runner hands its episodes to a shard itself, so they never pass through the driver.
+The shard keeps them aside until the driver, which knows the order of the workers, has them stored:
+so the pool does not depend on who is first, and what was handed over twice is stored once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+from ray.exceptions import RayActorError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from marl.checkpoints import Tree
+from marl.errors import PoolLostError
+from marl.learning.experience_pool import (
+    Batch,
+    ExperiencePool,
+    Fragment,
+    PoolShape,
+    Sampled,
+    compute_capacity,
+    find_shard,
+)
+
+
+class PoolShard:
+    """An actor with a part of the pool; takes the arguments of `ExperiencePool`."""
+
+    def __init__(self, shape: PoolShape, **settings: Any) -> None:
+        self.pool = ExperiencePool(shape, **settings)
+        self._handed_over: dict[int, Fragment] = {}  # by worker
+
+    def hand_over(self, worker: int, fragment: Fragment) -> None:
+        """Keeps a worker's episodes of this round aside."""
+        self._handed_over[worker] = fragment
+
+    def store(self, workers: Sequence[int]) -> int:
+        """Adds what these workers handed over, in this order; returns the episodes held."""
+        for worker in workers:
+            self.pool.add(self._handed_over[worker])
+        self._handed_over.clear()
+        return self.pool.size
+
+    def sample(self, num_updates: int, batch_size: int) -> Batch:
+        """See `ExperiencePool.sample`."""
+        return self.pool.sample(num_updates, batch_size)
+
+    def get_state(self) -> Tree:
+        """See `ExperiencePool.get_state`."""
+        return self.pool.get_state()
+
+    def set_state(self, state: Tree) -> int:
+        """Restores `get_state`; returns the episodes held."""
+        self.pool.set_state(state)
+        return self.pool.size
+
+
+class InDriver:
+    """What the algorithm needs of a pool, for one that lives in its process."""
+
+    add: Callable[[Any], None]
+    sample: Callable[[int, int], Any]
+    get_state: Callable[[], Tree]
+    set_state: Callable[[Tree], None]
+    shards = ()  # runners return their episodes
+
+    def store(self, round_: Mapping[int, Sampled]) -> None:
+        """Adds a round's episodes, in the workers' order."""
+        for sampled in round_.values():
+            self.add(sampled.fragment)
+
+    def draw(self, counts: Sequence[int], batch_size: int) -> Iterator[Any]:
+        """Draws a batch for each count of updates."""
+        for count in counts:
+            yield self.sample(count, batch_size)
+
+    def get_states(self) -> list[Tree]:
+        """What a checkpoint needs, by shard: there is one."""
+        return [self.get_state()]
+
+    def set_states(self, states: Sequence[Tree]) -> None:
+        """Restores `get_states`."""
+        self.set_state(states[0])
+
+
+class DriverPool(ExperiencePool, InDriver):
+    """The pool in the driver's process."""
+
+
+class ShardedPool:
+    """The pool in actors; to the algorithm it is a `DriverPool`.
+
+    Worker w hands over to shard (w - 1) modulo their number. A batch takes from every shard in
+    proportion to what it holds. One shard draws what a `DriverPool` of the same seed would.
+
+    Args:
+        shape: of the environment.
+        num_shards: actors; one lives beside the driver, several spread over the machines.
+        capacity_env_steps: of all shards.
+        max_memory_mb: of all shards.
+        seed: of the sampling.
+        settings: further arguments of `ExperiencePool`.
+    """
+
+    def __init__(
+        self,
+        shape: PoolShape,
+        *,
+        num_shards: int,
+        capacity_env_steps: int,
+        max_memory_mb: float,
+        seed: int,
+        **settings: Any,
+    ) -> None:
+        self.shape = shape
+        steps, memory = capacity_env_steps // num_shards, max_memory_mb / num_shards
+        episodes = num_shards * compute_capacity(shape, steps, memory)
+        self.memory_mb = episodes * shape.bytes_per_episode / 2**20
+        # Without CPUs of its own, a single actor would land on any machine.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        actor = ray.remote(PoolShard).options(
+            num_cpus=0, max_restarts=0, scheduling_strategy=here if num_shards == 1 else "SPREAD"
+        )
+        self.shards = [
+            actor.remote(
+                shape,
+                capacity_env_steps=steps,
+                max_memory_mb=memory,
+                seed=make_shard_seed(seed, shard),
+                **settings,
+            )
+            for shard in range(num_shards)
+        ]
+        self._sizes = [0] * num_shards  # episodes held
+
+    @property
+    def num_env_steps(self) -> int:
+        """Periods held."""
+        return sum(self._sizes) * self.shape.horizon
+
+    def num_transitions(self, module_id: str) -> int:
+        """Transitions of a module: decisions for a SKU."""
+        shape = self.shape
+        cells = shape.num_decisions(module_id) * shape.num_agents(module_id) * shape.num_skus
+        return sum(self._sizes) * cells
+
+    def store(self, round_: Mapping[int, Sampled]) -> None:
+        """Adds what the round's workers handed over, in their order.
+
+        Raises:
+            PoolLostError: if a shard is lost.
+        """
+        workers_of: list[list[int]] = [[] for _ in self.shards]
+        for worker in round_:
+            workers_of[find_shard(worker, len(self.shards))].append(worker)
+        pairs = zip(self.shards, workers_of, strict=True)
+        self._sizes = self._get([shard.store.remote(workers) for shard, workers in pairs])
+
+    def draw(self, counts: Sequence[int], batch_size: int) -> Iterator[Batch]:
+        """Draws a batch for each count of updates; the next one while this one is learnt from.
+
+        Raises:
+            PoolLostError: if a shard is lost.
+        """
+        ahead: list[ray.ObjectRef] = []
+        for number, count in enumerate(counts):
+            asked = ahead or self._ask(count, batch_size)
+            is_last = number + 1 == len(counts)
+            ahead = [] if is_last else self._ask(counts[number + 1], batch_size)
+            yield join_batches(self._get(asked))
+
+    def get_states(self) -> list[Tree]:
+        """What a checkpoint needs, by shard.
+
+        Raises:
+            PoolLostError: if a shard is lost.
+        """
+        return self._get([shard.get_state.remote() for shard in self.shards])
+
+    def set_states(self, states: Sequence[Tree]) -> None:
+        """Restores `get_states`."""
+        pairs = zip(self.shards, states, strict=True)
+        self._sizes = self._get([shard.set_state.remote(state) for shard, state in pairs])
+
+    def _ask(self, num_updates: int, batch_size: int) -> list[ray.ObjectRef]:
+        parts = split_batch(batch_size, self._sizes)
+        return [
+            shard.sample.remote(num_updates, part)
+            for shard, part in zip(self.shards, parts, strict=True)
+            if part
+        ]
+
+    def _get(self, calls: list[ray.ObjectRef]) -> list[Any]:
+        try:
+            answers: list[Any] = ray.get(calls)
+        except RayActorError:
+            raise PoolLostError from None
+        return answers
+
+
+def make_shard_seed(seed: int, shard: int) -> int:
+    """Returns the run's seed for the first shard, others for the rest."""
+    return int(np.random.SeedSequence([seed, shard]).generate_state(1)[0]) if shard else seed
+
+
+def split_batch(batch_size: int, sizes: Sequence[int]) -> list[int]:
+    """Splits a batch in proportion to sizes, by largest remainder."""
+    exact = batch_size * np.array(sizes) / sum(sizes)
+    parts = np.floor(exact).astype(int)
+    rest = batch_size - int(parts.sum())
+    parts[np.argsort(parts - exact, kind="stable")[:rest]] += 1
+    return [int(part) for part in parts]
+
+
+def join_batches(batches: Sequence[Batch]) -> Batch:
+    """Joins the shards' parts of a batch along the transitions."""
+
+    def join(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(batch, name) for batch in batches], axis=2)
+
+    names = ("obs_tm1", "a_tm1", "r_t", "discount_t", "obs_t")
+    return Batch(**{name: join(name) for name in names})

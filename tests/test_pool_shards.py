@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envs.errors import InputError
+from marl.config import load_config
+from marl.learning.experience_pool import Batch, find_shard
+from marl.learning.pool_shards import join_batches, make_shard_seed, split_batch
+
+
+@pytest.mark.parametrize(
+    ("sizes", "parts"),
+    [([10], [7]), ([10, 10], [4, 3]), ([10, 0], [7, 0]), ([30, 10, 30], [3, 1, 3])],
+)
+def test_split_batch__follows_what_the_shards_hold(sizes: list[int], parts: list[int]) -> None:
+    assert split_batch(7, sizes) == parts
+
+
+@given(
+    batch_size=st.integers(1, 2000),
+    sizes=st.lists(st.integers(0, 10**6), min_size=1, max_size=9).filter(any),
+)
+def test_split_batch__loses_nothing_and_is_off_by_less_than_one(
+    batch_size: int, sizes: list[int]
+) -> None:
+    parts = split_batch(batch_size, sizes)
+
+    assert sum(parts) == batch_size
+    exact = batch_size * np.array(sizes) / sum(sizes)
+    assert (np.abs(parts - exact) < 1).all()
+
+
+def test_find_shard__spreads_the_workers() -> None:
+    assert [find_shard(worker, 3) for worker in (1, 2, 3, 4)] == [0, 1, 2, 0]
+
+
+def test_make_shard_seed__is_the_runs_own_for_the_first_shard() -> None:
+    seeds = [make_shard_seed(5, shard) for shard in range(4)]
+
+    assert seeds[0] == 5
+    assert len(set(seeds)) == 4
+
+
+def test_join_batches__along_the_transitions() -> None:
+    first, second = (
+        Batch(
+            obs_tm1=np.full((2, 6, n, 3), n, np.float16),
+            a_tm1=np.full((2, 6, n), n),
+            r_t=np.full((2, 6, n), n, np.float32),
+            discount_t=np.full((2, 6, n), n, np.float32),
+            obs_t=np.full((2, 6, n, 3), n, np.float16),
+        )
+        for n in (4, 1)
+    )
+
+    joined = join_batches([first, second])
+
+    assert joined.obs_t.shape == (2, 6, 5, 3)
+    assert joined.a_tm1[1, 5].tolist() == [4, 4, 4, 4, 1]
+
+
+def test_config__several_shards_are_actors() -> None:
+    with pytest.raises(InputError, match="num_shards: 2 is not allowed with placement driver; 1"):
+        load_config("default", ["pool.num_shards=2"])
+    assert load_config("default", ["pool.num_shards=2", "pool.placement=actor"]).pool.num_shards
