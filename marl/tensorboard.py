@@ -45,6 +45,7 @@ _GROUPS = {
     "cost": "Money a period, whole network.",
     "td_error": "Mean absolute TD error of the module's last updates.",
     "size": "Transitions in the module's part of the pool.",
+    "env_steps_per_update": "Env steps seen by the learner per update, of the whole run so far.",
     "learning_rate_scale": "What the feedback multiplies the learning rate by.",
     "env_steps_per_second": "Periods of one copy a second, sampling and learning together.",
     "transitions_learnt_per_second": "Transitions in the batches of all modules, a second.",

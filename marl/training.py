@@ -196,6 +196,7 @@ class Trainer:
         record["speed/env_steps_per_second"] = (algorithm.env_steps - env_steps) / seconds
         record["speed/transitions_learnt_per_second"] = transitions / seconds
         record["faults/healthy_runners"] = float(algorithm.crew.num_healthy)
+        record["pool/env_steps_per_update"] = algorithm.env_steps_per_update
         for module_id in self.method.module_ids:
             record[f"pool/{module_id}/size"] = float(algorithm.pool.num_transitions(module_id))
             if module_id in algorithm.learn_metrics:

@@ -30,7 +30,8 @@ from marl.learning.algorithm import build_algorithm
 NAMES = [
     "simulator x256", "environment x256", "environment x32", "forward passes alone",
     "sampling in process", ONE_THREAD, TWO_THREADS, "runner actors x1", "runner actors x2",
-    "pool add", "pool sample", "learner", "bare torch loop", "end to end, sampled",
+    "pool add", "pool sample", "prioritised, with updates", "learner", "bare torch loop",
+    "stored transition", "pool, 1 M a low module", "pool, 1 M every module", "end to end, sampled",
     "end to end, learnt",
 ]  # fmt: skip
 
@@ -77,7 +78,7 @@ def test_measure_probes__interleaves_rounds_after_a_warm_up() -> None:
 
 
 def test_measure_scale__reports_steps_cells_and_growth(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("marl.benchmark._SCALE_CELLS", 40)
+    monkeypatch.setattr("marl.benchmark.simulator._SCALE_CELLS", 40)
     rows = measure_scale([(1, 2, 1), (2, 4, 2)], rounds=1)
     assert [(row.name, row.unit) for row in rows] == [
         ("scale 2 x 1", "env steps/s"),

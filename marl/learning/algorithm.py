@@ -147,6 +147,7 @@ class SharedPoolDQN(DQN):
         self.episodes = 0
         self.updates = 0
         self.rounds = 0
+        self._seen_env_steps = 0
         self.sample_metrics: dict[str, np.ndarray[Any, Any]] = {}
         self.learn_metrics: dict[str, dict[str, float]] = {}
 
@@ -194,6 +195,7 @@ class SharedPoolDQN(DQN):
         config = self.config
         if self.pool.num_env_steps < config.pool_config["min_env_steps"]:
             return
+        self._seen_env_steps = self.env_steps
         due = math.floor(self.env_steps / config.env_steps_per_update) - self.updates
         counts = [min(UPDATES_PER_CALL, due - i) for i in range(0, due, UPDATES_PER_CALL)]
         batches = self.pool.draw(counts, config.train_batch_size_per_learner)
@@ -212,6 +214,15 @@ class SharedPoolDQN(DQN):
     def update_priorities(self, batch: Any) -> None:
         """Tells the pool how wrong the networks were about what it drew."""
         self.pool.update_priorities(batch, self._local_learner.get_td_errors())
+
+    @property
+    def env_steps_per_update(self) -> float:
+        """Env steps that the learner has seen per update so far; nan before it begins."""
+        return (
+            self._seen_env_steps / self.updates
+            if self._seen_env_steps and self.updates
+            else math.nan
+        )
 
     def _store(self, round_: dict[int, Sampled]) -> None:
         """Adds the runners' episodes to the pool and the counters."""

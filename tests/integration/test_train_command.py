@@ -87,6 +87,10 @@ def check_tags(tags: dict[str, list[tuple[int, float]]]) -> None:
     # Twelve rounds of 8 copies x 14 periods over both sessions; the x axis is env steps.
     assert [step for step, _ in tags["train/reward"]] == [112 * n for n in range(1, 13)]
     assert [step for step, _ in tags["eval/reward"]] == [0, 448, 896, 1344]
+    # The asked replay ratio of 16, from the first update on and after the resume.
+    ratios = [value for _, value in tags["pool/env_steps_per_update"]]
+    assert len(ratios) >= 9
+    assert ratios == pytest.approx([16] * len(ratios), rel=0.02)
     sizes = [value for _, value in tags["pool/ordering_low/size"]]
     assert sizes == [112 * n * 3 * 2 for n in range(1, 13)]
 

@@ -46,6 +46,7 @@ class ObservationModel:
             self.features += CUT_FEATURES
         if scenario.has_perishables:
             self.features += SHELF_FEATURES
+        self.index = {name: i for i, name in enumerate(self.features)}
         self.rows = _make_rows(network, demand)
         categories = scenario.categories
         return_rate = np.array([categories[s.category].return_rate for s in scenario.skus])

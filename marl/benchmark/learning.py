@@ -1,0 +1,233 @@
+"""Pool, learner, and all of it together."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.world.draws import make_seeds
+from marl.benchmark.rows import ENV_STEPS, TRANSITIONS, Probe, Row, measure_probes
+from marl.benchmark.sampling import iterate, make_runner_probes, one_torch_thread
+from marl.config import Learner, Prioritized, TrainConfig
+
+if TYPE_CHECKING:
+    from marl.learning.algorithm import SharedPoolDQN
+    from marl.learning.experience_pool import Batch, ExperiencePool, Fragment, PoolShape
+    from marl.learning.network import QNetwork
+
+_NEVER_DUE = 2**62  # updates counted as done, so that none is due
+
+
+def measure_training(
+    scenario: Scenario, config: TrainConfig, rounds: int, earlier: Sequence[Row]
+) -> list[Row]:
+    """What happens between processes: actors, pool, learner, and all of it together."""
+    one = _make_algorithm(scenario, config, 1)
+    try:
+        two = _make_algorithm(scenario, config, 2)
+        try:
+            rows = measure_probes(make_runner_probes(one, two), rounds, earlier)
+        finally:
+            two.stop()
+        rows += measure_probes(_make_learning_probes(scenario, config, one), rounds)
+        rows += describe_memory(one.pool.shape)
+        return rows + _measure_end_to_end(config, one, rounds, [*earlier, *rows])
+    finally:
+        one.stop()
+
+
+def _make_algorithm(scenario: Scenario, config: TrainConfig, num_runners: int) -> SharedPoolDQN:
+    """Builds the algorithm with its learner off."""
+    from marl.learning.algorithm import build_algorithm
+
+    runners = config.env_runners.model_copy(update={"num_env_runners": num_runners})
+    changed = config.model_copy(update={"env_runners": runners})
+    algorithm = build_algorithm(scenario, changed)
+    algorithm.updates = _NEVER_DUE
+    return algorithm
+
+
+def _measure_end_to_end(
+    config: TrainConfig, algorithm: SharedPoolDQN, rounds: int, earlier: Sequence[Row]
+) -> list[Row]:
+    """Whole iterations of sampling and learning, in env steps and in transitions."""
+    # The learner goes on as if it had kept pace; the backlog would all come in one iteration.
+    algorithm.updates = math.floor(algorithm.env_steps / config.learner.env_steps_per_update)
+    iterate(algorithm)  # updates are for the iteration before, so the first one learns nothing
+    env_steps, updates = algorithm.env_steps, algorithm.updates
+    probe = Probe("end to end, sampled", ENV_STEPS, lambda: iterate(algorithm), "runner actors x1")
+    sampled = measure_probes([probe], rounds, earlier)[0]
+    # The replay ratio is exact, so one clock serves both rows.
+    learnt = (algorithm.updates - updates) * len(MODULES) * config.learner.batch_size
+    speed = sampled.value * learnt / (algorithm.env_steps - env_steps)
+    learner = next(row for row in earlier if row.name == "learner")
+    ratio = speed / learner.value
+    return [sampled, Row("end to end, learnt", speed, TRANSITIONS, learner.name, ratio)]
+
+
+def _make_learning_probes(
+    scenario: Scenario, config: TrainConfig, algorithm: SharedPoolDQN
+) -> list[Probe]:
+    """Pool and learner of an algorithm, one at a time."""
+    from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+
+    from marl.learning.algorithm import UPDATES_PER_CALL
+    from marl.learning.env_runner import sample_episodes
+    from marl.learning.learned_policy import make_network_arguments, make_untrained
+
+    copies, size = config.env_runners.num_envs_per_env_runner, config.learner.batch_size
+    pool, group = algorithm.pool, algorithm.learner_group
+    networks = dict(make_untrained(make_network_arguments(scenario, config.learner)).networks)
+    env = BatchedEnv(scenario, copies)
+    env.reset(make_seeds("train", config.seed, copies))
+    with one_torch_thread():
+        fragment = sample_episodes(env, networks, np.zeros(copies), np.random.default_rng(0))
+    # A full ring, as in most of a run: the first lap would measure the kernel handing out pages.
+    for _ in range(math.ceil(pool.capacity / copies)):
+        pool.add(fragment)
+    prioritized = _make_prioritized_pool(scenario, config, fragment)
+    num_stored = sum(actions.size for actions in fragment.actions.values())
+    batch = pool.sample(UPDATES_PER_CALL, size)
+    bare = BareLoop(networks, config.learner)
+
+    def add() -> float:
+        pool.add(fragment)
+        return num_stored
+
+    def draw_by_priority() -> float:
+        drawn = prioritized.sample(UPDATES_PER_CALL, size)
+        prioritized.update_priorities(drawn, drawn.r_t)
+        return drawn.r_t.size
+
+    def learn() -> float:
+        group.update(batch=batch, timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: algorithm.env_steps})
+        return batch.r_t.size
+
+    def learn_bare() -> float:
+        bare.update(batch)
+        return batch.r_t.size
+
+    return [
+        Probe("pool add", TRANSITIONS, add),
+        Probe(
+            "pool sample",
+            TRANSITIONS,
+            lambda: pool.sample(UPDATES_PER_CALL, size).r_t.size,
+            "learner",
+        ),
+        Probe("prioritised, with updates", TRANSITIONS, draw_by_priority, "learner"),
+        Probe("learner", TRANSITIONS, learn, "bare torch loop"),
+        Probe("bare torch loop", TRANSITIONS, learn_bare),
+    ]
+
+
+def _make_prioritized_pool(
+    scenario: Scenario, config: TrainConfig, fragment: Fragment
+) -> ExperiencePool:
+    """A full pool of the configuration's size whose draws follow priorities."""
+    from marl.learning.experience_pool import ExperiencePool, PoolShape
+
+    pool = ExperiencePool(
+        PoolShape.from_env(BatchedEnv(scenario, num_copies=1), prioritized=True),
+        capacity_env_steps=config.pool.capacity_env_steps,
+        max_memory_mb=config.pool.max_memory_mb,
+        n_step=config.learner.n_step,
+        gamma=config.learner.gamma,
+        seed=config.seed,
+        prioritized=Prioritized(),
+    )
+    for _ in range(math.ceil(pool.capacity / fragment.num_episodes)):
+        pool.add(fragment)
+    return pool
+
+
+def describe_memory(shape: PoolShape) -> list[Row]:
+    """Computes what a stored transition takes, and pools of a million transitions a module.
+
+    All modules read the same observations, so a pool holds them once, and its size follows from
+    the module that decides least often: a high-level one needs 7 periods for each of its decisions.
+    """
+    per_episode = {
+        m: shape.num_decisions(m) * shape.num_agents(m) * shape.num_skus for m in MODULES
+    }
+
+    def count_mb(modules: Sequence[str]) -> float:
+        episodes = 1e6 / min(per_episode[m] for m in modules)
+        return episodes * shape.bytes_per_episode / 2**20
+
+    low = [m for m in MODULES if m not in HIGH_MODULES]
+    return [
+        Row("stored transition", shape.bytes_per_episode / shape.transitions_per_episode, "bytes"),
+        Row("pool, 1 M a low module", count_mb(low), "MB"),
+        Row("pool, 1 M every module", count_mb(MODULES), "MB"),
+    ]
+
+
+class BareLoop:
+    """Double DQN as one would write it first: a loop over separate networks, in plain torch.
+
+    The arithmetic is the learner's, so that the ratio of the two shows what stacking gains and
+    what RLlib around it costs.
+
+    Args:
+        networks: by module; trained in place.
+        settings: of the learner. The learning rate stays constant.
+    """
+
+    def __init__(self, networks: Mapping[str, QNetwork], settings: Learner) -> None:
+        import torch
+
+        self.networks = networks
+        self.settings = settings
+        self.targets = {m: copy.deepcopy(network) for m, network in networks.items()}
+        self.averaged = {m: copy.deepcopy(network) for m, network in networks.items()}
+        self.optimizers = {
+            m: torch.optim.Adam(network.parameters(), lr=settings.lr, fused=True)
+            for m, network in networks.items()
+        }
+        self.num_updates = 0
+
+    def update(self, batch: Batch) -> None:
+        """Runs U updates of every network."""
+        for u in range(len(batch.r_t)):
+            self.num_updates += 1
+            for m, module_id in enumerate(MODULES):
+                self._update_module(batch, u, m, module_id)
+
+    def _update_module(self, batch: Batch, u: int, m: int, module_id: str) -> None:
+        import torch
+
+        network, target = self.networks[module_id], self.targets[module_id]
+        optimizer, settings = self.optimizers[module_id], self.settings
+        obs_tm1 = torch.from_numpy(batch.obs_tm1[u, m]).float()
+        obs_t = torch.from_numpy(batch.obs_t[u, m]).float()
+        a_tm1 = torch.from_numpy(batch.a_tm1[u, m])[:, None]
+        q_tm1 = network(obs_tm1).gather(-1, a_tm1)[:, 0]
+        with torch.no_grad():
+            target_q_t = target(obs_t)
+            selector_q_t = network(obs_t) if settings.double else target_q_t
+            q_t = target_q_t.gather(-1, selector_q_t.argmax(dim=-1, keepdim=True))[:, 0]
+            r_t = torch.from_numpy(batch.r_t[u, m])
+            goal = r_t + torch.from_numpy(batch.discount_t[u, m]) * q_t
+        loss = torch.nn.functional.huber_loss(q_tm1, goal, delta=settings.huber_threshold)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.grad_clip)
+        optimizer.step()
+        rate = max(settings.average_rate, 1 / self.num_updates)
+        with torch.no_grad():
+            for own, of_target, average in zip(
+                network.parameters(),
+                target.parameters(),
+                self.averaged[module_id].parameters(),
+                strict=True,
+            ):
+                of_target.lerp_(own, settings.tau)
+                average.lerp_(own, rate)
