@@ -146,9 +146,15 @@ class Evaluation(StrictModel):
 class Feedback(StrictModel):
     """The paper's feedback layer: what evaluation changes in training."""
 
-    mode: Literal["off", "learning_rate"] = "off"
+    mode: Literal["off", "learning_rate", "exploration", "service", "all"] = "off"
     patience: Count = 4  # evaluations without a better validation reward
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5  # of learning rate and epsilon then
+    service_target: Annotated[float, Field(gt=0, lt=1)] = 0.968  # of units on time
+    service_step: Positive = 0.2  # a point (1%) missed changes the log of the weight by this
+
+    def covers(self, parameter: str) -> bool:
+        """Whether evaluation changes the parameter."""
+        return self.mode in {parameter, "all"}
 
 
 class Checkpoints(StrictModel):

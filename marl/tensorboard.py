@@ -47,6 +47,8 @@ _GROUPS = {
     "size": "Transitions in the module's part of the pool.",
     "env_steps_per_update": "Env steps seen by the learner per update, of the whole run so far.",
     "learning_rate_scale": "What the feedback multiplies the learning rate by.",
+    "epsilon_scale": "What the feedback multiplies the exploration by.",
+    "service_scale": "What the feedback multiplies the agents' cost of lost and late units by.",
     "env_steps_per_second": "Periods of one copy a second, sampling and learning together.",
     "transitions_learnt_per_second": "Transitions in the batches of all modules, a second.",
 }

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from envs.omnichannel.world.draws import make_seeds
 from marl.checkpoints import BackgroundWriter
 from marl.errors import PoolLostError, RunError
 from marl.evaluation.evaluate import EpisodeRunner
-from marl.learning.feedback import LearningRateFeedback
+from marl.learning.feedback import TrainingFeedback
 from marl.learning.methods import make_method
 from marl.policies.base import Policy
 from marl.progress import TrainingProgress
@@ -41,7 +41,7 @@ class Progress:
     """Where a run stands, beside what the algorithm itself keeps."""
 
     seconds: float = 0.0  # trained, over all sessions
-    best_reward: float = float("-inf")
+    best_score: float = float("-inf")
     next_evaluation: int = 0  # episodes
     feedback: dict[str, Any] = field(default_factory=dict)
 
@@ -65,7 +65,7 @@ class Trainer:
         config = run.config
         self.method = make_method(run.scenario, config)
         self.algorithm = self.method.build_algorithm()
-        self.feedback = LearningRateFeedback(config.feedback)
+        self.feedback = TrainingFeedback(config.feedback)
         self.progress = Progress()
         seeds = make_seeds("validation", config.seed, config.evaluation.validation_episodes)
         # Validation sees the training part of recorded demand: the held-back part only tests.
@@ -90,6 +90,7 @@ class Trainer:
         self.algorithm.restore_parts(checkpoint)
         self.progress = Progress(**self.run.load_progress(checkpoint)["progress"])
         self.feedback.set_state(self.progress.feedback)
+        self.algorithm.adjust(self.feedback.adjustment)
         self.run.rewind(checkpoint)
         self._checkpointed_episodes = self.algorithm.episodes
 
@@ -118,7 +119,7 @@ class Trainer:
             RunError: if the disk or the pool fails; names the last whole checkpoint.
         """
         started, before = time.monotonic(), self.progress.seconds
-        if self.progress.best_reward == float("-inf"):
+        if self.progress.best_score == float("-inf"):
             self._evaluate()
         with catch_interrupt() as interrupted, self.view, self._explain_loss():
             while self.fraction < 1 and not interrupted:
@@ -212,16 +213,19 @@ class Trainer:
             name: float(values.mean())
             for name, values in self._validation.run(self.make_policy()).items()
         }
-        is_best = metrics["reward"] > self.progress.best_reward
-        self.progress.best_reward = max(metrics["reward"], self.progress.best_reward)
-        scale = self.feedback.update(metrics["reward"])
-        self.algorithm.scale_lr(scale)
+        reward, on_time = metrics["reward"], metrics["on_time"]
+        score = self.feedback.score(reward, on_time)
+        is_best = score > self.progress.best_score
+        self.progress.best_score = max(score, self.progress.best_score)
+        adjustment = self.feedback.update(reward, on_time)
+        self.algorithm.adjust(adjustment)
         interval = self.run.config.evaluation.interval_episodes
         self.progress.next_evaluation = (self.algorithm.episodes // interval + 1) * interval
         self.progress.feedback = self.feedback.get_state()
         record = {f"eval/{name}": metrics[name] for name in _REPORTED}
         record["eval/service_level"] = metrics["served"]
-        record["feedback/learning_rate_scale"] = scale
+        for name, value in asdict(adjustment).items():
+            record[f"feedback/{name}_scale"] = value
         self._log(record)
         stock = self._validation.compute_final_stock()
         self._open_events().add_stock(stock, self.algorithm.env_steps)

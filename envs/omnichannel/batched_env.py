@@ -72,6 +72,7 @@ class BatchedEnv:
         self.view: View
         self.goals: dict[str, IntArray]
         self.period = 0
+        self.service_weight = 1.0  # of the agents' rewards alone: eq. 8 is reported as it is
         self._metrics: MetricsAccumulator
 
     def reset(self, seeds: SeedArray) -> None:
@@ -152,6 +153,8 @@ class BatchedEnv:
         costs = self.cost_model.compute_costs(flows)
         loss = self.reward_model.compute_loss(costs)
         team_reward = self.reward_model.compute_team_reward(loss)
+        if self.service_weight != 1:
+            loss = self.reward_model.compute_loss(costs, self.service_weight)
         self._metrics.add(flows, costs, team_reward)
         self._metrics.add_forecast(expected, flows.demand)
         return Step(

@@ -125,7 +125,7 @@ def simulate_branches(
         demand = recording.demand.select(now)
         state, flows = env.simulator.simulate_period(state, env.decide(targets), demand)
         costs = env.cost_model.compute_costs(flows)
-        loss += env.reward_model.compute_loss(costs).sum(axis=(1, 2))
+        loss += env.reward_model.compute_loss(costs, env.service_weight).sum(axis=(1, 2))
     return Branch(loss, state)
 
 

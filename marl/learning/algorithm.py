@@ -34,6 +34,7 @@ from marl.checkpoints import Part, Tree, read_part, verify_checkpoint, write_man
 from marl.config import Prioritized, TrainConfig
 from marl.learning.env_runner import BatchedEnvRunner, make_spaces
 from marl.learning.experience_pool import PoolShape, Sampled
+from marl.learning.feedback import Adjustment
 from marl.learning.learned_policy import Weights, make_network_arguments
 from marl.learning.learner import FusedDQNLearner
 from marl.learning.pool_shards import DriverPool, ShardedPool
@@ -148,6 +149,7 @@ class SharedPoolDQN(DQN):
         self.updates = 0
         self.rounds = 0
         self._seen_env_steps = 0
+        self.adjustment = Adjustment()
         self.sample_metrics: dict[str, np.ndarray[Any, Any]] = {}
         self.learn_metrics: dict[str, dict[str, float]] = {}
 
@@ -177,6 +179,8 @@ class SharedPoolDQN(DQN):
             "env_steps": self.env_steps,
             "episodes": self.episodes,
             "shards": self.pool.shards,
+            "epsilon_scale": self.adjustment.epsilon,
+            "service_weight": self.adjustment.service,
         }
         self.crew.revive(self.learner_group)
         self.crew.start_round(request)
@@ -244,9 +248,10 @@ class SharedPoolDQN(DQN):
     def _local_learner(self) -> FusedDQNLearner:
         return self.learner_group._learner
 
-    def scale_lr(self, scale: float) -> None:
-        """Multiplies the learning rate's schedule (feedback)."""
-        self._local_learner.scale_lr(scale)
+    def adjust(self, adjustment: Adjustment) -> None:
+        """Takes over what the feedback found."""
+        self._local_learner.scale_lr(adjustment.learning_rate)
+        self.adjustment = adjustment
 
     def make_snapshot(self) -> dict[str, Part]:
         """Copies all that a resumed run needs, by the checkpoint's part.

@@ -78,6 +78,8 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         env_steps: int = 0,
         episodes: int = 0,
         worker: int | None = None,
+        epsilon_scale: float = 1.0,
+        service_weight: float = 1.0,
         explore: bool = True,
         **_: Any,
     ) -> list[Fragment]:
@@ -88,6 +90,8 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             env_steps: sampled so far by all runners, which anneals epsilon.
             episodes: sampled so far by all runners, which selects the episodes' seeds.
             worker: whose share of the round to sample, from 1; None: this runner's own.
+            epsilon_scale: multiplies epsilon (feedback).
+            service_weight: multiplies the agents' cost of lost and late units (feedback).
             explore: whether to act epsilon-greedily.
 
         Returns:
@@ -98,12 +102,15 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         first = episodes + share * copies
         env.reset(make_seeds("train", self.config.seed, copies, skip=first))
         rng = np.random.default_rng([self.config.seed, share, iteration])
-        epsilon = self._compute_epsilon(env_steps, share) if explore else np.zeros(copies)
+        env.service_weight = service_weight
+        epsilon = np.zeros(copies)
+        if explore:
+            epsilon = epsilon_scale * self._compute_epsilon(env_steps, share)
         fragment = sample_episodes(env, self._networks(), epsilon, rng)
         self._log(fragment, float(epsilon.mean()))
         return [fragment]
 
-    def sample_async(self, *, shards: Sequence[Any] = (), **request: int) -> Sampled:
+    def sample_async(self, *, shards: Sequence[Any] = (), **request: Any) -> Sampled:
         """One remote call for a share of a round.
 
         Args:

@@ -8,6 +8,8 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, Network, sum_axis
 from envs.omnichannel.world.costs import TERMS, Costs
 
+SERVICE_TERMS = ("lost_sales", "late")
+
 
 class RewardModel:
     """R = alpha service - beta inventory - gamma returns - delta (transport + ordering), eq. 8.
@@ -46,12 +48,18 @@ class RewardModel:
         self.sku_scale = scale * np.maximum(cell.sum(axis=0), 0.25)
         self.team_scale = scale * max(float(cell.sum()), 0.25)
 
-    def compute_loss(self, costs: Costs) -> FloatArray:
-        """Returns the weighted cost that eq. 8 subtracts from alpha, money, (B, N, K)."""
+    def compute_loss(self, costs: Costs, service_weight: float = 1.0) -> FloatArray:
+        """Returns the weighted cost that eq. 8 subtracts from alpha, money, (B, N, K).
+
+        Args:
+            costs: of the period.
+            service_weight: multiplies alpha, for agents that are to serve more or less.
+        """
         loss = np.zeros_like(costs[TERMS[0]])
         for term, weight in zip(TERMS, self.term_weights, strict=True):
             if weight:
-                loss += weight * costs[term]
+                factor = service_weight if term in SERVICE_TERMS else 1.0
+                loss += factor * weight * costs[term]
         return loss
 
     def compute_team_reward(self, loss: FloatArray) -> FloatArray:

@@ -53,6 +53,9 @@ class CounterfactualEnvRunner(BatchedEnvRunner):
         iteration: int = 0,
         env_steps: int = 0,
         episodes: int = 0,
+        worker: int | None = None,
+        epsilon_scale: float = 1.0,
+        service_weight: float = 1.0,
         explore: bool = True,
         **_: Any,
     ) -> list[LabelFragment]:
@@ -62,23 +65,26 @@ class CounterfactualEnvRunner(BatchedEnvRunner):
             iteration: of the algorithm, which seeds the exploration.
             env_steps: sampled so far by all runners, which anneals epsilon.
             episodes: sampled so far by all runners, which selects the seeds.
+            worker: whose share of the round to sample, from 1; None: this runner's own.
+            epsilon_scale: multiplies epsilon (feedback).
+            service_weight: multiplies the cost of lost and late units in labels (feedback).
             explore: whether agents take random options at times.
 
         Returns:
             One fragment.
         """
         env, settings = self.env, self.residual
-        copies, worker = env.num_copies, max(self.worker_index - 1, 0)
-        rng = np.random.default_rng([self.config.seed, worker, iteration])
+        copies, share = env.num_copies, max((worker or self.worker_index) - 1, 0)
+        rng = np.random.default_rng([self.config.seed, share, iteration])
         policy = ResidualPolicy(
             self.scenario,
             make_reference(self.scenario, settings),
             {name: self.module[name].unwrapped().network for name in settings.choices},
             settings.margin,
         )
-        scale = self.exploration.compute_epsilon(env_steps)
-        epsilon = scale if explore else 0.0
-        seeds = make_seeds("train", self.config.seed, copies, skip=episodes + worker * copies)
+        env.service_weight = service_weight
+        epsilon = epsilon_scale * self.exploration.compute_epsilon(env_steps) if explore else 0.0
+        seeds = make_seeds("train", self.config.seed, copies, skip=episodes + share * copies)
         recording = record_episodes(env, Exploring(policy, epsilon, rng), seeds)
         maker = LabelMaker(env, policy, continues_learnt=settings.continuation == "learned")
         labels: dict[str, Labels] = {
