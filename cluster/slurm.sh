@@ -43,9 +43,9 @@ for node in "${nodes[@]:1}"; do
   start_ray "$node" --address="$head_ip:$port" --num-cpus="$SLURM_CPUS_PER_TASK"
 done
 
-# In the background, so that the signal before the time limit reaches it: it saves a checkpoint.
-srun --nodes=1 --ntasks=1 --overlap --nodelist="$head" \
-  "$VENV/bin/omnichannel" train --address "$head_ip:$port" \
+# This script runs on the first node. In the background, so that the signal before the time limit can
+# be passed on: it saves a checkpoint. Not by srun, which keeps a first SIGINT to itself.
+"$VENV/bin/omnichannel" train --address "$head_ip:$port" \
   --set "env_runners.num_env_runners=$runners" "$@" &
 training="$!"
 trap 'kill -INT "$training"' INT TERM

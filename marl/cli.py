@@ -229,8 +229,6 @@ def search(
     quiet: QuietOption = False,
 ) -> None:
     """Search training settings with Ray Tune; the best is evaluated on fresh episodes."""
-    from marl.run_folder import RunFolder
-    from marl.search import Search
     from marl.search_space import check_space, parse_space
 
     if resume is not None:
@@ -240,6 +238,8 @@ def search(
                 f"--resume: '{resume}' is not allowed without --trust; Ray Tune's files in it "
                 "(tune/*.pkl, tune/*.json) hold pickles, which can run any code; trust your own"
             )
+        from marl.search import Search
+
         stored = Search.open(resume)
         _run_search(stored, address, quiet=quiet, resume=True)
         return
@@ -249,6 +249,10 @@ def search(
     check_space(dimensions, checked, mutable=scheduler == "pbt")
     if checked.method == "residual":
         checked = _tune_reference(loaded, checked, quiet=quiet)
+    # Ray takes seconds to import, which a mistake should not.
+    from marl.run_folder import RunFolder
+    from marl.search import Search
+
     run = RunFolder.create(run_dir, loaded, checked)
     created = Search.create(run, scheduler, num_samples, dimensions)
     _run_search(created, address, quiet=quiet, resume=False)

@@ -193,7 +193,7 @@ class Trainer:
         }
         if record:
             record["train/service_level"] = record["train/served"]
-        record["train/epsilon"] = float(result["env_runners"].get("epsilon", float("nan")))
+        record["train/epsilon"] = _find_epsilon(result)
         record["speed/env_steps_per_second"] = (algorithm.env_steps - env_steps) / seconds
         record["speed/transitions_learnt_per_second"] = transitions / seconds
         record["faults/healthy_runners"] = float(algorithm.crew.num_healthy)
@@ -295,6 +295,11 @@ class Trainer:
         return self.run.config.stop.compute_fraction(
             algorithm.episodes, algorithm.env_steps, self.progress.seconds
         )
+
+
+def _find_epsilon(result: dict[str, Any]) -> float:
+    """Epsilon of a round; NaN if no runner answered in time, as when all are still starting."""
+    return float(result.get("env_runners", {}).get("epsilon", float("nan")))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -175,3 +176,53 @@ def test_cluster_readme__names_every_file() -> None:
 
     for path in CLUSTER.iterdir():
         assert path.name == "README.md" or f"`{path.name}`" in text
+
+
+def write_program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+
+
+def test_slurm__starts_ray_on_every_node_and_passes_on_signal_and_status(tmp_path: Path) -> None:
+    """Slurm's and our programs are stubs: what the script makes of them is tested."""
+    calls = tmp_path / "calls"
+    shell = f'#!/usr/bin/env bash\necho "$(basename "$0") $*" >>{calls}\n'
+    write_program(tmp_path / "bin/scontrol", "#!/usr/bin/env bash\nprintf 'n1\\nn2\\nn3\\n'\n")
+    skip_options = 'while [[ "$1" == --* ]]; do shift; done\n'
+    write_program(tmp_path / "bin/srun", f'#!/usr/bin/env bash\n{skip_options}exec "$@"\n')
+    write_program(tmp_path / ".venv/bin/ray", shell)
+    write_program(
+        tmp_path / ".venv/bin/omnichannel",
+        f"#!{sys.executable}\nimport pathlib, signal, sys, time\n"
+        "signal.signal(signal.SIGINT, lambda *_: sys.exit(3))\n"
+        f"pathlib.Path('{calls}').open('a').write(f'omnichannel {{sys.argv[1:]}}\\n')\n"
+        "time.sleep(60)\n",
+    )
+    environment = {
+        "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "SLURM_SUBMIT_DIR": str(tmp_path),
+        "SLURM_JOB_NODELIST": "n[1-3]",
+        "SLURM_JOB_ID": "70011",
+        "SLURM_CPUS_PER_TASK": "4",
+    }
+
+    with subprocess.Popen(
+        ["bash", CLUSTER / "slurm.sh", "--scenario", "tiny"], env=environment
+    ) as script:
+        deadline = time.monotonic() + 60
+        while "omnichannel" not in (calls.read_text() if calls.exists() else ""):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        script.terminate()
+        status = script.wait(timeout=60)
+
+    assert status == 3
+    lines = calls.read_text().splitlines()
+    starts = [line for line in lines if line.startswith("ray start")]
+    assert [("--head" in line) for line in starts].count(True) == 1
+    assert len(starts) == 3
+    assert all("20011" in line for line in starts)
+    (training,) = (line for line in lines if line.startswith("omnichannel"))
+    assert "'env_runners.num_env_runners=8', '--scenario', 'tiny'" in training

@@ -47,7 +47,7 @@ def test_search__interrupted_and_resumed(tmp_path: Path) -> None:
     with start_command(
         log, "search", *TRIALS, "--num-samples", "4", "--run-dir", str(folder)
     ) as process:
-        assert wait_until(lambda: count_lines(log, "trial_00000") >= 1, 400), log.read_text()
+        assert wait_until(lambda: count_lines(log, "trial_00000") >= 1, 600), log.read_text()
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(timeout=120) == 0
     assert f"search --resume {folder} --trust" in log.read_text()
