@@ -149,7 +149,9 @@ class Trainer:
         while True:
             self._iterate()
             self.progress.seconds = before + time.monotonic() - started
-            if self.algorithm.episodes >= self.progress.next_evaluation or self.fraction >= 1:
+            # A round may bring nothing while the runners start.
+            due = max(self.progress.next_evaluation, 1)
+            if self.algorithm.episodes >= due or self.fraction >= 1:
                 break
         metrics = self._evaluate()
         self._checkpoints.wait()
