@@ -5,7 +5,6 @@ Heavy imports live inside the commands, so that `--help` answers at once.
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from envs.errors import InputError
+from marl.console import check_installed, describe_missing, make_console, write_json
 from marl.errors import RunError
+from marl.planning import commands
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,6 +78,7 @@ def train(
     """Train the agents, evaluate them against tuned classical policies, checkpoint."""
     from marl.run_folder import RunFolder
 
+    check_installed("train")
     limits = (episodes, env_steps, minutes)
     loaded, checked = _load_training(scenario, config, overrides, limits, seed)
     if checked.method == "residual":
@@ -108,6 +110,7 @@ def resume(
     from marl.config import check_resumable, make_stop_overrides
     from marl.run_folder import RunFolder
 
+    check_installed("train")
     path, copy = _fetch_run(run, run_dir, storage)
     stored_run = RunFolder.open(path)
     found = stored_run.open_checkpoint(checkpoint)
@@ -156,14 +159,14 @@ def evaluate(
     from marl.evaluation.evaluate import evaluate_policies
     from marl.policy_sources import find_scenario, resolve_policies
 
-    console = _make_console(json_file)
+    console = make_console(json_file)
     chosen = load_scenario(scenario) if scenario else find_scenario(policies)
     found = resolve_policies(policies, chosen, console.print)
     evaluation = evaluate_policies(
         found, chosen, episodes, seed, bound_episodes=min(bound, episodes)
     )
     _print_evaluation(console, evaluation, chosen)
-    _write_json(json_file, evaluation.to_json())
+    write_json(json_file, evaluation.to_json())
 
 
 @app.command()
@@ -194,7 +197,7 @@ def tune(
     from marl.policies import list_families
 
     loaded = load_scenario(scenario or "paper")
-    console = _make_console(json_file)
+    console = make_console(json_file)
     result: dict[str, Any] = {"scenario": loaded.name, "families": {}}
     for family in list_families(loaded):
         tuned = load_or_tune(family, loaded, trials=trials)
@@ -202,7 +205,7 @@ def tune(
         values = "  ".join(f"{name} {value:.3f}" for name, value in tuned.parameters.items())
         console.print(f"{family}: reward {tuned.reward:.4f}  {values}", soft_wrap=True)
     console.print(f"cached in {get_cache_dir()}", soft_wrap=True)
-    _write_json(json_file, result)
+    write_json(json_file, result)
 
 
 @app.command()
@@ -266,10 +269,10 @@ def benchmark(
     """Measure simulator, sampling, pool and learner; ratios of one run."""
     from marl.benchmark import make_table, run_benchmark
 
-    console = _make_console(json_file)
+    console = make_console(json_file)
     rows = run_benchmark(quick=quick)
     console.print(make_table(rows))
-    _write_json(json_file, {"rows": [row.to_json() for row in rows]})
+    write_json(json_file, {"rows": [row.to_json() for row in rows]})
 
 
 @scenario_app.command("list")
@@ -334,7 +337,7 @@ def from_data(
     from marl.planning.data_in.report import list_assumptions, list_fixes, make_summary_table
     from marl.planning.from_data import Sources, make_scenario
 
-    console = _make_console(json_file)
+    console = make_console(json_file)
     sources = Sources(demand, returns, skus, nodes, lanes)
     made = make_scenario(sources, out, fix=fix, held_back=held_back, force=force)
     console.print(make_summary_table(made.summary))
@@ -347,7 +350,10 @@ def from_data(
         highlight=False,
         soft_wrap=True,
     )
-    _write_json(json_file, made.to_json())
+    write_json(json_file, made.to_json())
+
+
+commands.register(app, scenario_app)
 
 
 def main() -> None:
@@ -363,6 +369,11 @@ def main() -> None:
         _fail(str(error), status=1)
     except UsageError as error:
         _fail(error.format_message())  # type: ignore[attr-defined]
+    except ModuleNotFoundError as error:
+        missing = describe_missing(error.name or "")
+        if not missing:
+            raise
+        _fail(missing)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except typer.Exit as stop:
@@ -374,31 +385,6 @@ def _fail(message: str, status: int = 2) -> None:
     if message:  # without arguments, Typer has printed the help already
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(status)
-
-
-def _make_console(json_file: Path | None = None) -> Console:
-    """A console on stdout, or on stderr where stdout belongs to the JSON."""
-    from rich.console import Console
-
-    to_stderr = json_file is not None and str(json_file) == "-"
-    console = Console(stderr=to_stderr)
-    # Where nobody watches, tables keep their natural width instead of 80 columns.
-    return console if console.is_terminal else Console(stderr=to_stderr, width=140)
-
-
-def _write_json(json_file: Path | None, data: dict[str, Any]) -> None:
-    from marl.run_folder import write_text
-
-    if json_file is None:
-        return
-    text = json.dumps(data, indent=2)
-    if str(json_file) == "-":
-        print(text)
-        return
-    try:
-        write_text(json_file, text)
-    except OSError as error:
-        raise InputError(f"--json: '{json_file}' cannot be written ({error.strerror})") from None
 
 
 def _check_simulation(scenario: Scenario) -> None:
@@ -463,7 +449,7 @@ def _run_search(search: Search, address: str | None, *, quiet: bool, resume: boo
     from marl.search import is_finished, make_table, run_search, save_best, write_results
     from marl.training import start_ray
 
-    console, path = _make_console(), search.run.path
+    console, path = make_console(), search.run.path
     if not quiet:
         console.print(f"search folder {path}", soft_wrap=True)
     start_ray(address, search.count_runners())
@@ -505,7 +491,7 @@ def _run_training(
     from marl.progress import TrainingProgress
     from marl.training import Trainer, start_ray
 
-    console = _make_console()
+    console = make_console()
     view = TrainingProgress(console, quiet=quiet)
     view.say(f"run folder {run.path}")
     for line in describe_changes(before, run.config) if before else ():
@@ -587,7 +573,7 @@ def _finish_run(run: RunFolder, console: Console, view: Any) -> None:
     view.say(f"evaluating on {run.config.evaluation.test_episodes} fresh episodes ...")
     evaluation = _compare_best(run, view.say)
     _print_evaluation(console, evaluation, run.scenario)
-    _write_json(run.path / "evaluation.json", evaluation.to_json())
+    write_json(run.path / "evaluation.json", evaluation.to_json())
     report_file = write_report(run)
     view.say(
         f"best checkpoint  {run.find_checkpoint('best')}\n"

@@ -45,7 +45,7 @@ venv_is_whole() {
 }
 
 install() {
-  local extras="$1" stamp="$2" target="$ROOT" python started=$SECONDS
+  local extras="$1" stamp="$2" python started=$SECONDS
   # Two scripts started at once must not install into the same folder.
   if command -v flock >/dev/null; then
     exec 9>"$ROOT/.bootstrap.lock"
@@ -58,9 +58,8 @@ install() {
     "$python" -m venv --clear "$VENV" || return
   fi
   rm -f "$VENV"/.installed-* "$VENV/install.log"
-  [[ "$extras" == dev ]] && target="${ROOT}[dev]"
   run_pip "$TORCH" || return
-  run_pip "$TORCH" --editable "$target" || return
+  run_pip "$TORCH" --editable "${ROOT}[$extras]" || return
   : >"$stamp"  # last, so that an interrupted start is repeated
   echo "ready after $((SECONDS - started)) s" >&2
 }

@@ -1,6 +1,7 @@
 """Fixtures that several test modules share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import Flows, IntArray
 
 MakeFlows = Callable[..., Flows]
+WritePolicy = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +47,33 @@ def make_flows() -> MakeFlows:
         return Flows(**arrays)
 
     return make
+
+
+@pytest.fixture
+def write_policy(tmp_path: Path) -> WritePolicy:
+    """Writes a policy file whose agents take one level whatever they see."""
+    from envs.omnichannel.batched_env import BatchedEnv
+    from marl.planning.export import describe_policy, make_model
+
+    def write(scenario: Scenario, levels: Mapping[str, int] | None = None) -> Path:
+        env = BatchedEnv(scenario, 1)
+        chosen = {**env.decoder.initial_level, **(levels or {})}
+        arguments, weights = {}, {}
+        for module_id, count in env.decoder.num_levels.items():
+            arguments[module_id] = {"hidden": [1], "num_levels": count, "dueling": False}
+            bias = np.zeros(count + 1, np.float32)
+            bias[chosen[module_id]] = 1
+            weights[module_id] = {
+                "layers.0.weight": np.zeros((1, env.num_features), np.float32),
+                "layers.0.bias": np.zeros(1, np.float32),
+                "head.weight": np.zeros((count + 1, 1), np.float32),
+                "head.bias": bias,
+            }
+        model = make_model(arguments, weights)
+        for name, text in describe_policy(scenario, "constant").to_properties().items():
+            model.metadata_props.add(key=name, value=text)
+        path = tmp_path / "policy.onnx"
+        path.write_bytes(model.SerializeToString())
+        return path
+
+    return write

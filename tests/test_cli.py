@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from datetime import date, timedelta
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import yaml
 from envs.omnichannel.scenario import Scenario, load_scenario
 from marl.cli import main
 from marl.config import load_config
-from marl.learning.learned_policy import make_network_arguments, make_untrained, save_policy
+from marl.learning.learned_policy import make_network_arguments, make_untrained
+from marl.learning.policy_arrays import save_policy
 from marl.policies import list_families
 from marl.run_folder import RunFolder
 
@@ -254,6 +256,31 @@ def test_scenario__list_show_and_validate(
     shown.write_text(capsys.readouterr().out, encoding="utf-8")
     assert run(monkeypatch, "scenario", "validate", str(shown)) == 0
     assert capsys.readouterr().out == "tiny: valid; 1 DCs, 2 stores, 2 SKUs, 14 periods\n"
+
+
+@pytest.mark.parametrize("arguments", [("train",), ("resume", "."), ("evaluate", "mine.npz")])
+def test_main__without_an_extra_says_how_to_install_it(
+    arguments: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    in_empty_folder: Path,
+) -> None:
+    class NotInstalled(MetaPathFinder):
+        def find_spec(self, name: str, *_: object) -> None:
+            if name.partition(".")[0] in {"ray", "torch"}:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    for name in [n for n in sys.modules if n.startswith(("ray", "torch", "marl.learning"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr("marl.console.find_spec", lambda name: None if name == "ray" else True)
+    monkeypatch.setattr(sys, "meta_path", [NotInstalled(), *sys.meta_path])
+
+    assert run(monkeypatch, *arguments) == 2
+
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    assert " is not installed; install the extra 'train': pip install " in printed.err
+    assert list(in_empty_folder.iterdir()) == []
 
 
 def test_help__loads_neither_ray_nor_torch() -> None:

@@ -13,12 +13,11 @@ from marl.config import load_config
 from marl.evaluation.evaluate import run_episodes
 from marl.learning.learned_policy import (
     LearnedPolicy,
-    Weights,
     make_network_arguments,
     make_untrained,
-    save_policy,
     select_greedy,
 )
+from marl.learning.policy_arrays import Weights, save_policy
 from marl.policies import make_policy
 
 

@@ -19,7 +19,8 @@ from envs.omnichannel.scenario import Scenario, load_scenario
 from marl.cli import main
 from marl.config import load_config
 from marl.evaluation.evaluate import evaluate_policies
-from marl.learning.learned_policy import make_network_arguments, make_untrained, save_policy
+from marl.learning.learned_policy import make_network_arguments, make_untrained
+from marl.learning.policy_arrays import save_policy
 from marl.policies import make_policy
 from marl.run_folder import POLICY_FILE, PROGRESS_FILE, RunFolder
 from marl.run_report import count_episodes, write_report

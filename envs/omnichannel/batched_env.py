@@ -86,18 +86,26 @@ class BatchedEnv:
         """
         if seeds.shape != (self.num_copies,):
             raise ValueError(f"seeds has shape {seeds.shape}; ({self.num_copies},) is needed")
-        self.state = state = self.simulator.make_state(seeds, self.split)
         level = self.forecast.make_level(self.num_copies)
-        self.view = View(
-            state=self.simulator.records.show(state),
-            forecast=self.forecast.predict_week(level, state),
-            level=level,
-            last_demand=np.rint(level).astype(np.int64),
-            confirmed=self.simulator.supply.announce(state.seed, state.period),
-        )
         shape = (self.num_copies, 1, self.network.num_skus)
-        self.goals = {m: np.full(shape, self.decoder.initial_level[m]) for m in HIGH_MODULES}
-        self.period = 0
+        goals = {m: np.full(shape, self.decoder.initial_level[m]) for m in HIGH_MODULES}
+        state = self.simulator.make_state(seeds, self.split)
+        self.restore(state, level, np.rint(level).astype(np.int64), goals)
+
+    def restore(
+        self, state: State, level: FloatArray, last_demand: IntArray, goals: dict[str, IntArray]
+    ) -> None:
+        """Begins in a given situation, in which all copies are at the same period.
+
+        Args:
+            state: of all copies.
+            level: smoothed demand level, (B, S, K, C).
+            last_demand: units of the period before, (B, S, K, C).
+            goals: levels that the high-level modules hold, each (B, 1, K).
+        """
+        self.state, self.goals, self.period = state, goals, int(state.period[0])
+        self.view = self._make_view(level, last_demand)
+        self._coordinated = None
         self._metrics = MetricsAccumulator(self.scenario, self.network, self.num_copies)
 
     @property
@@ -142,13 +150,7 @@ class BatchedEnv:
         self.state = state
         expected = self.forecast.predict_day(view.level, before)
         level = self.forecast.update(view.level, flows.demand, before)
-        self.view = View(
-            state=self.simulator.records.show(state),
-            forecast=self.forecast.predict_week(level, state),
-            level=level,
-            last_demand=flows.demand,
-            confirmed=self.simulator.supply.announce(state.seed, state.period),
-        )
+        self.view = self._make_view(level, flows.demand)
         self.period += 1
         costs = self.cost_model.compute_costs(flows)
         loss = self.reward_model.compute_loss(costs)
@@ -177,3 +179,14 @@ class BatchedEnv:
     def compute_metrics(self) -> EpisodeMetrics:
         """Returns the metrics of the episodes so far, each (B,)."""
         return self._metrics.compute()
+
+    def _make_view(self, level: FloatArray, last_demand: IntArray) -> View:
+        """What may be known of the state, (B, S, K, C) both."""
+        state = self.state
+        return View(
+            state=self.simulator.records.show(state),
+            forecast=self.forecast.predict_week(level, state),
+            level=level,
+            last_demand=last_demand,
+            confirmed=self.simulator.supply.announce(state.seed, state.period),
+        )

@@ -163,8 +163,7 @@ def load_or_tune(
     """
     space = get_family(family).make_space(Setting.from_scenario(scenario))
     episodes, trials = choose_budget(scenario, len(space.parameters), episodes, trials)
-    key = f"{family}-{scenario.hash()}-e{episodes}-t{trials}-s{seed}-v{CACHE_VERSION}"
-    path = get_cache_dir() / "tuned" / f"{key}.json"
+    path = _locate_cache(family, scenario, episodes, trials, seed)
     cached = _read_cache(path, space)
     if cached is not None:
         return cached
@@ -173,6 +172,17 @@ def load_or_tune(
     )
     _write_cache(path, tuned)
     return tuned
+
+
+def read_tuned(family: str, scenario: Scenario) -> TunedParameters | None:
+    """Returns what a search with the default budget has found before; searches nothing.
+
+    Raises:
+        InputError: if the family is not known.
+    """
+    space = get_family(family).make_space(Setting.from_scenario(scenario))
+    episodes, trials = choose_budget(scenario, len(space.parameters))
+    return _read_cache(_locate_cache(family, scenario, episodes, trials, seed=0), space)
 
 
 def make_baseline(
@@ -216,6 +226,11 @@ def get_cache_dir() -> Path:
         return Path(chosen)
     user_cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(user_cache) if user_cache else Path.home() / ".cache") / "omnichannel-marl"
+
+
+def _locate_cache(family: str, scenario: Scenario, episodes: int, trials: int, seed: int) -> Path:
+    key = f"{family}-{scenario.hash()}-e{episodes}-t{trials}-s{seed}-v{CACHE_VERSION}"
+    return get_cache_dir() / "tuned" / f"{key}.json"
 
 
 def _read_cache(path: Path, space: ParameterSpace) -> TunedParameters | None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
-from zipfile import BadZipFile
+from typing import Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
@@ -20,9 +16,12 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, IntArray
 from marl.config import Learner
 from marl.learning.network import QNetwork
-
-Weights = dict[str, dict[str, NDArray[Any]]]  # module_id -> parameter -> values
-NetworkArguments = dict[str, dict[str, Any]]  # module_id -> keyword arguments of QNetwork
+from marl.learning.policy_arrays import (
+    NetworkArguments,
+    Weights,
+    load_arrays,
+    make_damage_error,
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class LearnedPolicy:
 
     @classmethod
     def load(cls, path: Path, name: str = "learned") -> Self:
-        """Reads what `save_policy` wrote; no pickle is involved.
+        """Reads what `policy_arrays.save_policy` wrote; no pickle is involved.
 
         Raises:
             InputError: if the file is missing or not such a file.
@@ -54,7 +53,7 @@ class LearnedPolicy:
         try:
             return cls.from_weights(arguments, weights, name)
         except (ValueError, KeyError, TypeError, RuntimeError):
-            raise _make_file_error(path) from None
+            raise make_damage_error(path) from None
 
     def check_fits(self, scenario: Scenario, name: str) -> None:
         """Refuses a scenario whose action grids or features are not those of the networks.
@@ -76,38 +75,6 @@ class LearnedPolicy:
     def run_period(self, env: BatchedEnv) -> Step:
         """Observes, takes the best action of every agent and runs one period."""
         return env.step(select_greedy(env, self.networks, env.observe()))
-
-
-def load_arrays(path: Path) -> tuple[dict[str, Any], Weights]:
-    """Reads what `save_policy` wrote: the arguments, and the arrays by module and parameter.
-
-    Raises:
-        InputError: if the file is missing or not such a file.
-    """
-    weights: Weights = {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arguments: dict[str, Any] = json.loads(str(file["arguments"]))
-            for key in file.files:
-                module_id, _, parameter = key.partition("/")
-                if parameter:
-                    weights.setdefault(module_id, {})[parameter] = file[key]
-    except FileNotFoundError:
-        raise InputError(f"policy: file '{path}' does not exist") from None
-    except (ValueError, KeyError, OSError, EOFError, BadZipFile):
-        raise _make_file_error(path) from None
-    return arguments, weights
-
-
-def _make_file_error(path: Path) -> InputError:
-    return InputError(f"policy: '{path}' is not a whole policy file; give one that training wrote")
-
-
-def save_policy(path: Path, arguments: dict[str, Any], weights: Weights) -> None:
-    """Writes networks as one .npz of plain arrays, their arguments as JSON inside."""
-    arrays = {f"{m}/{name}": value for m, w in weights.items() for name, value in w.items()}
-    with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, arguments=np.array(json.dumps(arguments)), **arrays)
 
 
 def make_network_arguments(scenario: Scenario, learner: Learner) -> NetworkArguments:

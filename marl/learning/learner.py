@@ -15,8 +15,8 @@ from torch.nn import functional
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.types import Float32Array
 from marl.learning.experience_pool import Batch
-from marl.learning.learned_policy import Weights
 from marl.learning.network import StackedQNetworks
+from marl.learning.policy_arrays import Weights
 
 TD_ERROR = "td_error"
 Q_MEAN = "q_mean"

@@ -20,15 +20,9 @@ from marl.learning.counterfactual.policy import (
     make_network_arguments,
     make_reference,
 )
-from marl.learning.learned_policy import (
-    LearnedPolicy,
-    NetworkArguments,
-    Weights,
-    load_arrays,
-    make_untrained,
-    save_policy,
-)
+from marl.learning.learned_policy import LearnedPolicy, make_untrained
 from marl.learning.learned_policy import make_network_arguments as make_agent_arguments
+from marl.learning.policy_arrays import NetworkArguments, Weights, load_arrays, save_policy
 from marl.policies.base import Policy
 
 _RESIDUAL = "residual"

@@ -26,15 +26,15 @@ class Supply:
 
         A window's place is a function of the episode's seed alone: it is the same whenever asked.
         """
-        ahead = self._look_ahead(seed, period, 1)
+        ahead = self.look_ahead(seed, period, 1)
         return None if ahead is None else ahead[..., 0]
 
     def announce(self, seed: SeedArray, period: IntArray) -> FloatArray | None:
         """Returns the confirmed shares from this period on, (B, W, notice + 1)."""
-        return self._look_ahead(seed, period, self.cuts.notice + 1) if self.cuts else None
+        return self.look_ahead(seed, period, self.cuts.notice + 1) if self.cuts else None
 
-    def _look_ahead(self, seed: SeedArray, period: IntArray, days: int) -> FloatArray | None:
-        """The confirmed shares of so many periods from this one on, (B, W, days)."""
+    def look_ahead(self, seed: SeedArray, period: IntArray, days: int) -> FloatArray | None:
+        """Returns the confirmed shares of so many periods from this one on, (B, W, days)."""
         if self.cuts is None:
             return None
         length, windows = self.cuts.length, self.cuts.windows

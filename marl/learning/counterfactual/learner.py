@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from marl.learning.counterfactual.network import ChoiceNetwork
 from marl.learning.counterfactual.pool import LabelBatch
-from marl.learning.learned_policy import Weights
 from marl.learning.learner import NUM_UPDATES, TD_ERROR
+from marl.learning.policy_arrays import Weights
 
 
 class CounterfactualLearner(DQNTorchLearner):

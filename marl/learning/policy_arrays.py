@@ -1,0 +1,49 @@
+"""The .npz file of a learnt policy: six networks as plain arrays, without torch or Ray."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.errors import InputError
+
+Weights = dict[str, dict[str, NDArray[Any]]]  # module_id -> parameter -> values
+NetworkArguments = dict[str, dict[str, Any]]  # module_id -> keyword arguments of QNetwork
+
+
+def save_policy(path: Path, arguments: dict[str, Any], weights: Weights) -> None:
+    """Writes networks as one .npz of plain arrays, their arguments as JSON inside."""
+    arrays = {f"{m}/{name}": value for m, w in weights.items() for name, value in w.items()}
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, arguments=np.array(json.dumps(arguments)), **arrays)
+
+
+def load_arrays(path: Path) -> tuple[dict[str, Any], Weights]:
+    """Reads what `save_policy` wrote: the arguments, and the arrays by module and parameter.
+
+    Raises:
+        InputError: if the file is missing or not such a file.
+    """
+    weights: Weights = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arguments: dict[str, Any] = json.loads(str(file["arguments"]))
+            for key in file.files:
+                module_id, _, parameter = key.partition("/")
+                if parameter:
+                    weights.setdefault(module_id, {})[parameter] = file[key]
+    except FileNotFoundError:
+        raise InputError(f"policy: file '{path}' does not exist") from None
+    except (ValueError, KeyError, OSError, EOFError, BadZipFile):
+        raise make_damage_error(path) from None
+    return arguments, weights
+
+
+def make_damage_error(path: Path) -> InputError:
+    """The one line about a file that is no policy or only a part of one."""
+    return InputError(f"policy: '{path}' is not a whole policy file; give one that training wrote")

@@ -1,0 +1,121 @@
+"""The planner's commands. Heavy imports live inside them, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from marl.console import write_file, write_json
+
+if TYPE_CHECKING:
+    from marl.planning.recommend import Planner
+
+PolicyOption = Annotated[Path, typer.Option("--policy", help="A file that export wrote.")]
+ScenarioOption = Annotated[
+    str, typer.Option("--scenario", "-s", help="Built-in name or a YAML file.")
+]
+LOCAL = "127.0.0.1"
+
+
+def register(app: typer.Typer, scenario_app: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    app.command()(export)
+    app.command()(recommend)
+    app.command()(serve)
+    scenario_app.command("state-template")(write_template)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    out: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("policy.onnx"),
+) -> None:
+    """Write a run's best policy as one file that needs neither Ray nor torch."""
+    from marl.planning.export import export_policy
+
+    metadata = export_policy(run, out)
+    tuned = ", ".join(metadata.classical) or "none: run `omnichannel tune` first to have them"
+    print(f"{out}: policy {metadata.name}, trained on {metadata.scenario}")
+    print(f"tuned classical policies inside: {tuned}")
+
+
+def recommend(
+    policy: PolicyOption,
+    scenario: ScenarioOption,
+    state: Annotated[Path, typer.Option(help="This morning's stock count, CSV.")],
+    out: Annotated[Path | None, typer.Option(help="The orders to write, CSV.")] = None,
+    explain: Annotated[
+        tuple[str, str] | None, typer.Option(help="Tell one decision in words: STORE SKU.")
+    ] = None,
+    goals: Annotated[
+        Path | None,
+        typer.Option(help="Keeps what the high-level agents hold between reviews, JSON."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the orders as JSON; -: stdout.")
+    ] = None,
+) -> None:
+    """Turn a stock count into today's orders, shipments and returns."""
+    from marl.planning.goals_file import read_goals, write_goals
+    from marl.planning.situation import read_situation
+
+    planner = _make_planner(policy, scenario)
+    situation = read_situation(state, planner.schema)
+    before = None if goals is None else read_goals(goals, situation.day)
+    answer = planner.recommend(situation, before)
+    told = answer.explain(*explain) if explain else None
+    if out is not None:
+        write_file(out, answer.to_csv(), "--out")
+    write_json(json_file, answer.model_dump(mode="json"))
+    if goals is not None:
+        write_goals(goals, before, answer.goals)
+    if str(json_file) == "-":
+        return
+    for note in answer.notes:
+        print(f"note: {note}")
+    if told is not None:
+        print(told)
+    if out is not None:
+        print(f"{out}: {len(answer.decisions)} decisions for day {answer.day}")
+    elif json_file is None and told is None:
+        print(answer.to_csv(), end="")
+
+
+def serve(
+    policy: PolicyOption,
+    scenario: ScenarioOption,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than this machine's are open to all.")
+    ] = LOCAL,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+) -> None:
+    """Answer stock counts with orders over HTTP; the page /docs says how."""
+    from marl.planning.serve import run_server
+
+    run_server(_make_planner(policy, scenario), host, port)
+
+
+def write_template(
+    scenario: Annotated[str, typer.Argument(help="Built-in name or a YAML file.")],
+    out: Annotated[Path | None, typer.Option(help="The CSV to write; default: stdout.")] = None,
+) -> None:
+    """Write a stock count with all columns that `recommend --state` reads."""
+    from envs.omnichannel.scenario import load_scenario
+    from marl.planning.situation import SituationSchema
+
+    loaded = load_scenario(scenario)
+    text = SituationSchema(loaded).make_template(loaded)
+    if out is None:
+        print(text, end="")
+    else:
+        write_file(out, text, "--out")
+        print(f"{out}: {text.count(chr(10)) - 1} rows")
+
+
+def _make_planner(policy: Path, scenario: str) -> Planner:
+    from envs.omnichannel.scenario import load_scenario
+    from marl.planning.policy_file import OnnxPolicy
+    from marl.planning.recommend import Planner
+
+    return Planner(OnnxPolicy.load(policy), load_scenario(scenario))

@@ -1,0 +1,47 @@
+"""What the high-level agents hold from day to day, in a small JSON file.
+
+It keeps the goals of the last review and those before it, so that a day can be run twice: the
+second time begins as the first one did.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from envs.errors import InputError
+from envs.validation import StrictModel, read_text, validate_model
+from marl.console import write_file
+from marl.planning.answer import Goals
+
+
+class GoalsFile(StrictModel):
+    """The goals known, oldest first."""
+
+    goals: list[Goals]
+
+
+def read_goals(path: Path, day: int) -> Goals | None:
+    """Returns the latest goals from before the day; None where the file is not there yet.
+
+    Raises:
+        InputError: if it is not such a file.
+    """
+    if not path.exists():
+        return None
+    try:
+        data = json.loads(read_text(path, "--goals"))
+    except (ValueError, RecursionError):
+        raise InputError(
+            f"--goals: '{path}' is not JSON; give a file that recommend wrote"
+        ) from None
+    if not isinstance(data, dict):
+        raise InputError(f"--goals: '{path}' holds no goals; give what recommend wrote")
+    known = validate_model(GoalsFile, data, str(path)).goals
+    return max((g for g in known if g.day < day), key=lambda g: g.day, default=None)
+
+
+def write_goals(path: Path, before: Goals | None, after: Goals) -> None:
+    """Writes today's goals and those that today began with."""
+    known = [after] if before is None or before.day == after.day else [before, after]
+    write_file(path, GoalsFile(goals=known).model_dump_json(indent=2), "--goals")

@@ -1,0 +1,145 @@
+"""A policy as one ONNX file: six networks, and all that their levels mean in its metadata.
+
+The graph has an input and two outputs for each module: `MODULE` holds rows of features (rows, F)
+float32, `MODULE/values` their action values (rows, A) float64 and `MODULE/level` the best levels
+(rows,) int64. A row is one agent's view of one SKU.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from onnxruntime import InferenceSession, SessionOptions
+from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
+from pydantic import Field
+
+from envs.errors import InputError
+from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.scenario import Actions, Coordination, Scenario
+from envs.omnichannel.types import Float32Array, IntArray
+from envs.validation import StrictModel, validate_model
+
+FORMAT_VERSION = 1
+
+_DAMAGED = (
+    onnx_errors.Fail,
+    onnx_errors.InvalidArgument,
+    onnx_errors.InvalidGraph,
+    onnx_errors.InvalidProtobuf,
+    onnx_errors.NoSuchFile,
+    onnx_errors.NotImplemented,
+)
+
+
+class TunedRule(StrictModel):
+    """A classical family as it was tuned for the scenario."""
+
+    reward: float  # eq. 8, mean over the tuning episodes
+    parameters: dict[str, float]
+
+
+class PolicyMetadata(StrictModel):
+    """What the networks were trained on and what their levels mean."""
+
+    format_version: Literal[1]
+    name: str  # of the run
+    scenario: str
+    scenario_hash: str
+    features: Annotated[list[str], Field(min_length=1)]  # columns of the inputs, not normalised
+    actions: Actions  # the grids that the levels index
+    coordination: Coordination  # weights of the agents' proposals
+    classical: dict[str, TunedRule]  # by family, those that were tuned
+
+    def to_properties(self) -> dict[str, str]:
+        """Returns ONNX metadata: a JSON text for each field."""
+        return {name: json.dumps(value) for name, value in self.model_dump(mode="json").items()}
+
+    @classmethod
+    def from_properties(cls, properties: dict[str, str], source: str) -> Self:
+        """Reads what `to_properties` returned.
+
+        Raises:
+            InputError: names the file and the field at fault.
+        """
+        data: dict[str, Any] = {}
+        for name, text in properties.items():
+            try:
+                data[name] = json.loads(text)
+            except ValueError:
+                raise InputError(f"{source}: {name}: {text[:60]!r} is not JSON") from None
+        return validate_model(cls, data, source)
+
+
+@dataclass(frozen=True)
+class OnnxPolicy:
+    """Acts greedily on the networks of a policy file."""
+
+    session: InferenceSession
+    metadata: PolicyMetadata
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what `export_policy` wrote.
+
+        Raises:
+            InputError: if the file is missing or not such a file.
+        """
+        if not path.is_file():
+            raise InputError(f"--policy: file '{path}' does not exist; give one that export wrote")
+        options = SessionOptions()
+        options.log_severity_level = 4  # what is wrong with a file is told in one line, below
+        options.intra_op_num_threads = 1  # networks this small lose more to threads than they gain
+        try:
+            session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except _DAMAGED:
+            raise _make_damage_error(path) from None
+        properties = session.get_modelmeta().custom_metadata_map
+        metadata = PolicyMetadata.from_properties(properties, str(path))
+        inputs = {i.name: i.shape[-1] for i in session.get_inputs()}
+        if inputs != dict.fromkeys(MODULES, len(metadata.features)):
+            raise _make_damage_error(path)
+        return cls(session, metadata)
+
+    @property
+    def name(self) -> str:
+        """The run that the policy comes from."""
+        return self.metadata.name
+
+    def adapt(self, scenario: Scenario) -> Scenario:
+        """Returns the scenario under the policy's own action grids and coordinator.
+
+        Raises:
+            InputError: if the scenario's agents observe other features.
+        """
+        known = self.metadata
+        adapted = scenario.model_copy(
+            update={"actions": known.actions, "coordination": known.coordination}
+        )
+        found = list(BatchedEnv(adapted, num_copies=1).observation.features)
+        if found != known.features:
+            different = sorted(set(found) ^ set(known.features)) or ["the order of features"]
+            raise InputError(
+                f"--scenario: {scenario.name} does not fit the policy {known.name!r}, which was "
+                f"trained on {known.scenario}: they differ in {', '.join(different)}"
+            )
+        return adapted
+
+    def select_greedy(self, env: BatchedEnv, observations: Float32Array) -> dict[str, IntArray]:
+        """Returns the best levels by module, (B, A_m, K); of the high level on reviews only."""
+        rows = {m: observations[:, env.roster.module_rows[m]] for m in MODULES}
+        feed = {m: array.reshape(-1, array.shape[-1]) for m, array in rows.items()}
+        levels = self.session.run([f"{m}/level" for m in MODULES], feed)
+        chosen = {m: a.reshape(rows[m].shape[:-1]) for m, a in zip(MODULES, levels, strict=True)}
+        return chosen if env.is_review else {m: chosen[m] for m in MODULES if m not in HIGH_MODULES}
+
+    def run_period(self, env: BatchedEnv) -> Step:
+        """Observes, takes the best action of every agent and runs one period."""
+        return env.step(self.select_greedy(env, env.observe()))
+
+
+def _make_damage_error(path: Path) -> InputError:
+    return InputError(f"--policy: '{path}' is not a policy file; give one that export wrote")

@@ -1,0 +1,368 @@
+"""What a planner knows this morning: a stock count, as CSV or JSON rows, checked.
+
+A row is one node and SKU, days count from today, units are whole. Columns:
+
+- `day` of the scenario's calendar, the same in every row; `node`; `sku`; `on_hand`.
+- `in_transit_D`: arrives before opening in D days, from 1; to a DC also its stores' returns.
+- `in_inspection_D` (stores): a return that is back on the shelf in D days.
+- `online_backorders_A` (stores' regions), and `store_...`, `pickup_...` where those wait:
+  ordered A days ago and open. A channel that waits without limit has column 1 alone.
+- `returns_due_D` (stores), and `mail_due_D` where returns go by mail: announced to come back in D
+  days, from 0, today.
+- `inspection_queue`: waits for inspection, where its capacity is limited.
+- `confirmed_D` (DCs), where supply cuts are announced: share of an order placed in D days, from 0,
+  that the supplier confirms; empty: all of it. The lowest share in a DC's rows counts.
+- `level_CHANNEL` (stores): smoothed demand a day, season taken out; empty: the scenario's mean.
+- `last_demand_CHANNEL` (stores): yesterday's units; empty: the level.
+
+Only the first four are needed; what is empty or left out is 0 unless a default is named.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from envs.errors import InputError
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import FloatArray, IntArray
+from envs.omnichannel.world.draws import make_seeds
+from envs.omnichannel.world.simulator import Simulator
+
+if TYPE_CHECKING:
+    from _csv import Reader as CsvReader
+
+Cell = str | int | float | None
+Row = tuple[str, Mapping[str, Cell]]  # where it stands, values by column
+
+Nodes = Literal["all", "dcs", "stores"]  # which rows have values in a column
+
+KEYS = ("day", "node", "sku")
+MOST_DAYS = 1_000_000
+MOST_UNITS = 100_000_000  # of a cell; sums and products of these stay whole 64-bit numbers
+MOST_DEMAND = 1_000_000  # units a day, as in a scenario
+_TEMPLATE_RETURNS = 7  # columns of announced returns that a template shows; more may be given
+# The largest value of a field's cells, and whether they are whole; others hold units.
+_LIMITS = {
+    "level": (MOST_DEMAND, False),
+    "last_demand": (MOST_DEMAND, True),
+    "confirmed": (1, False),
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of units: where its values go in the arrays of a situation."""
+
+    name: str
+    field: str
+    slot: int
+    nodes: Nodes
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A stock count: the arrays of `State` for one copy, and what is known of demand."""
+
+    day: int
+    units: dict[str, IntArray]  # field of `State` -> (slots, nodes, K); nodes are N or S
+    level: FloatArray  # (C, S, K); NaN: not given
+    last_demand: FloatArray  # (C, S, K); NaN: not given
+    confirmed: FloatArray  # (H, W) announced shares of supplier orders; H is 0 without cuts
+
+
+class SituationSchema:
+    """The rows and columns that a scenario's stock count has."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        network = scenario.network
+        self.nodes = [dc.name for dc in network.dcs] + [store.name for store in network.stores]
+        self.skus = [sku.name for sku in scenario.skus]
+        self.num_dcs = len(network.dcs)
+        self.channels = scenario.channels
+        state = Simulator(scenario).make_state(make_seeds("template", 0, 1))
+        cuts = scenario.supply_cuts
+        slots = {
+            "on_hand": ["on_hand"],
+            "in_transit": _number("in_transit", state.in_transit.shape[1], first=1),
+            "in_inspection": _number("in_inspection", state.in_inspection.shape[1], first=1),
+            "backorders": [
+                name
+                for channel in ("online", "store", "pickup")
+                if channel in scenario.channels
+                for name in _number(
+                    f"{channel}_backorders", scenario.fulfillment.count_slots(channel), first=1
+                )
+            ],
+            "returns_due": _number("returns_due", state.returns_due.shape[1], first=0),
+            "mail_due": _number("mail_due", state.mail_due.shape[1], first=0),
+            "inspection_queue": ["inspection_queue"] * bool(state.inspection_queue.shape[1]),
+            "confirmed": _number("confirmed", cuts.notice + 1 if cuts else 0, first=0),
+            "level": [f"level_{channel}" for channel in scenario.channels],
+            "last_demand": [f"last_demand_{channel}" for channel in scenario.channels],
+        }
+        self._nodes: dict[str, Nodes] = dict.fromkeys(slots, "stores")
+        self._nodes |= {"on_hand": "all", "in_transit": "all", "inspection_queue": "all"}
+        self._nodes["confirmed"] = "dcs"
+        self.columns = {
+            name: Column(name, field, slot, self._nodes[field])
+            for field, names in slots.items()
+            for slot, name in enumerate(names)
+        }
+        self._slots = {field: len(names) for field, names in slots.items()}
+        self._node_index = {name: i for i, name in enumerate(self.nodes)}
+        self._sku_index = {name: i for i, name in enumerate(self.skus)}
+
+    def parse(self, rows: Iterable[Row], source: str, day: int | None = None) -> Situation:
+        """Builds the situation from rows, every node and SKU exactly once.
+
+        Args:
+            rows: in any order.
+            source: what to call the whole in messages.
+            day: where the rows have no column for it.
+
+        Raises:
+            InputError: names the row, the column, the value and what is allowed.
+        """
+        arrays = self._make_arrays()
+        seen: dict[tuple[int, int], str] = {}
+        for where, values in rows:
+            node, sku = (
+                self._find(where, "node", values.get("node"), self._node_index),
+                self._find(where, "sku", values.get("sku"), self._sku_index),
+            )
+            if (node, sku) in seen:
+                raise InputError(
+                    f"{where}: {self.nodes[node]!r} and {self.skus[sku]!r} stand in "
+                    f"{seen[node, sku]} already; one row each is allowed"
+                )
+            seen[node, sku] = where
+            if "day" in values:
+                day = _check_day(where, values["day"], day)
+            self._put_row(arrays, where, values, node, sku)
+        self._check_complete(seen, source)
+        assert day is not None, "rows without a day need one beside them"
+        level, last_demand = arrays.pop("level"), arrays.pop("last_demand")
+        confirmed = arrays.pop("confirmed").min(axis=2)
+        units = {field: array.astype(np.int64) for field, array in arrays.items()}
+        return Situation(day, units, level, last_demand, confirmed)
+
+    def make_template(self, scenario: Scenario, day: int = 0) -> str:
+        """Returns a stock count as CSV text: the scenario's first morning, nothing on its way."""
+        simulator = Simulator(scenario)
+        on_hand = simulator.make_state(make_seeds("template", 0, 1)).on_hand[0]
+        mean = simulator.demand.mean
+        shown = [
+            column
+            for column in self.columns.values()
+            if column.field not in {"returns_due", "mail_due"} or column.slot < _TEMPLATE_RETURNS
+        ]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([*KEYS, *(column.name for column in shown)])
+        for n, node in enumerate(self.nodes):
+            for k, sku in enumerate(self.skus):
+                cells: list[Cell] = []
+                for column in shown:
+                    if n not in self._get_rows(column):
+                        cells.append("")
+                    elif column.field == "confirmed":
+                        cells.append(1)
+                    elif column.field == "on_hand":
+                        cells.append(int(on_hand[n, k]))
+                    elif column.field == "level":
+                        cells.append(f"{mean[n - self.num_dcs, k, column.slot]:.4g}")
+                    elif column.field == "last_demand":
+                        cells.append(round(mean[n - self.num_dcs, k, column.slot]))
+                    else:
+                        cells.append(0)
+                writer.writerow([day, node, sku, *cells])
+        return text.getvalue()
+
+    def check_columns(self, where: str, names: Iterable[str]) -> None:
+        """Refuses unknown, repeated and missing columns.
+
+        Raises:
+            InputError: names the column and what is allowed.
+        """
+        seen: set[str] = set()
+        for name in names:
+            if name in seen:
+                raise InputError(f"{where}, column {name}: it stands there twice; once is allowed")
+            seen.add(name)
+            self._check_known(where, name)
+        for name in (*KEYS, "on_hand"):
+            if name not in seen:
+                raise InputError(f"{where}, column {name}: missing; this column is required")
+
+    def _check_known(self, where: str, name: str) -> None:
+        if name not in KEYS and name not in self.columns:
+            allowed = ", ".join([*KEYS, *self._summarise()])
+            raise InputError(f"{where}, column {name[:60]!r}: unknown; allowed: {allowed}")
+
+    def _summarise(self) -> Iterator[str]:
+        """The columns' names, those of a field with many slots as a range."""
+        by_field: dict[str, list[str]] = {}
+        for column in self.columns.values():
+            by_field.setdefault(column.field, []).append(column.name)
+        for names in by_field.values():
+            yield from names if len(names) <= 4 else [f"{names[0]} to {names[-1]}"]
+
+    def _make_arrays(self) -> dict[str, FloatArray]:
+        count = {"all": len(self.nodes), "dcs": self.num_dcs}
+        count["stores"] = count["all"] - count["dcs"]
+        arrays = {
+            field: np.zeros((slots, count[self._nodes[field]], len(self.skus)))
+            for field, slots in self._slots.items()
+        }
+        arrays["confirmed"][:] = 1
+        arrays["level"][:] = arrays["last_demand"][:] = np.nan
+        return arrays
+
+    def _put_row(
+        self,
+        arrays: dict[str, FloatArray],
+        where: str,
+        values: Mapping[str, Cell],
+        node: int,
+        sku: int,
+    ) -> None:
+        for name, value in values.items():
+            if name in KEYS:
+                continue
+            self._check_known(where, name)
+            column = self.columns[name]
+            if value is None or (isinstance(value, str) and not value.strip()):
+                if name == "on_hand":
+                    raise InputError(f"{where}, column on_hand: empty; a whole number is needed")
+                continue
+            most, whole = _LIMITS.get(column.field, (MOST_UNITS, True))
+            amount = _parse_amount(f"{where}, column {name}", value, most, whole=whole)
+            rows = self._get_rows(column)
+            if node in rows:
+                arrays[column.field][column.slot, node - rows.start, sku] = amount
+            elif amount:
+                raise InputError(
+                    f"{where}, column {name}: {value!r} is not allowed for {self.nodes[node]!r}; "
+                    f"leave it empty, only {'DCs' if column.nodes == 'dcs' else 'stores'} have it"
+                )
+
+    def _get_rows(self, column: Column) -> range:
+        """The nodes that have values in a column."""
+        first = self.num_dcs if column.nodes == "stores" else 0
+        return range(first, self.num_dcs if column.nodes == "dcs" else len(self.nodes))
+
+    def _find(self, where: str, column: str, value: Cell, index: dict[str, int]) -> int:
+        name = "" if value is None else str(value).strip()
+        if name not in index:
+            names = ", ".join(list(index)[:20]) + (", ..." if len(index) > 20 else "")
+            raise InputError(
+                f"{where}, column {column}: {name[:60]!r} is not in the scenario; allowed: {names}"
+            )
+        return index[name]
+
+    def _check_complete(self, seen: Mapping[tuple[int, int], str], source: str) -> None:
+        for n, node in enumerate(self.nodes):
+            for k, sku in enumerate(self.skus):
+                if (n, k) not in seen:
+                    raise InputError(
+                        f"{source}: the row of node {node!r} and sku {sku!r} is missing; "
+                        f"{len(self.nodes) * len(self.skus)} rows are needed, one for each of them"
+                    )
+
+
+def read_situation(path: Path, schema: SituationSchema) -> Situation:
+    """Reads a stock count.
+
+    Comma, semicolon or tab separated (as spreadsheets write them), UTF-8 with or without a byte
+    order mark.
+
+    Raises:
+        InputError: names the file, the line, the column and what is allowed.
+    """
+    text = io.StringIO(_decode(path), newline="")
+    lines = csv.reader(text, delimiter=_sniff(path), skipinitialspace=True)
+    try:
+        return schema.parse(_iterate_rows(lines, path, schema), str(path))
+    except csv.Error as error:
+        raise InputError(f"{path}, line {lines.line_num}: not a CSV line ({error})") from None
+
+
+def _iterate_rows(lines: CsvReader, path: Path, schema: SituationSchema) -> Iterator[Row]:
+    header = [name.strip() for name in next(lines, [])]
+    if not any(header):
+        raise InputError(f"{path}, line 1: empty; a line with the names of the columns is needed")
+    schema.check_columns(f"{path}, line 1", header)
+    # A cell in quotes may hold line breaks, and an unclosed quote the rest of the file: a row is
+    # named by its first line.
+    first = lines.line_num + 1
+    for cells in lines:
+        where, first = f"{path}, line {first}", lines.line_num + 1
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            raise InputError(
+                f"{where}, column {min(len(cells), len(header)) + 1}: {len(cells)} cells found; "
+                f"{len(header)} are needed, as in line 1"
+            )
+        yield where, dict(zip(header, cells, strict=True))
+
+
+def _decode(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"--state: '{path}' cannot be read ({error.strerror})") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        raise InputError(
+            f"{path}, line {line}, column {column}: not UTF-8; save the file as CSV UTF-8"
+        ) from None
+
+
+def _sniff(path: Path) -> str:
+    """The separator: whichever the first line has most of."""
+    with path.open("rb") as file:
+        header = file.readline(65536).decode("utf-8", errors="replace")
+    return max(",;\t", key=header.count)
+
+
+def _check_day(where: str, value: Cell, before: int | None) -> int:
+    text = str(value).strip()
+    if not text.isascii() or not text.isdigit() or float(text) > MOST_DAYS:
+        raise InputError(
+            f"{where}, column day: {text[:60]!r} is not allowed; a whole number from 0 to "
+            f"{MOST_DAYS} is needed, day 0 is the first of the scenario's calendar"
+        )
+    if before is not None and int(text) != before:
+        raise InputError(
+            f"{where}, column day: {text} is not allowed; {before} is needed, as in the rows before"
+        )
+    return int(text)
+
+
+def _parse_amount(where: str, value: Cell, most: int, *, whole: bool) -> float:
+    text = str(value).strip()
+    try:
+        amount = float(text) if text.isascii() and "_" not in text else np.nan
+    except ValueError:
+        amount = np.nan
+    if not 0 <= amount <= most or (whole and amount != int(amount)):
+        kind = "a whole number" if whole else "a number"
+        raise InputError(
+            f"{where}: {text[:60]!r} is not allowed; {kind} from 0 to {most} is needed"
+        )
+    return amount
+
+
+def _number(name: str, count: int, first: int) -> list[str]:
+    return [f"{name}_{first + i}" for i in range(count)]

@@ -1,0 +1,378 @@
+"""Orders from a stock count: worked by hand on `tiny`, and the command around it."""
+
+import csv
+import json
+import resource
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envs.errors import InputError
+from envs.omnichannel.network_rules import SupplyCuts
+from envs.omnichannel.scenario import Scenario, load_scenario
+from marl.cli import main
+from marl.planning.answer import Decision, Goals, Outlook, Recommendation
+from marl.planning.policy_file import OnnxPolicy
+from marl.planning.recommend import Planner
+from marl.planning.situation import read_situation
+from tests.conftest import WritePolicy
+
+LEVELS = {
+    "ordering_high": 4,  # 2 days of cover beyond the lead time; 10 days of echelon cover
+    "ordering_low": 1,  # 0.5 and 7 days
+    "shipping_high": 3,  # push 1.5 days, no online order from the store
+    "shipping_low": 1,  # push 0.5 days, half of them from the store
+}
+STATE = """\
+day,node,sku,on_hand,in_transit_1,online_backorders_1,returns_due_0
+3,dc_0,shirt,10,0,,
+3,dc_0,lamp,500,0,,
+3,store_0,shirt,4,3,1,
+3,store_0,lamp,40,0,0,4
+3,store_1,shirt,2,0,0,
+3,store_1,lamp,40,0,0,
+"""
+
+
+@pytest.fixture
+def steady(tiny: Scenario) -> Scenario:
+    """`tiny` without season or noise, forecast by its mean: 6 + 3 shirts a day in store_0."""
+    demand = tiny.demand.model_copy(update={"season_amplitude": 0.0, "noise": 0.0})
+    forecast = tiny.forecast.model_copy(update={"method": "mean"})
+    return tiny.model_copy(update={"demand": demand, "forecast": forecast})
+
+
+@pytest.fixture
+def answer(steady: Scenario, tmp_path: Path, write_policy: WritePolicy) -> Recommendation:
+    (tmp_path / "state.csv").write_text(STATE, encoding="utf-8")
+    planner = Planner(OnnxPolicy.load(write_policy(steady, LEVELS)), steady)
+    return planner.recommend(read_situation(tmp_path / "state.csv", planner.schema))
+
+
+def find(
+    answer: Recommendation, node: str, sku: str, decision: str, source: str | None = None
+) -> Decision:
+    (found,) = (
+        d
+        for d in answer.decisions
+        if (d.node, d.sku, d.decision) == (node, sku, decision) and source in {None, d.source}
+    )
+    return found
+
+
+def get_outlook(answer: Recommendation, node: str, sku: str) -> Outlook:
+    return next(o for o in answer.outlook if (o.node, o.sku) == (node, sku))
+
+
+def test_recommend__orders_the_mean_of_the_proposals(answer: Recommendation) -> None:
+    order = find(answer, "dc_0", "shirt", "order")
+
+    # 9 + 4.5 shirts a day. Echelon: 10 in the DC, 4 + 3 and 2 in the stores, 1 order waits.
+    assert get_outlook(answer, "dc_0", "shirt").forecast == 13.5
+    assert get_outlook(answer, "dc_0", "shirt").position == 18
+    assert order.proposals == {"ordering_high": 10 * 13.5 - 18, "ordering_low": 7 * 13.5 - 18}
+    assert (order.units, order.requested) == (97, 97)  # (117 + 76.5) / 2, rounded half up
+
+
+def test_recommend__rations_what_the_dc_holds(answer: Recommendation) -> None:
+    first = find(answer, "store_0", "shirt", "shipment")
+    second = find(answer, "store_1", "shirt", "shipment")
+
+    # A quarter of the online orders is the store's: (0 + 0.5) / 2, so 6.75 and 3.375 a day. The
+    # high level's push wants 9.875 + 9.8125 units and is scaled to the 10 that the DC holds.
+    scale = 10 / (9.875 + 9.8125)
+    assert first.proposals == pytest.approx(
+        {
+            "ordering_high": (1 + 2) * 6.75 - 7,
+            "ordering_low": (1 + 0.5) * 6.75 - 7,
+            "shipping_high": 9.875 * scale,
+            "shipping_low": (1 + 0.5) * 6.75 - 7,
+        }
+    )
+    assert second.proposals["shipping_high"] == pytest.approx(9.8125 * scale)
+    # Means 6.13 and 7.34. Of 10 units, 6/13 and 7/13 are 4.6 and 5.4: the remainder is the first's.
+    assert (first.requested, second.requested) == (6, 7)
+    assert (first.units, second.units) == (5, 5)
+    assert first.source == "dc_0"
+
+
+def test_recommend__never_ships_more_than_the_dc_holds(answer: Recommendation) -> None:
+    for sku, held in (("shirt", 10), ("lamp", 500)):
+        shipped = [d.units for d in answer.decisions if d.decision == "shipment" and d.sku == sku]
+        assert sum(shipped) <= held
+
+
+def test_recommend__tells_who_serves_online_orders(answer: Recommendation) -> None:
+    store = find(answer, "store_0", "lamp", "online", "store_0")
+    dc = find(answer, "store_0", "lamp", "online", "dc_0")
+
+    assert (store.share, dc.share) == (0.25, 0.75)
+    assert store.proposals == {"shipping_high": 0.0, "shipping_low": 0.5}
+    assert dc.proposals == {"shipping_high": 1.0, "shipping_low": 0.5}
+    assert store.units + dc.units == 2  # all of the day's demand
+
+
+def test_recommend__disposes_of_announced_returns(answer: Recommendation) -> None:
+    units = {
+        name: find(answer, "store_0", "lamp", name).units
+        for name in ("restock", "consolidate", "liquidate")
+    }
+
+    # Four come back, 80% resaleable; the agents send all of those to the DC.
+    assert units["restock"] == units["liquidate"] == 0
+    assert units["consolidate"] == pytest.approx(3.2, abs=0.1)
+    assert find(answer, "store_0", "lamp", "consolidate").proposals == {
+        "return_high": 1.0,
+        "return_low": 1.0,
+    }
+
+
+def test_recommend__tells_cover_and_risk(answer: Recommendation) -> None:
+    shirt, lamp = get_outlook(answer, "store_0", "shirt"), get_outlook(answer, "store_0", "lamp")
+
+    assert (shirt.on_hand, shirt.on_the_way, shirt.owed, shirt.position) == (4, 3, 0, 7)
+    assert shirt.cover_before == pytest.approx(7 / 6.75)
+    assert shirt.cover_after == pytest.approx(12 / 6.75)
+    assert shirt.protection_days == 2
+    # Six walk-ins a day meet four shirts.
+    assert shirt.stockout_probability == shirt.classical_stockout_probability == 1
+    assert lamp.stockout_probability == 0
+    # The DC cannot ship what its stores request of shirts.
+    assert get_outlook(answer, "dc_0", "shirt").stockout_probability == 1
+    assert get_outlook(answer, "dc_0", "lamp").stockout_probability == 0
+
+
+def test_recommend__puts_the_classical_decision_beside(answer: Recommendation) -> None:
+    # Untuned: 1.5 days of cover, a tenth of the online orders from the store.
+    store_0 = (1 + 1.5) * (6 + 0.1 * 3) - 7
+    store_1 = (2 + 1.5) * (3 + 0.1 * 1.5) - 2
+    assert (round(store_0), round(store_1)) == (9, 9)
+    assert find(answer, "store_0", "shirt", "shipment").classical == 5  # 9 and 9 share 10
+    assert find(answer, "store_0", "shirt", "online", "store_0").classical == 0.1
+    assert answer.notes == [
+        "forecast_order_up_to is not tuned for this network: its parameters are first guesses"
+    ]
+
+
+def test_recommend__is_uncertain_where_demand_is(
+    tiny: Scenario, tmp_path: Path, write_policy: WritePolicy
+) -> None:
+    state = STATE.replace("store_0,shirt,4,3", "store_0,shirt,16,0")
+    (tmp_path / "state.csv").write_text(state, encoding="utf-8")
+    planner = Planner(OnnxPolicy.load(write_policy(tiny, LEVELS)), tiny)
+    situation = read_situation(tmp_path / "state.csv", planner.schema)
+
+    first, again = planner.recommend(situation), planner.recommend(situation)
+
+    assert 0 < get_outlook(first, "store_0", "shirt").stockout_probability < 1
+    assert again == first
+
+
+def test_recommend__holds_goals_between_reviews(
+    steady: Scenario, tmp_path: Path, write_policy: WritePolicy
+) -> None:
+    (tmp_path / "state.csv").write_text(STATE, encoding="utf-8")
+    planner = Planner(OnnxPolicy.load(write_policy(steady, LEVELS)), steady)
+    situation = read_situation(tmp_path / "state.csv", planner.schema)
+    held = {m: {"shirt": 0, "lamp": 0} for m in ("ordering_high", "shipping_high", "return_high")}
+
+    between = planner.recommend(situation, Goals(day=1, levels=held))
+    due = planner.recommend(
+        replace(situation, day=8),
+        Goals(day=1, levels=held),
+    )
+
+    assert (between.review, due.review) == (False, True)
+    # Level 0 of the high level: 6 days of echelon cover instead of 10.
+    assert find(between, "dc_0", "shirt", "order").proposals["ordering_high"] == 6 * 13.5 - 18
+    assert between.goals == Goals(day=1, levels=held)
+    assert find(due, "dc_0", "shirt", "order").proposals["ordering_high"] == 10 * 13.5 - 18
+    assert due.goals.day == 8
+    assert due.goals.levels["ordering_high"] == {"shirt": 4, "lamp": 4}
+
+
+@pytest.mark.parametrize(
+    ("day", "levels", "message"),
+    [
+        (3, {}, "goals.day: 3 is not allowed; a day before today's 3 is needed"),
+        (1, {}, "goals.levels.ordering_high.shirt: None is not allowed; a level from 0 to 10"),
+        (1, {"ordering_high": {"shirt": 11, "lamp": 1}}, "goals.levels.ordering_high.shirt: 11"),
+    ],
+)
+def test_recommend__refuses_goals_that_do_not_fit(
+    day: int,
+    levels: dict[str, dict[str, int]],
+    message: str,
+    steady: Scenario,
+    tmp_path: Path,
+    write_policy: WritePolicy,
+) -> None:
+    (tmp_path / "state.csv").write_text(STATE, encoding="utf-8")
+    planner = Planner(OnnxPolicy.load(write_policy(steady)), steady)
+
+    with pytest.raises(InputError) as raised:
+        planner.recommend(
+            read_situation(tmp_path / "state.csv", planner.schema), Goals(day=day, levels=levels)
+        )
+    assert str(raised.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "name", ["lost_sales", "owmr", "pickup", "scarce", "two_dcs", "transshipment", "volatile"]
+)
+def test_recommend__reads_its_own_template_in_every_scenario(
+    name: str, tmp_path: Path, write_policy: WritePolicy
+) -> None:
+    scenario = load_scenario(name)
+    planner = Planner(OnnxPolicy.load(write_policy(scenario)), scenario, num_futures=4)
+    (tmp_path / "state.csv").write_text(planner.schema.make_template(scenario), encoding="utf-8")
+
+    answer = planner.recommend(read_situation(tmp_path / "state.csv", planner.schema))
+
+    nodes = len(scenario.network.dcs) + len(scenario.network.stores)
+    assert len(answer.outlook) == nodes * len(scenario.skus)
+    assert all(np.isfinite(d.units) and d.units >= 0 for d in answer.decisions)
+
+
+def test_recommend__orders_under_announced_cuts(
+    steady: Scenario, tmp_path: Path, write_policy: WritePolicy
+) -> None:
+    cuts = SupplyCuts(windows=1, length=2, share=0.3, notice=2)
+    scenario = steady.model_copy(update={"supply_cuts": cuts})
+    header, *rows = STATE.splitlines()
+    shares = {"dc_0": ",0.5,,1"}
+    lines = [f"{header},confirmed_0,confirmed_1,confirmed_2"]
+    lines += [row + shares.get(row.split(",")[1], ",,,") for row in rows]
+    (tmp_path / "state.csv").write_text("\n".join(lines), encoding="utf-8")
+    planner = Planner(OnnxPolicy.load(write_policy(scenario, LEVELS)), scenario)
+
+    answer = planner.recommend(read_situation(tmp_path / "state.csv", planner.schema))
+
+    order = find(answer, "dc_0", "shirt", "order")
+    assert (order.requested, order.units) == (97, 49)  # half of it, rounded half up
+    assert planner.today.view.confirmed is not None
+    assert planner.today.view.confirmed[0].tolist() == [[1.0, 1.0, 1.0]]  # tomorrow
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["omnichannel", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return int(stop.value.code or 0)
+
+
+def test_recommend_command__from_template_to_orders(
+    tmp_path: Path, write_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_policy(load_scenario("tiny"))
+    assert run(monkeypatch, "scenario", "state-template", "tiny", "--out", "state.csv") == 0
+    capsys.readouterr()
+    arguments = ("recommend", "--policy", "policy.onnx", "--scenario", "tiny")
+
+    status = run(
+        monkeypatch,
+        *(*arguments, "--state", "state.csv", "--out", "orders.csv", "--goals", "goals.json"),
+        *("--json", "orders.json", "--explain", "store_0", "shirt"),
+    )
+
+    assert status == 0
+    printed = capsys.readouterr().out
+    assert "store_0, shirt: shipment of " in printed
+    assert "orders.csv: 26 decisions for day 0" in printed
+    answer = json.loads((tmp_path / "orders.json").read_text("utf-8"))
+    with (tmp_path / "orders.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(answer["decisions"]) == 26
+    assert float(rows[0]["units"]) == answer["decisions"][0]["units"]
+    assert rows[0]["proposal_ordering_high"] != ""
+    assert json.loads((tmp_path / "goals.json").read_text("utf-8"))["goals"] == [answer["goals"]]
+
+
+def test_recommend_command__keeps_goals_from_review_to_review(
+    tmp_path: Path, write_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_policy(load_scenario("tiny"))
+    arguments = ("recommend", "--policy", "policy.onnx", "--scenario", "tiny", "--json", "-")
+
+    def get_review(day: int) -> bool:
+        state = STATE.replace("\n3,", f"\n{day},")
+        (tmp_path / "state.csv").write_text(state, encoding="utf-8")
+        status = run(monkeypatch, *arguments, "--state", "state.csv", "--goals", "goals.json")
+        assert status == 0
+        return bool(json.loads(capsys.readouterr().out)["review"])
+
+    # The review period is 7 days; a day that is run again repeats what it did.
+    assert [get_review(day) for day in (3, 3, 4, 9, 10, 10, 11)] == [
+        True, True, False, False, True, True, False,
+    ]  # fmt: skip
+
+
+MISTAKES = [
+    (["--policy", "no.onnx"], "--policy: file 'no.onnx' does not exist"),
+    (["--policy", "state.csv"], "--policy: 'state.csv' is not a policy file"),
+    (["--scenario", "nowhere"], "scenario: 'nowhere' is not known; allowed: "),
+    (["--state", "no.csv"], "--state: 'no.csv' cannot be read"),
+    (["--explain", "store_9", "shirt"], "--explain: node 'store_9' is not in the scenario"),
+    (["--explain", "store_0", "hat"], "--explain: sku 'hat' is not in the scenario"),
+    (["--out", "no/orders.csv"], "--out: 'no/orders.csv' cannot be written"),
+    (["--goals", "state.csv"], "--goals: 'state.csv' is not JSON"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda v: " ".join(v)[:40])
+def test_recommend_command__a_mistake_is_one_line_and_exit_code_2(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    write_policy: WritePolicy,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_policy(load_scenario("tiny"))
+    (tmp_path / "state.csv").write_text(STATE, encoding="utf-8")
+    given = {"--policy": "policy.onnx", "--scenario": "tiny", "--state": "state.csv"}
+    given |= {arguments[0]: arguments[1]} if len(arguments) == 2 else {}
+    extra = arguments if len(arguments) == 3 else []
+    before = sorted(tmp_path.iterdir())
+
+    status = run(
+        monkeypatch, "recommend", *(word for pair in given.items() for word in pair), *extra
+    )
+
+    printed = capsys.readouterr()
+    assert status == 2
+    assert printed.err.startswith(f"error: {message}")
+    assert printed.err.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.slow  # a busy machine would fail it
+def test_recommend_command__answers_for_ten_stores_and_thirty_skus_in_two_seconds(
+    tmp_path: Path, write_policy: WritePolicy
+) -> None:
+    retail = load_scenario("retail")
+    policy = write_policy(retail)
+    planner = Planner(OnnxPolicy.load(policy), retail, num_futures=1)
+    (tmp_path / "state.csv").write_text(planner.schema.make_template(retail), encoding="utf-8")
+    command = "from marl.cli import main; main()"
+    arguments = ("recommend", "--policy", str(policy), "--scenario", "retail", "--state")
+    words = [sys.executable, "-c", command, *arguments, str(tmp_path / "state.csv")]
+    subprocess.run(words, capture_output=True, check=True)  # compiles the simulator's loops once
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+
+    # The processor's time, because a test cannot know who else uses the machine.
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1 + 1 + 30 * (1 + 10 * 6)  # note, header, decisions
+    assert seconds < 4  # 2 on a machine of its own; others slow it down
