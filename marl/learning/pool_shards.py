@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from envs.omnichannel.types import Float32Array
 from marl.checkpoints import Tree
 from marl.errors import PoolLostError
 from marl.learning.experience_pool import (
@@ -174,6 +175,9 @@ class ShardedPool:
             is_last = number + 1 == len(counts)
             ahead = [] if is_last else self._ask(counts[number + 1], batch_size)
             yield join_batches(self._get(asked))
+
+    def update_priorities(self, batch: Batch, td_errors: Float32Array) -> None:
+        """Draws are uniform: the configuration refuses priorities with actors."""
 
     def get_states(self) -> list[Tree]:
         """What a checkpoint needs, by shard.

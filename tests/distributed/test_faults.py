@@ -137,7 +137,8 @@ def test_runners__one_killed_every_few_seconds_changes_nothing_either(tiny: Scen
             time.sleep(0.1)
         rounds, disturbed = algorithm.rounds, algorithm.make_snapshot()
         assert algorithm.env_steps == rounds * 2 * 8 * 14
-        assert kills >= 10, (kills, rounds)
+        # Only a living runner can be killed, and a busy machine restarts it slowly.
+        assert kills >= 5, (kills, rounds)
 
     with build(tiny) as algorithm:
         while algorithm.rounds < rounds:
