@@ -127,6 +127,30 @@ def _evaluate(coefficients: tuple[float, ...], x: float) -> float:
 
 
 @compiled
+def count_terms(
+    left: FloatArray, term: FloatArray, a: FloatArray, b: FloatArray, most: int
+) -> IntArray:
+    """Panjer's recursion: the smallest k whose terms p(0) ... p(k) add up to the uniform, (n,).
+
+    Args:
+        left: uniform - p(0), (n,).
+        term: p(0), (n,).
+        a: of p(k) = (a + b (k - 1)) / k p(k - 1), (n,).
+        b: likewise, (n,).
+        most: terms beyond p(0); where they do not suffice the result is -1.
+    """
+    counts = np.empty(len(left), np.int64)
+    for n in range(len(left)):
+        rest, p, k = left[n], term[n], 0
+        while rest > 0 and k < most:
+            k += 1
+            p *= (a[n] + b[n] * (k - 1)) / k
+            rest -= p
+        counts[n] = -1 if rest > 0 else k
+    return counts
+
+
+@compiled
 def split_rows_by_shares(total: IntArray, shares: FloatArray) -> IntArray:
     """Splits each total, (M,), by the row's shares, (M, G), by largest remainder."""
     units = np.zeros(shares.shape, np.int64)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import betainc, pdtr
 
 from envs.omnichannel.types import FloatArray, IntArray
+from envs.omnichannel.world.kernels import count_terms
 
 _MAX_TERMS = 600  # summed one by one; a search is cheaper for what lies beyond
 _LARGEST_SUMMED = 300.0  # mean up to which the probability of zero is no underflow
@@ -58,16 +59,9 @@ def _add_up(
     # log P(X = 0) = -m log(1 + x) / x with x the excess; the ratio tends to 1 for Poisson's.
     some = np.maximum(excess, _POISSON)
     term = np.exp(-m * np.where(excess > _POISSON, np.log1p(some) / some, 1))
-    left = u - term
-    for k in range(1, _MAX_TERMS + 1):
-        going = np.flatnonzero(left > 0)
-        if not going.size:
-            return cells[:0]
-        cells, left, term, a, b = cells[going], left[going], term[going], a[going], b[going]
-        counts[cells] = k
-        term *= (a + b * (k - 1)) / k
-        left -= term
-    return cells[left > 0]
+    found = count_terms(u - term, term, a, b, _MAX_TERMS)
+    counts[cells] = found
+    return cells[found < 0]
 
 
 def _search(u: FloatArray, m: FloatArray, v: FloatArray) -> IntArray:
