@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from datetime import date, timedelta
-from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -260,26 +259,29 @@ def test_scenario__list_show_and_validate(
 
 @pytest.mark.parametrize("arguments", [("train",), ("resume", "."), ("evaluate", "mine.npz")])
 def test_main__without_an_extra_says_how_to_install_it(
-    arguments: tuple[str, ...],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    in_empty_folder: Path,
+    arguments: tuple[str, ...], in_empty_folder: Path
 ) -> None:
-    class NotInstalled(MetaPathFinder):
-        def find_spec(self, name: str, *_: object) -> None:
-            if name.partition(".")[0] in {"ray", "torch"}:
-                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    code = """
+import sys
+import marl.console
+from marl.cli import main
 
-    for name in [n for n in sys.modules if n.startswith(("ray", "torch", "marl.learning"))]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr("marl.console.find_spec", lambda name: None if name == "ray" else True)
-    monkeypatch.setattr(sys, "meta_path", [NotInstalled(), *sys.meta_path])
+class NotInstalled:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in {"ray", "torch"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-    assert run(monkeypatch, *arguments) == 2
+sys.meta_path.insert(0, NotInstalled())
+marl.console.find_spec = lambda name: None if name == "ray" else True
+main()
+"""
+    command = [sys.executable, "-c", code, *arguments]
 
-    printed = capsys.readouterr()
-    assert printed.err.count("\n") == 1
-    assert " is not installed; install the extra 'train': pip install " in printed.err
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert " is not installed; install the extra 'train': pip install " in done.stderr
     assert list(in_empty_folder.iterdir()) == []
 
 

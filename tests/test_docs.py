@@ -31,7 +31,8 @@ def read_blocks(page: Path, language: str) -> list[str]:
 def read_commands(page: Path) -> list[str]:
     """Lines of shell blocks that call us; a block without a language may be output."""
     blocks = read_blocks(page, "bash") + read_blocks(page, "")
-    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    joined = [block.replace("\\\n", " ") for block in blocks]  # lines that go on
+    lines = [line.strip() for block in joined for line in block.splitlines()]
     return [line.partition(" #")[0] for line in lines if line.startswith("omnichannel ")]
 
 
