@@ -179,10 +179,24 @@ def split_rows_proportionally(requests: IntArray, total: IntArray) -> IntArray:
     for m, whole in enumerate(total):
         left, divisor = whole, max(requests[m].sum(), 1)
         for g, request in enumerate(requests[m]):
-            units[m, g], remainder[g] = divmod(request * whole, divisor)
+            units[m, g], remainder[g] = _divide(request * whole, divisor)
             left -= units[m, g]
         _add_to_many(units[m], remainder, left)
     return units
+
+
+@compiled
+def _divide(number: int, divisor: int) -> tuple[int, int]:
+    """Quotient and remainder of numbers >= 0, exactly; a float's division is the faster one."""
+    quotient = np.int64(number / divisor)
+    rest = number - quotient * divisor
+    while rest < 0:
+        quotient -= 1
+        rest += divisor
+    while rest >= divisor:
+        quotient += 1
+        rest -= divisor
+    return quotient, rest
 
 
 @compiled
@@ -251,7 +265,7 @@ def ration_cells(
                 if wanted > whole:
                     left = whole
                     for g, s in enumerate(group):
-                        units[g], remainder[g] = divmod(requests[b, s, k] * whole, wanted)
+                        units[g], remainder[g] = _divide(requests[b, s, k] * whole, wanted)
                         left -= units[g]
                     _add_to_many(units, remainder, left)
                     for g, s in enumerate(group):
