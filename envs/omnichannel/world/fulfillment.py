@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtr
 
 from envs.omnichannel.network_rules import Fulfillment
 from envs.omnichannel.scenario import CHANNELS, PICKUP_CHANNEL
@@ -140,6 +139,8 @@ def thin(units: IntArray, probability: float, uniform: FloatArray) -> IntArray:
         probability: in [0, 1].
         uniform: in (0, 1), (...).
     """
+    from scipy.special import bdtr
+
     kept = np.zeros_like(units)
     if probability in {0, 1}:
         return units if probability else kept

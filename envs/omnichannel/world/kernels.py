@@ -188,7 +188,7 @@ def split_rows_proportionally(requests: IntArray, total: IntArray) -> IntArray:
 @compiled
 def _divide(number: int, divisor: int) -> tuple[int, int]:
     """Quotient and remainder of numbers >= 0, exactly; a float's division is the faster one."""
-    quotient = np.int64(number / divisor)
+    quotient = int(number / divisor)
     rest = number - quotient * divisor
     while rest < 0:
         quotient -= 1

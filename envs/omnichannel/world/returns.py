@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtr
 
 from envs.omnichannel.data import load_return_delays
 from envs.omnichannel.return_rules import (
@@ -138,6 +137,8 @@ def make_delays(delay: Delay) -> FloatArray:
     elif isinstance(delay, LognormalDelay):
         # A return d - 0.5 days after the sale comes on day d: F(d) - F(d - 1), day 0 has none.
         days = np.arange(1, delay.longest + 1)
+        from scipy.special import ndtr
+
         below = ndtr(np.log(days / delay.median) / delay.sigma)
         probabilities = np.diff(below, prepend=[0.0, 0.0])
     elif isinstance(delay, GeometricDelay):

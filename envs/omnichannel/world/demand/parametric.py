@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from envs.omnichannel.demand_rules import (
     Calendar,
@@ -119,6 +118,8 @@ class ParametricDemand:
         return level if factor is None else level * factor
 
     def _sample_shock(self, seed: SeedArray, period: IntArray) -> FloatArray:
+        from scipy.special import ndtri
+
         cells = self.mean.shape[:2]
         return ndtri(draws.sample_uniform(seed, period, draws.DEMAND_LEVEL, cells))
 
@@ -127,6 +128,8 @@ class ParametricDemand:
         uniform = draws.sample_uniform(seed, period, draws.DEMAND, self.mean.shape)
         if not self.correlation:
             return uniform
+        from scipy.special import ndtr, ndtri
+
         shared = draws.sample_uniform(seed, period, draws.DEMAND_FACTOR, self.mean.shape[1:2])
         factor = math.sqrt(self.correlation) * ndtri(shared)[:, None, :, None]
         score = factor + math.sqrt(1 - self.correlation) * ndtri(uniform)

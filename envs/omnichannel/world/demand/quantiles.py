@@ -8,7 +8,6 @@ that are compared meet equal luck.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import betainc, pdtr
 
 from envs.omnichannel.types import FloatArray, IntArray
 from envs.omnichannel.world.kernels import count_terms
@@ -80,6 +79,8 @@ def _search(u: FloatArray, m: FloatArray, v: FloatArray) -> IntArray:
 
 def _accumulate(k: FloatArray, m: FloatArray, v: FloatArray) -> FloatArray:
     """P(X <= k), k >= -1."""
+    from scipy.special import betainc, pdtr  # a third of a second to import, seldom needed
+
     excess = v / m - 1
     spread = excess > _POISSON
     size = m / np.where(spread, excess, 1)

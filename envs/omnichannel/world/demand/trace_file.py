@@ -16,13 +16,16 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from envs.errors import InputError
 from envs.omnichannel.types import IntArray
 from envs.validation import LARGEST
+
+if TYPE_CHECKING:  # its import takes half a second, which scenarios without a file need not wait
+    import pandas as pd
 
 KEYS = ("date", "store", "channel")
 CHANNEL_NAMES = ("store", "online", "pickup")
@@ -47,6 +50,8 @@ def load_trace(path: Path, digest: str | None) -> RecordedDemand:
     Raises:
         InputError: names the file, and the line and column where there is one.
     """
+    import pandas as pd
+
     del digest
     try:
         data = path.read_bytes()
@@ -70,6 +75,8 @@ def load_trace(path: Path, digest: str | None) -> RecordedDemand:
 
 def save_trace(path: Path, recorded: RecordedDemand) -> None:
     """Writes a trace file under a temporary name and renames it; the same data, the same bytes."""
+    import pandas as pd
+
     days, stores, skus, channels = recorded.units.shape
     dates = [str(recorded.first_day + timedelta(d)) for d in range(days)]
     table = pd.DataFrame(
