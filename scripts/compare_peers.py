@@ -9,12 +9,9 @@ replay buffer, with the same network, batch and env steps per update, one runner
 Its DQN knows one discrete action only, so both sides play scenario `paper` with one SKU.
 
 The other two are simulators of other, smaller networks (one product, serial stages), so their rows
-say how fast a period is, not who is better. They are left out where they are not installed: pip
-keeps them and our versions of the same packages apart (or-gym needs gym 0.19, stockpyl an old
-Sphinx), so give them a folder of their own on PYTHONPATH:
-
-    pip install --no-deps --target peers or-gym gym==0.19.0 cloudpickle stockpyl tabulate \
-        jsonpickle networkx
+say how fast a period is, not who is better. They are left out where they cannot be imported, which
+is the rule: or-gym needs gym 0.19, whose package does not build with a current setuptools, and
+stockpyl pins an old Sphinx.
 """
 
 from __future__ import annotations
