@@ -5,9 +5,7 @@ Heavy imports live inside the commands, so that `--help` answers at once.
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,16 +15,18 @@ from envs.errors import InputError
 from marl.console import check_installed, describe_missing, make_console, write_json
 from marl.errors import RunError
 from marl.planning import commands
+from marl.run_commands import (
+    fetch_run,
+    load_training,
+    open_storage,
+    print_evaluation,
+    run_training,
+    search_settings,
+    tune_reference,
+)
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from envs.omnichannel.scenario import Scenario
-    from marl.config import TrainConfig
-    from marl.evaluation.evaluate import Evaluation
-    from marl.run_folder import RunFolder
-    from marl.search import Search
-    from marl.storage import Storage
 
 # Typer brings its own copy of click or uses the installed one; this finds the right class.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -80,13 +80,13 @@ def train(
 
     check_installed("train")
     limits = (episodes, env_steps, minutes)
-    loaded, checked = _load_training(scenario, config, overrides, limits, seed)
+    loaded, checked = load_training(scenario, config, overrides, limits, seed)
     if checked.method == "residual":
-        checked = _tune_reference(loaded, checked, quiet=quiet)
-    target = _open_storage(storage, run_dir)
+        checked = tune_reference(loaded, checked, quiet=quiet)
+    target = open_storage(storage, run_dir)
     run = RunFolder.create(run_dir, loaded, checked)
     copy = target.join(run.path.resolve().name) if target else None
-    _run_training(run, address, quiet=quiet, storage=copy)
+    run_training(run, address, quiet=quiet, storage=copy)
 
 
 @app.command()
@@ -111,7 +111,7 @@ def resume(
     from marl.run_folder import RunFolder
 
     check_installed("train")
-    path, copy = _fetch_run(run, run_dir, storage)
+    path, copy = fetch_run(run, run_dir, storage)
     stored_run = RunFolder.open(path)
     found = stored_run.open_checkpoint(checkpoint)
     stored = stored_run.load_progress(found)
@@ -128,7 +128,7 @@ def resume(
     opened.config.stop.check_open(
         stored["episodes"], stored["env_steps"], stored["progress"]["seconds"]
     )
-    _run_training(
+    run_training(
         opened,
         address,
         quiet=quiet,
@@ -165,7 +165,7 @@ def evaluate(
     evaluation = evaluate_policies(
         found, chosen, episodes, seed, bound_episodes=min(bound, episodes)
     )
-    _print_evaluation(console, evaluation, chosen)
+    print_evaluation(console, evaluation, chosen)
     write_json(json_file, evaluation.to_json())
 
 
@@ -244,21 +244,21 @@ def search(
         from marl.search import Search
 
         stored = Search.open(resume)
-        _run_search(stored, address, quiet=quiet, resume=True)
+        search_settings(stored, address, quiet=quiet, resume=True)
         return
     limits = (episodes, env_steps, minutes)
-    loaded, checked = _load_training(scenario, config, overrides, limits, seed)
+    loaded, checked = load_training(scenario, config, overrides, limits, seed)
     dimensions = parse_space(space or [])
     check_space(dimensions, checked, mutable=scheduler == "pbt")
     if checked.method == "residual":
-        checked = _tune_reference(loaded, checked, quiet=quiet)
+        checked = tune_reference(loaded, checked, quiet=quiet)
     # Ray takes seconds to import, which a mistake should not.
     from marl.run_folder import RunFolder
     from marl.search import Search
 
     run = RunFolder.create(run_dir, loaded, checked)
     created = Search.create(run, scheduler, num_samples, dimensions)
-    _run_search(created, address, quiet=quiet, resume=False)
+    search_settings(created, address, quiet=quiet, resume=False)
 
 
 @app.command()
@@ -310,49 +310,6 @@ def validate(scenario: Annotated[str, typer.Argument(help="Name or YAML file.")]
     )
 
 
-@scenario_app.command("from-data")
-def from_data(
-    demand: Annotated[Path, typer.Option(help="CSV: date, store, sku, units, [channel ...].")],
-    out: Annotated[Path, typer.Option(help="The scenario to write, a .yaml file.")],
-    returns: Annotated[
-        Path | None, typer.Option(help="CSV: date, store, sku, units, [sale_date].")
-    ] = None,
-    skus: Annotated[
-        Path | None, typer.Option(help="CSV: sku, [category, price, unit_cost ...].")
-    ] = None,
-    nodes: Annotated[
-        Path | None, typer.Option(help="CSV: node, kind (dc or store), [parent, capacity].")
-    ] = None,
-    lanes: Annotated[
-        Path | None, typer.Option(help="CSV: from, to, [distance, lead_time, cost].")
-    ] = None,
-    fix: Annotated[bool, typer.Option("--fix", help="Cure what can be cured, and say so.")] = False,
-    held_back: Annotated[
-        str | None, typer.Option(help="'30 days' or the first held-back date. Default: a fifth.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace --out where it exists.")] = False,
-    json_file: JsonOption = None,
-) -> None:
-    """Make a scenario of your own CSV files: see docs/your-data.md."""
-    from marl.planning.data_in.report import list_assumptions, list_fixes, make_summary_table
-    from marl.planning.from_data import Sources, make_scenario
-
-    console = make_console(json_file)
-    sources = Sources(demand, returns, skus, nodes, lanes)
-    made = make_scenario(sources, out, fix=fix, held_back=held_back, force=force)
-    console.print(make_summary_table(made.summary))
-    for line in (*list_fixes(made.fixed), *list_assumptions(made.sections)):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(
-        f"{made.train_days} days to train on; {made.held_back_days} held back, from "
-        f"{made.first_held_back} on\nwrote {made.out} and {made.trace}\n"
-        f"next: {_name_command('omnichannel')} train --scenario {made.out}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    write_json(json_file, made.to_json())
-
-
 commands.register(app, scenario_app)
 
 
@@ -392,227 +349,6 @@ def _check_simulation(scenario: Scenario) -> None:
     from envs.omnichannel.world.simulator import Simulator
 
     Simulator(scenario)
-
-
-def _tune_reference(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> TrainConfig:
-    """Fills in the tuned parameters of the rule that residual agents depart from."""
-    from marl.evaluation.tuning import load_or_tune
-    from marl.learning.counterfactual.policy import make_reference
-
-    residual = config.residual
-    make_reference(scenario, residual)  # says what is wrong before anything takes time
-    if residual.parameters is not None:
-        return config
-    if not quiet:
-        typer.echo(f"tuning {residual.reference}, unless the cache has it ...", err=True)
-    tuned = load_or_tune(residual.reference, scenario)
-    found = residual.model_copy(update={"parameters": tuned.parameters})
-    return config.model_copy(update={"residual": found})
-
-
-def _load_training(
-    scenario: str | None,
-    config: str | None,
-    overrides: list[str] | None,
-    limits: tuple[str | None, str | None, float | None],
-    seed: int | None,
-) -> tuple[Scenario, TrainConfig]:
-    """Reads and checks what a new run is asked for.
-
-    Args:
-        scenario: name or file; None: `paper`.
-        config: name or file; None: the scenario's own if there is one.
-        overrides: of the configuration.
-        limits: episodes, env steps and minutes as given on the command line.
-        seed: of everything random.
-    """
-    from envs.omnichannel.scenario import load_scenario
-    from marl.config import list_configs, load_config, make_stop_overrides
-    from marl.learning.experience_pool import check_pool_fits
-    from marl.policies import check_baseline
-
-    loaded = load_scenario(scenario or "paper")
-    if config is None:
-        config = loaded.name if loaded.name in list_configs() else "default"
-    settings = [*(overrides or []), *make_stop_overrides(*limits)]
-    if seed is not None:
-        settings.append(f"seed={seed}")
-    checked = load_config(config, settings)
-    for baseline in checked.evaluation.baselines:
-        check_baseline(baseline)
-    check_pool_fits(loaded, checked)
-    return loaded, checked
-
-
-def _run_search(search: Search, address: str | None, *, quiet: bool, resume: bool) -> None:
-    """Runs the trials, then evaluates the best one unless the user interrupted."""
-    from marl.search import is_finished, make_table, run_search, save_best, write_results
-    from marl.training import start_ray
-
-    console, path = make_console(), search.run.path
-    if not quiet:
-        console.print(f"search folder {path}", soft_wrap=True)
-    start_ray(address, search.count_runners())
-    results = run_search(search, resume=resume, quiet=quiet)
-    console.print(make_table(search, results))
-    if not is_finished(search, results):
-        write_results(search, results)
-        command = f"{_name_command('omnichannel')} search --resume {path} --trust"
-        console.print(f"interrupted. Go on with: {command}", soft_wrap=True)
-        return
-    best = save_best(search, results)
-    console.print(f"evaluating {results[0].name} on fresh episodes ...")
-    evaluation = _compare_best(best, console.print)
-    _print_evaluation(console, evaluation, best.scenario)
-    write_results(search, results, evaluation.to_json())
-    console.print(f"best run  {best.path}\nresults   {path / 'results.json'}", soft_wrap=True)
-
-
-def _run_training(
-    run: RunFolder,
-    address: str | None,
-    *,
-    quiet: bool,
-    storage: Storage | None = None,
-    checkpoint: Path | None = None,
-    before: TrainConfig | None = None,
-) -> None:
-    """Trains, then evaluates unless the user interrupted.
-
-    Args:
-        run: the run folder.
-        address: of the Ray cluster.
-        quiet: whether to print the result only.
-        storage: where the run is copied to.
-        checkpoint: what to go on from.
-        before: the configuration that the checkpoint was trained with.
-    """
-    from marl.config import describe_changes
-    from marl.progress import TrainingProgress
-    from marl.training import Trainer, start_ray
-
-    console = make_console()
-    view = TrainingProgress(console, quiet=quiet)
-    view.say(f"run folder {run.path}")
-    for line in describe_changes(before, run.config) if before else ():
-        view.say(line)
-    start_ray(address, run.config.env_runners.num_env_runners)
-    trainer = Trainer(run, view, _make_upload(run, storage, view.say))
-    try:
-        if checkpoint:
-            trainer.restore(checkpoint)
-        view.say(trainer.describe(resumed=checkpoint is not None))
-        interrupted = trainer.train()
-    finally:
-        trainer.close()
-    if interrupted:
-        resume_command = f"{_name_command('omnichannel')} resume {run.path}"
-        if storage:
-            storage.upload(run.path)
-            resume_command += f", or resume {storage.uri}"
-        view.say(f"interrupted; checkpoint saved. Go on with: {resume_command}")
-        return
-    _finish_run(run, console, view)
-    if storage:
-        storage.upload(run.path)
-        view.say(f"stored           {storage.uri}")
-
-
-def _open_storage(uri: str | None, run_dir: Path | None) -> Storage | None:
-    """Opens the storage of new runs after trying to write there."""
-    from marl.storage import Storage
-
-    if uri is None:
-        return None
-    storage = Storage.open(uri)
-    storage.check_writable()
-    if run_dir is not None:
-        storage.join(run_dir.resolve().name).check_new()
-    return storage
-
-
-def _fetch_run(
-    run: str, run_dir: Path | None, storage_uri: str | None
-) -> tuple[Path, Storage | None]:
-    """Returns a run's folder, and where it is copied to; a stored run is downloaded first."""
-    from marl.storage import Storage
-
-    if "://" not in run:
-        if run_dir is not None:
-            raise InputError(f"--run-dir: '{run_dir}' is not allowed; '{run}' is a folder already")
-        target = _open_storage(storage_uri, None)
-        return Path(run), target.join(Path(run).resolve().name) if target else None
-    if storage_uri is not None:
-        raise InputError("--storage: not allowed; a stored run is copied to where it came from")
-    storage = Storage.open(run)
-    folder = run_dir or Path("runs") / storage.path.rpartition("/")[2]
-    storage.download(folder)
-    return folder, storage
-
-
-def _make_upload(
-    run: RunFolder, storage: Storage | None, say: Callable[[str], object]
-) -> Callable[[], None] | None:
-    """What follows a checkpoint; a storage that fails for a while does not stop the run."""
-    if storage is None:
-        return None
-
-    def upload() -> None:
-        try:
-            storage.upload(run.path)
-        except RunError as error:
-            say(f"warning: {error}; the next checkpoint tries again")
-
-    return upload
-
-
-def _finish_run(run: RunFolder, console: Console, view: Any) -> None:
-    """The final comparison on fresh episodes, and what to do next."""
-    from marl.run_report import write_report
-
-    view.say(f"evaluating on {run.config.evaluation.test_episodes} fresh episodes ...")
-    evaluation = _compare_best(run, view.say)
-    _print_evaluation(console, evaluation, run.scenario)
-    write_json(run.path / "evaluation.json", evaluation.to_json())
-    report_file = write_report(run)
-    view.say(
-        f"best checkpoint  {run.find_checkpoint('best')}\n"
-        f"report           {report_file}\n"
-        f"look             {_name_command('tensorboard')} --logdir {run.path}\n"
-        f"go on            {_name_command('omnichannel')} resume {run.path} --episodes +500\n"
-        f"compare          {_name_command('omnichannel')} evaluate {run.path} baselines"
-    )
-
-
-def _compare_best(run: RunFolder, say: Callable[[str], object]) -> Evaluation:
-    """Compares the best checkpoint with the baselines on episodes that nothing else has seen."""
-    from marl.evaluation.evaluate import evaluate_policies
-    from marl.policy_sources import load_learned, load_untrained, make_baselines
-
-    settings = run.config.evaluation
-    policies = make_baselines(list(settings.baselines), run.scenario, say)
-    policies |= load_untrained(run)
-    policies["trained"] = load_learned(run.find_checkpoint("best"), "trained", run.scenario)
-    return evaluate_policies(policies, run.scenario, settings.test_episodes, run.config.seed)
-
-
-def _name_command(name: str) -> str:
-    """How this shell can call a command of the environment we run in."""
-    if shutil.which(name):
-        return name
-    path = Path(sys.executable).with_name(name)
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def _print_evaluation(console: Console, evaluation: Evaluation, scenario: Scenario) -> None:
-    from marl.evaluation.evaluate import make_paired_table, make_tables
-
-    for table in make_tables(evaluation):
-        console.print(table)
-    if evaluation.paired:
-        console.print(make_paired_table(evaluation))
-    if scenario.caveat:
-        console.print(scenario.caveat, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,3 +81,11 @@ def write_file(path: Path, text: str, field: str) -> None:
         write_text(path, text)
     except OSError as error:
         raise InputError(f"{field}: '{path}' cannot be written ({error.strerror})") from None
+
+
+def name_command(name: str) -> str:
+    """How this shell can call a command of the environment we run in."""
+    if shutil.which(name):
+        return name
+    path = Path(sys.executable).with_name(name)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

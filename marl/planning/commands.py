@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marl.console import write_file, write_json
+from marl.console import make_console, name_command, write_file, write_json
 
 if TYPE_CHECKING:
     from marl.planning.recommend import Planner
@@ -24,6 +24,7 @@ def register(app: typer.Typer, scenario_app: typer.Typer) -> None:
     app.command()(export)
     app.command()(recommend)
     app.command()(serve)
+    scenario_app.command("from-data")(make_from_data)
     scenario_app.command("state-template")(write_template)
 
 
@@ -119,3 +120,47 @@ def _make_planner(policy: Path, scenario: str) -> Planner:
     from marl.planning.recommend import Planner
 
     return Planner(OnnxPolicy.load(policy), load_scenario(scenario))
+
+
+def make_from_data(
+    demand: Annotated[Path, typer.Option(help="CSV: date, store, sku, units, [channel ...].")],
+    out: Annotated[Path, typer.Option(help="The scenario to write, a .yaml file.")],
+    returns: Annotated[
+        Path | None, typer.Option(help="CSV: date, store, sku, units, [sale_date].")
+    ] = None,
+    skus: Annotated[
+        Path | None, typer.Option(help="CSV: sku, [category, price, unit_cost ...].")
+    ] = None,
+    nodes: Annotated[
+        Path | None, typer.Option(help="CSV: node, kind (dc or store), [parent, capacity].")
+    ] = None,
+    lanes: Annotated[
+        Path | None, typer.Option(help="CSV: from, to, [distance, lead_time, cost].")
+    ] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Cure what can be cured, and say so.")] = False,
+    held_back: Annotated[
+        str | None, typer.Option(help="'30 days' or the first held-back date. Default: a fifth.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace --out where it exists.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the result as JSON; -: stdout.")
+    ] = None,
+) -> None:
+    """Make a scenario of your own CSV files: see docs/your-data.md."""
+    from marl.planning.data_in.report import list_assumptions, list_fixes, make_summary_table
+    from marl.planning.from_data import Sources, make_scenario
+
+    console = make_console(json_file)
+    sources = Sources(demand, returns, skus, nodes, lanes)
+    made = make_scenario(sources, out, fix=fix, held_back=held_back, force=force)
+    console.print(make_summary_table(made.summary))
+    for line in (*list_fixes(made.fixed), *list_assumptions(made.sections)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"{made.train_days} days to train on; {made.held_back_days} held back, from "
+        f"{made.first_held_back} on\nwrote {made.out} and {made.trace}\n"
+        f"next: {name_command('omnichannel')} train --scenario {made.out}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    write_json(json_file, made.to_json())
