@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -23,7 +24,41 @@ Q_MEAN = "q_mean"
 NUM_UPDATES = "num_updates"
 
 
-class FusedDQNLearner(DQNTorchLearner):
+class ScheduledLearner(DQNTorchLearner):
+    """A learner that keeps its optimizers itself, under one learning rate's schedule.
+
+    `config.learner_config_dict`: `lr`, `lr_final_fraction`, `anneal_env_steps`.
+    """
+
+    @override(DQNTorchLearner)
+    def build(self) -> None:
+        super().build()
+        self._lr_scale = 1.0
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = self.config.learner_config_dict
+        return settings
+
+    def scale_lr(self, scale: float) -> None:
+        """Multiplies the schedule's learning rate (feedback)."""
+        self._lr_scale = scale
+
+    @override(DQNTorchLearner)
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        """The optimizers are made in `build`."""
+
+    def _set_lr(self, env_steps: int, optimizers: Iterable[torch.optim.Optimizer]) -> None:
+        """Anneals the rate linearly to its final fraction."""
+        settings = self._settings
+        progress = min(env_steps / settings["anneal_env_steps"], 1.0)
+        lr = settings["lr"] * (1 - (1 - settings["lr_final_fraction"]) * progress)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr * self._lr_scale
+
+
+class FusedDQNLearner(ScheduledLearner):
     """Double DQN with a Polyak target; M networks of equal shape in one stacked update.
 
     Source: van Hasselt et al. 2016 (double DQN), eq. 5 and 7 of the paper, on n-step returns.
@@ -45,13 +80,7 @@ class FusedDQNLearner(DQNTorchLearner):
         self._optimizer = torch.optim.Adam(self._parameters, lr=self._settings["lr"], fused=True)
         self._averaged = [p.detach().clone() for p in self._parameters]
         self._num_updates = 0
-        self._lr_scale = 1.0
         self._td_errors = torch.zeros(0)
-
-    @property
-    def _settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = self.config.learner_config_dict
-        return settings
 
     def get_averaged_weights(self) -> Weights:
         """Slowly averaged parameters, module_id -> name -> values: what is evaluated and shipped.
@@ -73,14 +102,6 @@ class FusedDQNLearner(DQNTorchLearner):
         errors: Float32Array = self._td_errors.numpy()
         return errors
 
-    def scale_lr(self, scale: float) -> None:
-        """Multiplies the schedule's learning rate (feedback)."""
-        self._lr_scale = scale
-
-    @override(DQNTorchLearner)
-    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
-        """One optimizer serves the stacked parameters; see `build`."""
-
     @override(DQNTorchLearner)
     def update(
         self,
@@ -100,7 +121,7 @@ class FusedDQNLearner(DQNTorchLearner):
         """
         batch: Batch = training_data.batch
         env_steps = (timesteps or {}).get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0)
-        self._set_lr(env_steps)
+        self._set_lr(env_steps, [self._optimizer])
         num_updates = len(batch.r_t)
         td_errors, q_means = [], []
         weight = None if batch.weight is None else torch.from_numpy(batch.weight)
@@ -166,13 +187,6 @@ class FusedDQNLearner(DQNTorchLearner):
         scale = (self.config.grad_clip / norm.clamp(min=1e-12)).clamp(max=1.0)
         for grad in grads:
             grad.mul_(scale.view(-1, *[1] * (grad.dim() - 1)))
-
-    def _set_lr(self, env_steps: int) -> None:
-        settings = self._settings
-        progress = min(env_steps / settings["anneal_env_steps"], 1.0)
-        lr = settings["lr"] * (1 - (1 - settings["lr_final_fraction"]) * progress)
-        for group in self._optimizer.param_groups:
-            group["lr"] = lr * self._lr_scale
 
     def _log_updates(self, td_error: Tensor, q_mean: Tensor, batch: Batch) -> None:
         for m, module_id in enumerate(MODULES):

@@ -14,11 +14,11 @@ from torch.nn import functional
 
 from marl.learning.counterfactual.network import ChoiceNetwork
 from marl.learning.counterfactual.pool import LabelBatch
-from marl.learning.learner import NUM_UPDATES, TD_ERROR
+from marl.learning.learner import NUM_UPDATES, TD_ERROR, ScheduledLearner
 from marl.learning.policy_arrays import Weights
 
 
-class CounterfactualLearner(DQNTorchLearner):
+class CounterfactualLearner(ScheduledLearner):
     """Fits each network's option values to the labels, both centred over the options.
 
     Only differences between options matter, and centring takes the part of a label's noise that all
@@ -45,12 +45,6 @@ class CounterfactualLearner(DQNTorchLearner):
             for name, network in self._networks.items()
         }
         self._num_updates = 0
-        self._lr_scale = 1.0
-
-    @property
-    def _settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = self.config.learner_config_dict
-        return settings
 
     def get_averaged_weights(self) -> Weights:
         """Slowly averaged parameters, choice -> name -> values: what is evaluated and shipped."""
@@ -58,14 +52,6 @@ class CounterfactualLearner(DQNTorchLearner):
             name: {key: value.numpy().copy() for key, value in weights.items()}
             for name, weights in self._averaged.items()
         }
-
-    def scale_lr(self, scale: float) -> None:
-        """Multiplies the schedule's learning rate (feedback)."""
-        self._lr_scale = scale
-
-    @override(DQNTorchLearner)
-    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
-        """The optimizers are made in `build`."""
 
     @override(DQNTorchLearner)
     def update(
@@ -85,7 +71,8 @@ class CounterfactualLearner(DQNTorchLearner):
             RLlib's reduced metrics: the mean absolute error by choice.
         """
         batch: LabelBatch = training_data.batch
-        self._set_lr((timesteps or {}).get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
+        env_steps = (timesteps or {}).get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0)
+        self._set_lr(env_steps, self._optimizers.values())
         errors: dict[str, list[Tensor]] = {name: [] for name in batch.savings}
         for u in range(batch.num_updates):
             self._num_updates += 1
@@ -118,15 +105,6 @@ class CounterfactualLearner(DQNTorchLearner):
             for key, value in network.state_dict().items():
                 averaged[key].lerp_(value, rate)
             return (values - target).abs().mean()
-
-    def _set_lr(self, env_steps: int) -> None:
-        settings = self._settings
-        progress = min(env_steps / settings["anneal_env_steps"], 1.0)
-        lr = settings["lr"] * (1 - (1 - settings["lr_final_fraction"]) * progress)
-        for optimizer in self._optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = lr * self._lr_scale
-        self.metrics.log_value((ALL_MODULES, "learning_rate"), lr * self._lr_scale, window=1)
 
     @override(DQNTorchLearner)
     def _get_optimizer_state(self) -> dict[str, Any]:
