@@ -182,14 +182,15 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         epsilon: FloatArray = scale * self.exploration.epsilon**ladder
         return epsilon
 
-    def _log(self, fragment: Fragment, epsilon: float) -> None:
-        steps = fragment.env_steps()
+    def _log(self, fragment: Any, epsilon: float) -> None:
+        """Counts a fragment of whole episodes, of whatever kind."""
+        steps, length = fragment.env_steps(), self.scenario.horizon
         log = self.metrics.log_value
         log(NUM_ENV_STEPS_SAMPLED, steps, reduce="sum")
         log(NUM_ENV_STEPS_SAMPLED_LIFETIME, steps, reduce="lifetime_sum")
-        log(NUM_EPISODES, len(fragment.rewards), reduce="sum")
-        log(EPISODE_LEN_MEAN, fragment.rewards.shape[1], window=1)
-        returns = fragment.metrics["reward"].mean() * fragment.rewards.shape[1]
+        log(NUM_EPISODES, fragment.num_episodes, reduce="sum")
+        log(EPISODE_LEN_MEAN, length, window=1)
+        returns = fragment.metrics["reward"].mean() * length
         log(EPISODE_RETURN_MEAN, float(returns), window=1)
         log("epsilon", epsilon, window=1)
 

@@ -85,6 +85,8 @@ class CounterfactualLearner(ScheduledLearner):
             error = float(torch.stack(values).mean())
             self.metrics.log_value((name, TD_ERROR), error, window=1)
         self.metrics.log_value((ALL_MODULES, NUM_UPDATES), batch.num_updates, reduce="sum")
+        lr = next(iter(self._optimizers.values())).param_groups[0]["lr"]
+        self.metrics.log_value((ALL_MODULES, "learning_rate"), lr, window=1)
         return self.metrics.reduce()
 
     def _update_once(self, name: str, features: Tensor, savings: Tensor) -> Tensor:

@@ -8,13 +8,6 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.annotations import override
-from ray.rllib.utils.metrics import (
-    EPISODE_LEN_MEAN,
-    EPISODE_RETURN_MEAN,
-    NUM_ENV_STEPS_SAMPLED,
-    NUM_ENV_STEPS_SAMPLED_LIFETIME,
-    NUM_EPISODES,
-)
 
 from envs.omnichannel.branching import record_episodes
 from envs.omnichannel.world.draws import make_seeds
@@ -99,18 +92,8 @@ class CounterfactualEnvRunner(BatchedEnvRunner):
             num_env_steps=copies * self.scenario.horizon,
             metrics=env.compute_metrics(),
         )
-        self._log_labels(fragment, epsilon)
+        self._log(fragment, epsilon)
         return [fragment]
-
-    def _log_labels(self, fragment: LabelFragment, epsilon: float) -> None:
-        steps, log = fragment.num_env_steps, self.metrics.log_value
-        log(NUM_ENV_STEPS_SAMPLED, steps, reduce="sum")
-        log(NUM_ENV_STEPS_SAMPLED_LIFETIME, steps, reduce="lifetime_sum")
-        log(NUM_EPISODES, fragment.num_episodes, reduce="sum")
-        log(EPISODE_LEN_MEAN, self.scenario.horizon, window=1)
-        returns = fragment.metrics["reward"].mean() * self.scenario.horizon
-        log(EPISODE_RETURN_MEAN, float(returns), window=1)
-        log("epsilon", epsilon, window=1)
 
 
 def make_choice_spaces(arguments: dict[str, dict[str, Any]]) -> Spaces:
