@@ -16,7 +16,8 @@ class RewardModel:
 
     All money is divided by `cost_scale` x expected demand, so every term is per unit of expected
     demand. Service is 1 - (lost sales + waiting cost) in that unit: with a lost sale at the scale
-    it is the expected fill rate, less the delay's penalty. Inventory is holding, overflow and waste.
+    it is the expected fill rate, less the delay's penalty. Inventory is holding, overflow and
+    waste.
 
     An agent's share (credit) replaces the network's cost by a mixture of its own cell's (store
     and SKU), its location's and the team's, each per unit of its own expected demand. DCs and the
