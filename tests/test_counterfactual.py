@@ -46,7 +46,8 @@ def make_policy(*names: str, margin: float = 0.0) -> tuple[BatchedEnv, ResidualP
 
 
 def record(env: BatchedEnv, policy: ResidualPolicy, epsilon: float = 0.0) -> Recording:
-    exploring = Exploring(policy, epsilon, np.random.default_rng(0))
+    each = np.full(env.num_copies, epsilon)
+    exploring = Exploring(policy, each, np.random.default_rng(0))
     return record_episodes(env, exploring, make_seeds("test", 0, env.num_copies))
 
 

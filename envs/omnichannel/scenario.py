@@ -344,6 +344,11 @@ class Scenario(StrictModel):
         return any(sku.shelf_life is not None for sku in self.skus)
 
     @property
+    def has_waste(self) -> bool:
+        """Whether units can vanish from stores or spoil there."""
+        return self.records is not None or self.has_perishables
+
+    @property
     def channels(self) -> tuple[str, ...]:
         """Names along axis C; pickup only where a SKU has pickup demand."""
         pickup = any(sku.pickup_demand > 0 for sku in self.skus)

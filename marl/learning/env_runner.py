@@ -26,7 +26,7 @@ from envs.omnichannel.agents.actions import ActionDecoder
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Float32Array, FloatArray, IntArray
+from envs.omnichannel.types import Float32Array, FloatArray, IntArray, SeedArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import Exploration
 from marl.learning.experience_pool import Fragment, Half, Sampled, find_shard
@@ -82,7 +82,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         service_weight: float = 1.0,
         explore: bool = True,
         **_: Any,
-    ) -> list[Fragment]:
+    ) -> list[Any]:
         """Runs one episode in every copy.
 
         Args:
@@ -92,7 +92,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             worker: whose share of the round to sample, from 1; None: this runner's own.
             epsilon_scale: multiplies epsilon (feedback).
             service_weight: multiplies the agents' cost of lost and late units (feedback).
-            explore: whether to act epsilon-greedily.
+            explore: whether to act at random at times.
 
         Returns:
             One fragment.
@@ -100,13 +100,13 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         env, copies = self.env, self.env.num_copies
         share = max((worker or self.worker_index) - 1, 0)
         first = episodes + share * copies
-        env.reset(make_seeds("train", self.config.seed, copies, skip=first))
+        seeds = make_seeds("train", self.config.seed, copies, skip=first)
         rng = np.random.default_rng([self.config.seed, share, iteration])
         env.service_weight = service_weight
         epsilon = np.zeros(copies)
         if explore:
             epsilon = epsilon_scale * self._compute_epsilon(env_steps, share)
-        fragment = sample_episodes(env, self._networks(), epsilon, rng)
+        fragment = self._run_episodes(seeds, epsilon, rng)
         self._log(fragment, float(epsilon.mean()))
         return [fragment]
 
@@ -167,6 +167,11 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
     @override(EnvRunner)
     def stop(self) -> None:
         """Nothing is held open."""
+
+    def _run_episodes(self, seeds: SeedArray, epsilon: FloatArray, rng: np.random.Generator) -> Any:
+        """Runs the episodes of the seeds, (B,), exploring with each copy's epsilon, (B,)."""
+        self.env.reset(seeds)
+        return sample_episodes(self.env, self._networks(), epsilon, rng)
 
     def _networks(self) -> dict[str, QNetwork]:
         return {m: self.module[m].unwrapped().network for m in MODULES}

@@ -33,7 +33,7 @@ class RewardModel:
             "late": reward.alpha,
             "holding": reward.beta,
             "overflow": reward.beta,
-            "waste": reward.beta if scenario.records or scenario.has_perishables else 0.0,
+            "waste": reward.beta if scenario.has_waste else 0.0,
             "returns": reward.gamma,
             "transport": reward.delta,
             "ordering": reward.delta,

@@ -42,7 +42,7 @@ class CostModel:
         self.last_mile_dc = (
             self.rates.last_mile_dc + self.rates.last_mile_dc_distance * network.distance
         )[:, None]
-        self.wastes = scenario.records is not None or scenario.has_perishables
+        self.has_waste = scenario.has_waste
         skus, channels = scenario.skus, scenario.channels
         self.lost_sale = np.array(
             [
@@ -101,7 +101,7 @@ class CostModel:
         return np.concatenate([(flows.supplied > 0) * self.rates.fixed_order, stores], axis=1)
 
     def _compute_waste(self, flows: Flows) -> FloatArray:
-        if not self.wastes:
+        if not self.has_waste:
             return np.broadcast_to(0.0, flows.on_hand.shape)
         return self._at_stores((flows.shrunk + flows.wasted) * self.rates.waste)
 

@@ -86,7 +86,7 @@ class MetricsAccumulator:
             "queued": scenario.returns.inspection_capacity is not None,
             "shrunk": scenario.records is not None,
             "wasted": scenario.has_perishables,
-            "waste": scenario.records is not None or scenario.has_perishables,
+            "waste": scenario.has_waste,
         }
         self.summed = [name for name in _SUMMED if options.get(name, True)]
         self.terms = [term for term in TERMS if options.get(term, True)]

@@ -124,9 +124,11 @@ def pick_agents(weights: FloatArray, rng: np.random.Generator) -> IntArray:
 
 
 class Exploring:
-    """A policy whose agents take a random option with probability epsilon."""
+    """A policy whose agents take a random option with each copy's probability epsilon, (B,)."""
 
-    def __init__(self, policy: ResidualPolicy, epsilon: float, rng: np.random.Generator) -> None:
+    def __init__(
+        self, policy: ResidualPolicy, epsilon: FloatArray, rng: np.random.Generator
+    ) -> None:
         self.policy, self.epsilon, self.rng = policy, epsilon, rng
 
     def run_period(self, env: BatchedEnv) -> Step:
@@ -141,7 +143,7 @@ class Exploring:
 
 
 def _explore(
-    options: IntArray, choice: Choice, epsilon: float, rng: np.random.Generator
+    options: IntArray, choice: Choice, epsilon: FloatArray, rng: np.random.Generator
 ) -> IntArray:
-    random = rng.random(options.shape) < epsilon
+    random = rng.random(options.shape) < epsilon[:, None]
     return np.where(random, rng.integers(choice.num_options, size=options.shape), options)

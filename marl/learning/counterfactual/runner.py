@@ -10,7 +10,7 @@ from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.annotations import override
 
 from envs.omnichannel.branching import record_episodes
-from envs.omnichannel.world.draws import make_seeds
+from envs.omnichannel.types import FloatArray, SeedArray
 from marl.config import Residual
 from marl.learning.counterfactual.labels import Exploring, LabelMaker, Labels
 from marl.learning.counterfactual.policy import (
@@ -39,45 +39,18 @@ class CounterfactualEnvRunner(BatchedEnvRunner):
         arguments = make_network_arguments(self.scenario, residual, hidden=(1,))
         return make_choice_spaces(arguments)
 
-    @override(EnvRunner)
-    def sample(
-        self,
-        *,
-        iteration: int = 0,
-        env_steps: int = 0,
-        episodes: int = 0,
-        worker: int | None = None,
-        epsilon_scale: float = 1.0,
-        service_weight: float = 1.0,
-        explore: bool = True,
-        **_: Any,
-    ) -> list[LabelFragment]:
-        """Runs one episode in every copy and labels situations of all choices.
-
-        Args:
-            iteration: of the algorithm, which seeds the exploration.
-            env_steps: sampled so far by all runners, which anneals epsilon.
-            episodes: sampled so far by all runners, which selects the seeds.
-            worker: whose share of the round to sample, from 1; None: this runner's own.
-            epsilon_scale: multiplies epsilon (feedback).
-            service_weight: multiplies the cost of lost and late units in labels (feedback).
-            explore: whether agents take random options at times.
-
-        Returns:
-            One fragment.
-        """
+    @override(BatchedEnvRunner)
+    def _run_episodes(
+        self, seeds: SeedArray, epsilon: FloatArray, rng: np.random.Generator
+    ) -> LabelFragment:
+        """Records the episodes of the seeds, then labels situations of all choices."""
         env, settings = self.env, self.residual
-        copies, share = env.num_copies, max((worker or self.worker_index) - 1, 0)
-        rng = np.random.default_rng([self.config.seed, share, iteration])
         policy = ResidualPolicy(
             self.scenario,
             make_reference(self.scenario, settings),
             {name: self.module[name].unwrapped().network for name in settings.choices},
             settings.margin,
         )
-        env.service_weight = service_weight
-        epsilon = epsilon_scale * self.exploration.compute_epsilon(env_steps) if explore else 0.0
-        seeds = make_seeds("train", self.config.seed, copies, skip=episodes + share * copies)
         recording = record_episodes(env, Exploring(policy, epsilon, rng), seeds)
         maker = LabelMaker(env, policy, continues_learnt=settings.continuation == "learned")
         labels: dict[str, Labels] = {
@@ -86,14 +59,17 @@ class CounterfactualEnvRunner(BatchedEnvRunner):
             )
             for name in settings.choices
         }
-        fragment = LabelFragment(
+        return LabelFragment(
             labels=labels,
-            num_episodes=copies,
-            num_env_steps=copies * self.scenario.horizon,
+            num_episodes=env.num_copies,
+            num_env_steps=env.num_copies * self.scenario.horizon,
             metrics=env.compute_metrics(),
         )
-        self._log(fragment, epsilon)
-        return [fragment]
+
+    @override(BatchedEnvRunner)
+    def _compute_epsilon(self, env_steps: int, share: int) -> FloatArray:
+        """The same for all copies: branches explore by themselves."""
+        return np.full(self.env.num_copies, self.exploration.compute_epsilon(env_steps))
 
 
 def make_choice_spaces(arguments: dict[str, dict[str, Any]]) -> Spaces:
