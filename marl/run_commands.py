@@ -41,7 +41,7 @@ def load_training(
     """
     from envs.omnichannel.scenario import load_scenario
     from marl.config import list_configs, load_config, make_stop_overrides
-    from marl.learning.experience_pool import check_pool_fits
+    from marl.learning.pool_shape import check_pool_fits
     from marl.policies import check_baseline
 
     loaded = load_scenario(scenario or "paper")

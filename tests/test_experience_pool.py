@@ -8,13 +8,8 @@ from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
 from envs.omnichannel.scenario import Scenario
 from marl.config import Prioritized, load_config
-from marl.learning.experience_pool import (
-    ExperiencePool,
-    Fragment,
-    PoolShape,
-    check_pool_fits,
-    measure_memory_mb,
-)
+from marl.learning.experience_pool import ExperiencePool, Fragment
+from marl.learning.pool_shape import PoolShape, check_pool_fits, measure_memory_mb
 
 T, ROWS, SKUS, FEATURES = 5, 4, 2, 3  # one DC, two stores, the network
 REVIEWS = 3  # periods 0, 2 and 4
@@ -225,7 +220,7 @@ def test_check_pool_fits__refuses_what_this_machine_cannot_hold(
 ) -> None:
     config = load_config("default")
     check_pool_fits(tiny, config)
-    monkeypatch.setattr("marl.learning.experience_pool.measure_memory_mb", lambda: 8.0)
+    monkeypatch.setattr("marl.learning.pool_shape.measure_memory_mb", lambda: 8.0)
 
     with pytest.raises(InputError, match=r"pool.max_memory_mb: 2048 .* at most 4 \(half of"):
         check_pool_fits(tiny, config)

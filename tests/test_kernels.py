@@ -4,11 +4,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from envs.omnichannel.types import IntArray
-from envs.omnichannel.world.kernels import (
-    invert_normal_centre,
-    invert_normal_tails,
-    split_rows_proportionally,
-)
+from envs.omnichannel.world.demand.kernels import invert_normal_centre, invert_normal_tails
+from envs.omnichannel.world.kernels import split_rows_proportionally
 
 
 def test_invert_normal__has_15_digits_in_the_centre_and_the_tails() -> None:

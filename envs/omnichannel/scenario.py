@@ -16,13 +16,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from envs.errors import InputError
+from envs.omnichannel.cost_rules import Costs
 from envs.omnichannel.demand_rules import DemandSettings, ForecastSettings, SeasonalNormal, Trace
 from envs.omnichannel.network_rules import Fulfillment, LeadTime, SupplyCuts, Transshipment
 from envs.omnichannel.record_rules import Records
 from envs.omnichannel.return_rules import Returns
 from envs.validation import (
     LARGEST,
-    Count,
     CountOrZero,
     NonNegative,
     Positive,
@@ -147,45 +147,6 @@ class Category(StrictModel):
 
     return_rate: Share = 0.1  # lambda of eq. 2
     resaleable: Share | None = None  # of its returns; None: as in `returns`
-
-
-class Costs(StrictModel):
-    """Money per unit, and per unit and period for holding and waiting."""
-
-    lost_sale: NonNegative = 1.0
-    late: NonNegative = 0.1  # online order that waits, per unit and period
-    holding_store: NonNegative = 0.02
-    holding_dc: NonNegative = 0.008
-    overflow: NonNegative = 0.05  # per unit above the capacity and period
-    fixed_order: NonNegative = 0.0  # per supplier order line (SKU) placed
-    transport: NonNegative = 0.03  # DC to store: times (1 + distance) per unit ...
-    quantity_breaks: list[Count] = [40, 80]  # units a shipment
-    quantity_rates: list[NonNegative] = [1.0, 0.85, 0.7]  # ... times the tier's rate
-    truck_capacity: Count | None = None  # units; None: no trucks are paid
-    truck_cost: NonNegative = 0.0  # per started truck and lane ...
-    truck_cost_distance: NonNegative = 0.0  # ... and this more per distance band
-    last_mile_store: NonNegative = 0.05
-    last_mile_dc: NonNegative = 0.08
-    last_mile_dc_distance: NonNegative = 0.02  # per unit and distance band
-    return_base: NonNegative = 0.1  # per store, SKU and period in which anything comes back
-    return_restock: NonNegative = 0.06
-    return_consolidate: NonNegative = 0.05
-    return_liquidate: NonNegative = 0.2
-    return_scrap: NonNegative = 0.2
-    return_mail: NonNegative = 0.08  # resaleable unit that came by mail to the DC
-    waste: NonNegative = 0.5  # unit that vanishes from a store, or whose shelf life ends there
-
-    @model_validator(mode="after")
-    def check_tiers(self) -> Self:
-        """One rate more than breaks, breaks ascending."""
-        if len(self.quantity_rates) != len(self.quantity_breaks) + 1:
-            raise ValueError(
-                f"quantity_rates has {len(self.quantity_rates)} values; "
-                f"{len(self.quantity_breaks) + 1} are allowed (one more than quantity_breaks)"
-            )
-        if sorted(set(self.quantity_breaks)) != self.quantity_breaks:
-            raise ValueError(f"quantity_breaks {self.quantity_breaks} must ascend")
-        return self
 
 
 class Actions(StrictModel):

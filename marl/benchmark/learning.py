@@ -19,8 +19,9 @@ from marl.config import Learner, Prioritized, TrainConfig
 
 if TYPE_CHECKING:
     from marl.learning.algorithm import SharedPoolDQN
-    from marl.learning.experience_pool import Batch, ExperiencePool, Fragment, PoolShape
+    from marl.learning.experience_pool import Batch, ExperiencePool, Fragment
     from marl.learning.network import QNetwork
+    from marl.learning.pool_shape import PoolShape
 
 _NEVER_DUE = 2**62  # updates counted as done, so that none is due
 
@@ -132,7 +133,8 @@ def _make_prioritized_pool(
     scenario: Scenario, config: TrainConfig, fragment: Fragment
 ) -> ExperiencePool:
     """A full pool of the configuration's size whose draws follow priorities."""
-    from marl.learning.experience_pool import ExperiencePool, PoolShape
+    from marl.learning.experience_pool import ExperiencePool
+    from marl.learning.pool_shape import PoolShape
 
     pool = ExperiencePool(
         PoolShape.from_env(BatchedEnv(scenario, num_copies=1), prioritized=True),

@@ -33,11 +33,12 @@ from envs.omnichannel.scenario import Scenario
 from marl.checkpoints import Part, Tree, read_part, verify_checkpoint, write_manifest
 from marl.config import Prioritized, TrainConfig
 from marl.learning.env_runner import BatchedEnvRunner, make_spaces
-from marl.learning.experience_pool import PoolShape, Sampled
+from marl.learning.experience_pool import Sampled
 from marl.learning.feedback import Adjustment
 from marl.learning.learned_policy import make_network_arguments
 from marl.learning.learner import FusedDQNLearner
 from marl.learning.policy_arrays import Weights
+from marl.learning.pool_shape import PoolShape
 from marl.learning.pool_shards import DriverPool, ShardedPool
 from marl.learning.rl_module import SkuQModule
 from marl.learning.runner_crew import RunnerCrew

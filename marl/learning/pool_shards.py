@@ -19,15 +19,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from envs.omnichannel.types import Float32Array
 from marl.checkpoints import Tree
 from marl.errors import PoolLostError
-from marl.learning.experience_pool import (
-    Batch,
-    ExperiencePool,
-    Fragment,
-    PoolShape,
-    Sampled,
-    compute_capacity,
-    find_shard,
-)
+from marl.learning.experience_pool import Batch, ExperiencePool, Fragment, Sampled, find_shard
+from marl.learning.pool_shape import PoolShape, compute_capacity
 
 
 class PoolShard:

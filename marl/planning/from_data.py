@@ -10,9 +10,10 @@ from envs.omnichannel.world.demand.trace_file import RecordedDemand
 from marl.planning.data_in.check_demand import load_demand
 from marl.planning.data_in.check_others import load_lanes, load_nodes, load_returns, load_skus
 from marl.planning.data_in.dataset import Dataset
-from marl.planning.data_in.fit import Section, choose_train_days, fit_scenario, get_categories
+from marl.planning.data_in.fit import choose_train_days, fit_scenario, get_categories
 from marl.planning.data_in.problems import Findings, Problem
 from marl.planning.data_in.report import list_assumptions, list_fixes
+from marl.planning.data_in.section import Section
 from marl.planning.data_in.summary import Summary, summarise
 from marl.planning.data_in.writing import check_out, name_trace, write_scenario
 

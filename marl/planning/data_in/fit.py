@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NoReturn
 
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.scenario import Costs
+from envs.omnichannel.cost_rules import Costs
 from envs.omnichannel.types import FloatArray, IntArray
 from marl.planning.data_in.check_others import SUPPLIER
-from marl.planning.data_in.dataset import Dataset, LaneRecord, ReturnRecords
+from marl.planning.data_in.dataset import Dataset, ReturnRecords
+from marl.planning.data_in.fit_network import fit_network, scale_distances
+from marl.planning.data_in.section import Section
 from marl.planning.data_in.summary import WEEK, Summary, compute_delay_table
 
 LONGEST_DELAY = 180  # days that the simulator can follow a return
 LONGEST_SHELF_LIFE = 180  # days that the simulator can follow a unit on the shelf
 LONGEST_HORIZON = 84
-SUPPLIER_LEAD_TIME = 5
-LANE_LEAD_TIME = 1
-DISTANCE_BANDS = 3
 NUM_LEVELS = 11  # of the ordering agents
 INITIAL_LEVEL = 4
 PUSH_LEVELS = (4, 6, 8, 10)  # the first is the initial one: untrained agents agree with `before`
 YEARLY_HOLDING = 0.25  # of the unit cost, where costs are given
 _SMOOTHINGS = np.array([0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3])
-
-
-@dataclass
-class Section:
-    """A top-level field of the scenario's file with the remarks above it."""
-
-    name: str
-    value: Any
-    measured: list[str] = field(default_factory=list)
-    assumed: list[str] = field(default_factory=list)
 
 
 def fit_scenario(
@@ -54,7 +41,7 @@ def fit_scenario(
     demand = data.demand
     held_back = demand.num_days - train_days
     train = demand.units[:train_days]
-    dcs, stores, network_remarks = _make_network(data, train)
+    dcs, stores, network_remarks = fit_network(data, train)
     lead_time = max(dc["supplier_lead_time"] for dc in dcs)
     lane = max(store["lead_time"] for store in stores)
     store_cover, dc_cover = _make_grids(train, lead_time, lane)
@@ -110,17 +97,6 @@ def get_categories(data: Dataset) -> list[str]:
     return [(r.category if (r := records.get(sku)) else None) or "all" for sku in data.demand.skus]
 
 
-@dataclass
-class _Network:
-    """The remarks about the network."""
-
-    measured: list[str]
-    assumed: list[str]
-
-    def place(self, value: Any) -> Section:
-        return Section("network", value, self.measured, self.assumed)
-
-
 def _make_caveat(data: Dataset, train_days: int) -> str:
     demand = data.demand
     first, last = demand.get_date(train_days), demand.get_date(demand.num_days - 1)
@@ -130,90 +106,6 @@ def _make_caveat(data: Dataset, train_days: int) -> str:
         "so the intervals speak of starting days and random splits, not of other seasons. Sales "
         "are taken for demand: what was out of stock is not in the records."
     )
-
-
-def _make_network(
-    data: Dataset, train: IntArray
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], _Network]:
-    demand, lanes = data.demand, data.lanes or {}
-    remarks = _Network([], [])
-    parents = _find_parents(data, remarks)
-    if data.nodes is not None:
-        remarks.measured.append("DCs, stores and capacities: nodes file")
-    used = set(parents.values())
-    dcs = []
-    for name in dict.fromkeys([*(data.nodes or {}), *parents.values()]):
-        if name not in used:
-            continue
-        lane = lanes.get((SUPPLIER, name))
-        days = lane.lead_time if lane else None
-        if days is None:
-            days = SUPPLIER_LEAD_TIME
-            remarks.assumed.append(f"supplier_lead_time {days} days of {name}")
-        dcs.append({"name": name, "supplier_lead_time": days} | _get_capacity(data, name))
-    distances = _scale_distances({store: lanes.get((parents[store], store)) for store in parents})
-    totals = train.sum(axis=(0, 2, 3))
-    sizes = totals / max(float(totals.mean()), 1e-9)
-    stores = []
-    unknown = Counter[str]()
-    for store, size in zip(demand.stores, sizes, strict=True):
-        lane = lanes.get((parents[store], store))
-        days = lane.lead_time if lane else None
-        unknown["lead_time"] += days is None
-        unknown["distance"] += store not in distances
-        stores.append(
-            {
-                "name": store,
-                "parent": parents[store],
-                "size": min(max(round(float(size), 3), 0.001), 1000.0),
-                "distance": distances.get(store, 1),
-                "lead_time": LANE_LEAD_TIME if days is None else days,
-            }
-            | _get_capacity(data, store)
-        )
-    remarks.measured.append("size: the store's share of all units, 1 for the mean store")
-    for item, text in (("lead_time", f"{LANE_LEAD_TIME} day"), ("distance", "band 1")):
-        if unknown[item]:
-            remarks.assumed.append(f"{item} {text} of {unknown[item]} stores")
-    if distances:
-        remarks.measured.append("distance: lanes file, in bands; see docs/your-data.md")
-    return dcs, stores, remarks
-
-
-def _find_parents(data: Dataset, remarks: _Network) -> dict[str, str]:
-    """The DC of each store, by store."""
-    stores = data.demand.stores
-    if data.nodes is not None:
-        return {store: data.nodes[store].parent or "" for store in stores}
-    found = {end: start for start, end in data.lanes or {} if start != SUPPLIER}
-    if found:
-        remarks.measured.append("DCs: those from which the lanes file supplies stores")
-        default = next(iter(found.values()))
-    else:
-        default = "dc_0"
-        while default in stores:
-            default += "_"
-    missing = [store for store in stores if store not in found]
-    if missing:
-        remarks.assumed.append(f"one DC, {default}, supplies {len(missing)} stores")
-    return {store: found.get(store, default) for store in stores}
-
-
-def _get_capacity(data: Dataset, node: str) -> dict[str, float]:
-    record = (data.nodes or {}).get(node)
-    return {} if record is None or record.capacity is None else {"capacity": record.capacity}
-
-
-def _scale_distances(lanes: dict[str, LaneRecord | None]) -> dict[str, int]:
-    """Distance bands by store: small whole numbers are bands; others become three equal bands."""
-    found = {s: lane.distance for s, lane in lanes.items() if lane and lane.distance is not None}
-    if all(d == round(d) and d <= 10 for d in found.values()):
-        return {store: int(d) for store, d in found.items()}
-    longest = max(found.values())
-    return {
-        store: max(int(np.ceil(DISTANCE_BANDS * distance / longest)), 1)
-        for store, distance in found.items()
-    }
 
 
 def _make_skus(data: Dataset, train: IntArray) -> Section:
@@ -372,7 +264,7 @@ def _make_costs(data: Dataset, train: IntArray) -> Section:
 def _fit_transport(data: Dataset) -> float:
     """The rate r for which r x (1 + distance band) meets the lanes' costs best."""
     lanes = {end: lane for (start, end), lane in (data.lanes or {}).items() if start != SUPPLIER}
-    bands = _scale_distances(dict(lanes))
+    bands = scale_distances(dict(lanes))
     pairs = [
         (1 + bands.get(store, 1), lane.cost)
         for store, lane in lanes.items()

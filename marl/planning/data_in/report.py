@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from marl.planning.data_in.fit import Section
 from marl.planning.data_in.problems import Problem
+from marl.planning.data_in.section import Section
 from marl.planning.data_in.summary import Estimate, Summary
 
 

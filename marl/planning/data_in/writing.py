@@ -13,7 +13,7 @@ from envs.errors import InputError
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.world.demand.trace_file import RecordedDemand, save_trace
 from envs.omnichannel.world.simulator import Simulator
-from marl.planning.data_in.fit import Section
+from marl.planning.data_in.section import Section
 
 WIDTH = 100
 

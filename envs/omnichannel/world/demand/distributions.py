@@ -14,8 +14,8 @@ from envs.omnichannel.demand_rules import (
     SeasonalNormal,
 )
 from envs.omnichannel.types import FloatArray, IntArray
+from envs.omnichannel.world.demand.kernels import round_normals
 from envs.omnichannel.world.demand.quantiles import invert_count
-from envs.omnichannel.world.kernels import round_normals
 
 
 class Distribution(Protocol):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from envs.omnichannel.types import FloatArray, IntArray
-from envs.omnichannel.world.kernels import count_terms
+from envs.omnichannel.world.demand.kernels import count_terms
 
 _MAX_TERMS = 600  # summed one by one; a search is cheaper for what lies beyond
 _LARGEST_SUMMED = 300.0  # mean up to which the probability of zero is no underflow

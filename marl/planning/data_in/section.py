@@ -1,0 +1,16 @@
+"""A field of the scenario's file, with what is known of where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Section:
+    """A top-level field of the scenario's file with the remarks above it."""
+
+    name: str
+    value: Any
+    measured: list[str] = field(default_factory=list)
+    assumed: list[str] = field(default_factory=list)
