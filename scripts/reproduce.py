@@ -65,12 +65,8 @@ def run_contest(options: argparse.Namespace) -> None:
     """Residual agents against every tuned family."""
     scenario = load_scenario(options.scenario)
     runner = EpisodeRunner(scenario, make_seeds("test", SEED, EPISODES), "evaluate", EPISODES)
-    found: dict[str, EpisodeMetrics] = {"before": runner.run(make_policy("before", scenario))}
-    for family in list_families(scenario):
-        tuned = load_or_tune(family, scenario)
-        found[family] = runner.run(make_policy(family, scenario, tuned.parameters))
-        print(f"{family}: {found[family]['reward'].mean():.4f}", flush=True)
-    best = max(found, key=lambda name: found[name]["reward"].mean())
+    found = run_families(scenario, runner)
+    best = choose_best(found)
     ladder = [found[best]]
     for factor in STRICTER:
         tuned = load_or_tune(best, price_lost_sales(scenario, factor))
@@ -173,32 +169,56 @@ def run_paper(options: argparse.Namespace) -> None:
     """The 34 agents on the paper's network."""
     scenario = load_scenario("paper")
     runner = EpisodeRunner(scenario, make_seeds("test", SEED, EPISODES), "evaluate", EPISODES)
+    compare_agents("paper", scenario, runner, run_families(scenario, runner), options.seeds)
+
+
+def run_families(scenario: Scenario, runner: EpisodeRunner) -> dict[str, EpisodeMetrics]:
+    """Runs `before` and every classical family, tuned."""
     found = {"before": runner.run(make_policy("before", scenario))}
     for family in list_families(scenario):
         tuned = load_or_tune(family, scenario)
         found[family] = runner.run(make_policy(family, scenario, tuned.parameters))
-    best = max(found, key=lambda name: found[name]["reward"].mean())
-    rows = [describe_policy(name, metrics) for name, metrics in found.items()]
+        print(f"{family}: {found[family]['reward'].mean():.4f}", flush=True)
+    return found
+
+
+def choose_best(found: Mapping[str, EpisodeMetrics]) -> str:
+    """The policy with the highest mean reward."""
+    return max(found, key=lambda name: found[name]["reward"].mean())
+
+
+def compare_agents(
+    part: str,
+    scenario: Scenario,
+    runner: EpisodeRunner,
+    found: Mapping[str, EpisodeMetrics],
+    num_seeds: int,
+) -> None:
+    """Runs agents that were trained on the paper's network beside other policies.
+
+    Args:
+        part: of this script.
+        scenario: what they run.
+        runner: with its episodes.
+        found: what the others reached there, by policy.
+        num_seeds: trained agents.
+    """
+    best = choose_best(found)
     seeds = []
-    for seed in range(options.seeds):
+    for seed in range(num_seeds):
         run = train(f"paper-{seed}", "--scenario", "paper", "--seed", str(seed))
         learnt = runner.run(load_learned(run.find_checkpoint("best"), "learned", scenario))
-        seeds.append(
-            {
-                "seed": seed,
-                **describe_policy("learned", learnt),
-                "gain": asdict(compute_paired_interval(learnt["reward"], found[best]["reward"])),
-            }
-        )
+        gain = compute_paired_interval(learnt["reward"], found[best]["reward"])
+        seeds.append({"seed": seed, **describe_policy("learned", learnt), "gain": asdict(gain)})
         print(json.dumps(seeds[-1]), flush=True)
     result = {
-        "command": f"scripts/reproduce.py paper --seeds {options.seeds}",
-        "episodes": EPISODES,
+        "command": f"scripts/reproduce.py {part} --seeds {num_seeds}",
+        "episodes": len(found[best]["reward"]),
         "best_classical": best,
-        "policies": rows,
+        "policies": [describe_policy(name, metrics) for name, metrics in found.items()],
         "seeds": seeds,
     }
-    write_result("paper", result, tabulate_paper(result))
+    write_result(part, result, tabulate_paper(result))
 
 
 def tabulate_paper(result: Mapping[str, Any]) -> Iterator[str]:
@@ -218,29 +238,9 @@ def run_transfer(options: argparse.Namespace) -> None:
     """Agents of a small network on one of 50 times the cells, without training there."""
     large = enlarge(load_scenario("paper"), stores=100, skus=50)
     runner = EpisodeRunner(large, make_seeds("test", SEED, 16), "evaluate", 16)
-    tuned = load_or_tune("order_up_to", large, episodes=2, trials=120)
-    rule = runner.run(make_policy("order_up_to", large, tuned.parameters))
-    rows = [describe_policy("order_up_to", rule)]
-    seeds = []
-    for seed in range(options.seeds):
-        run = train(f"paper-{seed}", "--scenario", "paper", "--seed", str(seed))
-        learnt = runner.run(load_learned(run.find_checkpoint("best"), "learned", large))
-        seeds.append(
-            {
-                "seed": seed,
-                **describe_policy("learned", learnt),
-                "gain": asdict(compute_paired_interval(learnt["reward"], rule["reward"])),
-            }
-        )
-        print(json.dumps(seeds[-1]), flush=True)
-    result = {
-        "command": f"scripts/reproduce.py transfer --seeds {options.seeds}",
-        "episodes": 16,
-        "best_classical": "order_up_to",
-        "policies": rows,
-        "seeds": seeds,
-    }
-    write_result("transfer", result, tabulate_paper(result))
+    tuned = load_or_tune("order_up_to", large)
+    found = {"order_up_to": runner.run(make_policy("order_up_to", large, tuned.parameters))}
+    compare_agents("transfer", large, runner, found, options.seeds)
 
 
 def enlarge(scenario: Scenario, stores: int, skus: int) -> Scenario:
