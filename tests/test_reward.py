@@ -2,10 +2,13 @@ import numpy as np
 import pytest
 
 from envs.omnichannel.agents.reward import RewardModel
-from envs.omnichannel.scenario import Credit, Reward, Scenario
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.scenario import Credit, Reward, Scenario, load_scenario
 from envs.omnichannel.types import FloatArray, Network
 from envs.omnichannel.world.costs import TERMS, Costs
 from envs.omnichannel.world.demand import make_demand
+from envs.omnichannel.world.draws import make_seeds
+from marl.policies import make_policy
 
 # Expected demand of `tiny` by store and SKU: (9, 5) and (4.5, 2.5), 21 units in all.
 LOSS = np.array([[[7.0, 0], [9, 0], [0, 5]]])
@@ -87,3 +90,22 @@ def test_credit__is_the_mixture_of_its_shares(tiny: Scenario) -> None:
     parts = [credit(tiny, 1, 0, 0), credit(tiny, 0, 1, 0), credit(tiny, 0, 0, 1)]
     expected = 0.5 * parts[0] + 0.3 * parts[1] + 0.2 * parts[2]
     np.testing.assert_allclose(credit(tiny, 0.5, 0.3, 0.2), expected, rtol=1e-6)
+
+
+def test_service_weight__changes_the_agents_reward_alone() -> None:
+    """Twice the weight: the team's share of lost and late units counts once more."""
+    data = load_scenario("paper").model_dump(mode="json")
+    data["reward"]["credit"] = {"local": 0.0, "store": 0.0, "team": 1.0}
+    scenario = Scenario.model_validate({**data, "initial_store_cover": 0.1})
+    steps = []
+    for weight in (1.0, 2.0):
+        env = BatchedEnv(scenario, 2)
+        env.service_weight = weight
+        env.reset(make_seeds("test", 0, 2))
+        steps.append(make_policy("before", scenario).run_period(env))
+    plain, weighted = steps
+    np.testing.assert_array_equal(weighted.team_reward, plain.team_reward)
+    missed = (plain.costs["lost_sales"] + plain.costs["late"]).sum(axis=(1, 2))
+    assert (missed > 0).all()
+    more = (plain.rewards - weighted.rewards)[:, 0, 0]
+    np.testing.assert_allclose(more, missed / env.reward_model.team_scale, rtol=1e-5)
