@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from marl.learning.counterfactual.labels import Labels
-from marl.learning.counterfactual.pool import LabelFragment, LabelPool
+from marl.learning.counterfactual.pool import LabelFragment, LabelPool, LabelShape
 
 
 def make_fragment(first: int, count: int) -> LabelFragment:
@@ -22,8 +22,12 @@ def make_fragment(first: int, count: int) -> LabelFragment:
     )
 
 
+def make_pool(capacity: int, seed: int = 0) -> LabelPool:
+    return LabelPool(capacity, {"dispatch": LabelShape((4, 3), 2)}, seed)
+
+
 def test_add__the_oldest_make_room() -> None:
-    pool = LabelPool(capacity=6, seed=0)
+    pool = make_pool(6)
     for first in (0, 4, 8):
         pool.add(make_fragment(first, 4))
     assert pool.num_transitions("dispatch") == 6
@@ -35,7 +39,7 @@ def test_add__the_oldest_make_room() -> None:
 
 
 def test_sample__features_belong_to_their_savings() -> None:
-    pool = LabelPool(capacity=50, seed=0)
+    pool = make_pool(50)
     pool.add(make_fragment(0, 40))
     batch = pool.sample(3, 16)
     features, savings = batch.features["dispatch"], batch.savings["dispatch"]
@@ -44,10 +48,10 @@ def test_sample__features_belong_to_their_savings() -> None:
 
 
 def test_set_state__continues_exactly() -> None:
-    pool = LabelPool(capacity=6, seed=0)
+    pool = make_pool(6)
     pool.add(make_fragment(0, 4))
     pool.sample(1, 4)
-    copy = LabelPool(capacity=6, seed=9)
+    copy = make_pool(6, seed=9)
     copy.set_state(pool.get_state())
     for held in (pool, copy):
         held.add(make_fragment(4, 4))
@@ -58,9 +62,9 @@ def test_set_state__continues_exactly() -> None:
 
 def test_set_state__refuses_another_capacity() -> None:
     with pytest.raises(ValueError, match="capacity 7 differs"):
-        LabelPool(7, 0).set_state(LabelPool(6, 0).get_state())
+        make_pool(7).set_state(make_pool(6).get_state())
 
 
 def test_add__refuses_more_than_it_holds() -> None:
     with pytest.raises(ValueError, match="4 situations do not fit"):
-        LabelPool(3, 0).add(make_fragment(0, 4))
+        make_pool(3).add(make_fragment(0, 4))

@@ -12,12 +12,12 @@ from ray.rllib.policy.policy import PolicySpec
 from ray.rllib.utils.annotations import override
 
 from envs.omnichannel.scenario import Scenario
-from marl.config import TrainConfig
+from marl.config import Residual, TrainConfig
 from marl.learning.algorithm import SharedPoolDQN, SharedPoolDQNConfig
 from marl.learning.counterfactual.learner import CounterfactualLearner
 from marl.learning.counterfactual.module import ChoiceModule
 from marl.learning.counterfactual.policy import make_network_arguments
-from marl.learning.counterfactual.pool import LabelPool
+from marl.learning.counterfactual.pool import LabelPool, LabelShape
 from marl.learning.counterfactual.runner import CounterfactualEnvRunner, make_choice_spaces
 
 
@@ -63,7 +63,15 @@ class CounterfactualDQN(SharedPoolDQN):
 
     @override(SharedPoolDQN)
     def make_pool(self, scenario: Scenario) -> Any:
-        return LabelPool(self.config.pool_situations, self.config.seed)
+        residual = Residual.model_validate(self.config.env_config["residual"])
+        shapes = {
+            name: LabelShape(
+                features=(len(scenario.skus),) * values["is_joint"] + (values["num_features"],),
+                num_options=values["num_options"],
+            )
+            for name, values in make_network_arguments(scenario, residual, hidden=()).items()
+        }
+        return LabelPool(self.config.pool_situations, shapes, self.config.seed)
 
     @override(SharedPoolDQN)
     def update_priorities(self, batch: Any) -> None:

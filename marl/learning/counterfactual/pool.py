@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,14 @@ class LabelFragment:
 
 
 @dataclass(frozen=True)
+class LabelShape:
+    """Of one situation."""
+
+    features: tuple[int, ...]  # (K, F) of joint choices, else (F,)
+    num_options: int  # A
+
+
+@dataclass(frozen=True)
 class LabelBatch:
     """Situations for U updates of every choice, N each."""
 
@@ -47,25 +56,32 @@ class LabelPool(InDriver):
 
     Args:
         capacity: situations of each choice.
+        shapes: of one situation's features and savings, by choice.
         seed: of the draws.
     """
 
-    def __init__(self, capacity: int, seed: int) -> None:
+    def __init__(self, capacity: int, shapes: Mapping[str, LabelShape], seed: int) -> None:
         self.capacity = capacity
         self.num_env_steps = 0  # that the held situations come from and all before them
-        self._rings: dict[str, tuple[Half, Float32Array]] = {}
-        self._next: dict[str, int] = {}
-        self._size: dict[str, int] = {}
+        self._rings = {
+            name: (
+                np.zeros((capacity, *shape.features), np.float16),
+                np.zeros((capacity, shape.num_options), np.float32),
+            )
+            for name, shape in shapes.items()
+        }
+        self._next = dict.fromkeys(shapes, 0)
+        self._size = dict.fromkeys(shapes, 0)
         self._rng = np.random.default_rng([seed, 1])
 
     @property
     def memory_mb(self) -> float:
-        """Of all rings, 10^6 bytes; they are made when the first labels come."""
+        """Of all rings, 10^6 bytes."""
         return sum(x.nbytes + y.nbytes for x, y in self._rings.values()) / 1e6
 
     def num_transitions(self, module_id: str) -> int:
         """Situations held of a choice."""
-        return self._size.get(module_id, 0)
+        return self._size[module_id]
 
     def add(self, fragment: LabelFragment) -> None:
         """Stores a fragment; the oldest situations make room.
@@ -78,8 +94,6 @@ class LabelPool(InDriver):
             count = len(labels.savings)
             if count > self.capacity:
                 raise ValueError(f"{count} situations do not fit a pool of {self.capacity}")
-            if name not in self._rings:
-                self._make_ring(name, labels.features.shape[1:], labels.savings.shape[1:])
             features, savings = self._rings[name]
             slots = (self._next[name] + np.arange(count)) % self.capacity
             features[slots] = labels.features
@@ -115,7 +129,7 @@ class LabelPool(InDriver):
         """Restores `get_state`, exactly.
 
         Raises:
-            ValueError: if the pool has another capacity.
+            ValueError: if the pool has another capacity or shape.
         """
         if state["capacity"] != self.capacity:
             raise ValueError(
@@ -125,14 +139,6 @@ class LabelPool(InDriver):
         self._rng.bit_generator.state = state["rng"]
         for name, ring in state["rings"].items():
             stored, savings = ring["features"], ring["savings"]
-            self._make_ring(name, stored.shape[1:], savings.shape[1:])
             own_features, own_savings = self._rings[name]
             own_features[: len(stored)], own_savings[: len(savings)] = stored, savings
             self._next[name], self._size[name] = ring["next"], len(stored)
-
-    def _make_ring(self, name: str, features: tuple[int, ...], savings: tuple[int, ...]) -> None:
-        self._rings[name] = (
-            np.zeros((self.capacity, *features), np.float16),
-            np.zeros((self.capacity, *savings), np.float32),
-        )
-        self._next[name] = self._size[name] = 0
