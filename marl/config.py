@@ -128,6 +128,16 @@ class Residual(StrictModel):
     continuation: Literal["rule", "learned"] = "rule"  # who decides in the rest of a branch
     margin: NonNegative = 0.01  # what an option must save, in 2% of a day's expected demand
 
+    @model_validator(mode="after")
+    def check_pool(self) -> Self:
+        """A round of one runner fits into the pool."""
+        if self.situations > self.pool_situations:
+            raise ValueError(
+                f"pool_situations {self.pool_situations} is not allowed; at least "
+                f"{self.situations} (situations of a round)"
+            )
+        return self
+
     def get_horizon(self, choice: str) -> int:
         """Periods of a choice's branches."""
         periods: int = getattr(self, f"{choice}_horizon")

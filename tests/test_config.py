@@ -116,3 +116,10 @@ def test_stop__fraction_is_that_of_the_nearest_limit() -> None:
     assert stop.compute_fraction(episodes=10, env_steps=0, seconds=60.0) == 0.5
     with pytest.raises(InputError, match="the run is done at episode 100"):
         stop.check_open(100, 0, 0.0)
+
+
+def test_load_config__a_round_of_situations_fits_the_pool() -> None:
+    settings = ["residual.situations=50", "residual.pool_situations=49"]
+    with pytest.raises(InputError, match="pool_situations 49 is not allowed; at least 50") as error:
+        load_config("residual", settings)
+    assert "\n" not in str(error.value)

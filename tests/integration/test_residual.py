@@ -134,6 +134,7 @@ def test_make_untrained__is_the_rule() -> None:
     [
         ("paper", [], "residual.choices: dispatch needs costs.truck_capacity"),
         ("volatile", ["residual.reference=before"], "residual.reference: 'before' is not known"),
+        ("volatile", ["residual.dispatch_horizon=101"], "dispatch_horizon: 101 is not allowed; at"),
     ],
 )
 def test_make_reference__refuses_in_one_line(

@@ -92,7 +92,7 @@ def make_reference(scenario: Scenario, settings: Residual) -> ComposedRule:
     """Returns the tuned rule that the agents depart from.
 
     Raises:
-        InputError: if the family has no plan to depart from, or its parameters do not fit.
+        InputError: if the family has no plan to depart from, or a setting does not fit.
     """
     family = FAMILIES.get(settings.reference)
     composed = [name for name, rule in FAMILIES.items() if issubclass(rule, ComposedRule)]
@@ -106,6 +106,13 @@ def make_reference(scenario: Scenario, settings: Residual) -> ComposedRule:
             f"residual.choices: dispatch needs costs.truck_capacity, which scenario "
             f"{scenario.name} does not set"
         )
+    for choice in settings.choices:
+        horizon = settings.get_horizon(choice)
+        if horizon > scenario.horizon:
+            raise InputError(
+                f"residual.{choice}_horizon: {horizon} is not allowed; at most {scenario.horizon}, "
+                f"the horizon of scenario {scenario.name}"
+            )
     setting = Setting.from_scenario(scenario)
     return family(setting, settings.parameters or family.make_space(setting).initial)
 
