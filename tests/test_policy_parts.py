@@ -10,7 +10,7 @@ from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.policies import FAMILIES, make_policy
 from marl.policies.base import Setting
-from marl.policies.families import ComposedRule, FullTruckBySku
+from marl.policies.families import FullTruckBySku
 from marl.policies.parts import (
     CutPlanning,
     FairShare,
@@ -169,7 +169,7 @@ def test_stock_disposition__shelf_then_dc_then_liquidation(setting: Setting, pla
     )
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if issubclass(FAMILIES[f], ComposedRule)])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_compute_targets__many_members_at_once(family: str) -> None:
     scenario = load_scenario("scarce")
     setting = Setting.from_scenario(scenario)

@@ -104,7 +104,7 @@ def _make_learning_probes(
 
     def draw_by_priority() -> float:
         drawn = prioritized.sample(UPDATES_PER_CALL, size)
-        prioritized.update_priorities(drawn, drawn.r_t)
+        prioritized.update_priorities(drawn, np.abs(drawn.r_t))  # for want of real errors
         return drawn.r_t.size
 
     def learn() -> float:

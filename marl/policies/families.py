@@ -103,7 +103,7 @@ class FullTruckBySku(ComposedRule):
     parts = (StockSplit, Covers, SkuCovers, *FullTruck.parts[2:])
 
 
-FAMILIES: dict[str, type[TunableRule]] = {
+FAMILIES: dict[str, type[ComposedRule]] = {
     family.name: family
     for family in (
         OrderUpTo, ForecastOrderUpTo, ReorderPoint, StockDependent, FullTruck, FullTruckBySku,
