@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from envs.compiler import compiled
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
-
-compiled = njit(cache=True, nogil=True, error_model="numpy")
 
 Bits = NDArray[np.uint16]  # float16 as the compiler knows it
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from envs.compiler import compiled
 from envs.omnichannel.types import ONLINE, Float32Array, FloatArray, IntArray
-from envs.omnichannel.world.kernels import compiled
 
 CLIP = 5.0  # all features lie in [-5, 5]
 _SOON = 3  # days in which `expiring_soon` counts the units whose shelf life ends
@@ -241,7 +241,10 @@ def _add_below(above: FloatArray, below: FloatArray) -> None:
 @compiled
 def _sum_own(cell: FloatArray) -> float:
     """Stock and all that is on its way to the node."""
-    return cell[_CELL.stock : _CELL.position].sum()
+    units = 0.0
+    for column in range(_CELL.stock, _CELL.position):
+        units += cell[column]
+    return units
 
 
 @compiled

@@ -12,13 +12,9 @@ from __future__ import annotations
 from math import floor
 
 import numpy as np
-from numba import njit
 
+from envs.compiler import compiled
 from envs.omnichannel.types import ONLINE, PICKUP, STORE, FloatArray, IntArray, SeedArray
-
-# Without the interpreter's lock, so that threads can simulate side by side.
-compiled = njit(cache=True, nogil=True, error_model="numpy")
-
 
 _SORTED_FROM = 32  # entries from which one sort is cheaper than one search for each unit left
 
@@ -74,7 +70,10 @@ def split_rows_proportionally(requests: IntArray, total: IntArray) -> IntArray:
     units = np.empty(requests.shape, np.int64)
     remainder = np.empty(requests.shape[1], np.int64)
     for m, whole in enumerate(total):
-        left, divisor = whole, max(requests[m].sum(), 1)
+        wanted = 0
+        for request in requests[m]:
+            wanted += request
+        left, divisor = whole, max(wanted, 1)
         for g, request in enumerate(requests[m]):
             units[m, g], remainder[g] = _divide(request * whole, divisor)
             left -= units[m, g]
@@ -128,7 +127,9 @@ def _add_to_many(units: IntArray, remainder: IntArray, left: int) -> None:
         _add_largest_first(units, remainder, left)
         return
     smallest = np.sort(remainder)[len(units) - left]
-    ties = left - np.count_nonzero(remainder > smallest)
+    ties = left
+    for rest in remainder:
+        ties -= rest > smallest
     for g in range(len(units)):
         if remainder[g] > smallest:
             units[g] += 1

@@ -10,8 +10,8 @@ from math import log, sqrt
 
 import numpy as np
 
+from envs.compiler import compiled
 from envs.omnichannel.types import FloatArray, IntArray
-from envs.omnichannel.world.kernels import compiled
 
 # Numerator and denominator of the rational approximations in AS 241.
 _CENTRE_ENDS = 0.425
