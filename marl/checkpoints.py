@@ -27,6 +27,7 @@ from envs.errors import InputError
 
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1
+PARTIAL = ".partial"  # ends the names of what is not whole yet
 
 Tree = Any  # nested dicts with string keys and lists; leaves are arrays and what JSON knows
 Arrays = dict[str, NDArray[Any]]  # path in the tree -> values
@@ -185,6 +186,17 @@ def sync_to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file under a temporary name and renames it."""
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    sync_to_disk(path.parent)
 
 
 class BackgroundWriter:

@@ -75,7 +75,7 @@ def write_file(path: Path, text: str, field: str) -> None:
     Raises:
         InputError: names the field if the file cannot be written.
     """
-    from marl.run_folder import write_text
+    from marl.checkpoints import write_text
 
     try:
         write_text(path, text)

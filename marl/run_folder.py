@@ -10,7 +10,6 @@ RUN/evaluation.json                           the final comparison
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import time
@@ -26,15 +25,20 @@ import yaml
 from envs.errors import InputError
 from envs.omnichannel.demand_rules import Trace
 from envs.omnichannel.scenario import Scenario, load_scenario
-from marl.checkpoints import DamagedError, sync_to_disk, verify_checkpoint, write_manifest
+from marl.checkpoints import (
+    PARTIAL,
+    DamagedError,
+    sync_to_disk,
+    verify_checkpoint,
+    write_manifest,
+    write_text,
+)
 from marl.config import TrainConfig, load_config
 from marl.errors import RunError
 
 POLICY_FILE = "policy.npz"
 PROGRESS_FILE = "progress.json"
 METRICS_FILE = "metrics.jsonl"
-
-_PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ class RunFolder:
         """
         started = time.monotonic()
         final = self.checkpoints / name_checkpoint(episodes)
-        partial = self.checkpoints / f".{final.name}{_PARTIAL}"
+        partial = self.checkpoints / f".{final.name}{PARTIAL}"
         try:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
@@ -179,7 +183,7 @@ class RunFolder:
         half-written checkpoints go; metrics.jsonl ends where the checkpoint was made; config.yaml
         holds what the run goes on with.
         """
-        for partial in self.checkpoints.glob(f".*{_PARTIAL}"):
+        for partial in self.checkpoints.glob(f".*{PARTIAL}"):
             if partial.is_dir():
                 shutil.rmtree(partial)
         write_text(self.checkpoints / "latest", checkpoint.name)
@@ -247,20 +251,9 @@ def _copy_trace(scenario: Scenario, folder: Path) -> Scenario:
     return scenario.model_copy(update={"demand": trace.model_copy(update={"file": name})})
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file under a temporary name and renames it."""
-    partial = path.with_name(f".{path.name}{_PARTIAL}")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    sync_to_disk(path.parent)
-
-
 def _replace_folder(new: Path, final: Path) -> None:
     """Renames a folder, over an older one if there is one."""
-    old = final.with_name(f".{final.name}.old{_PARTIAL}")
+    old = final.with_name(f".{final.name}.old{PARTIAL}")
     shutil.rmtree(old, ignore_errors=True)
     if final.exists():
         final.replace(old)

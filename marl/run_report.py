@@ -8,6 +8,7 @@ from pathlib import Path
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.world.draws import make_seeds
+from marl.checkpoints import write_text
 from marl.evaluation.evaluate import Evaluation, evaluate_policies
 from marl.evaluation.report.curves import TRAINED, Records
 from marl.evaluation.report.recording import Selection, record_episodes
@@ -15,7 +16,7 @@ from marl.evaluation.report.report import BEFORE, COLUMNS, ReportData, render_re
 from marl.policies import make_policy
 from marl.policies.base import Policy
 from marl.policy_sources import load_learned
-from marl.run_folder import RunFolder, write_text
+from marl.run_folder import RunFolder
 
 REPORT_FILE = "report.html"
 EVALUATION_FILE, METRICS_FILE, ABLATION_FILE = "evaluation.json", "metrics.jsonl", "ablation.json"

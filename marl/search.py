@@ -33,10 +33,11 @@ from rich.table import Table
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
 from envs.validation import Count, StrictModel, parse_yaml, read_text, validate_model
+from marl.checkpoints import write_text
 from marl.config import TrainConfig
 from marl.errors import RunError
 from marl.progress import TrainingProgress
-from marl.run_folder import RunFolder, write_text
+from marl.run_folder import RunFolder
 from marl.search_space import Dimension, Space, apply_values, parse_space
 from marl.training import Trainer
 

@@ -60,7 +60,7 @@ def service(tiny: Scenario, write_policy: WritePolicy) -> Iterator[Service]:
 
 def make_body(planner: Planner, scenario: Scenario) -> dict[str, Any]:
     """The template stock count as the service takes it."""
-    table = csv.DictReader(io.StringIO(planner.schema.make_template(scenario)))
+    table = csv.DictReader(io.StringIO(planner.schema.make_template()))
     rows = [
         {
             name: cell if name in {"node", "sku"} else json.loads(cell)
@@ -76,7 +76,7 @@ def test_serve__answers_as_the_command_does(
     service: Service, tiny: Scenario, tmp_path: Path
 ) -> None:
     planner = service.planner
-    (tmp_path / "state.csv").write_text(planner.schema.make_template(tiny), encoding="utf-8")
+    (tmp_path / "state.csv").write_text(planner.schema.make_template(), encoding="utf-8")
     expected = planner.recommend(read_situation(tmp_path / "state.csv", planner.schema))
 
     status, answer = service.post(make_body(planner, tiny))

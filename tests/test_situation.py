@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.world.simulator import Simulator
 from marl.planning.situation import SituationSchema, read_situation
 
 GOOD = """\
@@ -20,7 +21,7 @@ day,node,sku,on_hand,in_transit_1,online_backorders_2,returns_due_0,level_store
 3,store_1,shirt,2,0,0,,
 3,store_1,lamp,40,0,0,,
 """
-TINY = SituationSchema(load_scenario("tiny"))
+TINY = SituationSchema(Simulator(load_scenario("tiny")))
 
 
 def test_read_situation__puts_every_cell_in_its_place(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_read_situation__takes_what_spreadsheets_write(tmp_path: Path) -> None:
 
 def test_make_template__is_the_first_morning(tiny: Scenario, tmp_path: Path) -> None:
     path = tmp_path / "state.csv"
-    path.write_text(TINY.make_template(tiny), encoding="utf-8")
+    path.write_text(TINY.make_template(), encoding="utf-8")
 
     found = read_situation(path, TINY)
 

@@ -143,15 +143,8 @@ class BatchedEnv:
 
     def apply(self, targets: Targets) -> Step:
         """Runs a period under coordinated targets."""
-        view = self.view
-        before = self.state
-        demand = self.simulator.sample_demand(before)
-        state, flows = self.simulator.simulate_period(before, self.decide(targets), demand)
-        self.state = state
-        expected = self.forecast.predict_day(view.level, before)
-        level = self.forecast.update(view.level, flows.demand, before)
-        self.view = self._make_view(level, flows.demand)
-        self.period += 1
+        expected = self.forecast.predict_day(self.view.level, self.state)
+        demand, flows = self.advance(targets)
         costs = self.cost_model.compute_costs(flows)
         loss = self.reward_model.compute_loss(costs)
         team_reward = self.reward_model.compute_team_reward(loss)
@@ -167,6 +160,16 @@ class BatchedEnv:
             costs=costs,
             done=self.period >= self.scenario.horizon,
         )
+
+    def advance(self, targets: Targets) -> tuple[Demand, Flows]:
+        """Runs a period as `apply` does, but keeps no account of costs, rewards and metrics."""
+        before = self.state
+        demand = self.simulator.sample_demand(before)
+        self.state, flows = self.simulator.simulate_period(before, self.decide(targets), demand)
+        level = self.forecast.update(self.view.level, flows.demand, before)
+        self.view = self._make_view(level, flows.demand)
+        self.period += 1
+        return demand, flows
 
     def decide(self, targets: Targets) -> Decisions:
         """Returns what is done about the targets in this scenario."""

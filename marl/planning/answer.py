@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -86,17 +87,17 @@ class Recommendation(StrictModel):
         modules = list(dict.fromkeys(m for d in self.decisions for m in d.proposals))
         own = [f for f in Decision.model_fields if f != "proposals"]
         shared = [f for f in Outlook.model_fields if f not in {"node", "sku"}]
+        get_own, get_shared = attrgetter(*own), attrgetter(*shared)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([*own, *(f"proposal_{m}" for m in modules), *shared])
-        outlook = {(o.node, o.sku): o for o in self.outlook}
+        beside = {(o.node, o.sku): [*map(_to_cell, get_shared(o))] for o in self.outlook}
         for decision in self.decisions:
-            beside = outlook[decision.node, decision.sku]
             writer.writerow(
                 [
-                    *(_to_cell(getattr(decision, f)) for f in own),
+                    *map(_to_cell, get_own(decision)),
                     *(_to_cell(decision.proposals.get(m)) for m in modules),
-                    *(_to_cell(getattr(beside, f)) for f in shared),
+                    *beside[decision.node, decision.sku],
                 ]
             )
         return text.getvalue()

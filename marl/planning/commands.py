@@ -103,10 +103,10 @@ def write_template(
 ) -> None:
     """Write a stock count with all columns that `recommend --state` reads."""
     from envs.omnichannel.scenario import load_scenario
+    from envs.omnichannel.world.simulator import Simulator
     from marl.planning.situation import SituationSchema
 
-    loaded = load_scenario(scenario)
-    text = SituationSchema(loaded).make_template(loaded)
+    text = SituationSchema(Simulator(load_scenario(scenario))).make_template()
     if out is None:
         print(text, end="")
     else:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
 from envs.errors import InputError
+from envs.omnichannel.agents.observation import list_features
 from envs.omnichannel.agents.roster import MODULES
-from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray
 from marl.evaluation.tuning import read_tuned
@@ -69,7 +69,7 @@ def describe_policy(scenario: Scenario, name: str) -> PolicyMetadata:
         name=name,
         scenario=scenario.name,
         scenario_hash=scenario.hash(),
-        features=list(BatchedEnv(scenario, num_copies=1).observation.features),
+        features=list(list_features(scenario)),
         actions=scenario.actions,
         coordination=scenario.coordination,
         classical={

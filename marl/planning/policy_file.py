@@ -17,6 +17,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 from pydantic import Field
 
 from envs.errors import InputError
+from envs.omnichannel.agents.observation import list_features
 from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Actions, Coordination, Scenario
@@ -119,7 +120,7 @@ class OnnxPolicy:
         adapted = scenario.model_copy(
             update={"actions": known.actions, "coordination": known.coordination}
         )
-        found = list(BatchedEnv(adapted, num_copies=1).observation.features)
+        found = list(list_features(adapted))
         if found != known.features:
             different = sorted(set(found) ^ set(known.features)) or ["the order of features"]
             raise InputError(

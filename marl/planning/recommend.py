@@ -124,8 +124,8 @@ class Planner:
             self.notes.append(
                 "perishables count as fresh: a stock count does not say how old they are"
             )
-        self.schema = SituationSchema(self.scenario)
         self.today = BatchedEnv(self.scenario, 1)
+        self.schema = SituationSchema(self.today.simulator)
         self.futures = BatchedEnv(self.scenario, num_futures)
         self.network = self.today.network
         self.classical = self._make_classical()
@@ -238,7 +238,7 @@ class Planner:
         _restore(self.today, morning)
         targets = rule(self.today.view)
         decisions = self.today.decide(targets)
-        flows = self.today.apply(targets).flows
+        _, flows = self.today.advance(targets)
         carried_out = replace(decisions, supplier_order=flows.supplied, shipment=flows.shipped)
         today, shortage = self._project(morning, rule)
         return Plan(carried_out, flows.requested[0], decisions.supplier_order[0], today, shortage)
@@ -254,7 +254,7 @@ class Planner:
         short = np.zeros((env.num_copies, net.num_nodes, net.num_skus), bool)
         first: Flows | None = None
         for day in range(int(net.lead_time.max()) + 1):
-            flows = env.apply(rule(env.view)).flows
+            _, flows = env.advance(rule(env.view))
             first = first or flows
             missing = flows.demand - flows.on_time
             online = missing[..., ONLINE]

@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
@@ -78,15 +77,17 @@ class Situation:
 
 
 class SituationSchema:
-    """The rows and columns that a scenario's stock count has."""
+    """The rows and columns that the stock count of a simulator's scenario has."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, simulator: Simulator) -> None:
+        scenario = simulator.scenario
         network = scenario.network
+        self.simulator = simulator
         self.nodes = [dc.name for dc in network.dcs] + [store.name for store in network.stores]
         self.skus = [sku.name for sku in scenario.skus]
         self.num_dcs = len(network.dcs)
         self.channels = scenario.channels
-        state = Simulator(scenario).make_state(make_seeds("template", 0, 1))
+        state = simulator.make_state(make_seeds("template", 0, 1))
         cuts = scenario.supply_cuts
         slots = {
             "on_hand": ["on_hand"],
@@ -153,11 +154,10 @@ class SituationSchema:
         units = {field: array.astype(np.int64) for field, array in arrays.items()}
         return Situation(day, units, level, last_demand, confirmed)
 
-    def make_template(self, scenario: Scenario, day: int = 0) -> str:
+    def make_template(self, day: int = 0) -> str:
         """Returns a stock count as CSV text: the scenario's first morning, nothing on its way."""
-        simulator = Simulator(scenario)
-        on_hand = simulator.make_state(make_seeds("template", 0, 1)).on_hand[0]
-        mean = simulator.demand.mean
+        on_hand = self.simulator.make_state(make_seeds("template", 0, 1)).on_hand[0]
+        mean = self.simulator.demand.mean
         shown = [
             column
             for column in self.columns.values()

@@ -18,7 +18,7 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, Network, View
 from envs.omnichannel.world.demand import DemandProcess
 
-__all__ = ["CUT_FEATURES", "FEATURES", "SHELF_FEATURES", "ObservationModel"]
+__all__ = ["CUT_FEATURES", "FEATURES", "SHELF_FEATURES", "ObservationModel", "list_features"]
 
 SHELF_FEATURES = ("expiring_soon",)  # only where SKUs perish; always the last one
 CUT_FEATURES = ("cut_in", "cut_days")  # only where supply cuts are announced
@@ -41,11 +41,7 @@ class ObservationModel:
         self.decoder = decoder
         self.season = demand.season.mean(axis=1)  # (days, K)
         self.review_period = scenario.review_period
-        self.features: tuple[str, ...] = FEATURES
-        if scenario.supply_cuts:
-            self.features += CUT_FEATURES
-        if scenario.has_perishables:
-            self.features += SHELF_FEATURES
+        self.features = list_features(scenario)
         self.index = {name: i for i, name in enumerate(self.features)}
         self.rows = _make_rows(network, demand)
         categories = scenario.categories
@@ -124,6 +120,15 @@ class ObservationModel:
             stores = value[:, self.network.parent]
             rows = np.concatenate([value, stores, worst[:, None]], axis=1)
             obs[..., column] = rows.T[..., None]
+
+
+def list_features(scenario: Scenario) -> tuple[str, ...]:
+    """Names the columns of a scenario's observations."""
+    return (
+        *FEATURES,
+        *(CUT_FEATURES if scenario.supply_cuts else ()),
+        *(SHELF_FEATURES if scenario.has_perishables else ()),
+    )
 
 
 def _make_rows(network: Network, demand: DemandProcess) -> Rows:
