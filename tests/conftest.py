@@ -5,9 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import Flows, IntArray
+
+# The first example of a test may have to wait for a loop's machine code.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 MakeFlows = Callable[..., Flows]
 WritePolicy = Callable[..., Path]

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.omnichannel.network_rules import Rationing
@@ -131,7 +131,6 @@ def test_ration__hands_out_the_smaller_of_stock_and_requests(
     np.testing.assert_array_equal(net.sum_by_dc(granted), expected)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_ration_proportionally__hands_out_the_smaller_of_stock_and_requests(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -116,7 +116,6 @@ def test_coordinator__without_any_weight_falls_back_to_the_mean(tiny: Scenario) 
     assert coordinator.weights["shipment_gap"].tolist() == [0.5, 0.5, 0, 0]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_coordinate__targets_lie_between_the_proposals(seed: int) -> None:
     tiny, rng = load_scenario("tiny"), np.random.default_rng(seed)
@@ -132,7 +131,7 @@ def test_coordinate__targets_lie_between_the_proposals(seed: int) -> None:
         assert (target <= proposed.max(axis=0) + 1e-9).all()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.sampled_from(["average", "weighted", "low_only", "high_only"]))
 def test_compute_targets__is_the_weighted_mean_of_the_proposals(seed: int, strategy: str) -> None:
     tiny, rng = load_scenario("tiny"), np.random.default_rng(seed)

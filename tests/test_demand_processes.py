@@ -101,7 +101,7 @@ def test_expect_units__is_the_mean_of_the_draws(tiny: Scenario, process: Rules) 
     assert (np.abs(difference.mean(axis=0)) < 4 * error + 0.01 * MEAN).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     process=st.sampled_from(PROCESSES),
     level=st.sampled_from([None, LEVEL]),

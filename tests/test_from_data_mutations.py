@@ -172,7 +172,6 @@ def check(folder: Path, sources: Sources, *, fix: bool) -> str:
 @seed(8)
 @settings(
     max_examples=300,
-    deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -35,7 +35,7 @@ def test_invert_count__equals_scipy(scale: float, cv: float) -> None:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(uniforms, means, st.floats(0, 5))
 def test_invert_count__is_the_smallest_count_that_reaches_the_uniform(
     uniform: float, mean: float, cv: float
@@ -50,7 +50,7 @@ def test_invert_count__is_the_smallest_count_that_reaches_the_uniform(
     assert k == 0 or found(k - 1) < uniform + 1e-9
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(uniforms, uniforms, means, st.floats(0, 3))
 def test_invert_count__more_luck_never_means_fewer_units(
     one: float, other: float, mean: float, cv: float

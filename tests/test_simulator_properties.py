@@ -195,20 +195,20 @@ def check_conservation(scenario: Scenario, seed: int, copies: int, periods: int)
         np.testing.assert_array_equal(flows.returned, disposed + flows.mailed)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(random_scenarios(), st.integers(0, 2**32))
 def test_simulate_period__conserves_units_and_orders(scenario: Scenario, seed: int) -> None:
     check_conservation(scenario, seed, copies=3, periods=8)
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=250, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
 @given(random_scenarios(), st.integers(0, 2**32))
 def test_simulate_period__conserves_in_100_000_env_steps(scenario: Scenario, seed: int) -> None:
     check_conservation(scenario, seed, copies=20, periods=20)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(random_scenarios(), st.integers(0, 2**32))
 def test_simulate_period__nothing_is_negative(scenario: Scenario, seed: int) -> None:
     simulator = Simulator(scenario)
@@ -224,7 +224,7 @@ def test_simulate_period__nothing_is_negative(scenario: Scenario, seed: int) -> 
         assert (flows.on_time <= flows.demand).all()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(random_scenarios(), st.integers(0, 2**32))
 def test_simulate_period__copies_do_not_touch_each_other(scenario: Scenario, seed: int) -> None:
     simulator = Simulator(scenario)

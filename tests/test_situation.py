@@ -141,7 +141,7 @@ def test_read_situation__a_mistake_is_one_line_with_file_line_and_column(
     assert len(told) < 600
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     position=st.integers(0, len(GOOD) - 1),
     removed=st.integers(0, 40),

@@ -19,6 +19,7 @@ from marl.evaluation.tuning import (
     tune_family,
 )
 from marl.policies import FAMILIES, ParameterSpace, make_policy
+from marl.policies.base import Setting
 
 TINY = load_scenario("tiny")
 from_unit = tuning._from_unit
@@ -83,6 +84,27 @@ def test_tune_family__tries_nothing_outside_the_ranges(monkeypatch: pytest.Monke
     tune_family("order_up_to", TINY, episodes=2, trials=18)
     assert all(((points >= 0) & (points <= 1)).all() for points in tried)
     assert any((points == 1).any() for points in tried)
+
+
+def test_tune_family__searches_around_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "FINE_STEP_SIZE", 1e-9)
+    near = tune_family("order_up_to", TINY, episodes=2, trials=9, start={"online_share": 0.75})
+    assert near.parameters["online_share"] == pytest.approx(0.75)
+    initial = FAMILIES["order_up_to"].make_space(Setting.from_scenario(TINY)).initial
+    assert near.parameters == pytest.approx({**initial, "online_share": 0.75})
+    with pytest.raises(InputError, match="parameters: 'cover' is not known"):
+        tune_family("order_up_to", TINY, trials=9, start={"cover": 1.0})
+
+
+def test_load_or_tune__a_family_starts_where_the_simpler_one_ended(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = load_scenario("volatile").model_copy(update={"horizon": 10})
+    simpler = load_or_tune("full_truck", scenario, episodes=2, trials=9)
+    monkeypatch.setattr(tuning, "FINE_STEP_SIZE", 1e-9)
+    grown = load_or_tune("full_truck_by_sku", scenario, episodes=2, trials=9)
+    assert grown.reward == pytest.approx(simpler.reward, abs=1e-6)
+    assert len(list(cache.iterdir())) == 2
 
 
 def test_tune_family__same_seed_same_result_and_progress() -> None:

@@ -27,8 +27,9 @@ LARGE_BUDGET = (8, 200)
 FEW_PARAMETERS = 8  # families with more get trials in proportion, and twice the episodes
 LARGE = 10_000  # store-SKU-periods an episode
 STEP_SIZE = 0.1  # initial standard deviation of the search, as a share of each range
+FINE_STEP_SIZE = 0.03  # the same where the search starts at the optimum of a simpler family
 BORDER_PENALTY = 0.01  # of leaving the ranges: reward per squared share of a range
-CACHE_VERSION = 4  # raise when the simulator, a family or the search changes what is found
+CACHE_VERSION = 5  # raise when the simulator, a family or the search changes what is found
 
 Progress = Callable[[int, float], None]  # trials done, best reward so far
 
@@ -51,6 +52,7 @@ def tune_family(
     episodes: int | None = None,
     trials: int | None = None,
     seed: int = 0,
+    start: Mapping[str, float] | None = None,
     progress: Progress | None = None,
 ) -> TunedParameters:
     """Searches a family's parameters for the highest mean reward (eq. 8) by CMA-ES.
@@ -69,10 +71,12 @@ def tune_family(
         trials: parameter vectors to try, rounded down to whole generations, at least one; by the
             scenario's size if left out.
         seed: of the episodes and of the search.
+        start: parameters to search around, in small steps; those left out begin at the family's
+            own first guess. Without it the whole search begins there, in large steps.
         progress: called after each generation.
 
     Raises:
-        InputError: if the family is not known.
+        InputError: if the family or a parameter is not known.
     """
     from cmaes import CMA
 
@@ -81,15 +85,18 @@ def tune_family(
     space = rule.make_space(setting)
     episodes, trials = choose_budget(scenario, len(space.parameters), episodes, trials)
     # Unlike Optuna's sampler, which deprecates its own starting point, this takes x0 and sigma.
-    search = CMA(mean=_to_unit(space, space.initial), sigma=STEP_SIZE, seed=seed)
+    first = {**space.initial, **(start or {})}
+    space.check(first)
+    step_size = STEP_SIZE if start is None else FINE_STEP_SIZE
+    search = CMA(mean=_to_unit(space, first), sigma=step_size, seed=seed)
     size = search.population_size
     seeds = np.tile(make_seeds("tune", seed, episodes), size)
     runner = EpisodeRunner(scenario, seeds, "train", batch_size=len(seeds))
-    best = TunedParameters(space.initial, -np.inf, 0)
+    best = TunedParameters(first, -np.inf, 0)
     for generation in range(max(trials // size, 1)):
         asked = np.stack([search.ask() for _ in range(size)])
         if generation == 0:
-            asked[0] = _to_unit(space, space.initial)
+            asked[0] = _to_unit(space, first)
         inside = np.clip(asked, 0, 1)
         parameters = _from_unit(space, np.repeat(inside, episodes, axis=0))
         metrics = runner.run(rule(setting, parameters))
@@ -155,6 +162,9 @@ def load_or_tune(
 ) -> TunedParameters:
     """Returns what `tune_family` finds, from the cache if the same search was run before.
 
+    A family that grows from a simpler one is searched around the simpler one's optimum, which is
+    found first: 25 parameters at once lead a search astray that gets there easily from 17.
+
     A cache file that cannot be read or does not fit is ignored and written anew; a cache that
     cannot be written costs the next call its time, nothing else.
 
@@ -162,13 +172,31 @@ def load_or_tune(
         InputError: if the family is not known.
     """
     space = get_family(family).make_space(Setting.from_scenario(scenario))
+    given = (episodes, trials)
     episodes, trials = choose_budget(scenario, len(space.parameters), episodes, trials)
     path = _locate_cache(family, scenario, episodes, trials, seed)
     cached = _read_cache(path, space)
     if cached is not None:
         return cached
+    simpler = get_family(family).grows_from
+    start = None
+    if simpler is not None:
+        start = load_or_tune(
+            simpler,
+            scenario,
+            episodes=given[0],
+            trials=given[1],
+            seed=seed,
+            progress=progress,
+        ).parameters
     tuned = tune_family(
-        family, scenario, episodes=episodes, trials=trials, seed=seed, progress=progress
+        family,
+        scenario,
+        episodes=episodes,
+        trials=trials,
+        seed=seed,
+        start=start,
+        progress=progress,
     )
     _write_cache(path, tuned)
     return tuned

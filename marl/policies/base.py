@@ -118,6 +118,7 @@ class TunableRule(TargetRule):
     """
 
     needs_trucks: ClassVar[bool] = False  # without trucks the family is one of the simpler ones
+    grows_from: ClassVar[str | None] = None  # the simpler family that this one adds parameters to
 
     def __init__(self, setting: Setting, parameters: Mapping[str, float | FloatArray]) -> None:
         self.make_space(setting).check(parameters)

@@ -100,6 +100,7 @@ class FullTruckBySku(ComposedRule):
     """`full_truck` with covers by SKU: the strongest family here, about 25 parameters."""
 
     name: ClassVar[str] = "full_truck_by_sku"
+    grows_from = FullTruck.name
     parts = (StockSplit, Covers, SkuCovers, *FullTruck.parts[2:])
 
 

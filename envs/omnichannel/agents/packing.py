@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from envs.compiler import compiled
 from envs.omnichannel.types import FloatArray
 
 
@@ -15,8 +16,8 @@ def fill_to_total(gap: FloatArray, rate: FloatArray, total: FloatArray) -> Float
     """Moves all gaps by the same number of days, so that what is sent comes to `total`.
 
     The days x solve sum(max(gap + x rate, 0)) = total: what is added or left out is an equal cover
-    for all that is sent. This is water filling: the left side is piecewise linear in x, and bends
-    where a gap becomes positive.
+    for all that is sent. This is water filling: the left side is convex and piecewise linear in x,
+    and bends where a gap becomes positive.
 
     Args:
         gap: order-up-to target - inventory position, units, signed, (..., G).
@@ -26,18 +27,15 @@ def fill_to_total(gap: FloatArray, rate: FloatArray, total: FloatArray) -> Float
     Returns:
         Gaps, signed, (..., G); those above zero sum to `total`.
     """
-    bend = -gap / rate  # the days from which on an entry is sent
-    order = np.argsort(bend, axis=-1)
-    rates = np.cumsum(np.take_along_axis(rate, order, -1), axis=-1)
-    gaps = np.cumsum(np.take_along_axis(gap, order, -1), axis=-1)
-    bends = np.take_along_axis(bend, order, -1)
-    sent_at_bend = gaps + bends * rates  # by the entries up to this one
-    entries = np.maximum((sent_at_bend < total[..., None]).sum(axis=-1, keepdims=True), 1)
-    last = entries - 1
-    days = (total[..., None] - np.take_along_axis(gaps, last, -1)) / np.take_along_axis(
-        rates, last, -1
+    groups = gap.shape[-1]
+    filled = np.empty(gap.shape)
+    _fill_rows(
+        np.ascontiguousarray(gap, np.float64).reshape(-1, groups),
+        np.ascontiguousarray(rate, np.float64).reshape(-1, groups),
+        np.ascontiguousarray(total, np.float64).reshape(-1),
+        filled.reshape(-1, groups),
     )
-    return np.where(total[..., None] > 0, gap + days * rate, np.minimum(gap, 0))
+    return filled
 
 
 def limit_total(gap: FloatArray, rate: FloatArray, most: FloatArray) -> FloatArray:
@@ -55,3 +53,37 @@ def limit_total(gap: FloatArray, rate: FloatArray, most: FloatArray) -> FloatArr
     limited = gap.copy()
     limited[over] = fill_to_total(gap[over], rate[over], most[over])
     return limited
+
+
+@compiled
+def _fill_rows(gap: FloatArray, rate: FloatArray, total: FloatArray, filled: FloatArray) -> None:
+    """Solves each row for its days by Newton's method, which is exact after at most G steps.
+
+    With all entries the line lies below the convex left side, so the first days are too many; each
+    step then drops the entries that are not sent, until none is.
+
+    Args:
+        gap: units, signed, (R, G).
+        rate: units a day, > 0, (R, G).
+        total: units to send, (R,).
+        filled: gaps, (R, G), written in place.
+    """
+    rows, groups = gap.shape
+    for row in range(rows):
+        if total[row] <= 0:
+            for g in range(groups):
+                filled[row, g] = min(gap[row, g], 0.0)
+            continue
+        days, sent = np.inf, groups + 1
+        while True:
+            gaps, rates, count = 0.0, 0.0, 0
+            for g in range(groups):
+                if gap[row, g] + days * rate[row, g] > 0:
+                    gaps += gap[row, g]
+                    rates += rate[row, g]
+                    count += 1
+            if count in (0, sent):
+                break
+            days, sent = (total[row] - gaps) / rates, count
+        for g in range(groups):
+            filled[row, g] = gap[row, g] + days * rate[row, g]
