@@ -18,6 +18,7 @@ from envs.omnichannel.types import Float32Array, FloatArray, IntArray, State
 from marl.learning.counterfactual.policy import ResidualPolicy
 from marl.policies.choices import Choice, find_distinct
 
+_CHUNK = 400  # situations branched at once: some 2,000 branches, which leave the caches slowly
 _UNIT_SHARE = 0.02  # of a day's expected demand at the cost scale: the unit of labels
 
 
@@ -67,11 +68,29 @@ class LabelMaker:
             horizon: periods of every branch.
             rng: picks situations and agents.
         """
-        choice = self.policy.choices[name]
         entries = rng.choice(recording.list_entries(horizon), size=count)
+        parts = [
+            self._label(recording, name, entries[first : first + _CHUNK], horizon, rng)
+            for first in range(0, count, _CHUNK)
+        ]
+        return Labels(
+            np.concatenate([part.features for part in parts]),
+            np.concatenate([part.savings for part in parts]),
+        )
+
+    def _label(
+        self,
+        recording: Recording,
+        name: str,
+        entries: IntArray,
+        horizon: int,
+        rng: np.random.Generator,
+    ) -> Labels:
+        """Labels of these situations, (M,), for agents drawn by weight."""
+        choice = self.policy.choices[name]
         reference = self.policy.rule.make_plan(recording.views.select(entries))
         agents = pick_agents(choice.weigh(reference), rng)
-        rows = np.arange(count)
+        rows = np.arange(len(entries))
         options = choice.list_options(reference)[rows, agents]  # (M, A)
         distinct, place = find_distinct(options)
         row = distinct // choice.num_options
