@@ -4,11 +4,13 @@ How to run, from the repository root; parts can be interrupted and go on where t
 
     .venv/bin/python scripts/reproduce.py contest --scenario volatile
     .venv/bin/python scripts/reproduce.py contest --scenario scarce
+    .venv/bin/python scripts/reproduce.py retail --seeds 3
     .venv/bin/python scripts/reproduce.py paper
     .venv/bin/python scripts/reproduce.py transfer
 
 - `contest`: every classical family, tuned; then residual agents around the best of them, five
   seeds of two minutes, compared as they are and at equal on-time service.
+- `retail`: residual agents around the best rule on recorded demand, run on the months held back.
 - `paper`: the 34 agents on the paper's network, five seeds, from the `before` policy on.
 - `transfer`: agents that were trained on 10 stores x 5 SKUs run 100 stores x 50 SKUs.
 
@@ -57,14 +59,13 @@ FLAT = 0.001  # of the cost: a doubling that saves less ends the search
 def main() -> None:
     """Runs the part that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=("contest", "paper", "transfer"))
+    parser.add_argument("part", choices=tuple(PARTS))
     parser.add_argument("--scenario", default="volatile")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=CONTEST_MINUTES)
     options = parser.parse_args()
-    parts = {"contest": run_contest, "paper": run_paper, "transfer": run_transfer}
     RESULTS.mkdir(parents=True, exist_ok=True)
-    parts[options.part](options)
+    PARTS[options.part](options)
 
 
 def run_contest(options: argparse.Namespace) -> None:
@@ -260,6 +261,23 @@ def run_paper(options: argparse.Namespace) -> None:
     compare_agents("paper", scenario, runner, run_families(scenario, runner), options.seeds)
 
 
+def run_retail(options: argparse.Namespace) -> None:
+    """Residual agents on recorded demand; it takes longer to simulate, so less of everything."""
+    scenario = load_scenario("retail")
+    runner = EpisodeRunner(scenario, make_seeds("test", SEED, 64), "evaluate", 64)
+    found = run_families(scenario, runner)
+    best = choose_best(found)
+    settings = (
+        f"residual.reference={best}", "residual.choices=[supplier_order]",
+        "residual.situations=300", "env_runners.num_envs_per_env_runner=8",
+        "evaluation.interval_episodes=64", "evaluation.validation_episodes=16",
+        "evaluation.test_episodes=16", "evaluation.baselines=[before]",
+    )  # fmt: skip
+    sets = [word for setting in settings for word in ("--set", setting)]
+    arguments = ("--scenario", "retail", "--config", "residual", "--minutes", "5", *sets)
+    compare_agents("retail", scenario, runner, found, options.seeds, arguments)
+
+
 def run_families(scenario: Scenario, runner: EpisodeRunner) -> dict[str, EpisodeMetrics]:
     """Runs `before` and every classical family, tuned."""
     found = {"before": runner.run(make_policy("before", scenario))}
@@ -281,8 +299,9 @@ def compare_agents(
     runner: EpisodeRunner,
     found: Mapping[str, EpisodeMetrics],
     num_seeds: int,
+    arguments: tuple[str, ...] = ("--scenario", "paper"),
 ) -> None:
-    """Runs agents that were trained on the paper's network beside other policies.
+    """Runs trained agents beside other policies.
 
     Args:
         part: of this script.
@@ -290,11 +309,12 @@ def compare_agents(
         runner: with its episodes.
         found: what the others reached there, by policy.
         num_seeds: trained agents.
+        arguments: of the training's command line.
     """
     best = choose_best(found)
     seeds = []
     for seed in range(num_seeds):
-        run = train(f"paper-{seed}", "--scenario", "paper", "--seed", str(seed))
+        run = train(f"{arguments[1]}-{seed}", *arguments, "--seed", str(seed))
         learnt = runner.run(load_learned(run.find_checkpoint("best"), "learned", scenario))
         gain = compute_paired_interval(learnt["reward"], found[best]["reward"])
         seeds.append({"seed": seed, **describe_policy("learned", learnt), "gain": asdict(gain)})
@@ -408,6 +428,13 @@ def write_result(name: str, result: Mapping[str, Any], lines: Iterator[str]) -> 
     (RESULTS / f"{name}.md").write_text(text + "\n", encoding="utf-8")
     print(text)
 
+
+PARTS = {
+    "contest": run_contest,
+    "retail": run_retail,
+    "paper": run_paper,
+    "transfer": run_transfer,
+}
 
 if __name__ == "__main__":
     main()
