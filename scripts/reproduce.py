@@ -75,7 +75,8 @@ def run_contest(options: argparse.Namespace) -> None:
     found = run_families(scenario, runner)
     best = choose_best(found)
     rounds = list(tune_until_flat(best, scenario, runner))
-    parameters, found[best] = rounds[-1].tuned.parameters, rounds[-1].metrics
+    strongest = max(rounds, key=lambda entry: float(entry.metrics["reward"].mean()))
+    parameters, found[best] = strongest.tuned.parameters, strongest.metrics
     ladder = [found[best], *climb_ladder(best, scenario, parameters, runner)]
     seeds = []
     for seed in range(options.seeds):
