@@ -60,7 +60,7 @@ MISTAKES = [
     (["search", "--space", "learner.lr=normal(0, 1)"], "--space: 'learner.lr=normal(0, 1)' is not"),
     (["search", "--resume", "x"], "--resume: 'x' is not allowed without --trust; Ray Tune's files"),
     (["search", "--resume", "x", "--trust"], "--resume: 'x' holds no search; give a folder of"),
-    (["train", "--config", "fast"], "config: 'fast' is not known; allowed: default, residual"),
+    (["train", "--config", "fast"], "config: 'fast' is not known; allowed: default, paper, residual"),
     (["train", "--set", "learner.lr=-1"], "default: learner.lr: -1 is not allowed; "),
     (["train", "--set", "learner.speed=1"], "default: learner.speed: unknown key; allowed: lr"),
     (["train", "--set", "evaluation.baselines=[magic]"], "policy: 'magic' is not known; allowed: "),
