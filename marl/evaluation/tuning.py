@@ -171,14 +171,15 @@ def load_or_tune(
     Raises:
         InputError: if the family is not known.
     """
-    space = get_family(family).make_space(Setting.from_scenario(scenario))
+    setting = Setting.from_scenario(scenario)
+    space = get_family(family).make_space(setting)
     given = (episodes, trials)
     episodes, trials = choose_budget(scenario, len(space.parameters), episodes, trials)
     path = _locate_cache(family, scenario, episodes, trials, seed)
     cached = _read_cache(path, space)
     if cached is not None:
         return cached
-    simpler = get_family(family).grows_from
+    simpler = get_family(family).get_simpler(setting)
     start = None
     if simpler is not None:
         start = load_or_tune(

@@ -118,7 +118,6 @@ class TunableRule(TargetRule):
     """
 
     needs_trucks: ClassVar[bool] = False  # without trucks the family is one of the simpler ones
-    grows_from: ClassVar[str | None] = None  # the simpler family that this one adds parameters to
 
     def __init__(self, setting: Setting, parameters: Mapping[str, float | FloatArray]) -> None:
         self.make_space(setting).check(parameters)
@@ -128,3 +127,8 @@ class TunableRule(TargetRule):
     @abstractmethod
     def make_space(cls, setting: Setting) -> ParameterSpace:
         """Returns the family's parameters; they may depend on the network."""
+
+    @classmethod
+    def get_simpler(cls, setting: Setting) -> str | None:
+        """Returns the family whose optimum is a good place to search this one's from, if any."""
+        return None

@@ -100,8 +100,12 @@ class FullTruckBySku(ComposedRule):
     """`full_truck` with covers by SKU: the strongest family here, about 25 parameters."""
 
     name: ClassVar[str] = "full_truck_by_sku"
-    grows_from = FullTruck.name
     parts = (StockSplit, Covers, SkuCovers, *FullTruck.parts[2:])
+
+    @classmethod
+    def get_simpler(cls, setting: Setting) -> str:
+        """Returns the family without covers by SKU."""
+        return (StockDependent if setting.truck_capacity is None else FullTruck).name
 
 
 FAMILIES: dict[str, type[ComposedRule]] = {
