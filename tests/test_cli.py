@@ -62,7 +62,7 @@ MISTAKES = [
     (["search", "--resume", "x", "--trust"], "--resume: 'x' holds no search; give a folder of"),
     (
         ["train", "--config", "fast"],
-        "config: 'fast' is not known; allowed: default, paper, residual",
+        "config: 'fast' is not known; allowed: ",
     ),
     (["train", "--set", "learner.lr=-1"], "paper: learner.lr: -1 is not allowed; "),
     (["train", "--set", "learner.speed=1"], "paper: learner.speed: unknown key; allowed: lr"),
