@@ -15,6 +15,7 @@ from pathlib import Path
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from marl.evaluation.evaluate import UNTRAINED
+from marl.evaluation.optimum import OPTIMUM, Optimum
 from marl.evaluation.tuning import make_baseline
 from marl.policies import BASELINES, FAMILIES, list_families
 from marl.policies.base import Policy
@@ -118,7 +119,7 @@ def resolve_policies(names: list[str], scenario: Scenario, say: Say) -> dict[str
     """Returns policies by the name to report, from names and paths in any order.
 
     Args:
-        names: classical policies, `baselines` for all of them, run folders (their best
+        names: classical policies, `baselines` for all of them, `optimum`, run folders (their best
             checkpoint), checkpoints, .npz files, `MODULE:NAME` of a policy of one's own.
         scenario: what they are to run.
         say: told what takes time.
@@ -134,6 +135,9 @@ def resolve_policies(names: list[str], scenario: Scenario, say: Say) -> dict[str
             found |= make_baselines(["before", *list_families(scenario)], scenario, say)
         elif name in BASELINES:
             found |= make_baselines([name], scenario, say)
+        elif name == OPTIMUM:
+            say("solving for the optimum ...")
+            found[name] = Optimum(scenario)
         elif (path / POLICY_FILE).is_file() or path.suffix == ".npz":
             found[label] = load_learned(path, label, scenario)
         elif ":" in name and not path.exists():
@@ -147,6 +151,7 @@ def resolve_policies(names: list[str], scenario: Scenario, say: Say) -> dict[str
         else:
             raise InputError(
                 f"policy: {name!r} is not known; allowed: baselines, {', '.join(BASELINES)}, "
+                f"{OPTIMUM} (of the lost-sales system), "
                 "the path of a run folder, a checkpoint or a .npz policy, or MODULE:NAME"
             )
     return found

@@ -8,16 +8,19 @@ import pytest
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
-from marl.policies import FAMILIES, make_policy
+from marl.policies import FAMILIES, list_families, make_policy
 from marl.policies.base import Setting
 from marl.policies.families import FullTruckBySku
 from marl.policies.parts import (
     CutPlanning,
     FairShare,
     FullTrucks,
+    LevelsByStock,
     MinimumLoad,
+    OrderCap,
     Plan,
     ReorderGap,
+    Reserve,
     SkuCovers,
     StockDisposition,
     StockSplit,
@@ -167,6 +170,39 @@ def test_stock_disposition__shelf_then_dc_then_liquidation(setting: Setting, pla
     np.testing.assert_array_equal(
         plan.disposition[0], [[consolidate, liquidate], [restock, liquidate]]
     )
+
+
+def test_order_cap__caps_both_orders(setting: Setting, plan: Plan) -> None:
+    plan.shipment_gap = np.array([[[20.0, -5.0], [4.0, 4.0]]])  # rates 6, 3, 3 and 1.5
+    plan.up_to_gap = np.array([[[30.0, 10.0]]])  # rates 13.5 and 7.5
+    OrderCap(setting, {"store_order_cap": 2.0, "dc_order_cap": 2.0}).apply(plan)
+    np.testing.assert_allclose(plan.shipment_gap, [[[12, -5], [4, 3]]])
+    np.testing.assert_allclose(plan.supplier_gap[0, 0, 0], -95)  # below its cap, untouched
+    np.testing.assert_allclose(plan.up_to_gap, [[[27, 10]]])
+
+
+def test_levels_by_stock__follow_the_dc(setting: Setting, plan: Plan) -> None:
+    plan.view.state.on_hand[:, 0] = [27, 15]  # two days of the region's demand
+    before = plan.shipment_gap
+    LevelsByStock(setting, {"level_slope": 0.5}).apply(plan)
+    np.testing.assert_allclose(plan.shipment_gap - before, plan.store_rate)
+
+
+def test_reserve__leaves_the_largest_shortage_small(setting: Setting, plan: Plan) -> None:
+    plan.view.state.on_hand[:, 0] = [40, 38]
+    plan.shipment_gap = np.array([[[20.4, 3.0], [12.0, -1.0]]])  # 32 shirts are asked for
+    Reserve(setting, {"dc_stock_reserve": 1.0}).apply(plan)  # 14 shirts (13.5), 26 are free
+    np.testing.assert_allclose(plan.shipment_gap, [[[17, 3], [9, -1]]])
+
+
+def test_list_families__capped_orders_are_for_stationary_demand() -> None:
+    families = ("capped_base_stock", "warehouse_reserve")
+    assert not set(families) & set(list_families(load_scenario("paper")))
+    assert not set(families) & set(list_families(load_scenario("retail")))
+    assert set(families) < set(list_families(load_scenario("owmr")))
+    assert "warehouse_reserve" not in list_families(load_scenario("lost_sales"))
+    assert "capped_base_stock" in list_families(load_scenario("lost_sales"))
+    assert "full_truck" not in list_families(load_scenario("lost_sales"))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -20,6 +20,7 @@ from envs.omnichannel.world.demand import Split
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.metrics import EpisodeMetrics
 from marl.evaluation.lower_bound import compute_reward_bounds
+from marl.evaluation.optimum import OPTIMUM
 from marl.evaluation.statistics import Interval, compute_mean_interval, compute_paired_interval
 from marl.policies import BASELINES
 from marl.policies.base import Policy
@@ -209,7 +210,7 @@ def choose_pairs(names: Mapping[str, object]) -> list[tuple[str, str]]:
     learnt nothing: they are one of the policies to compare with.
     """
     pairs = [(later, earlier) for earlier, later in combinations(names, 2)]
-    learnt = {name for name in names if name not in (*BASELINES, UNTRAINED)}
+    learnt = {name for name in names if name not in (*BASELINES, OPTIMUM, UNTRAINED)}
     if not learnt:
         return pairs
     return [(a, b) if a in learnt else (b, a) for a, b in pairs if a in learnt or b in learnt]

@@ -39,9 +39,9 @@ def check_baseline(name: str) -> None:
 
 
 def list_families(scenario: Scenario) -> tuple[str, ...]:
-    """Names of the families that are something of their own in a scenario, simplest first."""
-    has_trucks = scenario.costs.truck_capacity is not None
-    return tuple(name for name, family in FAMILIES.items() if has_trucks or not family.needs_trucks)
+    """Names of the families that are made for a scenario, simplest first."""
+    setting = Setting.from_scenario(scenario)
+    return tuple(name for name, family in FAMILIES.items() if family.suits(setting))
 
 
 def make_policy(

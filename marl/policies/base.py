@@ -11,6 +11,7 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.demand_rules import Trace
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, Network, Targets, View
 from envs.omnichannel.world.demand import make_demand
@@ -39,6 +40,7 @@ class Setting:
     mean_demand: FloatArray  # (S, K, C) units a period, season and noise left out
     truck_capacity: int | None = None  # units; None: no trucks are paid
     has_cuts: bool = False  # whether suppliers announce cuts
+    is_stationary: bool = False  # whether every day's demand is drawn from the same distribution
 
     @classmethod
     def from_scenario(cls, scenario: Scenario) -> Self:
@@ -48,7 +50,16 @@ class Setting:
             mean_demand=make_demand(scenario).mean,
             truck_capacity=scenario.costs.truck_capacity,
             has_cuts=scenario.supply_cuts is not None,
+            is_stationary=_is_stationary(scenario),
         )
+
+
+def _is_stationary(scenario: Scenario) -> bool:
+    demand = scenario.demand
+    if isinstance(demand, Trace):
+        return False
+    changes = (demand.level, demand.promotions, demand.calendar)
+    return demand.season_amplitude == 0 and all(change is None for change in changes)
 
 
 @dataclass(frozen=True)
@@ -117,8 +128,6 @@ class TunableRule(TargetRule):
     many members are tried at once.
     """
 
-    needs_trucks: ClassVar[bool] = False  # without trucks the family is one of the simpler ones
-
     def __init__(self, setting: Setting, parameters: Mapping[str, float | FloatArray]) -> None:
         self.make_space(setting).check(parameters)
         self.setting = setting
@@ -132,3 +141,8 @@ class TunableRule(TargetRule):
     def get_simpler(cls, setting: Setting) -> str | None:
         """Returns the family whose optimum is a good place to search this one's from, if any."""
         return None
+
+    @classmethod
+    def suits(cls, setting: Setting) -> bool:
+        """Whether the family is made for the setting; elsewhere a simpler one serves as well."""
+        return True

@@ -17,10 +17,13 @@ from marl.policies.parts import (
     FixedDisposition,
     FixedSplit,
     FullTrucks,
+    LevelsByStock,
     MinimumLoad,
+    OrderCap,
     Part,
     Plan,
     ReorderGap,
+    Reserve,
     SkuCovers,
     StockDisposition,
     StockSplit,
@@ -72,6 +75,35 @@ class ForecastOrderUpTo(ComposedRule):
     parts = OrderUpTo.parts
 
 
+class CappedBaseStock(ComposedRule):
+    """`order_up_to` whose orders are capped: near the optimum where unmet demand is lost."""
+
+    name: ClassVar[str] = "capped_base_stock"
+    parts = (FixedSplit, Covers, OrderCap, FixedDisposition)
+    knows_forecast = False
+
+    @classmethod
+    def suits(cls, setting: Setting) -> bool:
+        """Where demand is the same every day and no trucks are to be filled."""
+        return setting.is_stationary and setting.truck_capacity is None
+
+
+class WarehouseReserve(ComposedRule):
+    """`capped_base_stock` with a reserve at the DC and store levels that follow its stock."""
+
+    name: ClassVar[str] = "warehouse_reserve"
+    parts = (FixedSplit, Covers, LevelsByStock, OrderCap, Reserve, FixedDisposition)
+    knows_forecast = False
+
+    @classmethod
+    def suits(cls, setting: Setting) -> bool:
+        """Where, besides, a DC that waits for its supplier has several stores."""
+        network = setting.network
+        waits = network.lead_time[: network.num_dcs].any()
+        several = network.num_stores > network.num_dcs
+        return CappedBaseStock.suits(setting) and several and bool(waits)
+
+
 class ReorderPoint(ComposedRule):
     """(s, S) at the DC, minimum loads to the stores, building up before supply cuts."""
 
@@ -92,8 +124,12 @@ class FullTruck(ComposedRule):
     """`stock_dependent` with loads rounded to full trucks."""
 
     name: ClassVar[str] = "full_truck"
-    needs_trucks = True
     parts = (*StockDependent.parts[:-1], FullTrucks)
+
+    @classmethod
+    def suits(cls, setting: Setting) -> bool:
+        """Where trucks are paid: without them it is `stock_dependent`."""
+        return setting.truck_capacity is not None
 
 
 class FullTruckBySku(ComposedRule):
@@ -111,6 +147,7 @@ class FullTruckBySku(ComposedRule):
 FAMILIES: dict[str, type[ComposedRule]] = {
     family.name: family
     for family in (
-        OrderUpTo, ForecastOrderUpTo, ReorderPoint, StockDependent, FullTruck, FullTruckBySku,
+        OrderUpTo, ForecastOrderUpTo, CappedBaseStock, WarehouseReserve, ReorderPoint,
+        StockDependent, FullTruck, FullTruckBySku,
     )
 }  # fmt: skip

@@ -23,6 +23,7 @@ from envs.omnichannel.agents.inventory import (
 )
 from envs.omnichannel.agents.packing import fill_to_total, limit_total
 from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, Targets, View, sum_axis
+from envs.omnichannel.world.allocation import ration
 from marl.policies.base import Parameter, Setting
 
 MAX_CLASSES = 3
@@ -214,6 +215,69 @@ class Covers(Part):
         plan.shipment_gap = self.store_days * plan.store_rate - plan.position
         plan.up_to_gap = self.dc_days * plan.system_rate - plan.echelon
         plan.supplier_gap = plan.up_to_gap
+
+
+class LevelsByStock(Part):
+    """Stores aim higher or lower the more stock their DC has."""
+
+    @classmethod
+    def make_parameters(cls, setting: Setting) -> tuple[Parameter, ...]:
+        """`level_slope`: days of a store's cover for each day of the DC's stock."""
+        return (Parameter("level_slope", low=-0.5, high=0.5, initial=0.0),)
+
+    def apply(self, plan: Plan) -> None:
+        """Moves the stores' levels."""
+        net = self.network
+        rate = np.maximum(plan.system_rate, _LOWEST_RATE)
+        days = plan.view.state.on_hand[:, : net.num_dcs] / rate
+        more = self.get("level_slope", 2) * days[:, net.parent]
+        plan.shipment_gap = plan.shipment_gap + more * plan.store_rate
+
+
+class OrderCap(Part):
+    """No order exceeds a cap, however far below its level a location is.
+
+    After a bad day there is no use in ordering all that is missing at once: what is lost does not
+    come back. Source: Xin 2021, Understanding the performance of capped base-stock policies in
+    lost-sales inventory models, Operations Research 69(1).
+    """
+
+    @classmethod
+    def make_parameters(cls, setting: Setting) -> tuple[Parameter, ...]:
+        """The caps of stores and DCs, days of demand."""
+        return (
+            Parameter("store_order_cap", low=0.5, high=3.0, initial=1.2),
+            Parameter("dc_order_cap", low=0.5, high=3.0, initial=2.0),
+        )
+
+    def apply(self, plan: Plan) -> None:
+        """Caps both gaps."""
+        most = self.get("store_order_cap", 2) * plan.store_rate
+        plan.shipment_gap = np.minimum(plan.shipment_gap, most)
+        most = self.get("dc_order_cap", 2) * plan.system_rate
+        plan.up_to_gap = np.minimum(plan.up_to_gap, most)
+        plan.supplier_gap = np.minimum(plan.supplier_gap, most)
+
+
+class Reserve(Part):
+    """A DC keeps a reserve that no shipment touches, for customers whom it serves itself.
+
+    What remains is given so that the largest shortage is as small as it can be.
+    """
+
+    @classmethod
+    def make_parameters(cls, setting: Setting) -> tuple[Parameter, ...]:
+        """`dc_stock_reserve`: days of the region's demand."""
+        return (Parameter("dc_stock_reserve", low=0.0, high=2.0, initial=0.4),)
+
+    def apply(self, plan: Plan) -> None:
+        """Lowers the gaps that the free stock does not cover, in whole units."""
+        net = self.network
+        reserve = np.rint(self.get("dc_stock_reserve", 2) * plan.system_rate).astype(np.int64)
+        free = np.maximum(plan.view.state.on_hand[:, : net.num_dcs] - reserve, 0)
+        wanted = (np.maximum(plan.shipment_gap, 0) + 0.5).astype(np.int64)  # as it will be rounded
+        given = ration(wanted, free, net, "min_shortage")
+        plan.shipment_gap = np.where(given < wanted, given, plan.shipment_gap)
 
 
 class SkuCovers(Part):
