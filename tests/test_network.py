@@ -48,11 +48,11 @@ def test_q_network__never_prefers_an_invalid_action() -> None:
 
 
 @pytest.mark.parametrize("dueling", [True, False])
-def test_q_network__select_greedy_is_the_argmax_of_the_values(dueling: bool) -> None:
+def test_q_network__ranks_actions_as_their_values_do(dueling: bool) -> None:
     network = make_network(3, dueling=dueling)
     features = torch.randn(500, 4)
 
-    chosen = network.select_greedy(features)
+    chosen = network.rank_actions(features).argmax(dim=-1)
 
     assert torch.equal(chosen, network(features).argmax(dim=-1))
     assert len(set(chosen.tolist())) > 1

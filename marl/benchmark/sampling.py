@@ -74,7 +74,7 @@ def _make_forward_run(
             for period in range(horizon):
                 for module_id in MODULES:
                     if module_id not in HIGH_MODULES or period % review_period == 0:
-                        networks[module_id].select_greedy(rows[module_id])
+                        networks[module_id].rank_actions(rows[module_id])
         return fragment.env_steps()
 
     return run

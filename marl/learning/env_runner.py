@@ -29,7 +29,8 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray, SeedArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import Exploration
-from marl.learning.experience_pool import Fragment, Half, Sampled, find_shard
+from marl.learning.experience_pool import Bytes, Fragment, Half, Sampled, find_shard
+from marl.learning.kernels import fill_explored, mark_explored
 from marl.learning.learned_policy import select_greedy
 from marl.learning.network import QNetwork
 
@@ -224,20 +225,19 @@ def sample_episodes(
     rows = env.network.num_nodes + 1
     observations = np.empty((shape[0], horizon + 1, rows, shape[1], env.num_features), np.float16)
     rewards = np.empty((shape[0], horizon, rows, shape[1]), np.float32)
-    chosen: dict[str, list[IntArray]] = {m: [] for m in MODULES}
+    chosen: dict[str, list[Bytes]] = {m: [] for m in MODULES}
     for period in range(horizon):
         obs = env.observe()
         _store_half(obs, observations[:, period])
         actions = select_greedy(env, networks, obs)
         for module_id, levels in actions.items():
-            explored = explore_levels(levels, env.decoder.num_levels[module_id], epsilon, rng)
-            actions[module_id] = explored
-            chosen[module_id].append(explored)
+            explore_levels(levels, env.decoder.num_levels[module_id], epsilon, rng)
+            chosen[module_id].append(levels.astype(np.uint8))
         rewards[:, period] = env.step(actions).rewards
     _store_half(env.observe(), observations[:, horizon])
     return Fragment(
         observations=observations,
-        actions={m: np.stack(a, axis=1).astype(np.uint8) for m, a in chosen.items()},
+        actions={m: np.stack(a, axis=1) for m, a in chosen.items()},
         rewards=rewards,
         metrics=env.compute_metrics(),
     )
@@ -245,12 +245,10 @@ def sample_episodes(
 
 def explore_levels(
     levels: IntArray, num_levels: int, epsilon: FloatArray, rng: np.random.Generator
-) -> IntArray:
-    """Replaces levels (B, A, K) by uniform ones with each copy's probability epsilon (B,)."""
-    random = rng.random(levels.shape, np.float32) < epsilon[:, None, None]
-    explored = levels.copy()
-    explored[random] = rng.integers(num_levels, size=np.count_nonzero(random))
-    return explored
+) -> None:
+    """Replaces levels (B, A, K), in place, by uniform ones with each copy's epsilon (B,)."""
+    marked = mark_explored(levels, rng.random(levels.shape, np.float32), epsilon)
+    fill_explored(levels, rng.integers(num_levels, size=marked))
 
 
 def _store_half(values: Float32Array, target: Half) -> None:

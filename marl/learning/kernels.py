@@ -1,4 +1,4 @@
-"""The pool's loops over sampled transitions, compiled; one file, for the compiler's cache."""
+"""Compiled loops of runners and pool; one file, for the compiler's cache."""
 
 from __future__ import annotations
 
@@ -9,6 +9,59 @@ from envs.compiler import compiled
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 
 Bits = NDArray[np.uint16]  # float16 as the compiler knows it
+TO_EXPLORE = -1  # stands for a level that is still to be drawn
+
+
+@compiled
+def choose_levels(values: Float32Array, levels: IntArray) -> None:
+    """Writes the best level of every agent and SKU, the first one of equals.
+
+    Args:
+        values: of the levels, (A, B, K, L); agents first, as networks return them.
+        levels: (B, A, K), written in place.
+    """
+    agents, copies, skus, choices = values.shape
+    for a in range(agents):
+        for b in range(copies):
+            for k in range(skus):
+                best, highest = 0, values[a, b, k, 0]
+                for level in range(1, choices):
+                    if values[a, b, k, level] > highest:
+                        best, highest = level, values[a, b, k, level]
+                levels[b, a, k] = best
+
+
+@compiled
+def mark_explored(levels: IntArray, uniform: Float32Array, epsilon: FloatArray) -> int:
+    """Replaces levels by `TO_EXPLORE` with each copy's probability, in place.
+
+    Args:
+        levels: (B, A, K).
+        uniform: draws in [0, 1), (B, A, K).
+        epsilon: probabilities, (B,).
+
+    Returns:
+        How many were replaced.
+    """
+    copies, agents, skus = levels.shape
+    marked = 0
+    for b in range(copies):
+        for a in range(agents):
+            for k in range(skus):
+                if uniform[b, a, k] < epsilon[b]:
+                    levels[b, a, k] = TO_EXPLORE
+                    marked += 1
+    return marked
+
+
+@compiled
+def fill_explored(levels: IntArray, drawn: IntArray) -> None:
+    """Puts drawn levels, (m,), where levels, (B, A, K), are marked; in place and in order."""
+    flat, used = levels.reshape(-1), 0
+    for i in range(len(flat)):
+        if flat[i] == TO_EXPLORE:
+            flat[i] = drawn[used]
+            used += 1
 
 
 @compiled

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
 
 from envs.errors import InputError
@@ -15,6 +16,7 @@ from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, IntArray
 from marl.config import Learner
+from marl.learning.kernels import choose_levels
 from marl.learning.network import QNetwork
 from marl.learning.policy_arrays import (
     NetworkArguments,
@@ -111,6 +113,8 @@ def select_greedy(
                 continue
             # Rows first, as the observation lies in memory: the network need not copy its input.
             rows = observations.swapaxes(0, 1)[env.roster.module_rows[module_id]]
-            levels = networks[module_id].select_greedy(torch.from_numpy(rows))
-            actions[module_id] = levels.transpose(0, 1).numpy()
+            values = networks[module_id].rank_actions(torch.from_numpy(rows)).numpy()
+            agents, copies, skus, _ = values.shape
+            actions[module_id] = np.empty((copies, agents, skus), np.int64)
+            choose_levels(values, actions[module_id])
     return actions

@@ -64,14 +64,14 @@ class QNetwork(nn.Module):
         """Returns action values; invalid actions are `MASKED`."""
         return combine_heads(self.head(self._encode(features)), self.mask, dueling=self.dueling)
 
-    def select_greedy(self, features: Tensor) -> Tensor:
-        """Returns the best valid actions, (...).
+    def rank_actions(self, features: Tensor) -> Tensor:
+        """Returns values whose order is that of the valid actions' values, (..., num_levels).
 
         The state's value and the mean advantage are the same for all actions, so neither is
         needed to find the best one.
         """
         weight, bias = self.head.weight[: self.num_levels], self.head.bias[: self.num_levels]
-        return functional.linear(self._encode(features), weight, bias).argmax(dim=-1)
+        return functional.linear(self._encode(features), weight, bias)
 
     def _encode(self, features: Tensor) -> Tensor:
         hidden = features
