@@ -199,6 +199,8 @@ class Trainer:
         record["speed/env_steps_per_second"] = (algorithm.env_steps - env_steps) / seconds
         record["speed/transitions_learnt_per_second"] = transitions / seconds
         record["faults/healthy_runners"] = float(algorithm.crew.num_healthy)
+        for node, env_steps in algorithm.env_steps_by_node.items():
+            record[f"nodes/{node}/env_steps"] = float(env_steps)
         record["pool/env_steps_per_update"] = algorithm.env_steps_per_update
         for module_id in self.method.module_ids:
             record[f"pool/{module_id}/size"] = float(algorithm.pool.num_transitions(module_id))
@@ -324,6 +326,9 @@ def start_ray(address: str | None, num_env_runners: int) -> None:
     """Starts Ray on this machine, or joins the cluster at `address`.
 
     `OMNICHANNEL_VERBOSE=1` shows what Ray and its workers print.
+
+    Raises:
+        RunError: if Ray does not start here, or the cluster cannot be joined.
     """
     verbose = os.environ.get("OMNICHANNEL_VERBOSE") == "1"
     level = logging.INFO if verbose else logging.ERROR
@@ -332,15 +337,29 @@ def start_ray(address: str | None, num_env_runners: int) -> None:
         warnings.filterwarnings("ignore", module="ray")
         for name in ("ray", "ray.rllib", "ray.tune"):
             logging.getLogger(name).setLevel(level)
+    settings: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
     if address is None:
         # "local": never join a cluster that happens to run on this machine.
         cpus = max(os.cpu_count() or 1, num_env_runners + 1)
-        ray.init(
-            address="local",
-            num_cpus=cpus,
-            include_dashboard=False,
-            logging_level=level,
-            log_to_driver=verbose,
-        )
+        settings |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
     else:
-        ray.init(address=address, logging_level=level, log_to_driver=verbose)
+        settings["address"] = address
+    try:
+        ray.init(**settings)
+    except Exception as error:  # Ray raises all sorts, plain `Exception` when it is too slow
+        raise RunError(_explain_start(address, error)) from error
+
+
+def _explain_start(address: str | None, error: Exception) -> str:
+    """Says in one line why Ray did not start, and what to do."""
+    reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    if address is None:
+        return (
+            f"Ray did not start on this machine ({reason}); a machine short of CPU time or memory "
+            "is too slow for it: end other programs and try again, or see what Ray says with "
+            "OMNICHANNEL_VERBOSE=1"
+        )
+    return (
+        f"the Ray cluster '{address}' cannot be joined ({reason}); see whether it runs and whether "
+        "the token is the same there with: ray status"
+    )

@@ -52,6 +52,8 @@ class SharedPoolDQNConfig(DQNConfig):
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or SharedPoolDQN)
+        self.num_runners = 0
+        self.start_timeout_s = 300.0
         self.pool_config: dict[str, Any] = {}
         self.env_steps_per_update = 32.0
 
@@ -60,6 +62,8 @@ class SharedPoolDQNConfig(DQNConfig):
         """Translates ours into RLlib's groups of settings."""
         learner, runners = config.learner, config.env_runners
         self = cls()
+        self.num_runners = runners.num_env_runners
+        self.start_timeout_s = runners.start_timeout_s
         self.environment(
             env=None,
             env_config={
@@ -69,7 +73,7 @@ class SharedPoolDQNConfig(DQNConfig):
         )
         self.env_runners(
             env_runner_cls=BatchedEnvRunner,
-            num_env_runners=runners.num_env_runners,
+            num_env_runners=0,  # RLlib would wait for all of them; the crew adds them
             num_envs_per_env_runner=runners.num_envs_per_env_runner,
             rollout_fragment_length=max(scenario.horizon, learner.n_step),
             sample_timeout_s=runners.sample_timeout_s,
@@ -142,10 +146,12 @@ class SharedPoolDQN(DQN):
         super().setup(config)
         # Spinning OpenMP threads that share a core with a runner slow both down tenfold.
         cores = os.cpu_count() or 1
-        torch.set_num_threads(max(1, cores - self.config.num_env_runners))
+        torch.set_num_threads(max(1, cores - self.config.num_runners))
         scenario = Scenario.model_validate(self.config.env_config["scenario"])
         self.pool: Any = self.make_pool(scenario)
         self.crew = RunnerCrew(self.env_runner_group, self.config.sample_timeout_s)
+        self.crew.start(self.config.num_runners, self.config.start_timeout_s)
+        self.crew.send_weights(self.learner_group)
         self.env_steps = 0
         self.episodes = 0
         self.updates = 0
@@ -153,7 +159,13 @@ class SharedPoolDQN(DQN):
         self._seen_env_steps = 0
         self.adjustment = Adjustment()
         self.sample_metrics: dict[str, np.ndarray[Any, Any]] = {}
+        self.env_steps_by_node: dict[str, int] = {}  # address -> of the last round
         self.learn_metrics: dict[str, dict[str, float]] = {}
+
+    @override(DQN)
+    def cleanup(self) -> None:
+        self.crew.give_up_missing()  # RLlib would wait for them
+        super().cleanup()
 
     def make_pool(self, scenario: Scenario) -> Any:
         """Returns the pool that runners fill and the learner draws from."""
@@ -236,6 +248,9 @@ class SharedPoolDQN(DQN):
         shares = list(round_.values())
         self.env_steps += sum(sampled.num_env_steps for sampled in shares)
         self.episodes += sum(sampled.num_episodes for sampled in shares)
+        self.env_steps_by_node = dict.fromkeys((sampled.node for sampled in shares), 0)
+        for sampled in shares:
+            self.env_steps_by_node[sampled.node] += sampled.num_env_steps
         self.sample_metrics = {
             name: np.concatenate([sampled.metrics[name] for sampled in shares])
             for name in shares[0].metrics

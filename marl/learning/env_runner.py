@@ -125,6 +125,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         return Sampled(
             num_episodes=fragment.num_episodes,
             num_env_steps=fragment.env_steps(),
+            node=ray.util.get_node_ip_address(),
             metrics=fragment.metrics,
             report=self.get_metrics(),
             fragment=None if shards else fragment,
@@ -180,7 +181,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
     def _compute_epsilon(self, env_steps: int, share: int) -> FloatArray:
         """Epsilon by copy over all runners (Ape-X), annealed linearly, (B,)."""
         copies = self.env.num_copies
-        workers = max(self.config.num_env_runners, 1)
+        workers = max(self.config.num_runners, 1)
         index = share * copies + np.arange(copies)
         ladder = 1 + 7 * index / max(workers * copies - 1, 1)
         # Equal to annealing each copy's own epsilon by the same factor.

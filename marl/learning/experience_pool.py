@@ -57,6 +57,7 @@ class Sampled:
 
     num_episodes: int
     num_env_steps: int
+    node: str  # address of the machine that sampled it
     metrics: dict[str, NDArray[np.float64]]  # of the episodes: metric -> (B,)
     report: Any  # RLlib's reduced metrics
     fragment: Any  # the episodes, as the pool takes them; None: handed over to a shard

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import ray
 from numpy.typing import NDArray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from envs.omnichannel.types import Float32Array
@@ -196,7 +196,12 @@ class ShardedPool:
     def _get(self, calls: list[ray.ObjectRef]) -> list[Any]:
         try:
             answers: list[Any] = ray.get(calls)
-        except RayActorError:
+        except RayTaskError as error:
+            # Ray's error is of the class of its cause, too.
+            if isinstance(error, RayActorError):
+                raise PoolLostError from None
+            raise
+        except RayError:  # a dead actor, or an answer that was lost with its node
             raise PoolLostError from None
         return answers
 

@@ -10,8 +10,10 @@ from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
 from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
-from marl.errors import PoolLostError
+from marl.errors import PoolLostError, RunError
 from marl.learning.experience_pool import Sampled
+
+STRAGGLER_TIMEOUT_S = 30.0  # runners start side by side; who is later waits for a free core
 
 
 class RunnerCrew:
@@ -26,18 +28,58 @@ class RunnerCrew:
     its kind is open.
 
     Args:
-        group: RLlib's runners, with a local one.
+        group: RLlib's runners: the local one; the others come with `start`.
         timeout_s: after which a runner that does not answer is killed and restarted.
     """
 
     def __init__(self, group: EnvRunnerGroup, timeout_s: float) -> None:
-        self._manager = group._worker_manager
+        self._group, self._manager = group, group._worker_manager
         self._local = group.local_env_runner
         self._timeout_s = timeout_s
         self._request: dict[str, Any] = {}
         self._asked: dict[int, ray.ObjectRef] = {}  # by worker
         self._pings: dict[int, ray.ObjectRef] = {}  # of lost workers
+        self._late: set[int] = set()  # workers that have not started yet
         self._events: list[str] = []
+
+    def start(self, num_runners: int, timeout_s: float) -> None:
+        """Starts the runners and waits for those that find room.
+
+        The others are taken in once they answer, as lost ones are.
+
+        Args:
+            num_runners: besides the one in this process.
+            timeout_s: to wait for the first one.
+
+        Raises:
+            RunError: if none starts in time.
+        """
+        if not num_runners:
+            return
+        self._group.add_workers(num_runners, validate=False)
+        self._late = set(self._manager.actor_ids())
+        for worker, actor in self._manager.actors().items():
+            self._manager.set_actor_state(worker, healthy=False)
+            self._pings[worker] = actor.ping.remote()
+        pings = list(self._pings.values())
+        ray.wait(pings, num_returns=1, timeout=timeout_s)
+        ray.wait(pings, num_returns=num_runners, timeout=STRAGGLER_TIMEOUT_S)
+        for worker in self._take_answered():
+            self._late.remove(worker)
+            self._manager.set_actor_state(worker, healthy=True)
+        if not self.num_healthy:
+            self.give_up_missing()
+            raise RunError(_explain_no_room(num_runners, timeout_s))
+        for worker in sorted(self._late):
+            self._events.append(
+                f"runner {worker} has no room yet; its episodes are sampled by others"
+            )
+
+    def give_up_missing(self) -> None:
+        """Ends the runners that do not answer: lost ones, and those that wait for a core."""
+        for worker, actor in self._manager.actors().items():
+            if not self._manager.is_actor_healthy(worker):
+                ray.kill(actor)
 
     @property
     def num_healthy(self) -> int:
@@ -84,7 +126,9 @@ class RunnerCrew:
         returned = self._take_answered()
         for worker in self._send(_get_weights(learner_group), returned) if returned else ():
             self._manager.set_actor_state(worker, healthy=True)
-            self._events.append(f"runner {worker} is back")
+            what = "has started" if worker in self._late else "is back"
+            self._late.discard(worker)
+            self._events.append(f"runner {worker} {what}")
 
     def _take_answered(self) -> list[int]:
         """Workers whose ping came back; a ping that failed is sent again next time."""
@@ -152,6 +196,17 @@ class RunnerCrew:
         self._events.append(
             f"runner {worker} {what}; {self.num_healthy} left, its episodes are sampled by others"
         )
+
+
+def _explain_no_room(num_runners: int, timeout_s: float) -> str:
+    """Says in one line why no runner started, and what to do."""
+    total = ray.cluster_resources().get("CPU", 0.0)
+    free = ray.available_resources().get("CPU", 0.0)
+    return (
+        f"env_runners: none of {num_runners} runners has started within {timeout_s:g} s; a runner "
+        f"needs a core, and {free:g} of the cluster's {total:g} are free; add a node, wait until "
+        "others end, or sample in this process with --set env_runners.num_env_runners=0"
+    )
 
 
 def _get_weights(learner_group: LearnerGroup) -> dict[str, Any]:

@@ -1,10 +1,7 @@
 """Runners that die or hang: the run goes on, and is the run that it would have been."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +17,6 @@ from envs.omnichannel.scenario import Scenario
 from marl.checkpoints import Part
 from marl.config import load_config
 from marl.learning.algorithm import SharedPoolDQN, build_algorithm
-from tests.distributed.commands import ENVIRONMENT, ROOT
 
 pytestmark = [pytest.mark.distributed, pytest.mark.usefixtures("ray_session")]
 
@@ -144,21 +140,6 @@ def test_runners__one_killed_every_few_seconds_changes_nothing_either(tiny: Scen
         while algorithm.rounds < rounds:
             algorithm.train()
         assert_same(algorithm.make_snapshot(), disturbed)
-
-
-@pytest.mark.slow
-def test_runners__a_node_that_leaves_and_one_that_joins() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.distributed.two_nodes"],
-        cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=280,
-    )  # fmt: skip
-
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert len(set(found["nodes_at_start"])) == 2
-    assert found["healthy_without_the_node"] == 1
-    assert len(set(found["nodes_at_end"])) == 2
-    assert found["env_steps"] == found["rounds"] * 2 * 8 * 14
 
 
 @pytest.mark.slow

@@ -1,18 +1,34 @@
-"""Trains on a Ray cluster of two nodes, one of which leaves and is replaced; prints what it saw."""
+"""Trains on a Ray cluster of two nodes on this machine; prints what it saw.
+
+A process of its own for each story, because Ray's cluster belongs to a process.
+"""
 
 import json
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray.cluster_utils import Cluster
+from rich.console import Console
 
 from envs.omnichannel.scenario import load_scenario
 from marl.config import load_config
+from marl.errors import RunError
 from marl.learning.algorithm import SharedPoolDQN, build_algorithm
-from marl.training import start_ray
+from marl.progress import TrainingProgress
+from marl.run_folder import RunFolder
+from marl.training import Trainer, start_ray
 from tests.distributed.test_faults import SETTINGS
+from tests.distributed.test_pool_actors import ACTORS
+
+Seen = dict[str, Any]
+
+
+def build(*overrides: str) -> SharedPoolDQN:
+    return build_algorithm(load_scenario("tiny"), load_config("default", [*SETTINGS, *overrides]))
 
 
 def find_nodes(algorithm: SharedPoolDQN) -> list[str]:
@@ -28,14 +44,13 @@ def train_until(algorithm: SharedPoolDQN, num_healthy: int, timeout_s: float = 9
         algorithm.train()
 
 
-def main() -> None:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+def leave_and_join(cluster: Cluster) -> Seen:
+    """A node leaves in mid-run, then another one joins."""
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
-    start_ray(cluster.address, 2)
-    algorithm = build_algorithm(load_scenario("tiny"), load_config("default", SETTINGS))
+    algorithm = build()
     algorithm.train()
-    seen: dict[str, Any] = {"nodes_at_start": find_nodes(algorithm)}
+    seen: Seen = {"nodes_at_start": find_nodes(algorithm)}
 
     cluster.remove_node(node)
     train_until(algorithm, 1)
@@ -48,6 +63,82 @@ def main() -> None:
     seen["nodes_at_end"] = find_nodes(algorithm)
     seen |= {"env_steps": algorithm.env_steps, "rounds": algorithm.rounds}
     algorithm.stop()
+    return seen
+
+
+def begin_with_room_for_one(cluster: Cluster) -> Seen:
+    """Two runners are asked for where one core is, and a run beside it finds none."""
+    algorithm = build()
+    algorithm.train()
+    seen: Seen = {
+        "healthy_at_start": algorithm.crew.num_healthy,
+        "env_steps_of_a_round": algorithm.env_steps,
+    }
+    try:
+        build("env_runners.start_timeout_s=5")
+    except RunError as error:
+        seen["error"] = str(error)
+
+    cluster.add_node(num_cpus=1)
+    train_until(algorithm, 2)
+    seen |= {
+        "healthy_at_end": algorithm.crew.num_healthy,
+        "nodes_at_end": find_nodes(algorithm),
+        "events": algorithm.crew.take_events(),
+    }
+    algorithm.stop()
+    return seen
+
+
+def end_with_a_runner_missing(_cluster: Cluster) -> Seen:
+    """A run ends while one of its runners still waits for a core."""
+    algorithm = build()
+    algorithm.train()
+    algorithm.stop()
+    return {}
+
+
+def lose_answers(cluster: Cluster) -> Seen:
+    """A node takes a shard of the pool along, and the batches that lay there ready."""
+    node = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    settings = [*SETTINGS, *ACTORS, "pool.num_shards=2", "evaluation.interval_episodes=32"]
+    folder = Path(tempfile.mkdtemp()) / "run"
+    run = RunFolder.create(folder, load_scenario("tiny"), load_config("default", settings))
+    trainer = Trainer(run, TrainingProgress(Console(), quiet=True))
+    pool = trainer.algorithm.pool
+    get = pool._get
+    seen: Seen = {"run": str(run.path)}
+
+    def get_from_a_lost_node(calls: list[ray.ObjectRef]) -> list[Any]:
+        if trainer.algorithm.rounds == 3 and "lost" not in seen:
+            ray.wait(calls, num_returns=len(calls), fetch_local=False)
+            cluster.remove_node(node, allow_graceful=False)
+            try:
+                ray.get(calls)
+            except ray.exceptions.RayError as error:
+                seen["lost"] = [cls.__name__ for cls in type(error).__mro__]
+        return get(calls)
+
+    pool._get = get_from_a_lost_node
+    try:
+        trainer.train()
+    except RunError as error:
+        seen["error"] = str(error)
+    trainer.close()
+    return seen
+
+
+STORIES = {
+    story.__name__: story
+    for story in (leave_and_join, begin_with_room_for_one, end_with_a_runner_missing, lose_answers)
+}
+
+
+def main() -> None:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    start_ray(cluster.address, 2)
+    seen = STORIES[sys.argv[1]](cluster)
     ray.shutdown()
     cluster.shutdown()
     sys.stdout.write(json.dumps(seen))
