@@ -352,7 +352,8 @@ def start_ray(address: str | None, num_env_runners: int) -> None:
 
 def _explain_start(address: str | None, error: Exception) -> str:
     """Says in one line why Ray did not start, and what to do."""
-    reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    first_sentence = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
+    reason = first_sentence or type(error).__name__
     if address is None:
         return (
             f"Ray did not start on this machine ({reason}); a machine short of CPU time or memory "
