@@ -59,6 +59,17 @@ class Exploration(StrictModel):
         return self.epsilon * (1 - (1 - self.final_fraction) * progress)
 
 
+class Quantiles(StrictModel):
+    """Quantile regression of the return's distribution, whose mean is the action value.
+
+    Source: Dabney et al. 2018 (QR-DQN), eq. 10, which uses 200 quantiles and kappa 1 for rewards
+    clipped at 1; ours are a tenth of that or less.
+    """
+
+    num_quantiles: Annotated[int, Field(ge=2, le=200)] = 16
+    kappa: Positive = 0.1  # errors beyond it count linearly; takes `huber_threshold`'s place
+
+
 class Learner(StrictModel):
     """DQN and its options."""
 
@@ -69,7 +80,11 @@ class Learner(StrictModel):
     n_step: Annotated[int, Field(ge=1, le=100)] = 5
     double: bool = True
     dueling: bool = True
+    distributional: Quantiles | None = None  # null: the mean alone; {}: with the defaults
+    # Initial sigma of noisy layers, which then explore in epsilon's place; null: none.
+    noisy: Positive | None = None
     tau: Annotated[float, Field(gt=0, le=1)] = 0.01  # Polyak step of the target, each update
+    target_update: Count | None = None  # updates between copies to the target; null: Polyak
     average_rate: Annotated[float, Field(gt=0, le=1)] = 0.002  # of the weights that are evaluated
     huber_threshold: Positive = 10.0  # TD errors beyond it count linearly
     grad_clip: Positive = 10.0  # norm, by module
@@ -80,6 +95,10 @@ class Learner(StrictModel):
     batch_size: Count = 512  # transitions by module and update
     env_steps_per_update: Positive = 32.0
     initial_bias: NonNegative = 0.02  # head start of the initial action; the rest starts at zero
+
+
+# Of the learner, for what the 34 agents learn by temporal differences; null: off.
+AGENTS_OPTIONS = ("distributional", "noisy", "target_update")
 
 
 class Prioritized(StrictModel):
@@ -226,6 +245,14 @@ class TrainConfig(StrictModel):
             raise ValueError("pool.placement: actor is not allowed with method residual; driver")
         return self
 
+    @model_validator(mode="after")
+    def _check_options(self) -> Self:
+        for name in AGENTS_OPTIONS:
+            value = getattr(self.learner, name)
+            if self.method == "residual" and value is not None:
+                raise ValueError(f"learner.{name}: is not allowed with method residual; null")
+        return self
+
 
 def list_configs() -> list[str]:
     """Names of the built-in configurations, sorted."""
@@ -284,6 +311,7 @@ FIXED_FIELDS = (
     "method", "residual.reference", "residual.parameters", "residual.choices",
     "residual.pool_situations",
     "learner.hidden", "learner.dueling", "learner.n_step", "learner.gamma",
+    "learner.distributional", "learner.noisy",
     "pool.capacity_env_steps", "pool.max_memory_mb", "pool.prioritized", "pool.num_shards",
 )  # fmt: skip
 

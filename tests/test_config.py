@@ -123,3 +123,13 @@ def test_load_config__a_round_of_situations_fits_the_pool() -> None:
     with pytest.raises(InputError, match="pool_situations 49 is not allowed; at least 50") as error:
         load_config("residual", settings)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["learner.distributional={}", "learner.noisy=0.5", "learner.target_update=100"],
+)
+def test_options_of_the_agents__are_refused_with_the_residual_method(override: str) -> None:
+    field = override.partition("=")[0]
+    with pytest.raises(InputError, match=f"{field}: is not allowed with method residual; null"):
+        load_config("residual", [override])

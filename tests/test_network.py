@@ -1,13 +1,24 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from marl.learning.network import MASKED, QNetwork, StackedQNetworks, combine_heads
+from marl.learning.network import (
+    MASKED,
+    NoisyLinear,
+    QNetwork,
+    StackedQNetworks,
+    combine_heads,
+    draw_noise,
+)
+
+OPTIONS = [{}, {"dueling": False}, {"num_quantiles": 3}, {"num_quantiles": 2, "noisy": 0.5}]
 
 
-def make_network(seed: int, *, dueling: bool = True, num_levels: int = 3) -> QNetwork:
+def make_network(seed: int, *, num_levels: int = 3, **options: Any) -> QNetwork:
     torch.manual_seed(seed)
-    network = QNetwork(4, num_levels, 5, (8, 6), dueling=dueling)
+    network = QNetwork(4, num_levels, 5, (8, 6), **options)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter)
     return network
@@ -30,9 +41,11 @@ def test_combine_heads__without_dueling_ignores_the_value() -> None:
     assert combine_heads(output, mask, dueling=False).tolist() == [[1.0, 2.0, 6.0, MASKED]]
 
 
-@pytest.mark.parametrize("dueling", [True, False])
-def test_q_network__untrained_takes_the_initial_level_whatever_it_sees(dueling: bool) -> None:
-    network = QNetwork(4, 3, 5, (8,), dueling=dueling, initial_level=2, initial_bias=0.02)
+@pytest.mark.parametrize("options", OPTIONS)
+def test_q_network__untrained_takes_the_initial_level_whatever_it_sees(
+    options: dict[str, Any],
+) -> None:
+    network = QNetwork(4, 3, 5, (8,), initial_level=2, initial_bias=0.02, **options)
 
     values = network(torch.randn(50, 4) * 5)
 
@@ -47,9 +60,9 @@ def test_q_network__never_prefers_an_invalid_action() -> None:
     assert network(torch.randn(500, 4) * 10).argmax(dim=-1).max() == 2
 
 
-@pytest.mark.parametrize("dueling", [True, False])
-def test_q_network__ranks_actions_as_their_values_do(dueling: bool) -> None:
-    network = make_network(3, dueling=dueling)
+@pytest.mark.parametrize("options", OPTIONS)
+def test_q_network__ranks_actions_as_their_values_do(options: dict[str, Any]) -> None:
+    network = make_network(3, **options)
     features = torch.randn(500, 4)
 
     chosen = network.rank_actions(features).argmax(dim=-1)
@@ -58,15 +71,68 @@ def test_q_network__ranks_actions_as_their_values_do(dueling: bool) -> None:
     assert len(set(chosen.tolist())) > 1
 
 
-@pytest.mark.parametrize("dueling", [True, False])
-def test_stacked_q_networks__compute_what_the_networks_compute(dueling: bool) -> None:
-    networks = [make_network(seed, dueling=dueling, num_levels=seed + 2) for seed in range(3)]
+@pytest.mark.parametrize("options", OPTIONS)
+def test_stacked_q_networks__compute_what_the_networks_compute(options: dict[str, Any]) -> None:
+    networks = [make_network(seed, num_levels=seed + 2, **options) for seed in range(3)]
     features = torch.randn(3, 7, 4)
     expected = torch.stack([n(x) for n, x in zip(networks, features, strict=True)])
 
     stacked = StackedQNetworks(networks, trainable=True)
 
-    torch.testing.assert_close(stacked.compute_q(features), expected)
+    torch.testing.assert_close(stacked.compute_quantiles(features).mean(dim=-2), expected)
+
+
+def test_stacked_q_networks__noise_is_that_of_the_networks() -> None:
+    networks = [make_network(seed, num_levels=5, noisy=0.5) for seed in range(3)]
+    features = torch.randn(3, 100, 4)
+    noise = draw_noise(networks[0].sizes, (3,), np.random.default_rng(0))
+
+    found = StackedQNetworks(networks, trainable=True).compute_quantiles(features, noise)
+
+    for m, network in enumerate(networks):
+        own = [(at_input[m], at_output[m]) for at_input, at_output in noise]
+        greedy = network.rank_actions(features[m], own).argmax(dim=-1)
+        assert torch.equal(found[m, :, 0].argmax(dim=-1), greedy)
+        assert not torch.equal(greedy, network.rank_actions(features[m]).argmax(dim=-1))
+
+
+def test_noisy_linear__by_hand() -> None:
+    layer = NoisyLinear(2, 1, sigma=0.5)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 2.0]]))
+        layer.bias.fill_(3)
+        layer.weight_sigma.copy_(torch.tensor([[0.1, 0.2]]))
+        layer.bias_sigma.fill_(0.3)
+
+    plain = layer(torch.tensor([10.0, 20.0]))
+    noisy = layer(torch.tensor([10.0, 20.0]), (torch.tensor([2.0, -1.0]), torch.tensor([0.5])))
+
+    # 1 x 10 + 2 x 20 + 3; sigma x factors: .1 x 2 x .5 x 10, .2 x -1 x .5 x 20, .3 x .5.
+    assert plain.item() == pytest.approx(53)
+    assert noisy.item() == pytest.approx(53 + 1 - 2 + 0.15)
+
+
+def test_noisy_linear__starts_with_the_sources_spread() -> None:
+    layer = NoisyLinear(4, 3, sigma=0.5)
+    features = torch.tensor([1.0, 2.0, 0.0, -1.0])
+    noise = draw_noise([4, 3], (20_000,), np.random.default_rng(0))[0]
+
+    outputs = (layer(features, noise) - layer(features)).detach()
+
+    # E f(x)^2 = E |x| = sqrt(2 / pi) = c; sigma is .5 / 2: var = .25^2 c (c sum x^2 + 1).
+    c = (2 / np.pi) ** 0.5
+    assert outputs.mean(dim=0) == pytest.approx(np.zeros(3), abs=0.02)
+    assert outputs.var(dim=0) == pytest.approx(np.full(3, 0.0625 * c * (6 * c + 1)), rel=0.05)
+
+
+def test_q_network__a_value_is_the_mean_of_its_quantiles() -> None:
+    network = QNetwork(1, 2, 2, (1,), dueling=False, num_quantiles=2)
+    with torch.no_grad():
+        # By quantile: two levels and the state's value, which no dueling reads.
+        network.head.bias.copy_(torch.tensor([1.0, 4.0, 9.0, 5.0, 0.0, 9.0]))
+
+    assert network(torch.zeros(1)).tolist() == [3, 2]
+    assert network.rank_actions(torch.zeros(1)).tolist() == [3, 2]
 
 
 def test_stacked_q_networks__share_memory_with_the_networks() -> None:

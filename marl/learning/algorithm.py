@@ -95,6 +95,9 @@ class SharedPoolDQNConfig(DQNConfig):
             "anneal_env_steps": learner.anneal_env_steps,
             "average_rate": learner.average_rate,
             "huber_threshold": learner.huber_threshold,
+            "kappa": learner.distributional and learner.distributional.kappa,
+            "noisy": learner.noisy,
+            "target_update": learner.target_update,
         }
         # A dict in a fixed order: a set would change the module order from process to process.
         self.multi_agent(

@@ -32,7 +32,7 @@ from marl.config import Exploration
 from marl.learning.experience_pool import Bytes, Fragment, Half, Sampled, find_shard
 from marl.learning.kernels import fill_explored, mark_explored
 from marl.learning.learned_policy import select_greedy
-from marl.learning.network import QNetwork
+from marl.learning.network import Noise, QNetwork, draw_noise
 
 Spaces = dict[str, tuple[Box, Discrete[np.int64]]]
 
@@ -57,6 +57,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self.make_env()
         self.make_module()
         self._weights_seq_no = 0
+        self._explores = True
 
     @override(EnvRunner)
     def make_env(self) -> None:
@@ -104,8 +105,9 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         seeds = make_seeds("train", self.config.seed, copies, skip=first)
         rng = np.random.default_rng([self.config.seed, share, iteration])
         env.service_weight = service_weight
+        self._explores = explore
         epsilon = np.zeros(copies)
-        if explore:
+        if explore and not self._is_noisy:
             epsilon = epsilon_scale * self._compute_epsilon(env_steps, share)
         fragment = self._run_episodes(seeds, epsilon, rng)
         self._log(fragment, float(epsilon.mean()))
@@ -173,7 +175,13 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
     def _run_episodes(self, seeds: SeedArray, epsilon: FloatArray, rng: np.random.Generator) -> Any:
         """Runs the episodes of the seeds, (B,), exploring with each copy's epsilon, (B,)."""
         self.env.reset(seeds)
-        return sample_episodes(self.env, self._networks(), epsilon, rng)
+        noisy = self._explores and self._is_noisy
+        return sample_episodes(self.env, self._networks(), epsilon, rng, noisy=noisy)
+
+    @property
+    def _is_noisy(self) -> bool:
+        """Whether noisy layers explore, in epsilon's place."""
+        return self.config.learner_config_dict["noisy"] is not None
 
     def _networks(self) -> dict[str, QNetwork]:
         return {m: self.module[m].unwrapped().network for m in MODULES}
@@ -213,6 +221,8 @@ def sample_episodes(
     networks: dict[str, QNetwork],
     epsilon: FloatArray,
     rng: np.random.Generator,
+    *,
+    noisy: bool = False,
 ) -> Fragment:
     """Runs the episodes of a freshly reset environment to their end.
 
@@ -221,6 +231,7 @@ def sample_episodes(
         networks: by module.
         epsilon: of each copy, (B,).
         rng: of the exploration.
+        noisy: whether the networks' noise explores too; it is another one in every copy and period.
     """
     shape, horizon = (env.num_copies, env.network.num_skus), env.scenario.horizon
     rows = env.network.num_nodes + 1
@@ -230,7 +241,8 @@ def sample_episodes(
     for period in range(horizon):
         obs = env.observe()
         _store_half(obs, observations[:, period])
-        actions = select_greedy(env, networks, obs)
+        noise = _draw_noise(networks, env.num_copies, rng) if noisy else None
+        actions = select_greedy(env, networks, obs, noise)
         for module_id, levels in actions.items():
             explore_levels(levels, env.decoder.num_levels[module_id], epsilon, rng)
             chosen[module_id].append(levels.astype(np.uint8))
@@ -242,6 +254,13 @@ def sample_episodes(
         rewards=rewards,
         metrics=env.compute_metrics(),
     )
+
+
+def _draw_noise(
+    networks: dict[str, QNetwork], copies: int, rng: np.random.Generator
+) -> dict[str, Noise]:
+    """Noise by module and copy: agents and SKUs of a copy share it."""
+    return {m: draw_noise(network.sizes, (copies, 1), rng) for m, network in networks.items()}
 
 
 def explore_levels(

@@ -17,7 +17,7 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, IntArray
 from marl.config import Learner
 from marl.learning.kernels import choose_levels
-from marl.learning.network import QNetwork
+from marl.learning.network import Noise, QNetwork
 from marl.learning.policy_arrays import (
     NetworkArguments,
     Weights,
@@ -83,6 +83,7 @@ def make_network_arguments(scenario: Scenario, learner: Learner) -> NetworkArgum
     """Keyword arguments of each module's `QNetwork`; all networks have one shape."""
     env = BatchedEnv(scenario, num_copies=1)
     decoder = env.decoder
+    quantiles = learner.distributional
     return {
         m: {
             "num_features": env.num_features,
@@ -92,6 +93,8 @@ def make_network_arguments(scenario: Scenario, learner: Learner) -> NetworkArgum
             "dueling": learner.dueling,
             "initial_level": decoder.initial_level[m],
             "initial_bias": learner.initial_bias,
+            "num_quantiles": quantiles.num_quantiles if quantiles else 1,
+            "noisy": learner.noisy,
         }
         for m in MODULES
     }
@@ -103,9 +106,19 @@ def make_untrained(arguments: NetworkArguments) -> LearnedPolicy:
 
 
 def select_greedy(
-    env: BatchedEnv, networks: Mapping[str, QNetwork], observations: Float32Array
+    env: BatchedEnv,
+    networks: Mapping[str, QNetwork],
+    observations: Float32Array,
+    noise: Mapping[str, Noise] | None = None,
 ) -> dict[str, IntArray]:
-    """Returns the best levels by module, (B, A_m, K); of the high level on review periods only."""
+    """Returns the best levels by module, (B, A_m, K); of the high level on review periods only.
+
+    Args:
+        env: B copies.
+        networks: by module.
+        observations: (B, N + 1, K, F).
+        noise: of noisy networks, by module, that broadcasts with (A_m, B, K); None: none.
+    """
     actions: dict[str, IntArray] = {}
     with torch.inference_mode():
         for module_id in MODULES:
@@ -113,7 +126,8 @@ def select_greedy(
                 continue
             # Rows first, as the observation lies in memory: the network need not copy its input.
             rows = observations.swapaxes(0, 1)[env.roster.module_rows[module_id]]
-            values = networks[module_id].rank_actions(torch.from_numpy(rows)).numpy()
+            factors = None if noise is None else noise[module_id]
+            values = networks[module_id].rank_actions(torch.from_numpy(rows), factors).numpy()
             agents, copies, skus, _ = values.shape
             actions[module_id] = np.empty((copies, agents, skus), np.int64)
             choose_levels(values, actions[module_id])

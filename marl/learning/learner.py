@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
@@ -16,7 +17,8 @@ from torch.nn import functional
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.types import Float32Array
 from marl.learning.experience_pool import Batch
-from marl.learning.network import StackedQNetworks
+from marl.learning.losses import compute_quantile_loss
+from marl.learning.network import Noise, StackedQNetworks, draw_noise
 from marl.learning.policy_arrays import Weights
 
 TD_ERROR = "td_error"
@@ -59,14 +61,18 @@ class ScheduledLearner(DQNTorchLearner):
 
 
 class FusedDQNLearner(ScheduledLearner):
-    """Double DQN with a Polyak target; M networks of equal shape in one stacked update.
+    """Double DQN and its options; M networks of equal shape in one stacked update.
 
     Source: van Hasselt et al. 2016 (double DQN), eq. 5 and 7 of the paper, on n-step returns.
     Everything is summed by module, so the result is that of M separate learners: the loss, the
     gradient's norm that is clipped, and Adam, which works by element.
 
+    Noisy networks have other noise in every update, one for the network that learns and chooses
+    and one for the target (Fortunato et al. 2018, eq. 13). It is a function of the run's seed and
+    the update's number, so a checkpoint needs nothing of it.
+
     `config.learner_config_dict`: `lr`, `lr_final_fraction`, `anneal_env_steps`, `average_rate`,
-    `huber_threshold`.
+    `huber_threshold`, `kappa`, `noisy`, `target_update`.
     """
 
     @override(DQNTorchLearner)
@@ -152,32 +158,56 @@ class FusedDQNLearner(ScheduledLearner):
     ) -> tuple[Tensor, Tensor]:
         """One step on (M, N) transitions; returns |TD error|, (M, N), and Q by module, (M,)."""
         batch_size = r_t.shape[1]
+        noise, target_noise = self._draw_noise(), self._draw_noise(of_target=True)
         with torch.no_grad():
-            target_q_t = self._target.compute_q(obs_t)
+            target_z_t = self._target.compute_quantiles(obs_t, target_noise)
         if self.config.double_q:
             # One product for both observations; the selector's gradient is cut off below.
-            q_both = self._online.compute_q(torch.cat([obs_tm1, obs_t], dim=1))
-            q_tm1, selector_q_t = q_both[:, :batch_size], q_both[:, batch_size:]
+            z_both = self._online.compute_quantiles(torch.cat([obs_tm1, obs_t], dim=1), noise)
+            z_tm1, selector_z_t = z_both[:, :batch_size], z_both[:, batch_size:]
         else:
-            q_tm1, selector_q_t = self._online.compute_q(obs_tm1), target_q_t
-        a_t = selector_q_t.detach().argmax(dim=-1, keepdim=True)
-        target = r_t + discount_t * target_q_t.gather(-1, a_t).squeeze(-1)
-        q_a_tm1 = q_tm1.gather(-1, a_tm1[..., None]).squeeze(-1)
-        losses = functional.huber_loss(
-            q_a_tm1, target, reduction="none", delta=self._settings["huber_threshold"]
-        )
+            z_tm1, selector_z_t = self._online.compute_quantiles(obs_tm1, noise), target_z_t
+        a_t = selector_z_t.detach().mean(dim=-2).argmax(dim=-1)
+        target = r_t[..., None] + discount_t[..., None] * _take(target_z_t, a_t)  # (M, N, Q)
+        z_a_tm1 = _take(z_tm1, a_tm1)
+        losses = self._compute_losses(z_a_tm1, target)
         loss = (losses if weight is None else weight * losses).sum()
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss / batch_size)
         self._clip_by_module()
         self._optimizer.step()
         with torch.no_grad():
-            torch._foreach_lerp_(self._target_parameters, self._parameters, self.config.tau)
-            # A plain mean at first, so that the average soon forgets where training began.
             self._num_updates += 1
+            self._move_target()
+            # A plain mean at first, so that the average soon forgets where training began.
             rate = max(self._settings["average_rate"], 1 / self._num_updates)
             torch._foreach_lerp_(self._averaged, self._parameters, rate)
-            return (target - q_a_tm1).abs(), q_a_tm1.mean(dim=1)
+            q_a_tm1 = z_a_tm1.mean(dim=-1)
+            return (target.mean(dim=-1) - q_a_tm1).abs(), q_a_tm1.mean(dim=1)
+
+    def _compute_losses(self, z_a_tm1: Tensor, target: Tensor) -> Tensor:
+        """Losses (M, N) of the taken actions' quantiles and their targets, (M, N, Q) both."""
+        settings = self._settings
+        if settings["kappa"] is not None:
+            return compute_quantile_loss(z_a_tm1, target, settings["kappa"])
+        return functional.huber_loss(
+            z_a_tm1, target, reduction="none", delta=settings["huber_threshold"]
+        ).squeeze(-1)
+
+    def _draw_noise(self, *, of_target: bool = False) -> Noise | None:
+        """This update's noise by module; None without noisy layers."""
+        if self._settings["noisy"] is None:
+            return None
+        key = [self.config.seed, self._num_updates, int(of_target), 1]
+        return draw_noise(self._online.sizes, (len(MODULES),), np.random.default_rng(key))
+
+    def _move_target(self) -> None:
+        """Towards the online networks: by a Polyak step, or every so often to them."""
+        period = self._settings["target_update"]
+        if period is None:
+            torch._foreach_lerp_(self._target_parameters, self._parameters, self.config.tau)
+        elif self._num_updates % period == 0:
+            torch._foreach_copy_(self._target_parameters, self._parameters)
 
     def _clip_by_module(self) -> None:
         """Scales each module's gradient to a norm of at most `grad_clip`."""
@@ -221,3 +251,9 @@ class FusedDQNLearner(ScheduledLearner):
             self._optimizer.state[parameter] = {
                 name: torch.tensor(value) for name, value in moments.items()
             }
+
+
+def _take(quantiles: Tensor, action: Tensor) -> Tensor:
+    """Returns the quantiles of one action, (M, N, Q), of all, (M, N, Q, A); actions are (M, N)."""
+    index = action[..., None, None].expand(*quantiles.shape[:-1], 1)
+    return quantiles.gather(-1, index).squeeze(-1)

@@ -9,18 +9,54 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 MASKED = -1e9
 
+# By layer, the head last: factors at its inputs (..., in) and at its outputs (..., out).
+Noise = list[tuple[Tensor, Tensor]]
+
+
+class NoisyLinear(nn.Linear):
+    """A linear layer that also learns how much noise its weights take.
+
+    Source: Fortunato et al. 2018 (NoisyNet), section 3: the noise of a weight is sigma times the
+    factors of its input and its output.
+
+    Args:
+        in_features: inputs.
+        out_features: outputs.
+        sigma: initial; divided by the root of the inputs.
+    """
+
+    def __init__(self, in_features: int, out_features: int, sigma: float) -> None:
+        super().__init__(in_features, out_features)
+        initial = sigma / in_features**0.5
+        self.weight_sigma = nn.Parameter(torch.full((out_features, in_features), initial))
+        self.bias_sigma = nn.Parameter(torch.full((out_features,), initial))
+
+    def forward(self, features: Tensor, noise: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Returns outputs (..., out) of features (..., in) under noise that broadcasts with them.
+
+        Every row may have noise of its own without weights of its own, as it has two factors.
+        """
+        mean = super().forward(features)
+        if noise is None:
+            return mean
+        at_input, at_output = noise
+        spread = functional.linear(features * at_input, self.weight_sigma, self.bias_sigma)
+        return mean + at_output * spread
+
 
 class QNetwork(nn.Module):
     """Dueling MLP: features (..., F) to action values (..., A).
 
     Source: Wang et al. 2016, eq. 9 (dueling, mean over the valid actions). The head starts at zero
-    but for a small bias on `initial_level`, so that an untrained agent takes that action.
+    but for a small bias on `initial_level`, so that an untrained agent takes that action. With
+    quantiles it has one such output for each of them, and an action's value is their mean.
 
     Args:
         num_features: F.
@@ -31,6 +67,8 @@ class QNetwork(nn.Module):
         dueling: whether value and advantage are separate.
         initial_level: the action of an untrained agent.
         initial_bias: its head start.
+        num_quantiles: of the return's distribution; 1: its mean alone.
+        noisy: initial sigma of noisy layers; None: plain ones.
     """
 
     mask: Tensor
@@ -45,39 +83,91 @@ class QNetwork(nn.Module):
         dueling: bool = True,
         initial_level: int = 0,
         initial_bias: float = 0.0,
+        num_quantiles: int = 1,
+        noisy: float | None = None,
     ) -> None:
         super().__init__()
-        sizes = [num_features, *hidden]
-        self.layers = nn.ModuleList(
-            nn.Linear(size, next_size) for size, next_size in pairwise(sizes)
+        # The last output of a quantile is the state's value.
+        self.sizes = [num_features, *hidden, num_quantiles * (max_levels + 1)]
+        *hidden_layers, self.head = (
+            nn.Linear(*sizes) if noisy is None else NoisyLinear(*sizes, noisy)
+            for sizes in pairwise(self.sizes)
         )
-        self.head = nn.Linear(sizes[-1], max_levels + 1)  # the last output is the value
+        self.layers = nn.ModuleList(hidden_layers)
         self.dueling = dueling
-        self.num_levels = num_levels
+        self.num_levels, self.max_levels = num_levels, max_levels
+        self.num_quantiles = num_quantiles
+        self.is_noisy = noisy is not None
         self.register_buffer("mask", torch.arange(max_levels) < num_levels, persistent=False)
         with torch.no_grad():
             self.head.weight.zero_()
             self.head.bias.zero_()
-            self.head.bias[initial_level] = initial_bias
+            self._split(self.head.bias)[:, initial_level] = initial_bias
 
     def forward(self, features: Tensor) -> Tensor:
         """Returns action values; invalid actions are `MASKED`."""
-        return combine_heads(self.head(self._encode(features)), self.mask, dueling=self.dueling)
+        output = split_quantiles(self.head(self._encode(features)), self.num_quantiles)
+        return combine_heads(output, self.mask, dueling=self.dueling).mean(dim=-2)
 
-    def rank_actions(self, features: Tensor) -> Tensor:
+    def rank_actions(self, features: Tensor, noise: Noise | None = None) -> Tensor:
         """Returns values whose order is that of the valid actions' values, (..., num_levels).
 
         The state's value and the mean advantage are the same for all actions, so neither is
         needed to find the best one.
+
+        Args:
+            features: (..., F).
+            noise: of noisy layers; None: none.
         """
-        weight, bias = self.head.weight[: self.num_levels], self.head.bias[: self.num_levels]
+        if noise is not None:
+            return self._rank_noisy(features, noise)
+        weight, bias = (self._average(p) for p in (self.head.weight, self.head.bias))
         return functional.linear(self._encode(features), weight, bias)
+
+    def _rank_noisy(self, features: Tensor, noise: Noise) -> Tensor:
+        hidden = features
+        for layer, factors in zip(self.layers, noise[:-1], strict=True):
+            hidden = functional.relu(layer(hidden, factors), inplace=True)
+        output = split_quantiles(self.head(hidden, noise[-1]), self.num_quantiles)
+        return output.mean(dim=-2)[..., : self.num_levels]
+
+    def _average(self, head: Tensor) -> Tensor:
+        """Returns what a head of plain values of the valid levels has, (levels, ...)."""
+        values = head if self.num_quantiles == 1 else self._split(head).mean(dim=0)
+        return values[: self.num_levels]
+
+    def _split(self, head: Tensor) -> Tensor:
+        """Views values by the head's output by quantile, (Q, A + 1, ...)."""
+        return head.view(self.num_quantiles, self.max_levels + 1, *head.shape[1:])
 
     def _encode(self, features: Tensor) -> Tensor:
         hidden = features
         for layer in self.layers:
             hidden = functional.relu(layer(hidden), inplace=True)
         return hidden
+
+
+def draw_noise(sizes: Sequence[int], shape: tuple[int, ...], rng: np.random.Generator) -> Noise:
+    """Draws the factors of all layers of noisy networks.
+
+    Source: Fortunato et al. 2018, section 3 (b): f(x) = sgn(x) sqrt|x| of standard normals.
+
+    Args:
+        sizes: of the inputs, the hidden layers and the head, as `QNetwork.sizes`.
+        shape: of independent draws.
+        rng: of the draws.
+    """
+
+    def draw(size: int) -> Tensor:
+        normal = torch.from_numpy(rng.standard_normal((*shape, size), np.float32))
+        return normal.sign() * normal.abs().sqrt()
+
+    return [(draw(size), draw(next_size)) for size, next_size in pairwise(sizes)]
+
+
+def split_quantiles(output: Tensor, num_quantiles: int) -> Tensor:
+    """Views head outputs (..., Q (A + 1)) by quantile, (..., Q, A + 1)."""
+    return output.view(*output.shape[:-1], num_quantiles, -1)
 
 
 def combine_heads(output: Tensor, mask: Tensor, *, dueling: bool) -> Tensor:
@@ -99,8 +189,10 @@ class StackedQNetworks:
 
     def __init__(self, networks: Sequence[QNetwork], *, trainable: bool) -> None:
         self.dueling = networks[0].dueling
+        self.num_quantiles = networks[0].num_quantiles
+        self.sizes = networks[0].sizes
         self.num_hidden = len(networks[0].layers)
-        self.mask = torch.stack([network.mask for network in networks])[:, None]  # (M, 1, A)
+        self.mask = torch.stack([network.mask for network in networks])[:, None, None]
         self.parameters: dict[str, Tensor] = {}
         for name, _ in networks[0].named_parameters():
             own = [dict(network.named_parameters())[name] for network in networks]
@@ -109,13 +201,25 @@ class StackedQNetworks:
                 parameter.data = view
             self.parameters[name] = stacked.requires_grad_(trainable)
 
-    def compute_q(self, features: Tensor) -> Tensor:
-        """Returns action values, (M, N, A), of features (M, N, F)."""
+    def compute_quantiles(self, features: Tensor, noise: Noise | None = None) -> Tensor:
+        """Returns the quantiles of action values, (M, N, Q, A); their mean is the value.
+
+        Args:
+            features: (M, N, F).
+            noise: factors by module, (M, in) and (M, out); None: none.
+        """
+        factors: Sequence[tuple[Tensor, Tensor] | None] = noise or [None] * (self.num_hidden + 1)
         hidden = features
         for layer in range(self.num_hidden):
-            hidden = functional.relu(self._linear(hidden, f"layers.{layer}"))
-        return combine_heads(self._linear(hidden, "head"), self.mask, dueling=self.dueling)
+            hidden = functional.relu(self._linear(hidden, f"layers.{layer}", factors[layer]))
+        output = split_quantiles(self._linear(hidden, "head", factors[-1]), self.num_quantiles)
+        return combine_heads(output, self.mask, dueling=self.dueling)
 
-    def _linear(self, features: Tensor, layer: str) -> Tensor:
+    def _linear(self, features: Tensor, layer: str, noise: tuple[Tensor, Tensor] | None) -> Tensor:
         weight, bias = self.parameters[f"{layer}.weight"], self.parameters[f"{layer}.bias"]
+        if noise is not None:
+            at_input, at_output = noise
+            factors = at_output[:, :, None] * at_input[:, None]
+            weight = weight + self.parameters[f"{layer}.weight_sigma"] * factors
+            bias = bias + self.parameters[f"{layer}.bias_sigma"] * at_output
         return torch.baddbmm(bias[:, None], features, weight.transpose(1, 2))

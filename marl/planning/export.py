@@ -128,7 +128,9 @@ def _make_layers(arguments: dict[str, Any], parameters: dict[str, NDArray[Any]])
         return parameters[f"{name}.weight"].astype(float), parameters[f"{name}.bias"].astype(float)
 
     hidden = [get(f"layers.{i}") for i in range(len(arguments["hidden"]))]
-    weight, bias = get("head")
+    # The value is the mean over the quantiles, which is linear too; noise is for exploration.
+    quantiles = arguments.get("num_quantiles", 1)
+    weight, bias = (p.reshape(quantiles, -1, *p.shape[1:]).mean(axis=0) for p in get("head"))
     levels = arguments["num_levels"]
     values = weight[:levels], bias[:levels]
     if arguments["dueling"]:

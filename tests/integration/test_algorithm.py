@@ -109,6 +109,67 @@ def test_algorithm__resumes_bit_for_bit(tiny: Scenario, tmp_path: Path, runners:
         assert algorithm.learn_metrics == errors
 
 
+OPTIONS = [
+    ["learner.distributional={num_quantiles: 4, kappa: 0.1}"],
+    ["learner.noisy=0.5"],
+    ["learner.target_update=3"],
+    ["learner.distributional={}", "learner.noisy=0.1", "learner.double=false"],
+]
+
+
+@pytest.mark.parametrize("overrides", OPTIONS, ids=lambda overrides: overrides[0])
+def test_options__learn_and_resume_bit_for_bit(
+    tiny: Scenario, tmp_path: Path, overrides: list[str]
+) -> None:
+    overrides = ["env_runners.num_env_runners=0", *overrides]
+    with build(tiny, *overrides) as algorithm:
+        before = get_weights(algorithm)
+        for _ in range(3):
+            algorithm.train()
+        algorithm.save_to_path(str(tmp_path))
+        algorithm.train()
+        expected = get_weights(algorithm)
+        assert all((expected[name] != before[name]).any() for name in before)
+
+    with build(tiny, *overrides) as algorithm:
+        algorithm.restore_from_path(str(tmp_path))
+        algorithm.train()
+
+        assert_same(expected, get_weights(algorithm))
+
+
+def test_target_update__copies_every_so_often(tiny: Scenario) -> None:
+    with build(tiny, "env_runners.num_env_runners=0", "learner.target_update=3") as algorithm:
+        for _ in range(2):
+            algorithm.train()
+        learner = algorithm._local_learner
+
+        def measure_lag(updates: int) -> float:
+            batch = algorithm.pool.sample(updates, 32)
+            algorithm.learner_group.update(batch=batch, timesteps={})
+            pairs = zip(learner._parameters, learner._target_parameters, strict=True)
+            return sum(float((p.detach() - q).abs().sum()) for p, q in pairs)
+
+        done = algorithm.updates
+        assert measure_lag(3 - done % 3) == 0
+        assert measure_lag(2) > 0
+        assert measure_lag(1) == 0
+
+
+def test_noisy__copies_explore_by_noise_alone(tiny: Scenario) -> None:
+    with build(tiny, "env_runners.num_env_runners=0", "learner.noisy=0.5") as algorithm:
+        runner = algorithm.env_runner
+
+        noisy = runner.sample(iteration=0)[0].actions["ordering_low"]
+        greedy = runner.sample(iteration=0, explore=False)[0].actions["ordering_low"]
+
+        initial = runner.env.decoder.initial_level["ordering_low"]
+        assert (greedy == initial).all()
+        # Every copy its own noise, and another one in every period.
+        assert len(np.unique(noisy[:, 0, 0, 0])) > 1
+        assert len(np.unique(noisy[0, :, 0, 0])) > 1
+
+
 def test_learner__updates_as_six_separate_learners_would(tiny: Scenario) -> None:
     overrides = ["env_runners.num_env_runners=0", "learner.grad_clip=0.5"]
     with build(tiny, *overrides) as algorithm:
