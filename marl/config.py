@@ -164,6 +164,26 @@ class Residual(StrictModel):
         return periods
 
 
+class Orders(StrictModel):
+    """Agents that choose order quantities, taught by branches over every one of them."""
+
+    largest_order: Annotated[float, Field(gt=0, le=20)] = 2.0  # days of mean demand
+    situations: Count = 800  # branched by group of agents, runner and round
+    pool_situations: Count = 40_000  # held by group
+    # Orders this much worse than the best count half; unit: a day's demand at the holding cost.
+    focus: Positive = 0.3
+
+    @model_validator(mode="after")
+    def check_pool(self) -> Self:
+        """A round of one runner fits into the pool."""
+        if self.situations > self.pool_situations:
+            raise ValueError(
+                f"pool_situations {self.pool_situations} is not allowed; at least "
+                f"{self.situations} (situations of a round)"
+            )
+        return self
+
+
 class Evaluation(StrictModel):
     """Greedy episodes: validation while training, fresh test episodes at the end."""
 
@@ -227,13 +247,15 @@ class Stop(StrictModel):
 class TrainConfig(StrictModel):
     """Everything about a run but its scenario."""
 
-    method: Literal["agents", "residual"] = "agents"  # 34 DQN agents, or choices around a rule
+    # 34 DQN agents, choices around a rule, or order quantities of one SKU.
+    method: Literal["agents", "residual", "counterfactual"] = "agents"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     env_runners: EnvRunners = EnvRunners()
     exploration: Exploration = Exploration()
     learner: Learner = Learner()
     pool: Pool = Pool()
     residual: Residual = Residual()
+    orders: Orders = Orders()
     evaluation: Evaluation = Evaluation()
     feedback: Feedback = Feedback()
     checkpoints: Checkpoints = Checkpoints()
@@ -241,16 +263,18 @@ class TrainConfig(StrictModel):
 
     @model_validator(mode="after")
     def _check_placement(self) -> Self:
-        if self.method == "residual" and self.pool.placement == "actor":
-            raise ValueError("pool.placement: actor is not allowed with method residual; driver")
+        if self.method != "agents" and self.pool.placement == "actor":
+            raise ValueError(
+                f"pool.placement: actor is not allowed with method {self.method}; driver"
+            )
         return self
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:
         for name in AGENTS_OPTIONS:
             value = getattr(self.learner, name)
-            if self.method == "residual" and value is not None:
-                raise ValueError(f"learner.{name}: is not allowed with method residual; null")
+            if self.method != "agents" and value is not None:
+                raise ValueError(f"learner.{name}: is not allowed with method {self.method}; null")
         return self
 
 
@@ -309,7 +333,7 @@ def apply_overrides(data: dict[str, Any], overrides: list[str]) -> dict[str, Any
 # What the weights, the moments and the stored returns of a checkpoint were made with.
 FIXED_FIELDS = (
     "method", "residual.reference", "residual.parameters", "residual.choices",
-    "residual.pool_situations",
+    "residual.pool_situations", "orders.largest_order", "orders.pool_situations",
     "learner.hidden", "learner.dueling", "learner.n_step", "learner.gamma",
     "learner.distributional", "learner.noisy",
     "pool.capacity_env_steps", "pool.max_memory_mb", "pool.prioritized", "pool.num_shards",

@@ -54,6 +54,10 @@ def load_training(
     for baseline in checked.evaluation.baselines:
         check_baseline(baseline)
     check_pool_fits(loaded, checked)
+    if checked.method == "counterfactual":
+        from marl.learning.orders.agents import make_groups
+
+        make_groups(loaded, checked.orders)  # says what is wrong before anything takes time
     return loaded, checked
 
 

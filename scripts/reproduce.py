@@ -7,12 +7,16 @@ How to run, from the repository root; parts can be interrupted and go on where t
     .venv/bin/python scripts/reproduce.py retail --seeds 3
     .venv/bin/python scripts/reproduce.py paper
     .venv/bin/python scripts/reproduce.py transfer
+    .venv/bin/python scripts/reproduce.py lost_sales --seeds 3
+    .venv/bin/python scripts/reproduce.py owmr --seeds 3
 
 - `contest`: every classical family, tuned; then residual agents around the best of them, five
   seeds of two minutes, compared as they are and at equal on-time service.
 - `retail`: residual agents around the best rule on recorded demand, run on the months held back.
 - `paper`: the 34 agents on the paper's network, five seeds, from the `before` policy on.
 - `transfer`: agents that were trained on 10 stores x 5 SKUs run 100 stores x 50 SKUs.
+- `lost_sales`: agents that choose order quantities, on nine systems whose optimum is known.
+- `owmr`: the same agents in the divergent network, against the tuned rules and published numbers.
 
 Runs are kept in runs/reproduce/, results are written to docs/results/. Validation episodes choose
 the checkpoint, fresh episodes report.
@@ -31,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from scipy.stats import trim_mean
 
 from envs.omnichannel.scenario import Scenario, load_scenario
@@ -38,6 +43,7 @@ from envs.omnichannel.types import FloatArray
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.metrics import EpisodeMetrics
 from marl.evaluation.evaluate import EpisodeRunner
+from marl.evaluation.optimum import LostSalesSystem, evaluate_orders, solve, tabulate_orders
 from marl.evaluation.statistics import Interval, compute_mean_interval, compute_paired_interval
 from marl.evaluation.tuning import TunedParameters, load_or_tune, tune_family
 from marl.policies import list_families, make_policy
@@ -48,6 +54,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs" / "reproduce"
 RESULTS = ROOT / "docs" / "results"
 EPISODES = 256  # fresh ones, of every policy
+OWMR_EPISODES = 1024  # the same where costs are published
 SEED = 1_000  # of the fresh episodes, away from those of all training seeds
 STRICTER = (1.25, 1.6, 2.0)  # penalties of the rules that are tuned for more service
 LADDER_TRIALS = 600  # of each of those, from the optimum of the one before
@@ -378,6 +385,134 @@ def enlarge(scenario: Scenario, stores: int, skus: int) -> Scenario:
     return Scenario.model_validate(data)
 
 
+def run_lost_sales(options: argparse.Namespace) -> None:
+    """Ordering agents against the optimum; costs are computed, not simulated."""
+    rows = []
+    for penalty in (4, 9, 19):
+        for lead_time in (1, 2, 3):
+            rows.append(compare_lost_sales(lead_time, penalty, options.seeds))
+            print(json.dumps(rows[-1]), flush=True)
+    result = {
+        "command": f"scripts/reproduce.py lost_sales --seeds {options.seeds}",
+        "instances": rows,
+    }
+    write_result("lost_sales", result, tabulate_lost_sales(result))
+
+
+def compare_lost_sales(lead_time: int, penalty: float, num_seeds: int) -> dict[str, Any]:
+    """One system: what the optimum, capped base stock and each trained policy cost a period."""
+    data = load_scenario("lost_sales").model_dump(mode="json")
+    data["network"]["stores"][0]["lead_time"] = lead_time
+    data["costs"]["lost_sale"] = penalty
+    data["name"] = f"lost_sales_{lead_time}_{penalty}"
+    scenario = Scenario.model_validate(data)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    path = RUNS / f"{scenario.name}.yaml"
+    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    system = LostSalesSystem.from_scenario(scenario)
+
+    def compute_cost(policy: Any) -> float:
+        return evaluate_orders(system, tabulate_orders(policy, scenario))
+
+    rules = {
+        family: compute_cost(
+            make_policy(family, scenario, load_or_tune(family, scenario).parameters)
+        )
+        for family in ("order_up_to", "capped_base_stock")
+    }
+    seeds = []
+    for seed in range(num_seeds):
+        run = train(
+            f"{scenario.name}-{seed}",
+            *("--scenario", str(path), "--config", "counterfactual", "--seed", str(seed)),
+            *("--set", "evaluation.baselines=[]"),
+            one_core=True,
+        )
+        learnt = load_learned(run.find_checkpoint("best"), "learned", scenario)
+        seeds.append({"seed": seed, "cost": compute_cost(learnt), "seconds": get_seconds(run)})
+    return {
+        "lead_time": lead_time,
+        "penalty": penalty,
+        "optimum": solve(system).cost,
+        "rules": rules,
+        "seeds": seeds,
+    }
+
+
+def get_seconds(run: RunFolder) -> float:
+    """How long the run has trained, validation included."""
+    seconds: float = run.load_progress(run.find_checkpoint("latest"))["progress"]["seconds"]
+    return seconds
+
+
+def tabulate_lost_sales(result: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of the page."""
+    yield "Cost a period, and how far above the optimum, %; no simulation, so no intervals."
+    yield ""
+    yield "| lead time | penalty | optimum | base stock | capped | learned, by seed | seconds |"
+    yield "|---|---|---|---|---|---|---|"
+    gaps = []
+    for row in result["instances"]:
+        optimum = row["optimum"]
+        own = [100 * (seed["cost"] / optimum - 1) for seed in row["seeds"]]
+        rules = [f"{100 * (cost / optimum - 1):.2f}" for cost in row["rules"].values()]
+        seconds = ", ".join(f"{seed['seconds']:.0f}" for seed in row["seeds"])
+        yield (
+            f"| {row['lead_time']} | {row['penalty']} | {optimum:.4f} | {' | '.join(rules)} | "
+            f"{', '.join(f'{gap:.3f}' for gap in own)} | {seconds} |"
+        )
+        gaps += own
+    yield ""
+    yield f"All runs: {np.mean(gaps):.3f}% above the optimum on average, {max(gaps):.3f}% at most."
+
+
+def run_owmr(options: argparse.Namespace) -> None:
+    """Ordering agents of one warehouse and three retailers against the tuned rules."""
+    scenario = load_scenario("owmr")
+    seeds = make_seeds("test", SEED, OWMR_EPISODES)
+    runner = EpisodeRunner(scenario, seeds, "evaluate", EPISODES)
+    found = run_families(scenario, runner)
+    best = choose_best(found)
+    learnt = []
+    for seed in range(options.seeds):
+        run = train(
+            f"owmr-{seed}",
+            *("--scenario", "owmr", "--config", "divergent", "--seed", str(seed)),
+            *("--set", "evaluation.baselines=[]"),
+            one_core=True,
+        )
+        metrics = runner.run(load_learned(run.find_checkpoint("best"), "learned", scenario))
+        saved = compute_paired_interval(found[best]["cost/total"], metrics["cost/total"])
+        row = describe_policy(f"learned, seed {seed}", metrics)
+        learnt.append({**row, "saved": asdict(saved), "seconds": get_seconds(run)})
+        print(json.dumps(learnt[-1]), flush=True)
+    result = {
+        "command": f"scripts/reproduce.py owmr --seeds {options.seeds}",
+        "episodes": OWMR_EPISODES,
+        "periods": scenario.horizon,
+        "best_classical": best,
+        "policies": [describe_policy(name, metrics) for name, metrics in found.items()],
+        "seeds": learnt,
+    }
+    write_result("owmr", result, tabulate_owmr(result))
+
+
+def tabulate_owmr(result: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of the page."""
+    periods = result["periods"]
+    yield (
+        "Published for instance 11 (Kaynov et al. 2024, whose start state is not given): base "
+        "stock 1110, PPO 972."
+    )
+    yield ""
+    yield f"| policy | cost of {periods} periods | saved against `{result['best_classical']}` | s |"
+    yield "|---|---|---|---|"
+    for row in (*result["policies"], *result["seeds"]):
+        saved = show(row["saved"], 1, periods) if "saved" in row else ""
+        seconds = f"{row['seconds']:.0f}" if "seconds" in row else ""
+        yield f"| {row['name']} | {show(row['cost/total'], 1, periods)} | {saved} | {seconds} |"
+
+
 def train(name: str, *arguments: str, one_core: bool = False) -> RunFolder:
     """Trains as a user does, unless the run is there and whole.
 
@@ -421,7 +556,7 @@ def write_result(name: str, result: Mapping[str, Any], lines: Iterator[str]) -> 
         (
             f"# {name}",
             "",
-            f"`{result['command']}`, {result['episodes']} fresh episodes.",
+            f"`{result['command']}`{describe_episodes(result)}.",
             "",
             *lines,
         )
@@ -430,11 +565,18 @@ def write_result(name: str, result: Mapping[str, Any], lines: Iterator[str]) -> 
     print(text)
 
 
+def describe_episodes(result: Mapping[str, Any]) -> str:
+    """How many episodes a result was measured in, if it was."""
+    return f", {result['episodes']} fresh episodes" if "episodes" in result else ""
+
+
 PARTS = {
     "contest": run_contest,
     "retail": run_retail,
     "paper": run_paper,
     "transfer": run_transfer,
+    "lost_sales": run_lost_sales,
+    "owmr": run_owmr,
 }
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ the difference in cost is the decision's effect, free of the world's noise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol, TypeVar
 
@@ -63,7 +63,7 @@ class Recording:
 class Branch:
     """What became of R branches."""
 
-    loss: FloatArray  # (R,) weighted cost of eq. 8 over the periods, money
+    loss: FloatArray  # (R,) weighted cost of eq. 8, money
     state: State  # (R, ...) at the end
 
 
@@ -100,7 +100,25 @@ def simulate_branches(
     periods: int,
     policy: TargetPolicy,
 ) -> Branch:
-    """Plays recorded periods again under other decisions.
+    """Plays recorded periods again under other decisions; returns the loss of all of them.
+
+    Args as of `play_branches`.
+    """
+    loss = np.zeros(len(entries))
+    for branch in play_branches(env, recording, entries, targets, periods, policy):
+        loss += branch.loss
+    return Branch(loss, branch.state)
+
+
+def play_branches(
+    env: BatchedEnv,
+    recording: Recording,
+    entries: IntArray,
+    targets: Targets,
+    periods: int,
+    policy: TargetPolicy,
+) -> Iterator[Branch]:
+    """Plays recorded periods again under other decisions, one by one.
 
     Args:
         env: of the scenario that was recorded; its own copies are not touched.
@@ -110,6 +128,9 @@ def simulate_branches(
         periods: of every branch, >= 1.
         policy: decides in all periods but the first.
 
+    Yields:
+        After each period its loss and the state that it leaves.
+
     Raises:
         ValueError: if a branch leaves the recording.
     """
@@ -117,7 +138,6 @@ def simulate_branches(
     if last >= recording.num_entries:
         raise ValueError(f"entries up to {entries.max()} are not followed by {periods} periods")
     state = recording.states.select(entries)
-    loss = np.zeros(len(entries))
     for ahead in range(periods):
         now = entries + ahead * recording.num_copies
         if ahead:
@@ -125,8 +145,8 @@ def simulate_branches(
         demand = recording.demand.select(now)
         state, flows = env.simulator.simulate_period(state, env.decide(targets), demand)
         costs = env.cost_model.compute_costs(flows)
-        loss += env.reward_model.compute_loss(costs, env.service_weight).sum(axis=(1, 2))
-    return Branch(loss, state)
+        loss = env.reward_model.compute_loss(costs, env.service_weight).sum(axis=(1, 2))
+        yield Branch(loss, state)
 
 
 def _see(env: BatchedEnv, recording: Recording, entries: IntArray, state: State) -> View:

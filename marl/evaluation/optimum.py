@@ -5,14 +5,18 @@ State, after arrivals: the units on hand and the orders of the last L - 1 period
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from envs.errors import InputError
+from envs.omnichannel.agents.actions import TargetPolicy
+from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import FloatArray, IntArray, Targets, View
+from envs.omnichannel.world.draws import make_seeds
 from marl.policies.base import Setting, TargetRule
 
 OPTIMUM = "optimum"  # as a policy's name
@@ -74,6 +78,50 @@ class Solution:
     orders: IntArray  # (I + 1, Q + 1, ...), by the units on hand and the L - 1 open orders
 
 
+class Model:
+    """A lost-sales system as a Markov decision process.
+
+    Args:
+        system: its numbers.
+
+    Raises:
+        InputError: if the lead time or the demand needs tables that are too large.
+    """
+
+    def __init__(self, system: LostSalesSystem) -> None:
+        from scipy.stats import poisson
+
+        periods = system.lead_time
+        self.most_order = int(poisson.isf(_TAIL, system.mean)) + 1
+        most_stock = int(poisson.isf(_TAIL, (periods + 1) * system.mean)) + 1
+        self.shape = (most_stock + 1, *[self.most_order + 1] * (periods - 1))
+        size = np.prod(self.shape, dtype=np.float64) * (self.most_order + 1)
+        if size > _MOST_VALUES:
+            raise InputError(
+                f"{OPTIMUM}: network.stores.0.lead_time: {periods} is not allowed with a mean "
+                f"demand of {system.mean:g}; that takes {size:.1e} values, at most "
+                f"{_MOST_VALUES:.0e}"
+            )
+        units = np.arange(most_stock + 1)
+        # Probability of j units being left of i after demand, (I + 1, I + 1).
+        self.left: FloatArray = poisson.pmf(units[:, None] - units[None, :], system.mean)
+        self.left[:, 0] = poisson.sf(units - 1, system.mean)
+        held = self.left @ units
+        lost = system.mean - (units - held)
+        cost = system.holding * held + system.penalty * lost
+        self.cost = cost.reshape(-1, *[1] * (periods - 1))  # expected, money, by units on hand
+
+    def look_ahead(self, values: FloatArray) -> FloatArray:
+        """Expected value of the next state by state and order, (I + 1, ..., Q + 1).
+
+        The oldest open order, or with a lead time of 1 the one placed now, joins what is left.
+        """
+        units = np.arange(len(self.left))
+        arriving = np.arange(self.most_order + 1)[:, None]
+        joined = np.minimum(units + arriving, units[-1])  # (Q + 1, I + 1)
+        return np.stack([np.tensordot(self.left, values[row], axes=1) for row in joined], axis=1)
+
+
 def solve(system: LostSalesSystem) -> Solution:
     """Finds the optimal orders by relative value iteration, to within 1e-9 money a period.
 
@@ -81,56 +129,63 @@ def solve(system: LostSalesSystem) -> Solution:
     56(5), section 2; Puterman 1994, Markov decision processes, section 8.5.5 (the stopping rule).
 
     Raises:
-        InputError: if the lead time or the demand needs tables that are too large.
+        InputError: as of `Model`.
     """
-    from scipy.stats import poisson
+    model = Model(system)
 
-    most_order = int(poisson.isf(_TAIL, system.mean)) + 1
-    most_stock = int(poisson.isf(_TAIL, (system.lead_time + 1) * system.mean)) + 1
-    shape = (most_stock + 1, *[most_order + 1] * (system.lead_time - 1))
-    size = np.prod(shape, dtype=np.float64) * (most_order + 1)
-    if size > _MOST_VALUES:
-        raise InputError(
-            f"{OPTIMUM}: network.stores.0.lead_time: {system.lead_time} is not allowed with a mean "
-            f"demand of {system.mean:g}; that takes {size:.1e} values, at most {_MOST_VALUES:.0e}"
-        )
-    left = _compute_left(system.mean, most_stock)
-    cost = _compute_cost(system, left).reshape(-1, *[1] * (system.lead_time - 1))
+    def improve(values: FloatArray) -> FloatArray:
+        least: FloatArray = model.look_ahead(values).min(axis=-1)
+        return model.cost + least
+
+    cost, values = _iterate(improve, model.shape)
+    return Solution(cost, model.look_ahead(values).argmin(axis=-1))
+
+
+def evaluate_orders(system: LostSalesSystem, orders: IntArray) -> float:
+    """Returns what a policy costs a period, money, to within 1e-9: no simulation, no noise.
+
+    Args:
+        system: its numbers.
+        orders: in every state, of the shape of `Solution.orders`; more than its tables hold is cut.
+    """
+    model = Model(system)
+    chosen = np.minimum(orders, model.most_order)[..., None]
+
+    def follow(values: FloatArray) -> FloatArray:
+        return model.cost + np.take_along_axis(model.look_ahead(values), chosen, -1)[..., 0]
+
+    return _iterate(follow, model.shape)[0]
+
+
+def _iterate(
+    step: Callable[[FloatArray], FloatArray], shape: tuple[int, ...]
+) -> tuple[float, FloatArray]:
+    """Repeats a step until it changes all values alike; returns that change and the values."""
     values, spread = np.zeros(shape), np.inf
     while spread > _TOLERANCE:
-        by_order = _look_ahead(values, left, most_order)
-        change = cost + by_order.min(axis=-1) - values
+        change = step(values) - values
         spread = change.max() - change.min()
         values = values + change - change.ravel()[0]
-    return Solution(float(change.max() + change.min()) / 2, by_order.argmin(axis=-1))
+    return float(change.max() + change.min()) / 2, values
 
 
-def _compute_left(mean: float, most_stock: int) -> FloatArray:
-    """Probability of j units being left of i after demand, (I + 1, I + 1)."""
-    from scipy.stats import poisson
+def tabulate_orders(policy: TargetPolicy, scenario: Scenario) -> IntArray:
+    """Returns what a policy orders in every state of a lost-sales system.
 
-    units = np.arange(most_stock + 1)
-    left: FloatArray = poisson.pmf(units[:, None] - units[None, :], mean)
-    left[:, 0] = poisson.sf(units - 1, mean)
-    return left
-
-
-def _compute_cost(system: LostSalesSystem, left: FloatArray) -> FloatArray:
-    """Expected cost of a period with i units on hand, (I + 1,)."""
-    units = np.arange(len(left))
-    held = left @ units
-    lost = system.mean - (units - held)
-    return system.holding * held + system.penalty * lost
-
-
-def _look_ahead(values: FloatArray, left: FloatArray, most_order: int) -> FloatArray:
-    """Expected value of the next state by state and order, (I + 1, ..., Q + 1).
-
-    The oldest open order, or with a lead time of 1 the one placed now, joins what is left.
+    Args:
+        policy: looks at nothing but stock and pipeline.
+        scenario: of the system.
     """
-    units = np.arange(len(left))
-    joined = np.minimum(units + np.arange(most_order + 1)[:, None], units[-1])  # (Q + 1, I + 1)
-    return np.stack([np.tensordot(left, values[row], axes=1) for row in joined], axis=1)
+    shape = Model(LostSalesSystem.from_scenario(scenario)).shape
+    states = np.indices(shape).reshape(len(shape), -1)  # (L, R)
+    env = BatchedEnv(scenario, states.shape[1])
+    env.reset(make_seeds("tabulate", 0, states.shape[1]))
+    on_hand, in_transit = env.state.on_hand.copy(), env.state.in_transit.copy()
+    on_hand[:, 1, 0] = states[0]
+    in_transit[:, : len(shape) - 1, 1, 0] = states[1:].T
+    state = replace(env.state, on_hand=on_hand, in_transit=in_transit)
+    targets = policy.compute_targets(replace(env.view, state=state))
+    return env.decide(targets).shipment.reshape(shape)
 
 
 class Optimum(TargetRule):

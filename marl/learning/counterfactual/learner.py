@@ -12,7 +12,6 @@ from ray.rllib.utils.metrics import ALL_MODULES, NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch import Tensor, nn
 from torch.nn import functional
 
-from marl.learning.counterfactual.network import ChoiceNetwork
 from marl.learning.counterfactual.pool import LabelBatch
 from marl.learning.learner import NUM_UPDATES, TD_ERROR, ScheduledLearner
 from marl.learning.policy_arrays import Weights
@@ -33,7 +32,7 @@ class CounterfactualLearner(ScheduledLearner):
     def build(self) -> None:
         super().build()
         names = self.config.learner_config_dict["choices"]
-        self._networks: dict[str, ChoiceNetwork] = {
+        self._networks: dict[str, nn.Module] = {
             name: self.module[name].unwrapped().network for name in names
         }
         self._optimizers = {
@@ -91,11 +90,17 @@ class CounterfactualLearner(ScheduledLearner):
 
     def _update_once(self, name: str, features: Tensor, savings: Tensor) -> Tensor:
         """One step of one network on N situations; returns the mean absolute error."""
-        network, optimizer = self._networks[name], self._optimizers[name]
         target = savings - savings.mean(dim=-1, keepdim=True)
-        values = network(features)
+        values = self._networks[name](features)
         values = values - values.mean(dim=-1, keepdim=True)
         loss = functional.huber_loss(values, target, delta=self._settings["huber_threshold"])
+        self._descend(name, loss)
+        with torch.no_grad():
+            return (values - target).abs().mean()
+
+    def _descend(self, name: str, loss: Tensor) -> None:
+        """One optimizer step of one network, and one of its average."""
+        network, optimizer = self._networks[name], self._optimizers[name]
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(network.parameters(), self.config.grad_clip)
@@ -106,7 +111,6 @@ class CounterfactualLearner(ScheduledLearner):
         with torch.no_grad():
             for key, value in network.state_dict().items():
                 averaged[key].lerp_(value, rate)
-            return (values - target).abs().mean()
 
     @override(DQNTorchLearner)
     def _get_optimizer_state(self) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""Experience of the ordering agents: recorded situations, branched over every order."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.branching import Recording, play_branches
+from envs.omnichannel.types import IntArray, Targets, View
+from marl.learning.counterfactual.labels import Labels
+from marl.learning.orders.agents import has_dc_orders, make_targets
+from marl.learning.orders.policy import OrderPolicy
+
+_CHUNK = 400  # situations branched at once, so that the branches stay in the caches
+
+
+class BranchMaker:
+    """Branches situations of a recording over all orders of one agent.
+
+    In a branch the agent places one order, the others and all later orders are the greedy
+    policy's, and the world brings what it brought. The return of n periods is the team's; the
+    network's value of what the agent then sees takes its place beyond (in the learner).
+
+    A store that stands alone sees the effect of an order only when it arrives. There the costs
+    of the periods from the arrival on are counted instead: they are those that the order is the
+    first to change, so that n = 1 suffices, as it does without a lead time.
+
+    Args:
+        env: of the recorded scenario.
+        policy: greedy.
+        n_step: n.
+        gamma: discount a period.
+    """
+
+    def __init__(self, env: BatchedEnv, policy: OrderPolicy, n_step: int, gamma: float) -> None:
+        self.env, self.policy, self.n_step, self.gamma = env, policy, n_step, gamma
+        setting = next(iter(policy.groups.values())).setting
+        alone = setting.network.num_stores == 1 and not has_dc_orders(setting)
+        self.delay = int(setting.network.lane_lead_time[0]) if alone else 0
+        # The unit of returns: a day's demand at the holding cost of a store.
+        self.unit = max(env.scenario.costs.holding_store, 1e-6) * float(setting.mean_demand.sum())
+
+    def make(self, recording: Recording, name: str, count: int, rng: np.random.Generator) -> Labels:
+        """Returns the experience of random situations.
+
+        Args:
+            recording: episodes of the policy, explored.
+            name: of the group.
+            count: M, situations.
+            rng: picks situations and agents.
+
+        Returns:
+            `features` (M, 1 + A, D): units seen now and, after each order, n periods later;
+            `savings` (M, A): the n-step return of each order, less cost.
+        """
+        entries = rng.choice(recording.list_entries(self.n_step + self.delay + 1), size=count)
+        parts = [
+            self._branch(recording, name, entries[first : first + _CHUNK], rng)
+            for first in range(0, count, _CHUNK)
+        ]
+        return Labels(
+            np.concatenate([part.features for part in parts]),
+            np.concatenate([part.savings for part in parts]),
+        )
+
+    def _branch(
+        self, recording: Recording, name: str, entries: IntArray, rng: np.random.Generator
+    ) -> Labels:
+        """The experience of these situations, (M,), for agents drawn at random."""
+        group = self.policy.groups[name]
+        count, levels = len(entries), group.num_levels
+        agents = rng.integers(group.num_agents, size=count)
+        state = recording.states.select(entries)
+        now = group.observe(state)[np.arange(count), agents]  # (M, D)
+        row = np.repeat(np.arange(count), levels)
+        orders = {other: best[row] for other, best in self.policy.choose(state).items()}
+        orders[name][np.arange(len(row)), agents[row]] = np.tile(np.arange(levels), count)
+        returns = np.zeros(len(row))
+        branches = play_branches(
+            self.env,
+            recording,
+            entries[row],
+            make_targets(orders),
+            self.n_step + self.delay,
+            _Continuation(self.policy, self.n_step),
+        )
+        for period, branch in enumerate(branches, start=1):
+            if period > self.delay:
+                returns -= self.gamma ** (period - self.delay - 1) * branch.loss / self.unit
+            if period == self.n_step:
+                seen = group.observe(branch.state)[np.arange(len(row)), agents[row]]
+        features = np.concatenate([now[:, None], seen.reshape(count, levels, -1)], axis=1)
+        return Labels(
+            features.astype(np.float32), returns.reshape(count, levels).astype(np.float32)
+        )
+
+
+class _Continuation:
+    """The greedy policy for the periods that are looked ahead; nothing is ordered afterwards.
+
+    What is ordered after the n periods arrives when no cost is counted any more.
+    """
+
+    def __init__(self, policy: OrderPolicy, n_step: int) -> None:
+        self.policy, self.left = policy, n_step - 1
+
+    def compute_targets(self, view: View) -> Targets:
+        """Returns the orders as gaps, units."""
+        self.left -= 1
+        if self.left >= 0:
+            return self.policy.compute_targets(view)
+        copies = len(view.state.period)
+        return make_targets(
+            {n: np.zeros((copies, g.num_agents), np.int64) for n, g in self.policy.groups.items()}
+        )
