@@ -33,6 +33,24 @@ def test_update__service_weight_by_dual_ascent() -> None:
     assert feedback.adjustment.learning_rate == 1
 
 
+@pytest.mark.parametrize("penalty", [2.0, 30.0])
+def test_update__service_target_is_met_from_either_side(penalty: float) -> None:
+    rules = Feedback(mode="service", service_target=0.9, service_step=0.05)
+    feedback = TrainingFeedback(rules)
+
+    def serve(weight: float) -> float:
+        """What agents do that know their costs: the newsvendor's critical ratio, holding at 1."""
+        return weight * penalty / (weight * penalty + 1)
+
+    assert (serve(1) < 0.85) if penalty == 2 else (serve(1) > 0.95)
+    for _ in range(60):
+        feedback.update(0.5, serve(feedback.adjustment.service))
+
+    # At the target the critical ratio asks for 9 = weight x penalty.
+    assert feedback.adjustment.service == pytest.approx(9 / penalty, rel=0.01)
+    assert serve(feedback.adjustment.service) == pytest.approx(0.9, abs=0.001)
+
+
 def test_update__service_weight_is_bounded() -> None:
     feedback = TrainingFeedback(Feedback(mode="service", service_step=5))
     assert feedback.update(0, 0.0).service == HEAVIEST
