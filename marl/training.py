@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from marl.tensorboard import EventLog
 Record = dict[str, float]
 
 MAX_PAUSE_S = 1.0  # of training, for a checkpoint
+CONNECT_TIMEOUT_S = 10.0  # to the head of a cluster
 
 _REPORTED = ("reward", "served", "on_time", "cost/total", *(f"cost/{term}" for term in TERMS))
 
@@ -345,9 +347,17 @@ def start_ray(address: str | None, num_env_runners: int) -> None:
     else:
         settings["address"] = address
     try:
+        _knock(address)
         ray.init(**settings)
     except Exception as error:  # Ray raises all sorts, plain `Exception` when it is too slow
         raise RunError(_explain_start(address, error)) from error
+
+
+def _knock(address: str | None) -> None:
+    """Raises an OSError where nobody listens: Ray itself would try for many minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if port.isdecimal() and "://" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
 
 
 def _explain_start(address: str | None, error: Exception) -> str:

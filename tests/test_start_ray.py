@@ -1,5 +1,6 @@
 """Ray that does not start: one line that says what to do."""
 
+import socket
 from typing import Any
 
 import pytest
@@ -19,8 +20,8 @@ from marl.training import start_ray
             "again, or see what Ray says with OMNICHANNEL_VERBOSE=1",
         ),
         (
-            "10.0.0.1:6379",
-            "the Ray cluster '10.0.0.1:6379' cannot be joined (The current node timed out during "
+            "auto",
+            "the Ray cluster 'auto' cannot be joined (The current node timed out during "
             "startup); see whether it runs and whether the token is the same there with: ray "
             "status",
         ),
@@ -41,3 +42,12 @@ def test_start_ray__says_in_one_line_why_and_what_to_do(
         start_ray(address, 1)
 
     assert str(error.value) == expected
+
+
+def test_start_ray__an_address_where_nobody_listens_is_refused_at_once() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+
+        with pytest.raises(RunError, match=rf"'{address}' cannot be joined \(.*refused\)"):
+            start_ray(address, 1)

@@ -124,7 +124,8 @@ def test_runners__one_killed_every_few_seconds_changes_nothing_either(tiny: Scen
     kills, ends = 0, time.monotonic() + 120
     with build(tiny) as algorithm:
         next_kill = time.monotonic()
-        while time.monotonic() < ends:
+        # Only a living runner can be killed, and a busy machine restarts it slowly.
+        while time.monotonic() < ends or kills < 5:
             if time.monotonic() > next_kill and algorithm.crew.num_healthy:
                 pid = int(rng.choice([*find_pids(algorithm).values()]))
                 threading.Timer(rng.uniform(0, 0.1), os.kill, (pid, signal.SIGKILL)).start()
@@ -133,8 +134,6 @@ def test_runners__one_killed_every_few_seconds_changes_nothing_either(tiny: Scen
             time.sleep(0.1)
         rounds, disturbed = algorithm.rounds, algorithm.make_snapshot()
         assert algorithm.env_steps == rounds * 2 * 8 * 14
-        # Only a living runner can be killed, and a busy machine restarts it slowly.
-        assert kills >= 5, (kills, rounds)
 
     with build(tiny) as algorithm:
         while algorithm.rounds < rounds:
