@@ -19,6 +19,7 @@ from envs.omnichannel.types import (
     Float32Array,
     FloatArray,
     Flows,
+    Half,
     IntArray,
     Proposals,
     SeedArray,
@@ -113,9 +114,14 @@ class BatchedEnv:
         """Whether the high level decides in this period."""
         return self.period % self.scenario.review_period == 0
 
-    def observe(self) -> Float32Array:
-        """Returns the observation of all rows, (B, N + 1, K, F)."""
-        return self.observation.compute_observations(self.view, self.goals)
+    def observe(self, stored: Half | None = None, period: int = 0) -> Float32Array:
+        """Returns the observation of all rows, (B, N + 1, K, F).
+
+        Args:
+            stored: (B, T, N + 1, K, F), at whose `period` the same is written.
+            period: of `stored`.
+        """
+        return self.observation.compute_observations(self.view, self.goals, stored, period)
 
     def step(self, actions: Actions) -> Step:
         """Runs a period under the agents' levels.

@@ -26,10 +26,10 @@ from envs.omnichannel.agents.actions import ActionDecoder
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Float32Array, FloatArray, IntArray, SeedArray
+from envs.omnichannel.types import FloatArray, IntArray, SeedArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import Exploration
-from marl.learning.experience_pool import Bytes, Fragment, Half, Sampled, find_shard
+from marl.learning.experience_pool import Bytes, Fragment, Sampled, find_shard
 from marl.learning.kernels import fill_explored, mark_explored
 from marl.learning.learned_policy import select_greedy
 from marl.learning.network import Noise, QNetwork, draw_noise
@@ -239,15 +239,13 @@ def sample_episodes(
     rewards = np.empty((shape[0], horizon, rows, shape[1]), np.float32)
     chosen: dict[str, list[Bytes]] = {m: [] for m in MODULES}
     for period in range(horizon):
-        obs = env.observe()
-        _store_half(obs, observations[:, period])
         noise = _draw_noise(networks, env.num_copies, rng) if noisy else None
-        actions = select_greedy(env, networks, obs, noise)
+        actions = select_greedy(env, networks, env.observe(observations, period), noise)
         for module_id, levels in actions.items():
             explore_levels(levels, env.decoder.num_levels[module_id], epsilon, rng)
             chosen[module_id].append(levels.astype(np.uint8))
         rewards[:, period] = env.step(actions).rewards
-    _store_half(env.observe(), observations[:, horizon])
+    env.observe(observations, horizon)
     return Fragment(
         observations=observations,
         actions={m: np.stack(a, axis=1) for m, a in chosen.items()},
@@ -269,8 +267,3 @@ def explore_levels(
     """Replaces levels (B, A, K), in place, by uniform ones with each copy's epsilon (B,)."""
     marked = mark_explored(levels, rng.random(levels.shape, np.float32), epsilon)
     fill_explored(levels, rng.integers(num_levels, size=marked))
-
-
-def _store_half(values: Float32Array, target: Half) -> None:
-    """Writes float32 as float16, many times faster than NumPy rounds."""
-    torch.from_numpy(target).copy_(torch.from_numpy(values))

@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
-from envs.omnichannel.types import Float32Array, IntArray
+from envs.omnichannel.types import Float32Array, Half, IntArray
 from marl.config import Prioritized
 from marl.learning.kernels import gather_rows
 from marl.learning.pool_shape import PoolShape, compute_capacity
 from marl.learning.priorities import Priorities
 
-Half = NDArray[np.float16]
 Bytes = NDArray[np.uint8]
 
 

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.omnichannel.agents.actions import BALANCED, ActionDecoder, Actions
-from envs.omnichannel.agents.inventory import (
-    compute_echelon_position,
-    compute_store_position,
-    compute_store_rate,
-    compute_system_rate,
+from envs.omnichannel.agents.actions import ActionDecoder, Actions
+from envs.omnichannel.agents.kernels import (
+    Grids,
+    Lanes,
+    Levels,
+    Weights,
+    Wishes,
+    are_valid,
+    average_proposals,
+    make_units,
+    project_shares,
+    round_gaps,
 )
-from envs.omnichannel.agents.roster import MODULES, PROPOSERS
+from envs.omnichannel.agents.roster import MODULES, PROPOSERS, make_roster
 from envs.omnichannel.scenario import Coordination
 from envs.omnichannel.types import (
     Decisions,
@@ -24,7 +30,6 @@ from envs.omnichannel.types import (
     Proposals,
     Targets,
     View,
-    sum_axis,
 )
 from envs.omnichannel.world.allocation import round_jointly
 
@@ -46,6 +51,18 @@ class Coordinator:
                 # A decision that nobody with a weight proposes falls back to eq. 6.
                 weights = np.ones(len(proposers))
             self.weights[decision] = weights / weights.sum()
+        self._weights = Weights(**self.weights)
+        self._grids = Grids(
+            dc_cover=decoder.dc_cover,
+            store_cover=decoder.store_cover,
+            push_cover=decoder.push_cover,
+            online_share=decoder.online_share,
+            disposition=decoder.disposition,
+        )
+        net = decoder.network
+        roster = make_roster(net)
+        self._shapes = {m: (roster.num_agents(m), net.num_skus) for m in MODULES}
+        self._lanes = Lanes(net.parent, net.lane_lead_time, net.online_slots)
 
     def coordinate(self, actions: Actions, view: View) -> tuple[Proposals, Targets]:
         """Decodes and combines the agents' levels.
@@ -81,37 +98,39 @@ class Coordinator:
             actions: levels by module, (B, A_m, K).
             view: what is known.
         """
-        net = self.decoder.network
-        online_share = self._average("online_share", actions)
-        position = compute_store_position(view.state, net)
-        echelon = compute_echelon_position(view.state, position, net)
-        rate = compute_store_rate(view, online_share)
-        supplier_cover = self._average("supplier_gap", actions)
-        return Targets(
-            supplier_gap=supplier_cover * compute_system_rate(view, net) - echelon,
-            shipment_gap=self._average_shipments(actions, view, rate, position),
-            online_share=online_share,
-            disposition=self._average("disposition", actions),
+        net, copies = self.decoder.network, len(view.forecast)
+        cells = (net.num_stores, net.num_skus)
+        targets = Targets(
+            supplier_gap=np.empty((copies, net.num_dcs, net.num_skus)),
+            shipment_gap=np.empty((copies, *cells)),
+            online_share=np.empty((copies, *cells)),
+            disposition=np.empty((copies, *cells, 3)),
         )
+        average_proposals(
+            self._check(actions, copies),
+            self._grids,
+            self._weights,
+            make_units(view),
+            self._lanes,
+            Wishes(
+                targets.supplier_gap,
+                targets.shipment_gap,
+                targets.online_share,
+                targets.disposition,
+            ),
+        )
+        return targets
 
-    def _average(self, decision: str, actions: Actions) -> FloatArray:
-        """Eq. 6: the weighted mean of what the proposers' levels stand for."""
-        chosen = self.decoder.look_up(decision, actions)
-        weighted = [w * c for w, c in zip(self.weights[decision], chosen, strict=True)]
-        return np.add(weighted[0], weighted[1])
-
-    def _average_shipments(
-        self, actions: Actions, view: View, rate: FloatArray, position: IntArray
-    ) -> FloatArray:
-        """Eq. 6 for shipment gaps, (B, S, K)."""
-        decoder, weights = self.decoder, self.weights["shipment_gap"]
-        lead_time = decoder.network.lane_lead_time[:, None]
-        chosen = decoder.look_up("shipment_gap", actions)
-        push = (lead_time + chosen.pop(BALANCED)) * rate - position
-        others = np.delete(weights, BALANCED)
-        cover = sum((w * c for w, c in zip(others, chosen, strict=True)), others.sum() * lead_time)
-        gap: FloatArray = cover * rate - others.sum() * position
-        return gap + weights[BALANCED] * decoder.balance(push, view)
+    def _check(self, actions: Actions, copies: int) -> Levels:
+        """Returns the levels for a compiled loop, which would read beyond what it is given."""
+        levels = {m: np.ascontiguousarray(actions[m], np.int64) for m in MODULES}
+        for module_id, num_levels in self.decoder.num_levels.items():
+            found, shape = levels[module_id], (copies, *self._shapes[module_id])
+            if found.shape != shape:
+                raise ValueError(f"{module_id} has levels of shape {found.shape}, not {shape}")
+            if not are_valid(found, num_levels):
+                raise IndexError(f"{module_id} has levels outside 0 to {num_levels - 1}")
+        return Levels(**levels)
 
 
 def make_feasible(
@@ -127,20 +146,18 @@ def make_feasible(
         with_surplus: say what stores have above their targets, for transshipment.
     """
     round_shipment = _round_load if whole_trucks else _round_units
-    disposition = np.clip(targets.disposition, 0, 1)
-    total = sum_axis(disposition, disposition.ndim - 1)[..., None]
-    restock = np.array([1.0, 0.0, 0.0])
+    disposition = np.ascontiguousarray(targets.disposition, np.float64)
     return Decisions(
         supplier_order=_round_units(targets.supplier_gap),
         shipment=round_shipment(targets.shipment_gap),
         online_share=np.clip(targets.online_share, 0, 1),
-        disposition=np.where(total > 0, disposition / np.maximum(total, 1e-12), restock),
+        disposition=project_shares(disposition.reshape(-1, 3)).reshape(disposition.shape),
         surplus=np.maximum(-targets.shipment_gap, 0).astype(np.int64) if with_surplus else None,
     )
 
 
 def _round_units(gap: FloatArray) -> IntArray:
-    return (np.maximum(gap, 0) + 0.5).astype(np.int64)  # rounds half up
+    return round_gaps(np.ascontiguousarray(gap, np.float64).reshape(-1)).reshape(gap.shape)
 
 
 def _round_load(gap: FloatArray) -> IntArray:

@@ -1,4 +1,4 @@
-"""The observation's arithmetic, compiled: NumPy would make a hundred passes over small arrays.
+"""Observation and coordination, compiled: NumPy would make a hundred passes over small arrays.
 
 One file for the agents' kernels, because the compiler's cache on disk notices changes of a
 function's own file only. A kernel works on one copy after the other, so that what it needs of a
@@ -11,11 +11,23 @@ from math import log
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.compiler import compiled
-from envs.omnichannel.types import ONLINE, Float32Array, FloatArray, IntArray
+from envs.omnichannel.types import (
+    ONLINE,
+    PICKUP,
+    RESTOCK,
+    STORE,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    View,
+)
 
-CLIP = 5.0  # all features lie in [-5, 5]
+Bits = NDArray[np.uint16]  # float16 as the compiler knows it
+
+CLIP = np.float32(5.0)  # all features lie in [-5, 5]
 _SOON = 3  # days in which `expiring_soon` counts the units whose shelf life ends
 LOWEST_RATE = 0.05  # units a period; what is divided by a smaller forecast would be noise
 
@@ -61,6 +73,15 @@ class _Features(NamedTuple):
 
 FEATURES = _Features._fields
 COLUMN = _Features(*range(len(FEATURES)))
+_BY_SKU = (
+    COLUMN.season,
+    COLUMN.season_ahead,
+    COLUMN.goal_cover,
+    COLUMN.goal_push_cover,
+    COLUMN.goal_online_share,
+    COLUMN.goal_restock,
+    COLUMN.goal_consolidate,
+)  # the same in all rows
 
 
 class _Cell(NamedTuple):
@@ -113,6 +134,23 @@ class Units(NamedTuple):
     level: FloatArray
 
 
+def make_units(view: View) -> Units:
+    """What the view holds; loops are compiled for arrays without gaps."""
+    state, contiguous = view.state, np.ascontiguousarray
+    return Units(
+        on_hand=contiguous(state.on_hand),
+        in_transit=contiguous(state.in_transit),
+        in_inspection=contiguous(state.in_inspection),
+        inspection_queue=contiguous(state.inspection_queue),
+        backorders=contiguous(state.backorders),
+        returns_due=contiguous(state.returns_due),
+        shelf=contiguous(state.shelf),
+        last_demand=contiguous(view.last_demand),
+        forecast=contiguous(view.forecast),
+        level=contiguous(view.level),
+    )
+
+
 class Rows(NamedTuple):
     """What is constant, by row."""
 
@@ -122,33 +160,120 @@ class Rows(NamedTuple):
     base: FloatArray  # (R, K) mean demand, units a period
 
 
+class Context(NamedTuple):
+    """What a period's features tell besides stock, orders and forecasts."""
+
+    season: FloatArray  # (B, K) of the day
+    season_ahead: FloatArray  # (B, K) of the same day a week on
+    to_review: FloatArray  # (B,) share of the review period until the next one
+    cuts: FloatArray  # (B, R, 0 or 2) announced supply cuts
+    ordering: IntArray  # (B, 1, K) levels that the high level holds
+    shipping: IntArray
+    returns: IntArray
+
+
+class GoalTables(NamedTuple):
+    """Features by level of a high-level module."""
+
+    ordering: FloatArray  # (L, 1)
+    shipping: FloatArray  # (L, 2)
+    returns: FloatArray  # (L, 2)
+
+
 @compiled
-def write_quantities(obs: Float32Array, units: Units, rows: Rows, online_slots: int) -> None:
-    """Writes all features that depend on stock, orders and forecasts, and clips all.
+def write_observations(
+    obs: Float32Array,
+    stored: Bits,
+    period: int,
+    constant: Float32Array,
+    units: Units,
+    context: Context,
+    goals: GoalTables,
+    rows: Rows,
+    online_slots: int,
+) -> None:
+    """Writes all features, clipped.
 
     Args:
         obs: (R, B, K, F), written in place; where units perish, the last column tells of them.
+        stored: (B, T, R, K, F), at whose `period` the same is written as float16; empty: nowhere.
+        period: of the second axis of `stored`.
+        constant: features that no period changes, (R, K, F).
         units: of B copies.
+        context: of B copies.
+        goals: what the levels stand for.
         rows: of the network.
         online_slots: the first slots of the backorders are online orders.
     """
-    num_rows, copies, skus, _ = obs.shape
+    num_rows, copies, skus, num_features = obs.shape
     cells = np.empty((num_rows, skus, _NUM_CELLS))
     has_shelves = units.shelf.shape[1] > 0
+    by_sku = np.empty((skus, len(_BY_SKU)))
+    shifted = np.empty(num_features, np.float32)
     for b in range(copies):
         cells[:] = 0.0
         _gather_nodes(cells, units, b)
         _gather_stores(cells, units, rows, online_slots, b)
         _roll_up(cells, rows)
+        _gather_by_sku(by_sku, context, goals, b)
         for row in range(num_rows):
             for k in range(skus):
                 features, cell = obs[row, b, k], cells[row, k]
+                features[:] = constant[row, k]
+                features[COLUMN.days_to_review] = context.to_review[b]
+                for i in range(len(_BY_SKU)):
+                    features[_BY_SKU[i]] = by_sku[k, i]
+                for i in range(context.cuts.shape[2]):
+                    features[len(COLUMN) + i] = context.cuts[b, row, i]
                 upper = cells[rows.upper[row], k]
                 _scale(features, cell, upper, rows.lead_time[row], rows.base[row, k])
                 if has_shelves:
                     features[-1] = cell[_CELL.expiring] / max(cell[_CELL.forecast], LOWEST_RATE)
-                for column in range(len(features)):
-                    features[column] = min(max(features[column], -CLIP), CLIP)
+                for column in range(num_features):
+                    value = features[column]
+                    value = CLIP if value > CLIP else value
+                    features[column] = -CLIP if value < -CLIP else value
+                if len(stored):
+                    _store_half(features, shifted, stored[b, period, row, k])
+
+
+@compiled
+def _gather_by_sku(values: FloatArray, context: Context, goals: GoalTables, b: int) -> None:
+    """Writes the features of `_BY_SKU`, (K, ...), which all rows share."""
+    for k in range(len(values)):
+        now, ahead = context.season[b, k], context.season_ahead[b, k]
+        ordering, shipping = context.ordering[b, 0, k], context.shipping[b, 0, k]
+        returns = context.returns[b, 0, k]
+        values[k, 0], values[k, 1] = 3 * (now - 1), 5 * (ahead - now)
+        values[k, 2] = goals.ordering[ordering, 0]
+        values[k, 3] = goals.shipping[shipping, 0]
+        values[k, 4] = goals.shipping[shipping, 1]
+        values[k, 5] = goals.returns[returns, 0]
+        values[k, 6] = goals.returns[returns, 1]
+
+
+@compiled
+def _store_half(features: Float32Array, shifted: Float32Array, half: Bits) -> None:
+    """Rounds features in [-5, 5] to the nearest float16, ties to even.
+
+    Bits instead of a cast, because the compiler has none; without branches, so that it takes
+    several at a time. Below 2^-14, float16 has fixed steps, as float32 has them above 1/2.
+
+    Args:
+        features: (F,).
+        shifted: (F,), what is computed with.
+        half: (F,), written in place.
+    """
+    bits, shifted_bits = features.view(np.uint32), shifted.view(np.uint32)
+    for i in range(len(features)):
+        shifted[i] = abs(features[i]) + np.float32(0.5)
+    for i in range(len(features)):
+        size = bits[i] & np.uint32(0x7FFFFFFF)
+        odd = (size >> np.uint32(13)) & np.uint32(1)
+        normal = (size - np.uint32(0x38000000) + np.uint32(0xFFF) + odd) >> np.uint32(13)
+        small = shifted_bits[i] - np.uint32(0x3F000000)
+        rounded = small if size < np.uint32(0x38800000) else normal
+        half[i] = np.uint16(rounded | ((bits[i] >> np.uint32(16)) & np.uint32(0x8000)))
 
 
 @compiled
@@ -286,3 +411,206 @@ def _scale(
     features[COLUMN.log_demand] = 0.5 * log(rate / 10)
     features[COLUMN.online_fraction] = cell[_CELL.online_forecast] / rate
     features[COLUMN.lowest_cover] = cell[_CELL.lowest_cover] / 5
+
+
+class Levels(NamedTuple):
+    """What the agents chose, (B, A_m, K); those of the high level are for all nodes."""
+
+    ordering_high: IntArray
+    ordering_low: IntArray
+    shipping_high: IntArray
+    shipping_low: IntArray
+    return_high: IntArray
+    return_low: IntArray
+
+
+class Grids(NamedTuple):
+    """What levels stand for."""
+
+    dc_cover: FloatArray  # (L,) days
+    store_cover: FloatArray  # (L,) days
+    push_cover: FloatArray  # (L',) days
+    online_share: FloatArray  # (L',)
+    disposition: FloatArray  # (L'', 3)
+
+
+class Weights(NamedTuple):
+    """Of the proposers of each decision, in the order of `roster.PROPOSERS`; sum 1."""
+
+    supplier_gap: FloatArray
+    shipment_gap: FloatArray
+    online_share: FloatArray
+    disposition: FloatArray
+
+
+class Lanes(NamedTuple):
+    """From DCs to stores."""
+
+    parent: IntArray  # (S,)
+    lead_time: IntArray  # (S,) periods
+    online_slots: int  # the first slots of the backorders are online orders
+
+
+class Wishes(NamedTuple):
+    """The arrays of `types.Targets`."""
+
+    supplier_gap: FloatArray
+    shipment_gap: FloatArray
+    online_share: FloatArray
+    disposition: FloatArray
+
+
+@compiled
+def are_valid(levels: IntArray, num_levels: int) -> bool:
+    """Whether all levels, (B, A, K), are in [0, num_levels)."""
+    wrong = 0
+    for level in levels.reshape(-1):
+        wrong += level < 0 or level >= num_levels
+    return wrong == 0
+
+
+@compiled
+def average_proposals(
+    levels: Levels,
+    grids: Grids,
+    weights: Weights,
+    units: Units,
+    lanes: Lanes,
+    wishes: Wishes,
+) -> None:
+    """Eq. 6 for all decisions of B copies.
+
+    Args:
+        levels: valid ones.
+        grids: what they stand for.
+        weights: of the proposers.
+        units: what is known.
+        lanes: to the stores.
+        wishes: written in place.
+    """
+    copies, num_dcs, skus = wishes.supplier_gap.shape
+    stores = wishes.shipment_gap.shape[1]
+    own, push = np.empty((stores, skus)), np.empty((stores, skus))
+    echelon, rates, wanted = np.empty((3, num_dcs, skus))
+    for b in range(copies):
+        wanted[:] = 0.0
+        _add_positions(own, echelon, units, lanes, b)
+        _average_shares(levels, grids, weights, wishes, b)
+        _add_rates(rates, units, lanes, b)
+        high, low = weights.supplier_gap
+        for w in range(num_dcs):
+            for k in range(skus):
+                cover = high * grids.dc_cover[levels.ordering_high[b, 0, k]]
+                cover += low * grids.dc_cover[levels.ordering_low[b, w, k]]
+                wishes.supplier_gap[b, w, k] = cover * rates[w, k] - echelon[w, k]
+        high, low, balanced, low_push = weights.shipment_gap
+        others = high + low + low_push
+        for s in range(stores):
+            for k in range(skus):
+                rate = _get_store_rate(units, wishes, b, s, k)
+                days = grids.push_cover[levels.shipping_high[b, 0, k]]
+                push[s, k] = (lanes.lead_time[s] + days) * rate - own[s, k]
+                wanted[lanes.parent[s], k] += max(push[s, k], 0.0)
+                cover = others * lanes.lead_time[s]
+                cover += high * grids.store_cover[levels.ordering_high[b, 0, k]]
+                cover += low * grids.store_cover[levels.ordering_low[b, num_dcs + s, k]]
+                cover += low_push * grids.push_cover[levels.shipping_low[b, s, k]]
+                wishes.shipment_gap[b, s, k] = cover * rate - others * own[s, k]
+        for s in range(stores):
+            w = lanes.parent[s]
+            for k in range(skus):
+                # The push is kept within what the DC holds, by the same factor for each store.
+                factor = min(units.on_hand[b, w, k] / max(wanted[w, k], 1e-9), 1.0)
+                kept = push[s, k] * factor if push[s, k] > 0 else push[s, k]
+                wishes.shipment_gap[b, s, k] += balanced * kept
+
+
+@compiled
+def _add_positions(
+    own: FloatArray, echelon: FloatArray, units: Units, lanes: Lanes, b: int
+) -> None:
+    """Inventory positions of stores, (S, K), and DCs, (W, K), as in `inventory`."""
+    num_dcs, skus = echelon.shape
+    has_queue = units.inspection_queue.shape[1] > 0
+    for node in range(units.on_hand.shape[1]):
+        for k in range(skus):
+            position = units.on_hand[b, node, k]
+            for slot in range(units.in_transit.shape[1]):
+                position += units.in_transit[b, slot, node, k]
+            if has_queue:
+                position += units.inspection_queue[b, node, k]
+            if node < num_dcs:
+                echelon[node, k] = position
+                continue
+            s, waiting = node - num_dcs, 0
+            for slot in range(units.in_inspection.shape[1]):
+                position += units.in_inspection[b, slot, s, k]
+            for slot in range(units.backorders.shape[1]):
+                if slot < lanes.online_slots:
+                    waiting += units.backorders[b, slot, s, k]
+                else:
+                    position -= units.backorders[b, slot, s, k]
+            own[s, k] = position
+            echelon[lanes.parent[s], k] += position - waiting
+
+
+@compiled
+def _average_shares(levels: Levels, grids: Grids, weights: Weights, wishes: Wishes, b: int) -> None:
+    """Averages what is fractions: online shares and dispositions."""
+    _, stores, skus = wishes.online_share.shape
+    for s in range(stores):
+        for k in range(skus):
+            high, low = weights.online_share
+            share = high * grids.online_share[levels.shipping_high[b, 0, k]]
+            share += low * grids.online_share[levels.shipping_low[b, s, k]]
+            wishes.online_share[b, s, k] = share
+            high, low = weights.disposition
+            for i in range(3):
+                share = high * grids.disposition[levels.return_high[b, 0, k], i]
+                share += low * grids.disposition[levels.return_low[b, s, k], i]
+                wishes.disposition[b, s, k, i] = share
+
+
+@compiled
+def _add_rates(rates: FloatArray, units: Units, lanes: Lanes, b: int) -> None:
+    """Units a period demanded in all regions of each DC, (W, K)."""
+    rates[:] = 0.0
+    _, stores, skus, channels = units.forecast.shape
+    for s in range(stores):
+        for k in range(skus):
+            rate = 0.0
+            for c in range(channels):
+                rate += units.forecast[b, s, k, c]
+            rates[lanes.parent[s], k] += rate
+
+
+@compiled
+def _get_store_rate(units: Units, wishes: Wishes, b: int, s: int, k: int) -> float:
+    """Units a period that the store itself is to serve."""
+    forecast = units.forecast[b, s, k]
+    rate = forecast[STORE] + wishes.online_share[b, s, k] * forecast[ONLINE]
+    return rate + forecast[PICKUP] if len(forecast) > PICKUP else rate
+
+
+@compiled
+def round_gaps(gap: FloatArray) -> IntArray:
+    """Positive gaps rounded half up, the others zero, (n,)."""
+    units = np.empty(len(gap), np.int64)
+    for i in range(len(gap)):
+        units[i] = np.int64(max(gap[i], 0.0) + 0.5)
+    return units
+
+
+@compiled
+def project_shares(shares: FloatArray) -> FloatArray:
+    """Clips disposition shares, (n, 3), and makes their sum 1; restocks all where it is 0."""
+    projected = np.empty(shares.shape)
+    for i in range(len(shares)):
+        total = 0.0
+        for j in range(3):
+            projected[i, j] = min(max(shares[i, j], 0.0), 1.0)
+            total += projected[i, j]
+        for j in range(3):
+            nothing = 1.0 if j == RESTOCK else 0.0
+            projected[i, j] = projected[i, j] / max(total, 1e-12) if total > 0 else nothing
+    return projected

@@ -9,18 +9,21 @@ from envs.omnichannel.agents.kernels import (
     COLUMN,
     FEATURES,
     LOWEST_RATE,
+    Context,
+    GoalTables,
     Rows,
-    Units,
-    write_quantities,
+    make_units,
+    write_observations,
 )
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Float32Array, FloatArray, Network, View
+from envs.omnichannel.types import Float32Array, FloatArray, Half, Network, View
 from envs.omnichannel.world.demand import DemandProcess
 
 __all__ = ["CUT_FEATURES", "FEATURES", "SHELF_FEATURES", "ObservationModel", "list_features"]
 
 SHELF_FEATURES = ("expiring_soon",)  # only where SKUs perish; always the last one
+_NOWHERE = np.empty((0, 0, 0, 0, 0), np.uint16)
 CUT_FEATURES = ("cut_in", "cut_days")  # only where supply cuts are announced
 
 
@@ -38,7 +41,6 @@ class ObservationModel:
         self, scenario: Scenario, network: Network, demand: DemandProcess, decoder: ActionDecoder
     ) -> None:
         self.network = network
-        self.decoder = decoder
         self.season = demand.season.mean(axis=1)  # (days, K)
         self.review_period = scenario.review_period
         self.features = list_features(scenario)
@@ -53,8 +55,15 @@ class ObservationModel:
         self.constant[..., COLUMN.return_rate] = return_rate * 8 - 1
         self.constant[: network.num_dcs, :, COLUMN.is_dc] = 1
         self.constant[stores, :, COLUMN.is_store] = 1
+        self.goal_tables = GoalTables(
+            ordering=decoder.store_cover[:, None] / 4 - 1,
+            shipping=np.stack([decoder.push_cover / 4 - 1, decoder.online_share], axis=1),
+            returns=decoder.disposition[:, :2].copy(),
+        )
 
-    def compute_observations(self, view: View, goals: Actions) -> Float32Array:
+    def compute_observations(
+        self, view: View, goals: Actions, stored: Half | None = None, period: int = 0
+    ) -> Float32Array:
         """Returns features, (B, N + 1, K, F) float32.
 
         In memory the rows come first, so that a module's rows are one block without gaps.
@@ -62,64 +71,52 @@ class ObservationModel:
         Args:
             view: what may be known.
             goals: the levels that the high-level modules hold, each (B, 1, K).
+            stored: (B, T, N + 1, K, F), at whose `period` the same is written.
+            period: of `stored`.
         """
-        state, rows = view.state, self.constant
-        obs = np.empty((len(rows), len(state.period), *rows.shape[1:]), np.float32)
-        obs[:] = rows[:, None]
-        self._put_calendar(obs, view)
-        self._put_goals(obs, goals)
-        if view.confirmed is not None:
-            self._put_cuts(obs, view.confirmed)
-        # The kernel is compiled for arrays without gaps.
-        contiguous = np.ascontiguousarray
-        units = Units(
-            on_hand=contiguous(state.on_hand),
-            in_transit=contiguous(state.in_transit),
-            in_inspection=contiguous(state.in_inspection),
-            inspection_queue=contiguous(state.inspection_queue),
-            backorders=contiguous(state.backorders),
-            returns_due=contiguous(state.returns_due),
-            shelf=contiguous(state.shelf),
-            last_demand=contiguous(view.last_demand),
-            forecast=contiguous(view.forecast),
-            level=contiguous(view.level),
+        copies, rows = len(view.state.period), self.constant
+        obs = np.empty((len(rows), copies, *rows.shape[1:]), np.float32)
+        ordering, shipping, returns = (np.ascontiguousarray(goals[m]) for m in HIGH_MODULES)
+        day, seasons = view.state.day, len(self.season)
+        context = Context(
+            season=self.season[day % seasons],
+            season_ahead=self.season[(day + 7) % seasons],
+            to_review=(-view.state.period % self.review_period) / self.review_period,
+            cuts=self._compute_cuts(view),
+            ordering=ordering,
+            shipping=shipping,
+            returns=returns,
         )
-        write_quantities(obs, units, self.rows, self.network.online_slots)
+        write_observations(
+            obs,
+            _NOWHERE if stored is None else stored.view(np.uint16),
+            period,
+            rows,
+            make_units(view),
+            context,
+            self.goal_tables,
+            self.rows,
+            self.network.online_slots,
+        )
         return obs.swapaxes(0, 1)
 
-    def _put_calendar(self, obs: Float32Array, view: View) -> None:
-        day, period = view.state.day, view.state.period
-        now = self.season[day % len(self.season)]
-        ahead = self.season[(day + 7) % len(self.season)]
-        to_review = (-period % self.review_period) / self.review_period
-        obs[..., COLUMN.season] = 3 * (now - 1)
-        obs[..., COLUMN.season_ahead] = 5 * (ahead - now)
-        obs[..., COLUMN.days_to_review] = to_review[:, None]
-
-    def _put_goals(self, obs: Float32Array, goals: Actions) -> None:
-        ordering, shipping, returns = (goals[m][:, 0] for m in HIGH_MODULES)
-        decoder = self.decoder
-        obs[..., COLUMN.goal_cover] = decoder.store_cover[ordering] / 4 - 1
-        obs[..., COLUMN.goal_push_cover] = decoder.push_cover[shipping] / 4 - 1
-        obs[..., COLUMN.goal_online_share] = decoder.online_share[shipping]
-        obs[..., COLUMN.goal_restock] = decoder.disposition[returns][..., 0]
-        obs[..., COLUMN.goal_consolidate] = decoder.disposition[returns][..., 1]
-
-    def _put_cuts(self, obs: Float32Array, confirmed: FloatArray) -> None:
+    def _compute_cuts(self, view: View) -> FloatArray:
         """When a cut begins and how many days of it are known, as shares of the notice.
 
         The network's row holds the nearest beginning and the longest cut among its DCs.
+
+        Returns:
+            (B, N + 1, 2), or (B, N + 1, 0) where cuts are not announced.
         """
-        cut = confirmed < 1  # (B, W, H)
-        days = confirmed.shape[-1]
+        if view.confirmed is None:
+            return np.empty((len(view.state.period), len(self.constant), 0))
+        cut = view.confirmed < 1  # (B, W, H)
+        days = view.confirmed.shape[-1]
         begins = np.where(cut.any(axis=-1), cut.argmax(axis=-1), days) / days
-        for column, value, worst in (
-            (len(FEATURES), begins, begins.min(axis=1)),
-            (len(FEATURES) + 1, cut.mean(axis=-1), cut.mean(axis=-1).max(axis=1)),
-        ):
-            stores = value[:, self.network.parent]
-            rows = np.concatenate([value, stores, worst[:, None]], axis=1)
-            obs[..., column] = rows.T[..., None]
+        known = cut.mean(axis=-1)
+        by_dc = np.stack([begins, known], axis=-1)
+        worst = np.stack([begins.min(axis=1), known.max(axis=1)], axis=-1)
+        return np.concatenate([by_dc, by_dc[:, self.network.parent], worst[:, None]], axis=1)
 
 
 def list_features(scenario: Scenario) -> tuple[str, ...]:
