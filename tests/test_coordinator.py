@@ -10,7 +10,7 @@ from envs.omnichannel.agents.actions import ActionDecoder, Actions
 from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
 from envs.omnichannel.agents.roster import PROPOSERS
 from envs.omnichannel.scenario import Coordination, Scenario, load_scenario
-from envs.omnichannel.types import FloatArray, Network, Targets, View
+from envs.omnichannel.types import FloatArray, IntArray, Network, Targets, View
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 
@@ -192,3 +192,20 @@ def test_make_feasible__orders_are_the_nearest_units_above_zero(
     assert (decisions.shipment >= 0).all()
     assert (np.abs(decisions.shipment - np.maximum(gap, 0)) <= 0.5).all()
     assert (decisions.online_share == min(max(share, 0), 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("module_id", "levels", "message"),
+    [
+        ("ordering_low", np.full((1, 3, 2), 11), "ordering_low has levels outside 0 to 10"),
+        ("return_high", np.full((1, 1, 2), -1), "return_high has levels outside 0 to"),
+        ("shipping_low", np.zeros((1, 3, 2), int), r"shipping_low has levels of shape \(1, 3, 2\)"),
+    ],
+)
+def test_compute_targets__refuses_levels_that_do_not_fit(
+    tiny: Scenario, module_id: str, levels: IntArray, message: str
+) -> None:
+    coordinator = make_coordinator(tiny)
+
+    with pytest.raises((IndexError, ValueError), match=message):
+        coordinator.compute_targets({**make_actions(), module_id: levels}, make_view(tiny))

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from envs.omnichannel.agents.kernels import store_half
 from envs.omnichannel.agents.observation import FEATURES
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.batched_env import BatchedEnv
@@ -150,3 +151,31 @@ def test_compute_observations__rows_of_equal_locations_are_equal(tiny: Scenario)
     for left, right in ((0, 1), (2, 3)):
         same = np.isclose(observations[left], observations[right], atol=1e-6).all(axis=0)
         assert [FEATURES[i] for i in np.flatnonzero(~same)] == [FEATURES[size]]
+
+
+def test_store_half__rounds_as_numpy_does() -> None:
+    """Every float16 in [-5, 5], the points half way between neighbours, and what lies beside."""
+    halves = np.arange(2**15, dtype=np.uint16).view(np.float16).astype(np.float32)
+    halves = halves[halves <= 5]
+    middles = (halves[1:] + halves[:-1]) / 2
+    around = [np.nextafter(middles, np.float32(x)) for x in (-9, 9)]
+    positive = np.concatenate([halves, middles, *around])
+    values = np.concatenate([positive, -positive]).astype(np.float32)
+    found = np.empty(len(values), np.uint16)
+
+    store_half(values, np.empty_like(values), found)
+
+    np.testing.assert_array_equal(found, values.astype(np.float16).view(np.uint16))
+
+
+@pytest.mark.parametrize("name", ["paper", "perishable", "scarce"])
+def test_observe__stores_what_it_returns(name: str) -> None:
+    env = BatchedEnv(load_scenario(name), 3)
+    env.reset(make_seeds("test", 0, 3))
+    net = env.network
+    stored = np.zeros((3, 4, net.num_nodes + 1, net.num_skus, env.num_features), np.float16)
+
+    observations = env.observe(stored, 2)
+
+    np.testing.assert_array_equal(stored[:, 2], observations.astype(np.float16))
+    assert not stored[:, [0, 1, 3]].any()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -222,6 +222,34 @@ class Decisions(ArrayRecord):
     surplus: IntArray | None = None  # (B, S, K) units above the target, free for other stores
 
 
+class Ledger(NamedTuple):
+    """What compiled loops read of `Flows`, each without gaps."""
+
+    supplied: IntArray
+    shipped: IntArray
+    transshipped_in: IntArray
+    demand: IntArray
+    sold_store: IntArray
+    sold_pickup: IntArray
+    store_from_dc: IntArray
+    pickup_from_dc: IntArray
+    online_from_store: IntArray
+    online_from_dc: IntArray
+    on_time: IntArray
+    lost: IntArray
+    waiting: IntArray
+    wait_days: IntArray
+    returned: IntArray
+    restocked: IntArray
+    consolidated: IntArray
+    liquidated: IntArray
+    scrapped: IntArray
+    mailed: IntArray
+    shrunk: IntArray
+    wasted: IntArray
+    on_hand: IntArray
+
+
 @dataclass(frozen=True)
 class Flows(ArrayRecord):
     """The ledger of a period: what moved. Costs, reward and metrics read it, none recomputes it."""
@@ -253,6 +281,11 @@ class Flows(ArrayRecord):
     wasted: IntArray  # (B, S, K) perishables whose last day in the store ended
     on_hand: IntArray  # (B, N, K) at the end of the period, before the next arrivals
     record_error: IntArray  # (B, S, K) recorded - real stock; S is 0 when records are right
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The arrays for compiled loops."""
+        return Ledger(*(np.ascontiguousarray(getattr(self, name)) for name in Ledger._fields))
 
     @cached_property
     def served(self) -> IntArray:

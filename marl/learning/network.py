@@ -143,7 +143,8 @@ class QNetwork(nn.Module):
     def _encode(self, features: Tensor) -> Tensor:
         hidden = features
         for layer in self.layers:
-            hidden = functional.relu(layer(hidden), inplace=True)
+            # `forward` looks up no hooks: there are none.
+            hidden = torch.relu_(layer.forward(hidden))
         return hidden
 
 

@@ -234,7 +234,7 @@ def write_observations(
                     value = CLIP if value > CLIP else value
                     features[column] = -CLIP if value < -CLIP else value
                 if len(stored):
-                    _store_half(features, shifted, stored[b, period, row, k])
+                    store_half(features, shifted, stored[b, period, row, k])
 
 
 @compiled
@@ -253,7 +253,7 @@ def _gather_by_sku(values: FloatArray, context: Context, goals: GoalTables, b: i
 
 
 @compiled
-def _store_half(features: Float32Array, shifted: Float32Array, half: Bits) -> None:
+def store_half(features: Float32Array, shifted: Float32Array, half: Bits) -> None:
     """Rounds features in [-5, 5] to the nearest float16, ties to even.
 
     Bits instead of a cast, because the compiler has none; without branches, so that it takes
@@ -463,10 +463,10 @@ class Wishes(NamedTuple):
 @compiled
 def are_valid(levels: IntArray, num_levels: int) -> bool:
     """Whether all levels, (B, A, K), are in [0, num_levels)."""
-    wrong = 0
-    for level in levels.reshape(-1):
-        wrong += level < 0 or level >= num_levels
-    return wrong == 0
+    flat, valid = levels.reshape(-1), True
+    for i in range(len(flat)):
+        valid &= 0 <= flat[i] < num_levels
+    return valid
 
 
 @compiled
@@ -507,7 +507,7 @@ def average_proposals(
         others = high + low + low_push
         for s in range(stores):
             for k in range(skus):
-                rate = _get_store_rate(units, wishes, b, s, k)
+                rate = _get_store_rate(units.forecast[b, s, k], wishes.online_share[b, s, k])
                 days = grids.push_cover[levels.shipping_high[b, 0, k]]
                 push[s, k] = (lanes.lead_time[s] + days) * rate - own[s, k]
                 wanted[lanes.parent[s], k] += max(push[s, k], 0.0)
@@ -585,10 +585,9 @@ def _add_rates(rates: FloatArray, units: Units, lanes: Lanes, b: int) -> None:
 
 
 @compiled
-def _get_store_rate(units: Units, wishes: Wishes, b: int, s: int, k: int) -> float:
-    """Units a period that the store itself is to serve."""
-    forecast = units.forecast[b, s, k]
-    rate = forecast[STORE] + wishes.online_share[b, s, k] * forecast[ONLINE]
+def _get_store_rate(forecast: FloatArray, online_share: float) -> float:
+    """Units a period that the store itself is to serve, of a forecast (C,)."""
+    rate = forecast[STORE] + online_share * forecast[ONLINE]
     return rate + forecast[PICKUP] if len(forecast) > PICKUP else rate
 
 
@@ -614,3 +613,52 @@ def project_shares(shares: FloatArray) -> FloatArray:
             nothing = 1.0 if j == RESTOCK else 0.0
             projected[i, j] = projected[i, j] / max(total, 1e-12) if total > 0 else nothing
     return projected
+
+
+class Scales(NamedTuple):
+    """What loss is divided by, and the weights of its shares (`RewardModel`)."""
+
+    cell: FloatArray  # (S, K)
+    store: FloatArray  # (S, 1)
+    dc: FloatArray  # (W, K)
+    sku: FloatArray  # (K,)
+    local_weight: float
+    store_weight: float
+
+
+@compiled
+def share_credit(
+    loss: FloatArray, team: FloatArray, scales: Scales, parent: IntArray, rewards: Float32Array
+) -> None:
+    """Writes each row's share of eq. 8, negative loss.
+
+    Args:
+        loss: money, (B, N, K).
+        team: what all share, (B,).
+        scales: of the scenario.
+        parent: (S,).
+        rewards: written in place, (B, N + 1, K).
+    """
+    copies, nodes, skus = loss.shape
+    num_dcs = nodes - len(parent)
+    wide = scales.local_weight + scales.store_weight
+    below = np.empty((num_dcs, skus))
+    for b in range(copies):
+        below[:] = 0.0
+        for s in range(len(parent)):
+            total = 0.0
+            for k in range(skus):
+                total += loss[b, num_dcs + s, k]
+                below[parent[s], k] += loss[b, num_dcs + s, k]
+            store = scales.store_weight * total / scales.store[s, 0]
+            for k in range(skus):
+                own = scales.local_weight * loss[b, num_dcs + s, k] / scales.cell[s, k]
+                rewards[b, num_dcs + s, k] = -(own + store + team[b])
+        for k in range(skus):
+            total = 0.0
+            for i in range(nodes):
+                total += loss[b, i, k]
+            for w in range(num_dcs):
+                lost = loss[b, w, k] + below[w, k]
+                rewards[b, w, k] = -(wide * lost / scales.dc[w, k] + team[b])
+            rewards[b, nodes, k] = -(wide * total / scales.sku[k] + team[b])

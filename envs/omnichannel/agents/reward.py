@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from envs.omnichannel.agents.kernels import Scales, share_credit
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Float32Array, FloatArray, Network, sum_axis
+from envs.omnichannel.types import Float32Array, FloatArray, Network
 from envs.omnichannel.world.costs import TERMS, Costs
 
 SERVICE_TERMS = ("lost_sales", "late")
@@ -47,6 +48,14 @@ class RewardModel:
         dc_cell = network.sum_by_dc(cell[None])[0]
         self.dc_scale = scale * np.maximum(dc_cell, 0.25)
         self.sku_scale = scale * np.maximum(cell.sum(axis=0), 0.25)
+        self._scales = Scales(
+            cell=self.cell_scale,
+            store=self.store_scale,
+            dc=self.dc_scale,
+            sku=self.sku_scale,
+            local_weight=reward.credit.local,
+            store_weight=reward.credit.store,
+        )
         self.team_scale = scale * max(float(cell.sum()), 0.25)
 
     def compute_loss(self, costs: Costs, service_weight: float = 1.0) -> FloatArray:
@@ -72,17 +81,8 @@ class RewardModel:
 
         Alpha is left out: it is the same constant for every action.
         """
-        credit, net = self.weights.credit, self.network
-        stores = loss[:, net.num_dcs :]
-        team = credit.team * loss.sum(axis=(1, 2))[:, None, None] / self.team_scale
-        rows = np.empty((len(loss), net.num_nodes + 1, net.num_skus), np.float32)
-        rows[:, net.num_dcs : net.num_nodes] = (
-            credit.local * stores / self.cell_scale
-            + credit.store * sum_axis(stores, 2)[..., None] / self.store_scale
-            + team
-        )
-        wide = credit.local + credit.store
-        below = loss[:, : net.num_dcs] + net.sum_by_dc(stores)
-        rows[:, : net.num_dcs] = wide * below / self.dc_scale + team
-        rows[:, -1] = wide * sum_axis(loss, 1) / self.sku_scale + team[:, 0]
-        return np.negative(rows, out=rows)
+        net = self.network
+        team = self.weights.credit.team * loss.sum(axis=(1, 2)) / self.team_scale
+        rewards = np.empty((len(loss), net.num_nodes + 1, net.num_skus), np.float32)
+        share_credit(np.ascontiguousarray(loss), team, self._scales, net.parent, rewards)
+        return rewards

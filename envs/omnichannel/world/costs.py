@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, Flows, IntArray, Network, sum_channels
+from envs.omnichannel.types import FloatArray, Flows, IntArray, Network
+from envs.omnichannel.world.kernels import Rates, Terms, price_flows
 
-TERMS = ("lost_sales", "late", "holding", "overflow", "transport", "ordering", "returns", "waste")
+TERMS = Terms._fields
 
 Costs = dict[str, FloatArray]  # term -> (B, N, K) money a period
 
@@ -31,89 +31,49 @@ class CostModel:
     """
 
     def __init__(self, scenario: Scenario, network: Network) -> None:
-        self.rates = scenario.costs
-        self.network = network
-        self.holding: FloatArray = np.where(
-            np.arange(network.num_nodes) < network.num_dcs,
-            self.rates.holding_dc,
-            self.rates.holding_store,
-        )[:, None]
-        self.lane_rate = (self.rates.transport * (1 + network.distance))[:, None]
-        self.last_mile_dc = (
-            self.rates.last_mile_dc + self.rates.last_mile_dc_distance * network.distance
-        )[:, None]
-        self.has_waste = scenario.has_waste
+        costs, lateral = scenario.costs, scenario.transshipment
+        distance: FloatArray = network.distance.astype(np.float64)
         skus, channels = scenario.skus, scenario.channels
         self.lost_sale = np.array(
             [
-                [_choose(getattr(sku, f"{c}_lost_sale"), self.rates.lost_sale) for c in channels]
+                [_choose(getattr(sku, f"{c}_lost_sale"), costs.lost_sale) for c in channels]
                 for sku in skus
             ]
         )  # (K, C)
-        self.late = np.array([_choose(sku.late, self.rates.late) for sku in skus])
-        self.truck_cost = self.rates.truck_cost + self.rates.truck_cost_distance * network.distance
-        lateral = scenario.transshipment
-        self.transshipment_cost = lateral.cost if lateral else 0.0
-        self.breaks = np.array(self.rates.quantity_breaks)
-        self.tiers = np.array(self.rates.quantity_rates)
+        self.late = np.array([_choose(sku.late, costs.late) for sku in skus])
+        self._rates = Rates(
+            lost_sale=self.lost_sale,
+            late=self.late,
+            holding=np.where(
+                np.arange(network.num_nodes) < network.num_dcs,
+                costs.holding_dc,
+                costs.holding_store,
+            ),
+            capacity=network.capacity,
+            overflow=costs.overflow,
+            lane=costs.transport * (1 + distance),
+            breaks=np.array(costs.quantity_breaks, np.float64),
+            tiers=np.array(costs.quantity_rates, np.float64),
+            truck_capacity=costs.truck_capacity or 0,
+            truck=costs.truck_cost + costs.truck_cost_distance * distance,
+            transshipment=lateral.cost if lateral else 0.0,
+            last_mile_store=costs.last_mile_store,
+            last_mile_dc=costs.last_mile_dc + costs.last_mile_dc_distance * distance,
+            fixed_order=costs.fixed_order,
+            return_base=costs.return_base,
+            return_restock=costs.return_restock,
+            return_consolidate=costs.return_consolidate,
+            return_liquidate=costs.return_liquidate,
+            return_scrap=costs.return_scrap,
+            return_mail=costs.return_mail,
+            waste=costs.waste if scenario.has_waste else 0.0,
+        )
 
     def compute_costs(self, flows: Flows) -> Costs:
         """Returns money by term, each (B, N, K); what arises in a region is booked at its store."""
-        lost = sum_channels(flows.lost * self.lost_sale)
-        return {
-            "lost_sales": self._at_stores(lost),
-            "late": self._at_stores(flows.waiting * self.late),
-            "holding": flows.on_hand * self.holding,
-            "overflow": self._compute_overflow(flows),
-            "transport": self._at_stores(self._compute_transport(flows)),
-            "ordering": self._compute_ordering(flows),
-            "returns": self._at_stores(self._compute_returns(flows)),
-            "waste": self._compute_waste(flows),
-        }
-
-    def _at_stores(self, by_store: NDArray[np.floating]) -> FloatArray:
-        dcs = np.zeros((len(by_store), self.network.num_dcs, by_store.shape[-1]))
-        return np.concatenate([dcs, by_store], axis=1)
-
-    def _compute_overflow(self, flows: Flows) -> FloatArray:
-        if np.isinf(self.network.capacity).all():
-            return np.zeros(flows.on_hand.shape)
-        stock = flows.on_hand.sum(axis=-1)
-        above = np.maximum(stock - self.network.capacity, 0) * self.rates.overflow
-        return (above / np.maximum(stock, 1))[..., None] * flows.on_hand
-
-    def _compute_transport(self, flows: Flows) -> FloatArray:
-        shipment = flows.shipped.sum(axis=-1, keepdims=True)
-        tier = self.tiers[np.searchsorted(self.breaks, shipment, side="right")]
-        lane = flows.shipped * self.lane_rate * tier
-        if self.rates.truck_capacity:
-            trucks = count_trucks(shipment, self.rates.truck_capacity)
-            share = flows.shipped / np.maximum(shipment, 1)  # of the load
-            lane += share * trucks * self.truck_cost[:, None]
-        last_mile = flows.online_from_store * self.rates.last_mile_store
-        if self.transshipment_cost:
-            lane += flows.transshipped_in * self.transshipment_cost
-        from_dc = flows.online_from_dc + flows.store_from_dc + flows.pickup_from_dc
-        return lane + last_mile + from_dc * self.last_mile_dc
-
-    def _compute_ordering(self, flows: Flows) -> FloatArray:
-        stores = np.zeros(flows.shipped.shape)
-        return np.concatenate([(flows.supplied > 0) * self.rates.fixed_order, stores], axis=1)
-
-    def _compute_waste(self, flows: Flows) -> FloatArray:
-        if not self.has_waste:
-            return np.broadcast_to(0.0, flows.on_hand.shape)
-        return self._at_stores((flows.shrunk + flows.wasted) * self.rates.waste)
-
-    def _compute_returns(self, flows: Flows) -> FloatArray:
-        return (
-            (flows.returned > 0) * self.rates.return_base
-            + flows.restocked * self.rates.return_restock
-            + flows.consolidated * self.rates.return_consolidate
-            + flows.liquidated * self.rates.return_liquidate
-            + flows.scrapped * self.rates.return_scrap
-            + flows.mailed * self.rates.return_mail
-        )
+        costs = np.zeros((len(TERMS), *flows.on_hand.shape))
+        price_flows(flows.ledger, self._rates, costs)
+        return dict(zip(TERMS, costs, strict=True))
 
 
 def _choose(own: float | None, common: float) -> float:

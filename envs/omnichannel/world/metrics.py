@@ -46,19 +46,14 @@ Forecast:
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import (
-    ONLINE,
-    FloatArray,
-    Flows,
-    IntArray,
-    Network,
-    sum_axis,
-    sum_channels,
-)
+from envs.omnichannel.types import ONLINE, FloatArray, Flows, IntArray, Network
 from envs.omnichannel.world.costs import TERMS, Costs
+from envs.omnichannel.world.kernels import Sums, add_ledger
 
 EpisodeMetrics = dict[str, FloatArray]  # metric -> (B,)
 
@@ -67,7 +62,6 @@ _TOTALS = (
     "returned", "restocked", "consolidated", "liquidated", "scrapped", "mailed", "queued",
     "waiting", "shrunk", "wasted",
 )  # fmt: skip
-_SUMMED = ("demand", "served", "on_time", "lost", "wait_days", "on_hand", *_TOTALS)
 
 
 class MetricsAccumulator:
@@ -79,42 +73,28 @@ class MetricsAccumulator:
         self.network = network
         self.limited = np.isfinite(network.capacity)
         self.inspection_days = scenario.returns.inspection_days
+        self.has_queue = scenario.returns.inspection_capacity is not None
         self.periods = 0
         # What an option that is off leaves at zero need not be summed.
-        options = {
-            "mailed": scenario.returns.by_mail > 0,
-            "queued": scenario.returns.inspection_capacity is not None,
-            "shrunk": scenario.records is not None,
-            "wasted": scenario.has_perishables,
-            "waste": scenario.has_waste,
-        }
-        self.summed = [name for name in _SUMMED if options.get(name, True)]
-        self.terms = [term for term in TERMS if options.get(term, True)]
-        # Whole arrays, cell by cell: for small batches one addition is cheaper than a reduction.
-        self.sums: dict[str, FloatArray] = {}
-        self.reward, self.covered, self.wrong = (np.zeros(num_copies) for _ in range(3))
-        by_sku = (num_copies, network.num_skus)
-        self.demand_moments, self.order_moments = _Moments(by_sku), _Moments(by_sku)
+        self.terms = [term for term in TERMS if term != "waste" or scenario.has_waste]
+        nodes = (num_copies, network.num_nodes, network.num_skus)
+        self.sums = _make_sums(network, num_copies, len(self.channels))
+        self.queued = np.zeros(nodes, np.int64)
+        self.costs = {term: np.zeros(nodes) for term in TERMS}
+        self.reward, self.wrong = np.zeros(num_copies), np.zeros(num_copies)
         self.forecast_error, self.forecast_bias = np.zeros(num_copies), np.zeros(num_copies)
 
     def add(self, flows: Flows, costs: Costs, team_reward: FloatArray) -> None:
         """Adds a period."""
-        if not self.periods:
-            self.sums = {name: np.zeros(getattr(flows, name).shape) for name in _SUMMED}
-            self.sums |= {term: np.zeros(costs[term].shape) for term in TERMS}
         self.periods += 1
-        for name in self.summed:
-            self.sums[name] += getattr(flows, name)
+        add_ledger(self.sums, flows.ledger)
+        if self.has_queue:
+            self.queued += flows.queued
         for term in self.terms:
-            self.sums[term] += costs[term]
+            self.costs[term] += costs[term]
         self.reward += team_reward
-        demanded = sum_channels(flows.demand)
-        covered = demanded == sum_channels(flows.on_time)
-        self.covered += np.count_nonzero(covered.reshape(len(covered), -1), axis=1)
         if flows.record_error.shape[1]:
             self.wrong += np.count_nonzero(flows.record_error, axis=(1, 2))
-        self.demand_moments.add(sum_axis(demanded, 1))
-        self.order_moments.add(sum_axis(flows.supplied, 1))
 
     def add_forecast(self, forecast: FloatArray, demand: IntArray) -> None:
         """Adds a period's forecast, made before its demand; both (B, S, K, C) units."""
@@ -127,21 +107,23 @@ class MetricsAccumulator:
         if not self.periods:
             return {}
         periods, sums = self.periods, self.sums
-        totals = {name: _sum_cells(sums[name]) for name in _TOTALS}
-        costs = {f"cost/{term}": _sum_cells(sums[term]) / periods for term in TERMS}
+        by_name = {**sums._asdict(), "queued": self.queued}
+        totals = {name: _sum_cells(by_name[name]) for name in _TOTALS}
+        costs = {f"cost/{term}": _sum_cells(self.costs[term]) / periods for term in TERMS}
         demand, served, on_time, lost = (
-            np.einsum("bskc->bc", sums[name]) for name in ("demand", "served", "on_time", "lost")
+            np.einsum("bskc->bc", units)
+            for units in (sums.demand, sums.served, sums.on_time, sums.lost)
         )
-        stock = _sum_cells(sums["on_hand"]) / periods
+        stock = _sum_cells(sums.on_hand) / periods
         cells = self.network.num_stores * self.network.num_skus
-        by_store = _ratio(sums["served"].sum(axis=(2, 3)), sums["demand"].sum(axis=(2, 3)))
+        by_store = _ratio(sums.served.sum(axis=(2, 3)), sums.demand.sum(axis=(2, 3)))
         metrics = {
             "served": _ratio(served.sum(axis=1), demand.sum(axis=1)),
             "on_time": _ratio(on_time.sum(axis=1), demand.sum(axis=1)),
-            "cycle_service": self.covered / (cells * periods),
+            "cycle_service": sums.covered / (cells * periods),
             "record_accuracy": 1 - self.wrong / (cells * periods),
             "lost": lost.sum(axis=1) / periods,
-            "response_days": _sum_cells(sums["wait_days"]) / np.maximum(served[:, ONLINE], 1),
+            "response_days": _sum_cells(sums.wait_days) / np.maximum(served[:, ONLINE], 1),
             "fairness/lowest": by_store.min(axis=1),
             "fairness/gini": _compute_gini(by_store),
             "reward": self.reward / periods,
@@ -151,7 +133,7 @@ class MetricsAccumulator:
             "days_of_cover": stock / np.maximum(demand.sum(axis=1) / periods, 1e-9),
             "capacity_use": self._compute_capacity_use(),
             "bullwhip": self._compute_bullwhip(),
-            "waste_share": totals["wasted"] / np.maximum(self.order_moments.total.sum(axis=1), 1),
+            "waste_share": totals["wasted"] / np.maximum(sums.order_moments[0].sum(axis=1), 1),
             "days_to_resale": self._compute_days_to_resale(),
             "forecast/mae": self.forecast_error / np.maximum(demand.sum(axis=1), 1),
             "forecast/bias": self.forecast_bias / np.maximum(demand.sum(axis=1), 1),
@@ -163,40 +145,51 @@ class MetricsAccumulator:
         return metrics | {name: total / periods for name, total in totals.items()} | costs
 
     def _compute_days_to_resale(self) -> FloatArray:
-        restocked, consolidated = self.sums["restocked"], self.sums["consolidated"]
+        restocked, consolidated = self.sums.restocked, self.sums.consolidated
         lane_days = (self.network.lane_lead_time + 1)[:, None]
-        inspected = restocked + self.sums["mailed"]
+        inspected = restocked + self.sums.mailed
         days = self.inspection_days * inspected + lane_days * consolidated
-        total = _sum_cells(days) + _sum_cells(self.sums["queued"])
+        total = _sum_cells(days) + _sum_cells(self.queued)
         return total / np.maximum(_sum_cells(inspected + consolidated), 1)
 
     def _compute_capacity_use(self) -> FloatArray:
         if not self.limited.any():
             return np.zeros(self.num_copies)
-        held = self.sums["on_hand"].sum(axis=-1)[:, self.limited]
+        held = self.sums.on_hand.sum(axis=-1)[:, self.limited]
         return (held / self.network.capacity[self.limited]).mean(axis=1) / self.periods
 
     def _compute_bullwhip(self) -> FloatArray:
-        demand = self.demand_moments.compute_variance(self.periods)
-        orders = self.order_moments.compute_variance(self.periods)
+        demand = _compute_variance(self.sums.demand_moments, self.periods)
+        orders = _compute_variance(self.sums.order_moments, self.periods)
         varies = demand > 0
         ratio = np.where(varies, orders / np.where(varies, demand, 1), 0)
         return ratio.sum(axis=1) / np.maximum(varies.sum(axis=1), 1)
 
 
-class _Moments:
-    """Sums and sums of squares of integers, exact in double precision."""
+def _make_sums(network: Network, num_copies: int, channels: int) -> Sums:
+    """Zeros."""
+    cells = (num_copies, network.num_stores, network.num_skus)
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(Sums._fields, cells)
+    shapes |= dict.fromkeys(("demand", "served", "on_time", "lost"), (*cells, channels))
+    shapes |= {"on_hand": (num_copies, network.num_nodes, network.num_skus)}
+    shapes |= {"covered": (num_copies,)}
+    zeros: dict[str, Any] = {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}
+    zeros |= {
+        name: np.zeros((2, num_copies, network.num_skus))
+        for name in ("demand_moments", "order_moments")
+    }
+    return Sums(**zeros)
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.total, self.squares = np.zeros(shape), np.zeros(shape)
 
-    def add(self, units: IntArray) -> None:
-        self.total += units
-        self.squares += units * units
+def _compute_variance(moments: FloatArray, count: int) -> FloatArray:
+    """Population variance, in an order that gives exactly 0 for a constant.
 
-    def compute_variance(self, count: int) -> FloatArray:
-        """Population variance, in an order that gives exactly 0 for a constant."""
-        return (count * self.squares - self.total**2) / count**2
+    Args:
+        moments: sums and sums of squares of integers, exact in double precision, (2, ...).
+        count: of integers.
+    """
+    total, squares = moments
+    return (count * squares - total**2) / count**2
 
 
 def _sum_cells(by_cell: FloatArray | IntArray) -> FloatArray:
