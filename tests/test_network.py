@@ -54,6 +54,13 @@ def test_q_network__untrained_takes_the_initial_level_whatever_it_sees(
     assert values[:, :2].unique().numel() == 1
 
 
+def test_q_network__parameters_keep_the_order_of_stored_checkpoints() -> None:
+    names = [name for name, _ in make_network(0).named_parameters()]
+
+    layers = ("layers.0", "layers.1", "head")
+    assert names == [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
+
+
 def test_q_network__never_prefers_an_invalid_action() -> None:
     network = make_network(0)
 

@@ -89,11 +89,13 @@ class QNetwork(nn.Module):
         super().__init__()
         # The last output of a quantile is the state's value.
         self.sizes = [num_features, *hidden, num_quantiles * (max_levels + 1)]
-        *hidden_layers, self.head = (
+        *hidden_layers, head = (
             nn.Linear(*sizes) if noisy is None else NoisyLinear(*sizes, noisy)
             for sizes in pairwise(self.sizes)
         )
+        # In this order: checkpoints hold the optimizer's moments by the parameter's number.
         self.layers = nn.ModuleList(hidden_layers)
+        self.head = head
         self.dueling = dueling
         self.num_levels, self.max_levels = num_levels, max_levels
         self.num_quantiles = num_quantiles
