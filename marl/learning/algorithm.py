@@ -148,8 +148,8 @@ class SharedPoolDQN(DQN):
     def setup(self, config: Any) -> None:
         super().setup(config)
         # Spinning OpenMP threads that share a core with a runner slow both down tenfold.
-        cores = os.cpu_count() or 1
-        torch.set_num_threads(max(1, cores - self.config.num_runners))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        torch.set_num_threads(max(1, (cores or 1) - self.config.num_runners))
         scenario = Scenario.model_validate(self.config.env_config["scenario"])
         self.pool: Any = self.make_pool(scenario)
         self.crew = RunnerCrew(self.env_runner_group, self.config.sample_timeout_s)
