@@ -172,6 +172,8 @@ def _iterate(
 def tabulate_orders(policy: TargetPolicy, scenario: Scenario) -> IntArray:
     """Returns what a policy orders in every state of a lost-sales system.
 
+    The location gets what it asks for as far as its DC, which is empty, orders it.
+
     Args:
         policy: looks at nothing but stock and pipeline.
         scenario: of the system.
@@ -185,7 +187,9 @@ def tabulate_orders(policy: TargetPolicy, scenario: Scenario) -> IntArray:
     in_transit[:, : len(shape) - 1, 1, 0] = states[1:].T
     state = replace(env.state, on_hand=on_hand, in_transit=in_transit)
     targets = policy.compute_targets(replace(env.view, state=state))
-    return env.decide(targets).shipment.reshape(shape)
+    decisions = env.decide(targets)
+    order = np.minimum(decisions.shipment, decisions.supplier_order)
+    return order.reshape(shape)
 
 
 class Optimum(TargetRule):

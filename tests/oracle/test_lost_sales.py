@@ -86,6 +86,16 @@ def test_evaluate_orders__base_stock_costs_what_was_published(
     assert cost == pytest.approx(published, abs=5.1e-5)
 
 
+def test_tabulate_orders__the_dc_orders_what_the_location_gets() -> None:
+    scenario = make_instance(2, 4)
+    values = {**make_base_stock(2, 16), "store_order_cap": 1.4, "dc_order_cap": 1.2}
+    orders = tabulate_orders(make_policy("capped_base_stock", scenario, values), scenario)
+    np.testing.assert_array_equal(orders[:18, 3], [6] * 8 + [5, 4, 3, 2, 1] + [0] * 5)
+    values["dc_cover_0"] = 15 / 5
+    orders = tabulate_orders(make_policy("capped_base_stock", scenario, values), scenario)
+    np.testing.assert_array_equal(orders[:18, 3], [6] * 7 + [5, 4, 3, 2, 1] + [0] * 6)
+
+
 def make_base_stock(lead_time: int, level: int) -> dict[str, float]:
     """Parameters of `order_up_to`."""
     return {
