@@ -133,7 +133,24 @@ class Pool(StrictModel):
         return self
 
 
-class Residual(StrictModel):
+class Branching(StrictModel):
+    """How many recorded situations are branched, and how many of them are kept."""
+
+    situations: Count = 1600  # by choice or group of agents, runner and round
+    pool_situations: Count = 60_000  # held by choice or group
+
+    @model_validator(mode="after")
+    def check_pool(self) -> Self:
+        """A round of one runner fits into the pool."""
+        if self.situations > self.pool_situations:
+            raise ValueError(
+                f"pool_situations {self.pool_situations} is not allowed; at least "
+                f"{self.situations} (situations of a round)"
+            )
+        return self
+
+
+class Residual(Branching):
     """Agents that depart from a tuned rule where counterfactual branches show that it pays."""
 
     reference: str = "full_truck_by_sku"  # the rule's family
@@ -143,20 +160,8 @@ class Residual(StrictModel):
     )
     dispatch_horizon: Count = 10  # periods of a branch
     supplier_order_horizon: Count = 16
-    situations: Count = 1600  # labelled by choice, runner and round
-    pool_situations: Count = 60_000  # held by choice
     continuation: Literal["rule", "learned"] = "rule"  # who decides in the rest of a branch
     margin: NonNegative = 0.01  # what an option must save, in 2% of a day's expected demand
-
-    @model_validator(mode="after")
-    def check_pool(self) -> Self:
-        """A round of one runner fits into the pool."""
-        if self.situations > self.pool_situations:
-            raise ValueError(
-                f"pool_situations {self.pool_situations} is not allowed; at least "
-                f"{self.situations} (situations of a round)"
-            )
-        return self
 
     def get_horizon(self, choice: str) -> int:
         """Periods of a choice's branches."""
@@ -164,24 +169,14 @@ class Residual(StrictModel):
         return periods
 
 
-class Orders(StrictModel):
+class Orders(Branching):
     """Agents that choose order quantities, taught by branches over every one of them."""
 
     largest_order: Annotated[float, Field(gt=0, le=20)] = 2.0  # days of mean demand
-    situations: Count = 800  # branched by group of agents, runner and round
-    pool_situations: Count = 40_000  # held by group
+    situations: Count = 800
+    pool_situations: Count = 40_000
     # Orders this much worse than the best count half; unit: a day's demand at the holding cost.
     focus: Positive = 0.3
-
-    @model_validator(mode="after")
-    def check_pool(self) -> Self:
-        """A round of one runner fits into the pool."""
-        if self.situations > self.pool_situations:
-            raise ValueError(
-                f"pool_situations {self.pool_situations} is not allowed; at least "
-                f"{self.situations} (situations of a round)"
-            )
-        return self
 
 
 class Evaluation(StrictModel):
