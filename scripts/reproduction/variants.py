@@ -1,0 +1,172 @@
+"""`coordination` and `ablation`: ways to train, from the same seeds at the same budget."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import yaml
+
+from envs.omnichannel.scenario import load_scenario
+from envs.omnichannel.world.draws import make_seeds
+from envs.omnichannel.world.metrics import EpisodeMetrics
+from marl.evaluation.evaluate import EpisodeRunner
+from marl.evaluation.statistics import compute_mean_interval
+from marl.policy_sources import load_learned
+from marl.run_folder import RunFolder
+from scripts.reproduction.common import EPISODES, RUNS, SEED, show, train, write_result
+
+COORDINATIONS: dict[str, dict[str, Any]] = {
+    "low_only": {"strategy": "low_only"},
+    "average": {"strategy": "average"},
+    "weighted": {"strategy": "weighted", "level_weights": {"high": 0.25, "low": 1.0}},
+    "high_only": {"strategy": "high_only"},
+}
+OPTIONS = {
+    "defaults": (),
+    "one_step": ("learner.n_step=1",),
+    "distributional": ("learner.distributional={}",),
+    "noisy": ("learner.noisy=0.1",),
+    "without_double": ("learner.double=false",),
+    "without_dueling": ("learner.dueling=false",),
+    "prioritized": ("pool.prioritized={}",),
+    "periodic_target": ("learner.target_update=100",),
+    "without_average": ("learner.average_rate=1",),
+    "epsilon_constant": ("exploration.final_fraction=1",),
+}
+
+
+def run_coordination(options: argparse.Namespace) -> None:
+    """Ways to combine what the agents of both levels propose."""
+    data = load_scenario("paper").model_dump(mode="json")
+    RUNS.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for name, rules in COORDINATIONS.items():
+        file = RUNS / f"paper-{name}.yaml"
+        data["coordination"] |= rules
+        file.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+        rows.append(Variant(name, str(file), ("--env-steps", "200000")))
+    compare_variants("coordination", rows, options.seeds)
+
+
+def run_ablation(options: argparse.Namespace) -> None:
+    """The learner's options, each changed alone; both schedules end with the budget."""
+    schedule = ("learner.anneal_env_steps=60000", "exploration.anneal_env_steps=60000")
+    rows = []
+    for name, overrides in OPTIONS.items():
+        sets = [word for text in (*schedule, *overrides) for word in ("--set", text)]
+        rows.append(Variant(name, "paper", ("--env-steps", "60000", *sets), overrides))
+    compare_variants("ablation", rows, options.seeds)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to train."""
+
+    name: str
+    scenario: str  # name or file
+    arguments: tuple[str, ...]
+    overrides: tuple[str, ...] = ()
+
+
+def compare_variants(part: str, variants: Sequence[Variant], num_seeds: int) -> None:
+    """Trains every variant from every seed and pairs it with the first one, seed by seed.
+
+    Seed by seed, so that what an interrupted run leaves is a whole table of fewer seeds.
+    """
+    found: dict[str, list[EpisodeMetrics]] = {variant.name: [] for variant in variants}
+    curves: dict[str, list[list[float]]] = {variant.name: [] for variant in variants}
+    seeds = make_seeds("test", SEED, EPISODES)
+    for seed, variant in product(range(num_seeds), variants):
+        run = train(
+            f"{part}-{variant.name}-{seed}",
+            *("--scenario", variant.scenario, "--seed", str(seed), *variant.arguments),
+            *("--set", "env_runners.num_env_runners=0", "--set", "evaluation.test_episodes=2"),
+            *("--set", "evaluation.baselines=[before]"),
+            one_core=True,
+        )
+        runner = EpisodeRunner(run.scenario, seeds, "evaluate", EPISODES)
+        policy = load_learned(run.find_checkpoint("best"), "learned", run.scenario)
+        found[variant.name].append(runner.run(policy))
+        curves[variant.name].append(read_curve(run)[-2:])
+        print(f"{run.path.name}: {found[variant.name][-1]['reward'].mean():.4f}", flush=True)
+    first = found[variants[0].name]
+    result = {
+        "command": f"scripts/reproduce.py {part} --seeds {num_seeds}",
+        "episodes": EPISODES,
+        "rows": [
+            {
+                "changed": list(variant.overrides),
+                **describe_variant(variant.name, found[variant.name], first),
+                "last_validations": curves[variant.name],
+            }
+            for variant in variants
+        ],
+    }
+    write_result(part, result, tabulate_variants(result))
+
+
+def describe_variant(
+    name: str, metrics: Sequence[EpisodeMetrics], first: Sequence[EpisodeMetrics]
+) -> dict[str, Any]:
+    """A variant's means over seeds, and its gain over the first one.
+
+    Args:
+        name: of the variant.
+        metrics: by seed.
+        first: the first variant's, by seed.
+    """
+    gains = [m["reward"] - f["reward"] for m, f in zip(metrics, first, strict=True)]
+    by_seed = np.array([gain.mean() for gain in gains])
+    return {
+        "name": name,
+        "reward": float(np.mean([m["reward"].mean() for m in metrics])),
+        "rewards": [float(m["reward"].mean()) for m in metrics],
+        "on_time": float(np.mean([m["on_time"].mean() for m in metrics])),
+        "gain": asdict(compute_mean_interval(by_seed)),
+        "gains": [asdict(compute_mean_interval(gain)) for gain in gains],
+    }
+
+
+def read_curve(run: RunFolder) -> list[float]:
+    """Validation rewards of a run, in order."""
+    lines = (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    values = (json.loads(line).get("eval/reward") for line in lines)
+    return [value for value in values if value is not None]
+
+
+def tabulate_variants(result: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of the page."""
+    rows = result["rows"]
+    first = rows[0]["name"]
+    num_seeds = len(rows[0]["rewards"])
+    spread = (
+        "There is one seed: nothing here says what another one would bring."
+        if num_seeds == 1
+        else f"Its interval is Student's over {num_seeds} seeds: what another one would bring."
+    )
+    yield (
+        f"`gain` is over `{first}` with the same seed. {spread} The intervals by seed are over the "
+        "episodes. `last two` are each seed's last validations: equal ones say that the run was "
+        "long enough."
+    )
+    yield ""
+    yield "| | changed | reward | on time, % | gain | gain by seed | last two |"
+    yield "|---|---|---|---|---|---|---|"
+    for row in rows:
+        is_first = row["name"] == first
+        changed = ", ".join(f"`{text}`" for text in row["changed"])
+        gains = ", ".join(show(gain, 4) for gain in row["gains"])
+        gain = show(row["gain"], 4) if num_seeds > 1 else f"{row['gain']['mean']:.4f}"
+        pairs = ", ".join(
+            " ".join(f"{value:.4f}" for value in pair) for pair in row["last_validations"]
+        )
+        yield (
+            f"| {row['name']} | {changed} | {row['reward']:.4f} | {100 * row['on_time']:.2f} | "
+            f"{'' if is_first else gain} | {'' if is_first else gains} | {pairs} |"
+        )
