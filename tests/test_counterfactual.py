@@ -11,7 +11,6 @@ from envs.omnichannel.world.draws import make_seeds
 from marl.learning.counterfactual.labels import (
     Exploring,
     LabelMaker,
-    compute_stock_value,
     pick_agents,
 )
 from marl.learning.counterfactual.network import ChoiceNetwork
@@ -19,6 +18,7 @@ from marl.learning.counterfactual.policy import ResidualPolicy
 from marl.policies.base import Setting
 from marl.policies.choices import CHOICES, Dispatch
 from marl.policies.families import FullTruck
+from marl.policies.stock_value import StockValue
 
 HORIZON = 5
 
@@ -112,7 +112,7 @@ def play(env: BatchedEnv, recording: Recording, entry: int, store: int, option: 
     stores = branch.state.on_hand[0, 1:].sum(axis=-1) + branch.state.in_transit[0, :, 1:].sum(
         axis=(0, 2)
     )
-    return float(branch.loss[0] - (stores * compute_stock_value(env)).sum())
+    return float(branch.loss[0] - (stores * StockValue(env).by_store).sum())
 
 
 def test_make_labels__each_choice_has_its_shape() -> None:
@@ -128,9 +128,9 @@ def test_make_labels__each_choice_has_its_shape() -> None:
     assert order.savings.shape == (5, 8)
 
 
-def test_compute_stock_value__of_a_full_truck() -> None:
+def test_stock_value__of_a_full_truck() -> None:
     env = BatchedEnv(SCENARIO, 1)
-    value = compute_stock_value(env)
+    value = StockValue(env).by_store
     # Distance 1: a truck of 9 for 120 units and 0.01 x 2 x 0.7 a unit.
     assert value[0] == pytest.approx(9 / 120 + 0.014)
     assert value[9] == pytest.approx(15 / 120 + 0.028)

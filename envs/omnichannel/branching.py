@@ -45,14 +45,14 @@ class Recording:
     """
 
     views: View  # (T B, ...) what was known; its state as recorded
-    states: State  # (T B, ...) the truth
+    states: State  # (T B, ...) the truth; both states of imagined futures are the first period's
     demand: Demand  # (T B, ...) what the period then brought
     num_copies: int  # B
 
     @property
     def num_entries(self) -> int:
         """T B."""
-        return len(self.states.seed)
+        return len(self.demand.units)
 
     def list_entries(self, periods: int) -> IntArray:
         """Returns the entries that are followed by at least so many recorded periods."""
@@ -86,8 +86,8 @@ def record_episodes(env: BatchedEnv, runner: Runner, seeds: SeedArray) -> Record
         done = step.done
     return Recording(
         views=_join_views(views),
-        states=_join(states),
-        demand=_join(demand),
+        states=join_records(states),
+        demand=join_records(demand),
         num_copies=env.num_copies,
     )
 
@@ -161,7 +161,7 @@ def _see(env: BatchedEnv, recording: Recording, entries: IntArray, state: State)
     )
 
 
-def _join(records: Sequence[RecordT]) -> RecordT:
+def join_records(records: Sequence[RecordT]) -> RecordT:
     """Concatenates records along their first axis."""
     first = records[0]
     values = {f.name: [getattr(r, f.name) for r in records] for f in fields(first)}  # type: ignore[arg-type]
@@ -175,7 +175,7 @@ def _join(records: Sequence[RecordT]) -> RecordT:
 def _join_views(views: Sequence[View]) -> View:
     announced = [view.confirmed for view in views if view.confirmed is not None]
     return View(
-        state=_join([view.state for view in views]),
+        state=join_records([view.state for view in views]),
         forecast=np.concatenate([view.forecast for view in views]),
         level=np.concatenate([view.level for view in views]),
         last_demand=np.concatenate([view.last_demand for view in views]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from envs.omnichannel.network_rules import SupplyCuts
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray, Network, SeedArray, sum_axis
 from envs.omnichannel.world import draws
@@ -37,15 +38,59 @@ class Supply:
         """Returns the confirmed shares of so many periods from this one on, (B, W, days)."""
         if self.cuts is None:
             return None
-        length, windows = self.cuts.length, self.cuts.windows
-        part = self.horizon // windows
-        shape = (windows, self.network.num_dcs)
-        uniform = draws.sample_uniform(seed, np.zeros_like(period), draws.SUPPLY_CUT, shape)
-        first = part * np.arange(windows)[:, None] + np.floor(uniform * (part - length + 1))
+        return self._list_shares(self.cuts, self._place_windows(self.cuts, seed), period, days)
+
+    def imagine_ahead(
+        self, seed: SeedArray, period: IntArray, days: int, imagined: SeedArray
+    ) -> FloatArray | None:
+        """Returns what `look_ahead` does, but guesses the windows that are not announced yet.
+
+        Given that it was not announced so far, a window's first day is uniform on those that are
+        left to it.
+
+        Args:
+            seed: of the episodes, (B,).
+            period: of each copy, (B,).
+            days: from this period on.
+            imagined: seeds of the guesses, (B,).
+        """
+        if self.cuts is None:
+            return None
+        first = self._place_windows(self.cuts, seed)
+        earliest, latest = self._bound_windows(self.cuts)
+        unknown = first > (period + self.cuts.notice)[:, None, None]
+        earliest = np.maximum(earliest, (period + self.cuts.notice + 1)[:, None, None])
+        uniform = self._sample_places(self.cuts, imagined)
+        guess = earliest + np.floor(uniform * (latest - earliest + 1))
+        return self._list_shares(self.cuts, np.where(unknown, guess, first), period, days)
+
+    def _bound_windows(self, cuts: SupplyCuts) -> tuple[FloatArray, FloatArray]:
+        """The earliest and the latest first day of each window, (windows, 1)."""
+        part = self.horizon // cuts.windows
+        earliest = part * np.arange(cuts.windows, dtype=np.float64)[:, None]
+        return earliest, earliest + part - cuts.length
+
+    def _sample_places(self, cuts: SupplyCuts, seed: SeedArray) -> FloatArray:
+        """Uniforms that place the windows, (B, windows, W)."""
+        shape = (cuts.windows, self.network.num_dcs)
+        return draws.sample_uniform(seed, np.zeros(len(seed), np.int64), draws.SUPPLY_CUT, shape)
+
+    def _place_windows(self, cuts: SupplyCuts, seed: SeedArray) -> FloatArray:
+        """The windows' first days, (B, windows, W)."""
+        earliest, latest = self._bound_windows(cuts)
+        uniform = self._sample_places(cuts, seed)
+        place: FloatArray = earliest + np.floor(uniform * (latest - earliest + 1))
+        return place
+
+    @staticmethod
+    def _list_shares(
+        cuts: SupplyCuts, first: FloatArray, period: IntArray, days: int
+    ) -> FloatArray:
+        """The confirmed shares from a period on, given the windows' first days."""
         since = period[:, None, None] - first  # (B, windows, W)
         ahead = since[..., None] + np.arange(days)
-        cut = ((ahead >= 0) & (ahead < length)).any(axis=1)
-        return np.where(cut, self.cuts.share, 1.0)
+        cut = ((ahead >= 0) & (ahead < cuts.length)).any(axis=1)
+        return np.where(cut, cuts.share, 1.0)
 
     def confirm(self, orders: IntArray, confirmed: FloatArray | None) -> IntArray:
         """Returns what suppliers deliver of the orders, (B, W, K) units.

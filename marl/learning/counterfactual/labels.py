@@ -14,9 +14,10 @@ import numpy as np
 
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.branching import Recording, simulate_branches
-from envs.omnichannel.types import Float32Array, FloatArray, IntArray, State
+from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from marl.learning.counterfactual.policy import ResidualPolicy
 from marl.policies.choices import Choice, find_distinct
+from marl.policies.stock_value import StockValue
 
 _CHUNK = 400  # situations branched at once: some 2,000 branches, which leave the caches slowly
 _UNIT_SHARE = 0.02  # of a day's expected demand at the cost scale: the unit of labels
@@ -49,7 +50,7 @@ class LabelMaker:
         self.env, self.policy = env, policy
         self.continuation = policy if continues_learnt else policy.rule
         self.unit = _UNIT_SHARE * env.reward_model.team_scale
-        self.stock_value = compute_stock_value(env)
+        self.stock_value = StockValue(env)
 
     def make_labels(
         self,
@@ -101,33 +102,10 @@ class LabelMaker:
         branch = simulate_branches(
             self.env, recording, entries[row], branched.make_targets(), horizon, self.continuation
         )
-        cost = (branch.loss - self._value_stock(branch.state)) / self.unit
+        cost = (branch.loss - self.stock_value.compute(branch.state)) / self.unit
         savings = cost[place[:, :1]] - cost[place]
         features = choice.compute_features(reference, self.policy.observe(reference.view))
         return Labels(features[rows, agents], savings.astype(np.float32))
-
-    def _value_stock(self, state: State) -> FloatArray:
-        """What the stock at and on its way to the stores is worth at a branch's end, (R,)."""
-        first = self.env.network.num_dcs
-        units = state.on_hand[:, first:].sum(axis=-1)
-        units = units + state.in_transit[:, :, first:].sum(axis=(1, 3))
-        value: FloatArray = units @ self.stock_value
-        return value
-
-
-def compute_stock_value(env: BatchedEnv) -> FloatArray:
-    """Returns what it costs to bring one more unit into each store in a full truck, (S,) money.
-
-    A unit that is there at the end of a branch saves that later; without it every branch would
-    rather ship nothing. It depends on the distance: a flat value biases the choice between stores.
-    """
-    rates, net = env.scenario.costs, env.network
-    lane = rates.transport * (1 + net.distance) * rates.quantity_rates[-1]
-    if rates.truck_capacity is None:
-        return lane.astype(np.float64)
-    truck = rates.truck_cost + rates.truck_cost_distance * net.distance
-    value: FloatArray = lane + truck / rates.truck_capacity
-    return value
 
 
 def pick_agents(weights: FloatArray, rng: np.random.Generator) -> IntArray:
