@@ -284,8 +284,14 @@ class Trainer:
         """Writes scalars to TensorBoard (x axis: env steps) and metrics.jsonl."""
         finite = {tag: value for tag, value in record.items() if np.isfinite(value)}
         self._open_events().add_scalars(finite, self.algorithm.env_steps)
-        counters = {"episodes": self.algorithm.episodes, "env_steps": self.algorithm.env_steps}
-        self.run.append_metrics({**counters, **finite})
+        self.run.append_metrics(
+            {
+                "episodes": self.algorithm.episodes,
+                "env_steps": self.algorithm.env_steps,
+                "seconds": round(self.progress.seconds, 2),
+                **finite,
+            }
+        )
 
     def _open_events(self) -> EventLog:
         """The event files, begun once it is known where the run stands."""

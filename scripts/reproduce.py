@@ -4,6 +4,7 @@ How to run, from the repository root; parts can be interrupted and go on where t
 
     .venv/bin/python scripts/reproduce.py contest --scenario volatile
     .venv/bin/python scripts/reproduce.py contest --scenario scarce
+    .venv/bin/python scripts/reproduce.py curve --scenario volatile --seeds 1 --minutes 20
     .venv/bin/python scripts/reproduce.py retail --seeds 3
     .venv/bin/python scripts/reproduce.py paper
     .venv/bin/python scripts/reproduce.py transfer
@@ -13,7 +14,10 @@ How to run, from the repository root; parts can be interrupted and go on where t
     .venv/bin/python scripts/reproduce.py ablation --seeds 3
 
 - `contest`: every classical family, tuned; then residual agents around the best of them, five
-  seeds of two minutes, compared as they are and at equal on-time service.
+  seeds of two minutes, compared as they are and at equal on-time service. Beside them rollouts of
+  the best rule on imagined futures (the slowest part: `--rollout-episodes 0` leaves them out), and
+  agents of the absolute grid, which know no rule.
+- `curve`: what residual agents gain over the best rule, minute by minute of a long training.
 - `retail`: residual agents around the best rule on recorded demand, run on the months held back.
 - `paper`: the 34 agents on the paper's network, five seeds, from the `before` policy on.
 - `transfer`: agents that were trained on 10 stores x 5 SKUs run 100 stores x 50 SKUs.
@@ -38,11 +42,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.reproduction.agents import run_paper, run_retail, run_transfer
 from scripts.reproduction.common import RESULTS
 from scripts.reproduction.contest import CONTEST_MINUTES, run_contest
+from scripts.reproduction.curve import run_curve
 from scripts.reproduction.order_quantities import run_lost_sales, run_owmr
 from scripts.reproduction.variants import run_ablation, run_coordination
 
 PARTS = {
     "contest": run_contest,
+    "curve": run_curve,
     "retail": run_retail,
     "paper": run_paper,
     "transfer": run_transfer,
@@ -60,6 +66,14 @@ def main() -> None:
     parser.add_argument("--scenario", default="volatile")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=CONTEST_MINUTES)
+    contest = parser.add_argument_group("contest")
+    contest.add_argument("--grid-minutes", type=float, default=10.0, help="its longer training")
+    contest.add_argument("--rollout-episodes", type=int, default=32, help="0: no rollouts")
+    contest.add_argument("--futures", type=int, default=32, help="of each decision of the rollouts")
+    contest.add_argument(
+        "--rollout-horizons", type=int, nargs=2, default=(6, 16), metavar="DAYS",
+        help="periods that loads and supplier orders are tried for",
+    )  # fmt: skip
     options = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
     PARTS[options.part](options)

@@ -6,17 +6,23 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from scripts.reproduction.agents import tabulate_paper
 from scripts.reproduction.common import RESULTS, ROOT, make_page
 from scripts.reproduction.contest import tabulate_contest
+from scripts.reproduction.curve import draw_curve, read_validations, tabulate_curve
 from scripts.reproduction.order_quantities import tabulate_lost_sales, tabulate_owmr
+from scripts.reproduction.plot import Line, draw_lines, list_marks
+from scripts.reproduction.rules import compare_with_ladder, mix_to_service
 from scripts.reproduction.variants import tabulate_variants
 
 TABLES: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "contest": tabulate_contest,
+    "curve": tabulate_curve,
     "retail": tabulate_paper,
     "paper": tabulate_paper,
     "transfer": tabulate_paper,
@@ -39,3 +45,87 @@ def test_make_page__committed_pages_show_their_numbers(numbers: Path) -> None:
     part = result["command"].split()[1]
     page = make_page(numbers.stem, result, TABLES[part](result))
     assert page == numbers.with_suffix(".md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("numbers", sorted(RESULTS.glob("curve-*.json")), ids=lambda p: p.stem)
+def test_draw_curve__committed_pictures_show_their_numbers(numbers: Path) -> None:
+    result = json.loads(numbers.read_text(encoding="utf-8"))
+    assert draw_curve(result) == numbers.with_suffix(".svg").read_text(encoding="utf-8")
+
+
+def make_metrics(reward: float, cost: float, on_time: float) -> dict[str, np.ndarray]:
+    spread = np.array([-1.0, 0.0, 1.0])
+    return {
+        "reward": reward + 0.01 * spread,
+        "cost/total": cost + spread,
+        "on_time": np.full(3, on_time),
+        "served": np.full(3, on_time),
+    }
+
+
+LADDER = [make_metrics(0.7, 100, 0.94), make_metrics(0.6, 120, 0.96)]
+
+
+def test_mix_to_service__a_coin_between_two_rules() -> None:
+    mixed = mix_to_service(LADDER, 0.955)
+    assert mixed["cost/total"].mean() == pytest.approx(115)
+    assert mix_to_service(LADDER, 0.99)["cost/total"].mean() == 120  # beyond the end: the end
+
+
+def test_compare_with_ladder__the_same_policy_and_one_that_serves_more() -> None:
+    same = compare_with_ladder(LADDER[0], LADDER)
+    assert same["gain"] == same["saved_share"] == {"mean": 0, "low": 0, "high": 0}
+    better = compare_with_ladder(make_metrics(0.72, 99, 0.95), LADDER)
+    assert better["gain"]["mean"] == pytest.approx(0.02)
+    assert better["saved_share"]["mean"] == pytest.approx(0.01)
+    assert better["saved_share_at_equal_service"]["mean"] == pytest.approx(11 / 110)
+
+
+def test_tabulate_contest__shows_rollouts_and_the_grid_beside_the_agents() -> None:
+    result = json.loads((RESULTS / "contest-volatile.json").read_text(encoding="utf-8"))
+    own = compare_with_ladder(make_metrics(0.72, 99, 0.95), LADDER)
+    result["others"] = [
+        {"name": "rollouts", "episodes": 3, "seconds": 61.2, **own},
+        {"name": "absolute grid", "episodes": 256, **own},
+    ]
+    page = "\n".join(tabulate_contest(result))
+    assert "| rollouts | 3 | 0.0200 ± 0.0000 | 1.00 ± 0.00 | 10.00 ± 0.00 | 95.00 | 95.00 |" in page
+    assert "| absolute grid | 256 |" in page
+    assert "61 s in all" in page
+
+
+def test_read_validations__are_differences_from_the_rule(tmp_path: Path) -> None:
+    rows = [
+        {"episodes": 0, "seconds": 0.0, "eval/reward": 0.5, "eval/cost/total": 200},
+        {"episodes": 8, "seconds": 12.0, "train/reward": 0.1},
+        {"episodes": 9, "seconds": 90.0, "eval/reward": 0.6, "eval/cost/total": 150},
+    ]
+    text = "\n".join(json.dumps(row | {"eval/on_time": 0.9}) for row in rows)
+    (tmp_path / "metrics.jsonl").write_text(text, encoding="utf-8")
+    first, last = read_validations(tmp_path)
+    assert first == {"minutes": 0, "gain": 0, "saved_share": 0, "on_time": 0.9}
+    assert last == {
+        "minutes": 1.5, "gain": pytest.approx(0.1), "saved_share": 0.25, "on_time": 0.9,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "marks"),
+    [
+        ([0, 20], [0, 5, 10, 15, 20]),
+        ([0.3, 1.9], [0, 0.5, 1, 1.5, 2]),
+        ([-0.4, 2.2], [-0.5, 0, 0.5, 1, 1.5, 2, 2.5]),
+        ([0, 0], [0, 0.2]),
+    ],
+)
+def test_list_marks__are_round_and_span_all(values: list[float], marks: list[float]) -> None:
+    assert list_marks(values) == marks
+
+
+def test_draw_lines__puts_points_between_the_margins() -> None:
+    picture = draw_lines([Line("a", [0, 10], [0, 5]), Line("b < c", [0], [2.5])], "x", "y & z")
+    assert "56.0,316.0 704.0,28.0" in picture  # lower left to upper right
+    assert "56.0,172.0" in picture
+    assert "b &lt; c" in picture
+    root = ElementTree.fromstring(picture)
+    assert root.tag.endswith("svg")

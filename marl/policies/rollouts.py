@@ -57,7 +57,7 @@ class Rollouts:
         *,
         horizons: Mapping[str, int] = HORIZONS,
         futures: int = 32,
-        margin: float = 1.0,
+        margin: float = 2.0,
         seed: int = 0,
     ) -> None:
         _check(scenario, horizons, futures)

@@ -74,7 +74,9 @@ def test_train__then_resume(tmp_path: Path, environment: dict[str, str]) -> None
     check_tags(read_tags(run))
     lines = [json.loads(line) for line in (run / "metrics.jsonl").open(encoding="utf-8")]
     assert lines[-1]["episodes"] == 96
-    assert [x["episodes"] for x in lines] == sorted(x["episodes"] for x in lines)
+    for counter in ("episodes", "env_steps", "seconds"):
+        assert [x[counter] for x in lines] == sorted(x[counter] for x in lines)
+    assert lines[0]["seconds"] == 0 < lines[-1]["seconds"]
 
 
 def check_tags(tags: dict[str, list[tuple[int, float]]]) -> None:
