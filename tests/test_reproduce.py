@@ -5,19 +5,28 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from scripts.reproduction.agents import tabulate_paper
+from envs.omnichannel.scenario import Scenario, load_scenario
+from marl.evaluation.evaluate import EpisodeRunner
+from marl.evaluation.tuning import TunedParameters
+from scripts.reproduction import rules
+from scripts.reproduction.agents import enlarge, tabulate_paper
 from scripts.reproduction.common import RESULTS, ROOT, make_page
 from scripts.reproduction.contest import tabulate_contest
 from scripts.reproduction.curve import draw_curve, read_validations, tabulate_curve
 from scripts.reproduction.order_quantities import tabulate_lost_sales, tabulate_owmr
 from scripts.reproduction.plot import Line, draw_lines, list_marks
-from scripts.reproduction.rules import compare_with_ladder, mix_to_service
+from scripts.reproduction.rules import (
+    choose_budget,
+    compare_with_ladder,
+    mix_to_service,
+    tune_until_flat,
+)
 from scripts.reproduction.variants import tabulate_variants
 
 TABLES: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
@@ -129,3 +138,41 @@ def test_draw_lines__puts_points_between_the_margins() -> None:
     assert "b &lt; c" in picture
     root = ElementTree.fromstring(picture)
     assert root.tag.endswith("svg")
+
+
+def test_enlarge__more_of_the_same_network() -> None:
+    small = load_scenario("paper")
+    large = enlarge(small, stores=25, skus=7)
+    assert len(large.network.stores) == 25
+    assert len(large.skus) == 7
+    assert len({store.name for store in large.network.stores}) == 25
+    for own, old in zip(large.network.stores[10:20], small.network.stores, strict=True):
+        assert (own.distance, own.lead_time) == (old.distance, old.lead_time)
+    assert large.costs == small.costs
+    assert enlarge(small, stores=25, skus=7) == large
+
+
+@pytest.mark.parametrize(
+    ("costs", "trials"),
+    [
+        ([100, 99, 98], [40, 80, 160]),  # as often as it may
+        ([100, 99.95, 90], [40, 80]),  # the second budget saves less than 0.1%
+    ],
+)
+def test_tune_until_flat__doubles_while_that_saves_enough(
+    monkeypatch: pytest.MonkeyPatch, costs: list[float], trials: list[int]
+) -> None:
+    class Runner:
+        def run(self, cost: float) -> dict[str, np.ndarray]:
+            return make_metrics(1 - cost / 1_000, cost, 0.9)
+
+    def find(family: str, scenario: Scenario, *, episodes: int, trials: int) -> TunedParameters:
+        assert episodes == 2
+        return TunedParameters({"place": float(np.log2(trials / 40))}, 0.5, trials)
+
+    monkeypatch.setattr(rules, "load_or_tune", find)
+    monkeypatch.setattr(rules, "make_policy", lambda _f, _s, p: costs[int(p["place"])])
+    scenario = load_scenario("tiny")
+    found = list(tune_until_flat("any", scenario, cast(EpisodeRunner, Runner()), 2, 40))
+    assert [entry.tuned.trials for entry in found] == trials
+    assert choose_budget(found) is found[-1]

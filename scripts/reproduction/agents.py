@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -28,6 +28,16 @@ from scripts.reproduction.common import (
     train,
     write_result,
 )
+from scripts.reproduction.rules import (
+    choose_budget,
+    describe_tuning,
+    tabulate_tuning,
+    tune_until_flat,
+)
+
+TRANSFER_EPISODES = 16  # of 5,000 cells each, whose luck evens out
+# Where an episode takes a third of a second, the search has few of them and fewer trials.
+TRANSFER_TUNING, TRANSFER_TRIALS = 2, 100
 
 
 def run_paper(options: argparse.Namespace) -> None:
@@ -56,11 +66,27 @@ def run_retail(options: argparse.Namespace) -> None:
 
 def run_transfer(options: argparse.Namespace) -> None:
     """Agents of a small network on one of 50 times the cells, without training there."""
-    large = enlarge(load_scenario("paper"), stores=100, skus=50)
-    runner = EpisodeRunner(large, make_seeds("test", SEED, 16), "evaluate", 16)
-    tuned = load_or_tune("order_up_to", large)
-    found = {"order_up_to": runner.run(make_policy("order_up_to", large, tuned.parameters))}
-    compare_agents("transfer", large, runner, found, options.seeds)
+    small = load_scenario("paper")
+    large = enlarge(small, stores=100, skus=50)
+    runner = EpisodeRunner(large, make_seeds("test", SEED, TRANSFER_EPISODES), "evaluate")
+    found = {"before": runner.run(make_policy("before", large))}
+    rounds = {}
+    for family in ("order_up_to", "forecast_order_up_to"):
+        carried = load_or_tune(family, small).parameters
+        found[f"{family} of the small network"] = runner.run(make_policy(family, large, carried))
+        budgets = tune_until_flat(family, large, runner, TRANSFER_TUNING, TRANSFER_TRIALS)
+        rounds[family] = list(budgets)
+        found[family] = choose_budget(rounds[family]).metrics
+    arguments = (
+        "--scenario", "paper", "--set", "env_runners.num_env_runners=0",
+        "--set", "evaluation.baselines=[before]", "--set", "evaluation.test_episodes=2",
+    )  # fmt: skip
+    tuning = {
+        family: [describe_tuning(entry) for entry in entries] for family, entries in rounds.items()
+    }
+    compare_agents(
+        "transfer", large, runner, found, options.seeds, arguments, one_core=True, tuning=tuning
+    )
 
 
 def enlarge(scenario: Scenario, stores: int, skus: int) -> Scenario:
@@ -96,6 +122,9 @@ def compare_agents(
     found: Mapping[str, EpisodeMetrics],
     num_seeds: int,
     arguments: tuple[str, ...] = ("--scenario", "paper"),
+    *,
+    one_core: bool = False,
+    tuning: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> None:
     """Runs trained agents beside other policies.
 
@@ -106,11 +135,13 @@ def compare_agents(
         found: what the others reached there, by policy.
         num_seeds: trained agents.
         arguments: of the training's command line.
+        one_core: whether training and all its threads share one core.
+        tuning: budgets of families that were tuned for this alone, by family.
     """
     best = choose_best(found)
     seeds = []
     for seed in range(num_seeds):
-        run = train(f"{arguments[1]}-{seed}", *arguments, "--seed", str(seed))
+        run = train(f"{part}-{seed}", *arguments, "--seed", str(seed), one_core=one_core)
         learnt = runner.run(load_learned(run.find_checkpoint("best"), "learned", scenario))
         gain = compute_paired_interval(learnt["reward"], found[best]["reward"])
         seeds.append({"seed": seed, **describe_policy("learned", learnt), "gain": asdict(gain)})
@@ -121,6 +152,7 @@ def compare_agents(
         "best_classical": best,
         "policies": [describe_policy(name, metrics) for name, metrics in found.items()],
         "seeds": seeds,
+        **({"tuning": tuning} if tuning else {}),
     }
     write_result(part, result, tabulate_paper(result))
 
@@ -136,3 +168,8 @@ def tabulate_paper(result: Mapping[str, Any]) -> Iterator[str]:
             f"| {name} | {show(row['reward'], 4)} | {gain} | {show(row['on_time'], 2, 100)} | "
             f"{show(row['served'], 2, 100)} |"
         )
+    for family, rows in result.get("tuning", {}).items():
+        yield ""
+        yield f"The budget of `{family}` on this network:"
+        yield ""
+        yield from tabulate_tuning(rows)

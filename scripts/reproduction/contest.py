@@ -21,6 +21,7 @@ from scripts.reproduction.rules import (
     compare_with_ladder,
     describe_tuning,
     find_best_rule,
+    tabulate_tuning,
 )
 
 CONTEST_MINUTES = 2.0
@@ -81,13 +82,7 @@ def tabulate_contest(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"`{best} xF` is the rule tuned with lost sales F times as dear, for equal service below."
     yield f"The budget of `{best}`:"
     yield ""
-    yield "| trials | reward on the tuning episodes | on fresh episodes | cost a day |"
-    yield "|---|---|---|---|"
-    for row in result["tuning"]:
-        yield (
-            f"| {row['trials']} | {row['reward_while_tuning']:.4f} | {show(row['reward'], 4)} | "
-            f"{show(row['cost/total'], 1)} |"
-        )
+    yield from tabulate_tuning(result["tuning"])
     yield ""
     minutes = f"{result['minutes']:g} minutes on one core"
     yield f"Residual agents around `{best}`, {minutes}, paired with it:"

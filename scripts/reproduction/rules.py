@@ -16,7 +16,14 @@ from marl.evaluation.evaluate import EpisodeRunner
 from marl.evaluation.statistics import compute_paired_interval
 from marl.evaluation.tuning import TunedParameters, load_or_tune, tune_family
 from marl.policies import make_policy
-from scripts.reproduction.common import RUNS, choose_best, describe_policy, run_families, scale
+from scripts.reproduction.common import (
+    RUNS,
+    choose_best,
+    describe_policy,
+    run_families,
+    scale,
+    show,
+)
 
 STRICTER = (1.25, 1.6, 2.0)  # penalties of the rules that are tuned for more service
 LADDER_TRIALS = 600  # of each of those, from the optimum of the one before
@@ -51,23 +58,42 @@ def find_best_rule(
     found = run_families(scenario, runner)
     family = choose_best(found)
     rounds = list(tune_until_flat(family, scenario, runner))
-    strongest = max(rounds, key=lambda entry: float(entry.metrics["reward"].mean()))
+    strongest = choose_budget(rounds)
     found[family] = strongest.metrics
     return BestRule(family, strongest.tuned.parameters), found, rounds
 
 
-def tune_until_flat(family: str, scenario: Scenario, runner: EpisodeRunner) -> Iterator[Tuning]:
-    """Doubles a family's trials until that saves less than 0.1% of the cost on fresh episodes."""
-    trials = load_or_tune(family, scenario).trials
+def tune_until_flat(
+    family: str,
+    scenario: Scenario,
+    runner: EpisodeRunner,
+    episodes: int | None = None,
+    trials: int | None = None,
+) -> Iterator[Tuning]:
+    """Doubles a family's trials until that saves less than 0.1% of the cost on fresh episodes.
+
+    Args:
+        family: to tune.
+        scenario: to tune it for.
+        runner: with the fresh episodes.
+        episodes: of each trial; the tuner's own choice if left out.
+        trials: to begin with; the tuner's own choice if left out.
+    """
+    trials = trials or load_or_tune(family, scenario, episodes=episodes).trials
     cost = np.inf
     for doubling in range(MOST_DOUBLINGS + 1):
-        tuned = load_or_tune(family, scenario, trials=trials * 2**doubling)
+        tuned = load_or_tune(family, scenario, episodes=episodes, trials=trials * 2**doubling)
         metrics = runner.run(make_policy(family, scenario, tuned.parameters))
         print(f"{family}, {tuned.trials} trials: {metrics['reward'].mean():.4f}", flush=True)
         yield Tuning(tuned, metrics)
         before, cost = cost, float(metrics["cost/total"].mean())
         if cost > (1 - FLAT) * before:
             return
+
+
+def choose_budget(rounds: Sequence[Tuning]) -> Tuning:
+    """The budget that served a family best on the fresh episodes."""
+    return max(rounds, key=lambda entry: float(entry.metrics["reward"].mean()))
 
 
 def describe_tuning(entry: Tuning) -> dict[str, Any]:
@@ -77,6 +103,17 @@ def describe_tuning(entry: Tuning) -> dict[str, Any]:
         "reward_while_tuning": entry.tuned.reward,
         **describe_policy("", entry.metrics),
     }
+
+
+def tabulate_tuning(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The lines on the budgets of a search."""
+    yield "| trials | reward on the tuning episodes | on fresh episodes | cost a day |"
+    yield "|---|---|---|---|"
+    for row in rows:
+        yield (
+            f"| {row['trials']} | {row['reward_while_tuning']:.4f} | {show(row['reward'], 4)} | "
+            f"{show(row['cost/total'], 1)} |"
+        )
 
 
 def climb_ladder(
