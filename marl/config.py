@@ -179,6 +179,13 @@ class Orders(Branching):
     focus: Positive = 0.3
 
 
+class WeightSearchRules(StrictModel):
+    """How the proposers' weights move where the scenario's coordination is `learned`."""
+
+    sigma: Positive = 0.7  # of the noise in the weights' logarithms, by copy
+    step: NonNegative = 0.2  # of a round, in noise that went with a usual gain; 0: they stay
+
+
 class Evaluation(StrictModel):
     """Greedy episodes: validation while training, fresh test episodes at the end."""
 
@@ -251,6 +258,7 @@ class TrainConfig(StrictModel):
     pool: Pool = Pool()
     residual: Residual = Residual()
     orders: Orders = Orders()
+    coordination: WeightSearchRules = WeightSearchRules()
     evaluation: Evaluation = Evaluation()
     feedback: Feedback = Feedback()
     checkpoints: Checkpoints = Checkpoints()

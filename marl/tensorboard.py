@@ -49,6 +49,10 @@ _GROUPS = {
     "learning_rate_scale": "What the feedback multiplies the learning rate by.",
     "epsilon_scale": "What the feedback multiplies the exploration by.",
     "service_scale": "What the feedback multiplies the agents' cost of lost and late units by.",
+    "supplier_gap": "Learnt weight of the module's proposals for supplier orders.",
+    "shipment_gap": "Learnt weight of the module's proposals for shipments into stores.",
+    "online_share": "Learnt weight of the module's proposals for the online share.",
+    "disposition": "Learnt weight of the module's proposals for returns.",
     "env_steps_per_second": "Periods of one copy a second, sampling and learning together.",
     "transitions_learnt_per_second": "Transitions in the batches of all modules, a second.",
 }

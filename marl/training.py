@@ -204,6 +204,8 @@ class Trainer:
         for node, env_steps in algorithm.env_steps_by_node.items():
             record[f"nodes/{node}/env_steps"] = float(env_steps)
         record["pool/env_steps_per_update"] = algorithm.env_steps_per_update
+        if search := algorithm.weight_search:
+            record |= search.describe()
         for module_id in self.method.module_ids:
             record[f"pool/{module_id}/size"] = float(algorithm.pool.num_transitions(module_id))
             if module_id in algorithm.learn_metrics:

@@ -88,6 +88,17 @@ def test_coordinate__supplier_gaps_compare_echelon_targets_and_positions(tiny: S
             (3 * 57 - 47 - 3 * 40.5 + 18) / 8,
         ),
         ({"strategy": "weighted"}, 0.5, -7.5),
+        ({"strategy": "valued", "level_weights": {"high": 3}}, 0.0, (-50 + 0) / 2),
+        (
+            # Share 0.75, rate 13: the same gaps.
+            {
+                "strategy": "learned",
+                "proposer_weights": {"shipment_gap": [1, 0, 1, 2], "online_share": [3, 1]},
+            },
+            0.75,
+            (57 - 40.5 + 2 * 18) / 4,
+        ),
+        ({"strategy": "learned"}, 0.5, -7.5),
         # The weights serve `weighted` alone.
         ({"strategy": "average", "level_weights": {"high": 3, "low": 1}}, 0.5, -7.5),
     ],
@@ -98,6 +109,28 @@ def test_coordinate__strategies_weigh_the_proposers(
     _, targets = make_coordinator(tiny, **rules).coordinate(make_actions(), make_view(tiny))
     assert targets.online_share[0, 0, 0] == pytest.approx(share)
     assert targets.shipment_gap[0, 0, 0] == pytest.approx(gap)
+
+
+def test_weigh__gives_every_copy_its_own_weights(tiny: Scenario) -> None:
+    coordinator, view = make_coordinator(tiny), make_view(tiny)
+    both = {m: np.repeat(a, 2, axis=0) for m, a in make_actions().items()}
+    views = view.select(np.zeros(2, np.int64))
+    weights = {d: np.array([np.arange(1.0, 1 + len(p)), np.ones(len(p))])
+               for d, p in PROPOSERS.items()}  # fmt: skip
+
+    coordinator.weigh(weights)
+    found = coordinator.compute_targets(both, views)
+
+    for copy in range(2):
+        coordinator.weigh({d: w[copy] for d, w in weights.items()})
+        alone = coordinator.compute_targets(make_actions(), view)
+        for decision in PROPOSERS:
+            expected = getattr(alone, decision)[0]
+            np.testing.assert_array_equal(getattr(found, decision)[copy], expected)
+    assert found.online_share[:, 0, 0] == pytest.approx([1 / 3, 1 / 2])
+    coordinator.weigh({d: w[0] for d, w in weights.items()})
+    coordinator.weigh(None)
+    assert coordinator.weights["disposition"].tolist() == [0.5, 0.5]
 
 
 def test_coordinate__averages_dispositions(tiny: Scenario) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 
 from marl.learning.env_runner import explore_levels
-from marl.learning.kernels import choose_levels
+from marl.learning.kernels import choose_levels, uphold_goals
 
 
 def test_choose_levels__takes_the_first_of_the_best() -> None:
@@ -11,6 +11,16 @@ def test_choose_levels__takes_the_first_of_the_best() -> None:
     choose_levels(values, levels)
 
     np.testing.assert_array_equal(levels, values.argmax(axis=-1).swapaxes(0, 1))
+
+
+def test_uphold_goals__leaves_the_goal_for_more_than_the_margin() -> None:
+    """Two agents of a copy and its one SKU; the goal is level 1."""
+    values = np.array([[0.0, 1.0, 1.25, 0.5], [0.0, 1.0, 1.5, 0.5]], np.float32)
+    levels = np.array([[[2], [2]]])
+
+    uphold_goals(values[:, None, None], np.array([[[1]]]), 0.25, levels)
+
+    assert levels.tolist() == [[[1], [2]]]
 
 
 def test_explore_levels__replaces_each_copys_share_by_uniform_levels() -> None:

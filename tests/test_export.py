@@ -9,9 +9,10 @@ import torch
 
 from envs.errors import InputError
 from envs.omnichannel.agents.actions import Actions
-from envs.omnichannel.agents.roster import MODULES
+from envs.omnichannel.agents.roster import MODULES, PROPOSERS
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.scenario import Coordination, Scenario, load_scenario
+from envs.omnichannel.types import FloatArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import load_config
 from marl.evaluation.evaluate import run_episodes
@@ -38,11 +39,16 @@ def make_weights(arguments: NetworkArguments) -> Weights:
     }
 
 
-def make_run(folder: Path, scenario: Scenario) -> tuple[RunFolder, LearnedPolicy]:
+def make_run(
+    folder: Path, scenario: Scenario, *overrides: str, learnt: dict[str, FloatArray] | None = None
+) -> tuple[RunFolder, LearnedPolicy]:
     """A run with one checkpoint, and the learner's own policy in it."""
-    arguments = make_network_arguments(scenario, load_config().learner)
+    config = load_config("default", [*overrides])
+    arguments = make_network_arguments(scenario, config.learner)
     weights = make_weights(arguments)
-    run = RunFolder.create(folder, scenario, load_config())
+    if learnt:
+        weights["coordination"] = learnt
+    run = RunFolder.create(folder, scenario, config)
 
     def write(checkpoint: Path) -> None:
         save_policy(checkpoint / "policy.npz", arguments, weights)
@@ -62,10 +68,23 @@ def sample_levels(env: BatchedEnv, random: np.random.Generator) -> Actions:
     }
 
 
+@pytest.mark.parametrize(
+    ("rules", "overrides"),
+    [
+        ({}, []),
+        # About half of the goals stand under these random weights.
+        ({"strategy": "valued", "margin": 5}, []),
+        ({}, ["learner.distributional={num_quantiles: 8}"]),
+        ({}, ["learner.noisy=0.5"]),
+        ({}, ["learner.noisy=0.5", "learner.distributional={}", "learner.dueling=false"]),
+    ],
+    ids=str,
+)
 def test_export__takes_the_learners_actions_in_10_000_random_states(
-    tiny: Scenario, tmp_path: Path
+    rules: dict[str, object], overrides: list[str], tiny: Scenario, tmp_path: Path
 ) -> None:
-    run, learned = make_run(tmp_path / "run", tiny)
+    tiny = tiny.model_copy(update={"coordination": Coordination.model_validate(rules)})
+    run, learned = make_run(tmp_path / "run", tiny, *overrides)
     export_policy(run.path, tmp_path / "policy.onnx")
     exported = OnnxPolicy.load(tmp_path / "policy.onnx")
     env, random = BatchedEnv(tiny, COPIES), np.random.default_rng(0)
@@ -87,9 +106,16 @@ def test_export__takes_the_learners_actions_in_10_000_random_states(
     assert (states, actions) == (10_000, 149_000)
 
 
-def test_export__runs_episodes_as_the_learner_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", ["average", "valued", "learned"])
+def test_export__runs_episodes_as_the_learner_does(strategy: str, tmp_path: Path) -> None:
     paper = load_scenario("paper")
-    run, learned = make_run(tmp_path / "run", paper)
+    rules = Coordination.model_validate({"strategy": strategy})
+    paper = paper.model_copy(update={"coordination": rules})
+    random = np.random.default_rng(0)
+    learnt = {d: random.dirichlet(np.ones(len(p))) for d, p in PROPOSERS.items()}
+    run, learned = make_run(
+        tmp_path / "run", paper, learnt=learnt if strategy == "learned" else None
+    )
     export_policy(run.path, tmp_path / "policy.onnx")
 
     exported = OnnxPolicy.load(tmp_path / "policy.onnx")
@@ -99,6 +125,11 @@ def test_export__runs_episodes_as_the_learner_does(tmp_path: Path) -> None:
     found = run_episodes(exported, paper, seeds, "evaluate")
     for metric, values in expected.items():
         np.testing.assert_array_equal(found[metric], values, err_msg=metric)
+    if strategy == "learned":
+        brought = exported.adapt(load_scenario("paper")).coordination.proposer_weights
+        assert brought.disposition == pytest.approx(learnt["disposition"].tolist())
+        as_before = run_episodes(LearnedPolicy(learned.networks), paper, seeds, "evaluate")
+        assert (as_before["reward"] != expected["reward"]).any()
 
 
 @pytest.mark.parametrize("dueling", [True, False])

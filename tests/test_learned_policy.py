@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from envs.errors import InputError
-from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES, PROPOSERS
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.scenario import Coordination, Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import load_config
 from marl.evaluation.evaluate import run_episodes
@@ -74,6 +74,57 @@ def test_untrained__is_close_to_the_policy_before(tiny: Scenario) -> None:
 
     # They differ by the forecast alone, which knows the season.
     assert learnt == pytest.approx(before, abs=0.03)
+
+
+def test_select_greedy__valued_agents_leave_the_goals_for_more_than_the_margin(
+    tiny: Scenario,
+) -> None:
+    policy = LearnedPolicy.from_weights(
+        make_network_arguments(tiny, load_config().learner), make_random_weights(tiny)
+    )
+
+    def select(**rules: object) -> dict[str, np.ndarray]:
+        scenario = tiny.model_copy(update={"coordination": Coordination.model_validate(rules)})
+        env = BatchedEnv(scenario, 50)
+        env.reset(make_seeds("test", 0, 50))
+        env.step(select_greedy(env, policy.networks, env.observe()))
+        return {**env.goals, **select_greedy(env, policy.networks, env.observe())}
+
+    never, always = (select(strategy="valued", margin=margin) for margin in (1e9, 0))
+    for role in ("ordering", "shipping", "return"):
+        assert (never[f"{role}_low"] == never[f"{role}_high"]).all()
+        assert (always[f"{role}_low"] != always[f"{role}_high"]).any()
+
+
+def test_select_greedy__others_see_what_was_explored(tiny: Scenario) -> None:
+    rules = Coordination(strategy="valued", margin=1e9)
+    env = BatchedEnv(tiny.model_copy(update={"coordination": rules}), 3)
+    env.reset(make_seeds("test", 0, 3))
+    networks = make_untrained(make_network_arguments(tiny, load_config().learner)).networks
+
+    def explore(module_id: str, levels: np.ndarray) -> None:
+        if module_id == "shipping_high":
+            levels[1] = 5
+
+    actions = select_greedy(env, networks, env.observe(), explore=explore)
+
+    initial = env.decoder.initial_level["shipping_low"]
+    assert (actions["shipping_low"][1] == 5).all()
+    assert (actions["shipping_low"][[0, 2]] == initial).all()
+
+
+def test_run_period__brings_the_learnt_weights_and_leaves_none_behind(tiny: Scenario) -> None:
+    arguments = make_network_arguments(tiny, load_config().learner)
+    weights = make_random_weights(tiny)
+    learnt = {d: np.eye(len(p))[-1] for d, p in PROPOSERS.items()}
+    env = BatchedEnv(tiny, 4)
+    rewards = []
+    for own in (weights, {**weights, "coordination": learnt}, weights):
+        env.reset(make_seeds("test", 0, 4))
+        LearnedPolicy.from_weights(arguments, own).run_period(env)
+        rewards.append(env.coordinator.weights["shipment_gap"].tolist())
+
+    assert rewards == [[0.25] * 4, [0, 0, 0, 1], [0.25] * 4]
 
 
 def test_select_greedy__asks_the_high_level_on_review_periods_only(tiny: Scenario) -> None:

@@ -222,7 +222,13 @@ def test_hash__is_stable_and_changes_with_a_value(tiny: Scenario, data: Data) ->
             "coordination.strategy",
             "mean",
             "coordination.strategy: 'mean' is not allowed; "
-            "must be 'average', 'weighted', 'low_only' or 'high_only'",
+            "must be 'average', 'weighted', 'low_only', 'high_only', 'valued' or 'learned'",
+        ),
+        (
+            "coordination.proposer_weights",
+            {"disposition": [1, 1, 1]},
+            "coordination.proposer_weights.disposition: [1, 1, 1] is not allowed; "
+            "tuple should have at most 2 items after validation, not 3",
         ),
         (
             "coordination.role_weights",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +29,18 @@ from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from marl.checkpoints import Part, Tree, read_part, verify_checkpoint, write_manifest
-from marl.config import Prioritized, TrainConfig
+from marl.config import Prioritized, TrainConfig, WeightSearchRules
+from marl.learning.coordination import WeightSearch
 from marl.learning.env_runner import BatchedEnvRunner, make_spaces
 from marl.learning.experience_pool import Sampled
 from marl.learning.feedback import Adjustment
 from marl.learning.learned_policy import make_network_arguments
 from marl.learning.learner import FusedDQNLearner
-from marl.learning.policy_arrays import Weights
+from marl.learning.policy_arrays import COORDINATION, Weights
 from marl.learning.pool_shape import PoolShape
 from marl.learning.pool_shards import DriverPool, ShardedPool
 from marl.learning.rl_module import SkuQModule
-from marl.learning.runner_crew import RunnerCrew
+from marl.learning.runner_crew import RunnerCrew, hide_actor_warnings
 
 _COUNTERS = ("env_steps", "episodes", "updates", "rounds")  # of a checkpoint
 UPDATES_PER_CALL = 16  # bounds the memory of a batch; more gains nothing in the driver
@@ -56,6 +55,7 @@ class SharedPoolDQNConfig(DQNConfig):
         self.start_timeout_s = 300.0
         self.pool_config: dict[str, Any] = {}
         self.env_steps_per_update = 32.0
+        self.weight_search = WeightSearchRules()
 
     @classmethod
     def from_config(cls, scenario: Scenario, config: TrainConfig) -> SharedPoolDQNConfig:
@@ -118,6 +118,7 @@ class SharedPoolDQNConfig(DQNConfig):
         self.debugging(seed=config.seed, log_level="ERROR")
         self.pool_config = config.pool.model_dump()
         self.env_steps_per_update = learner.env_steps_per_update
+        self.weight_search = config.coordination
         return self
 
     @override(DQNConfig)
@@ -164,6 +165,7 @@ class SharedPoolDQN(DQN):
         self.sample_metrics: dict[str, np.ndarray[Any, Any]] = {}
         self.env_steps_by_node: dict[str, int] = {}  # address -> of the last round
         self.learn_metrics: dict[str, dict[str, float]] = {}
+        self.weight_search = self._make_weight_search(scenario)
 
     @override(DQN)
     def cleanup(self) -> None:
@@ -189,6 +191,12 @@ class SharedPoolDQN(DQN):
         rules = prioritized and Prioritized(**prioritized)
         return DriverPool(shape, prioritized=rules, **settings)
 
+    def _make_weight_search(self, scenario: Scenario) -> WeightSearch | None:
+        if scenario.coordination.strategy != "learned":
+            return None
+        coordinator = BatchedEnv(scenario, num_copies=1).coordinator
+        return WeightSearch(self.config.weight_search, self.config.seed, coordinator.weights)
+
     @override(DQN)
     def training_step(self) -> None:
         request = {
@@ -198,6 +206,7 @@ class SharedPoolDQN(DQN):
             "shards": self.pool.shards,
             "epsilon_scale": self.adjustment.epsilon,
             "service_weight": self.adjustment.service,
+            "coordination": self.weight_search and self.weight_search.make_request(),
         }
         self.crew.revive(self.learner_group)
         self.crew.start_round(request)
@@ -249,6 +258,9 @@ class SharedPoolDQN(DQN):
         """Adds the runners' episodes to the pool and the counters."""
         self.pool.store(round_)
         shares = list(round_.values())
+        if self.weight_search:
+            rewards = [sampled.metrics["reward"] for sampled in shares]
+            self.weight_search.learn(rewards, self.rounds)
         self.env_steps += sum(sampled.num_env_steps for sampled in shares)
         self.episodes += sum(sampled.num_episodes for sampled in shares)
         self.env_steps_by_node = dict.fromkeys((sampled.node for sampled in shares), 0)
@@ -261,8 +273,11 @@ class SharedPoolDQN(DQN):
         self.metrics.aggregate([sampled.report for sampled in shares], key=ENV_RUNNER_RESULTS)
 
     def get_averaged_weights(self) -> Weights:
-        """The slowly averaged parameters of all modules."""
-        return self._local_learner.get_averaged_weights()
+        """The slowly averaged parameters of all modules, and the coordinator's learnt weights."""
+        weights = self._local_learner.get_averaged_weights()
+        if self.weight_search:
+            weights[COORDINATION] = self.weight_search.weights
+        return weights
 
     @property
     def _local_learner(self) -> FusedDQNLearner:
@@ -282,11 +297,16 @@ class SharedPoolDQN(DQN):
         return {
             "counters": Part.freeze(counters),
             "learner": Part.freeze(self._get_learner_state()),
+            **self._freeze_weight_search(),
             **{
                 _name_pool(shard): Part.freeze(state)
                 for shard, state in enumerate(self.pool.get_states())
             },
         }
+
+    def _freeze_weight_search(self) -> dict[str, Part]:
+        search = self.weight_search
+        return {COORDINATION: Part.freeze(search.get_state())} if search else {}
 
     @override(DQN)
     def save_to_path(self, path: Any = None, **_: Any) -> str:
@@ -317,6 +337,8 @@ class SharedPoolDQN(DQN):
             self.pool.set_states([read_part(folder, name) for name in names])
         except ValueError as error:
             raise InputError(f"checkpoint: '{folder}' does not fit this run ({error})") from None
+        if self.weight_search:
+            self.weight_search.set_state(read_part(folder, COORDINATION))
         for name, value in read_part(folder, "counters").items():
             setattr(self, name, value)
         self.crew.send_weights(self.learner_group)
@@ -373,28 +395,6 @@ def build_algorithm(
     config_class: type[SharedPoolDQNConfig] = SharedPoolDQNConfig,
 ) -> SharedPoolDQN:
     """Starts the runners and the learner of a configuration."""
-    with _hide_actor_warnings():
+    with hide_actor_warnings():
         algorithm: SharedPoolDQN = config_class.from_config(scenario, config).build_algo()
     return algorithm
-
-
-@contextmanager
-def _hide_actor_warnings() -> Iterator[None]:
-    """Holds stderr back and leaves out one line that Ray's core writes there by itself.
-
-    It warns of every restartable actor whose arguments lie in the object store, which is how RLlib
-    starts its runners, and knows no level between this and silence.
-    """
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            held.seek(0)
-            for line in held:
-                if b"has constructor arguments in the object store" not in line:
-                    os.write(2, line)

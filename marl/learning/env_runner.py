@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray, SeedArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import Exploration
+from marl.learning.coordination import compute_weights, draw_noise_of_weights
 from marl.learning.experience_pool import Bytes, Fragment, Sampled, find_shard
 from marl.learning.kernels import fill_explored, mark_explored
 from marl.learning.learned_policy import select_greedy
@@ -82,6 +83,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         worker: int | None = None,
         epsilon_scale: float = 1.0,
         service_weight: float = 1.0,
+        coordination: Mapping[str, Any] | None = None,
         explore: bool = True,
         **_: Any,
     ) -> list[Any]:
@@ -94,6 +96,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             worker: whose share of the round to sample, from 1; None: this runner's own.
             epsilon_scale: multiplies epsilon (feedback).
             service_weight: multiplies the agents' cost of lost and late units (feedback).
+            coordination: what `WeightSearch` asks for; None: the scenario's weights.
             explore: whether to act at random at times.
 
         Returns:
@@ -105,6 +108,10 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         seeds = make_seeds("train", self.config.seed, copies, skip=first)
         rng = np.random.default_rng([self.config.seed, share, iteration])
         env.service_weight = service_weight
+        if coordination is not None:
+            scale = coordination["sigma"] if explore else 0.0
+            noise = draw_noise_of_weights(self.config.seed, share, iteration, copies)
+            env.coordinator.weigh(compute_weights(coordination["logits"] + scale * noise))
         self._explores = explore
         epsilon = np.zeros(copies)
         if explore and not self._is_noisy:
@@ -238,12 +245,14 @@ def sample_episodes(
     observations = np.empty((shape[0], horizon + 1, rows, shape[1], env.num_features), np.float16)
     rewards = np.empty((shape[0], horizon, rows, shape[1]), np.float32)
     chosen: dict[str, list[Bytes]] = {m: [] for m in MODULES}
+
+    def explore(module_id: str, levels: IntArray) -> None:
+        explore_levels(levels, env.decoder.num_levels[module_id], epsilon, rng)
+        chosen[module_id].append(levels.astype(np.uint8))
+
     for period in range(horizon):
         noise = _draw_noise(networks, env.num_copies, rng) if noisy else None
-        actions = select_greedy(env, networks, env.observe(observations, period), noise)
-        for module_id, levels in actions.items():
-            explore_levels(levels, env.decoder.num_levels[module_id], epsilon, rng)
-            chosen[module_id].append(levels.astype(np.uint8))
+        actions = select_greedy(env, networks, env.observe(observations, period), noise, explore)
         rewards[:, period] = env.step(actions).rewards
     env.observe(observations, horizon)
     return Fragment(

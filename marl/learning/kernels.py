@@ -32,6 +32,25 @@ def choose_levels(values: Float32Array, levels: IntArray) -> None:
 
 
 @compiled
+def uphold_goals(values: Float32Array, goals: IntArray, margin: float, levels: IntArray) -> None:
+    """Writes the goal where no level is worth more than the margin above it, else the best one.
+
+    Args:
+        values: of a low-level module's levels, (A, B, K, L).
+        goals: levels of its role's high-level agent, (B, 1, K).
+        margin: of values.
+        levels: (B, A, K); the best levels, changed in place.
+    """
+    agents, copies, skus, _ = values.shape
+    for a in range(agents):
+        for b in range(copies):
+            for k in range(skus):
+                best, goal = levels[b, a, k], goals[b, 0, k]
+                if values[a, b, k, best] - values[a, b, k, goal] <= margin:
+                    levels[b, a, k] = goal
+
+
+@compiled
 def mark_explored(levels: IntArray, uniform: Float32Array, epsilon: FloatArray) -> int:
     """Replaces levels by `TO_EXPLORE` with each copy's probability, in place.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -14,11 +14,12 @@ from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Float32Array, IntArray
+from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from marl.config import Learner
-from marl.learning.kernels import choose_levels
+from marl.learning.kernels import choose_levels, uphold_goals
 from marl.learning.network import Noise, QNetwork
 from marl.learning.policy_arrays import (
+    COORDINATION,
     NetworkArguments,
     Weights,
     load_arrays,
@@ -28,10 +29,14 @@ from marl.learning.policy_arrays import (
 
 @dataclass(frozen=True)
 class LearnedPolicy:
-    """Acts greedily on the networks' action values."""
+    """Acts greedily on the networks' action values.
+
+    With `proposer_weights` it also brings the coordinator's weights, by decision, (P,).
+    """
 
     networks: Mapping[str, QNetwork]
     name: str = "learned"
+    proposer_weights: Mapping[str, FloatArray] | None = None
 
     @classmethod
     def from_weights(
@@ -42,7 +47,7 @@ class LearnedPolicy:
         for module_id, network in networks.items():
             values = {k: torch.from_numpy(v.copy()) for k, v in weights[module_id].items()}
             network.load_state_dict(values)
-        return cls(networks, name)
+        return cls(networks, name, weights.get(COORDINATION))
 
     @classmethod
     def load(cls, path: Path, name: str = "learned") -> Self:
@@ -76,6 +81,7 @@ class LearnedPolicy:
 
     def run_period(self, env: BatchedEnv) -> Step:
         """Observes, takes the best action of every agent and runs one period."""
+        env.coordinator.weigh(self.proposer_weights)
         return env.step(select_greedy(env, self.networks, env.observe()))
 
 
@@ -110,15 +116,21 @@ def select_greedy(
     networks: Mapping[str, QNetwork],
     observations: Float32Array,
     noise: Mapping[str, Noise] | None = None,
+    explore: Callable[[str, IntArray], object] | None = None,
 ) -> dict[str, IntArray]:
     """Returns the best levels by module, (B, A_m, K); of the high level on review periods only.
+
+    Under `valued` coordination, the low level takes its goals where its values do not speak
+    against them.
 
     Args:
         env: B copies.
         networks: by module.
         observations: (B, N + 1, K, F).
         noise: of noisy networks, by module, that broadcasts with (A_m, B, K); None: none.
+        explore: changes a module's levels in place, before others see them; None: nobody does.
     """
+    rules = env.scenario.coordination
     actions: dict[str, IntArray] = {}
     with torch.inference_mode():
         for module_id in MODULES:
@@ -129,6 +141,11 @@ def select_greedy(
             factors = None if noise is None else noise[module_id]
             values = networks[module_id].rank_actions(torch.from_numpy(rows), factors).numpy()
             agents, copies, skus, _ = values.shape
-            actions[module_id] = np.empty((copies, agents, skus), np.int64)
-            choose_levels(values, actions[module_id])
+            levels = actions[module_id] = np.empty((copies, agents, skus), np.int64)
+            choose_levels(values, levels)
+            if rules.strategy == "valued" and module_id not in HIGH_MODULES:
+                goals = {**env.goals, **actions}[module_id.replace("_low", "_high")]
+                uphold_goals(values, goals, rules.margin, levels)
+            if explore is not None:
+                explore(module_id, levels)
     return actions

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from envs.errors import InputError
 
-Weights = dict[str, dict[str, NDArray[Any]]]  # module_id -> parameter -> values
+# module_id -> parameter -> values; where it is learnt, `COORDINATION` -> decision -> weights.
+Weights = dict[str, dict[str, NDArray[Any]]]
+COORDINATION = "coordination"
 NetworkArguments = dict[str, dict[str, Any]]  # module_id -> keyword arguments of QNetwork
 
 

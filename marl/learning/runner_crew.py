@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -215,3 +220,25 @@ def _get_weights(learner_group: LearnerGroup) -> dict[str, Any]:
         components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
     )
     return state[COMPONENT_LEARNER]
+
+
+@contextmanager
+def hide_actor_warnings() -> Iterator[None]:
+    """Holds stderr back and leaves out one line that Ray's core writes there by itself.
+
+    It warns of every restartable actor whose arguments lie in the object store, which is how RLlib
+    starts its runners, and knows no level between this and silence.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            for line in held:
+                if b"has constructor arguments in the object store" not in line:
+                    os.write(2, line)

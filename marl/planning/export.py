@@ -11,10 +11,10 @@ from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_help
 from envs.errors import InputError
 from envs.omnichannel.agents.observation import list_features
 from envs.omnichannel.agents.roster import MODULES
-from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario import Coordination, Scenario
 from envs.omnichannel.types import FloatArray
 from marl.evaluation.tuning import read_tuned
-from marl.learning.policy_arrays import NetworkArguments, Weights, load_arrays
+from marl.learning.policy_arrays import COORDINATION, NetworkArguments, Weights, load_arrays
 from marl.planning.policy_file import FORMAT_VERSION, PolicyMetadata, TunedRule
 from marl.policies import list_families
 from marl.run_folder import POLICY_FILE, RunFolder
@@ -46,6 +46,11 @@ def export_policy(run_path: Path, target: Path) -> PolicyMetadata:
             "method agents can be exported"
         )
     metadata = describe_policy(run.scenario, run_path.resolve().name)
+    if learnt := weights.get(COORDINATION):
+        rules = metadata.coordination.model_dump()
+        rules["proposer_weights"] = {d: values.tolist() for d, values in learnt.items()}
+        coordination = Coordination.model_validate(rules)
+        metadata = metadata.model_copy(update={"coordination": coordination})
     model = make_model(arguments, weights)
     for name, text in metadata.to_properties().items():
         model.metadata_props.add(key=name, value=text)

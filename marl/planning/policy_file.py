@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from onnxruntime import InferenceSession, SessionOptions
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 from pydantic import Field
 
 from envs.errors import InputError
 from envs.omnichannel.agents.observation import list_features
-from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from envs.omnichannel.agents.roster import LOW_MODULES, MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Actions, Coordination, Scenario
 from envs.omnichannel.types import Float32Array, IntArray
@@ -135,10 +136,26 @@ class OnnxPolicy:
         feed = {m: array.reshape(-1, array.shape[-1]) for m, array in rows.items()}
         levels = self.session.run([f"{m}/level" for m in MODULES], feed)
         chosen = {m: a.reshape(rows[m].shape[:-1]) for m, a in zip(MODULES, levels, strict=True)}
-        return chosen if env.is_review else {m: chosen[m] for m in MODULES if m not in HIGH_MODULES}
+        if not env.is_review:
+            chosen = {m: chosen[m] for m in LOW_MODULES}
+        rules = env.scenario.coordination
+        if rules.strategy == "valued":
+            goals = {**env.goals, **chosen}
+            values = self.session.run([f"{m}/values" for m in LOW_MODULES], feed)
+            for m, worth in zip(LOW_MODULES, values, strict=True):
+                goal = np.broadcast_to(goals[m.replace("_low", "_high")], chosen[m].shape)
+                left = worth.max(axis=1) - worth[np.arange(len(worth)), goal.ravel()]
+                chosen[m] = np.where(left.reshape(goal.shape) <= rules.margin, goal, chosen[m])
+        return chosen
 
     def run_period(self, env: BatchedEnv) -> Step:
         """Observes, takes the best action of every agent and runs one period."""
+        known = self.metadata.coordination
+        env.coordinator.weigh(
+            {d: np.array(w) for d, w in known.proposer_weights.model_dump().items()}
+            if known.strategy == "learned"
+            else None
+        )
         return env.step(self.select_greedy(env, env.observe()))
 
 

@@ -26,6 +26,8 @@ COORDINATIONS: dict[str, dict[str, Any]] = {
     "average": {"strategy": "average"},
     "weighted": {"strategy": "weighted", "level_weights": {"high": 0.25, "low": 1.0}},
     "high_only": {"strategy": "high_only"},
+    "valued": {"strategy": "valued"},
+    "learned": {"strategy": "learned"},
 }
 OPTIONS = {
     "defaults": (),
@@ -48,8 +50,8 @@ def run_coordination(options: argparse.Namespace) -> None:
     rows = []
     for name, rules in COORDINATIONS.items():
         file = RUNS / f"paper-{name}.yaml"
-        data["coordination"] |= rules
-        file.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+        own = {**data, "coordination": data["coordination"] | rules}
+        file.write_text(yaml.safe_dump(own, sort_keys=False), encoding="utf-8")
         rows.append(Variant(name, str(file), ("--env-steps", "200000")))
     compare_variants("coordination", rows, options.seeds)
 

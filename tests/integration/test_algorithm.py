@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from envs.omnichannel.agents.roster import MODULES
-from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario import Coordination, Scenario
 from marl.config import load_config
 from marl.learning.algorithm import SharedPoolDQN, build_algorithm
 from marl.learning.experience_pool import Batch
@@ -107,6 +107,41 @@ def test_algorithm__resumes_bit_for_bit(tiny: Scenario, tmp_path: Path, runners:
 
         assert_same(expected, get_weights(algorithm))
         assert algorithm.learn_metrics == errors
+
+
+def describe_search(algorithm: SharedPoolDQN) -> dict[str, float]:
+    assert algorithm.weight_search
+    return algorithm.weight_search.describe()
+
+
+def test_algorithm__learns_the_coordinators_weights_and_resumes_them(
+    tiny: Scenario, tmp_path: Path
+) -> None:
+    rules = Coordination(strategy="learned")
+    learned = tiny.model_copy(update={"coordination": rules})
+    with build(learned, "env_runners.num_env_runners=2") as algorithm:
+        for _ in range(3):
+            algorithm.train()
+        algorithm.save_to_path(str(tmp_path))
+        before = describe_search(algorithm)
+        for _ in range(3):
+            algorithm.train()
+        expected, weights = describe_search(algorithm), get_weights(algorithm)
+    assert before["coordination/disposition/return_low"] != 0.5
+    assert expected != before
+
+    # Whoever samples: the copies' weights are functions of the share and the round.
+    with build(learned, "env_runners.num_env_runners=2") as algorithm:
+        algorithm.restore_from_path(str(tmp_path))
+        assert describe_search(algorithm) == before
+        for _ in range(3):
+            algorithm.train()
+
+        assert describe_search(algorithm) == expected
+        assert_same(weights, get_weights(algorithm))
+
+    with build(tiny) as algorithm:
+        assert "coordination" not in algorithm.get_averaged_weights()
 
 
 OPTIONS = [

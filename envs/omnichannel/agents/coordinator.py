@@ -6,6 +6,8 @@ at zero first could only ever push stock up.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from envs.omnichannel.agents.actions import ActionDecoder, Actions
@@ -38,20 +40,15 @@ class Coordinator:
     """Combines several proposals for each decision into one.
 
     Strategies, all of them weights over the proposing modules: `average` weighs every proposer
-    equally (eq. 6), `weighted` by role times level, `low_only` and `high_only` by one level.
+    equally (eq. 6), `weighted` by role times level, `low_only` and `high_only` by one level, and
+    `valued` the low level alone, whose agents uphold the goals that they see no reason to leave.
+    `learned` has weights by decision and proposer, which training changes with `weigh`.
     """
 
     def __init__(self, decoder: ActionDecoder, rules: Coordination) -> None:
         self.decoder = decoder
-        module_weights = {m: _module_weight(m, rules) for m in MODULES}
-        self.weights: dict[str, FloatArray] = {}
-        for decision, proposers in PROPOSERS.items():
-            weights = np.array([module_weights[m] for m in proposers])
-            if weights.sum() == 0:
-                # A decision that nobody with a weight proposes falls back to eq. 6.
-                weights = np.ones(len(proposers))
-            self.weights[decision] = weights / weights.sum()
-        self._weights = Weights(**self.weights)
+        self.rules = rules
+        self.weigh(None)
         self._grids = Grids(
             dc_cover=decoder.dc_cover,
             store_cover=decoder.store_cover,
@@ -63,6 +60,21 @@ class Coordinator:
         roster = make_roster(net)
         self._shapes = {m: (roster.num_agents(m), net.num_skus) for m in MODULES}
         self._lanes = Lanes(net.parent, net.lane_lead_time, net.online_slots)
+
+    def weigh(self, weights: Mapping[str, FloatArray] | None) -> None:
+        """Sets the proposers' weights.
+
+        Args:
+            weights: by decision of `PROPOSERS`, (P,), or (B, P) where every copy has its own;
+                None: those of the scenario.
+        """
+        if weights is None:
+            weights = _make_weights(self.rules)
+        self.weights = {
+            decision: np.ascontiguousarray(weights[decision] / _sum_last(weights[decision]))
+            for decision in PROPOSERS
+        }
+        self._weights = Weights(**{name: np.atleast_2d(w) for name, w in self.weights.items()})
 
     def coordinate(self, actions: Actions, view: View) -> tuple[Proposals, Targets]:
         """Decodes and combines the agents' levels.
@@ -164,9 +176,23 @@ def _round_load(gap: FloatArray) -> IntArray:
     return round_jointly(np.maximum(gap, 0))
 
 
+def _sum_last(weights: FloatArray) -> FloatArray:
+    return weights.sum(axis=-1, keepdims=True)
+
+
+def _make_weights(rules: Coordination) -> dict[str, FloatArray]:
+    """The scenario's weights by decision, (P,)."""
+    if rules.strategy == "learned":
+        found = {d: np.array(w, float) for d, w in rules.proposer_weights.model_dump().items()}
+    else:
+        found = {d: np.array([_module_weight(m, rules) for m in p]) for d, p in PROPOSERS.items()}
+    # A decision that nobody with a weight proposes falls back to eq. 6.
+    return {d: weights if weights.any() else np.ones(len(weights)) for d, weights in found.items()}
+
+
 def _module_weight(module_id: str, rules: Coordination) -> float:
     role, _, level = module_id.rpartition("_")
-    if rules.strategy == "low_only":
+    if rules.strategy in {"low_only", "valued"}:
         return float(level == "low")
     if rules.strategy == "high_only":
         return float(level == "high")

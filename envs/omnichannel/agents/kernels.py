@@ -435,7 +435,10 @@ class Grids(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Of the proposers of each decision, in the order of `roster.PROPOSERS`; sum 1."""
+    """Of the proposers of each decision, in the order of `roster.PROPOSERS`; sum 1.
+
+    (1, P) for all copies, or (B, P).
+    """
 
     supplier_gap: FloatArray
     shipment_gap: FloatArray
@@ -496,14 +499,15 @@ def average_proposals(
         wanted[:] = 0.0
         _add_positions(own, echelon, units, lanes, b)
         _average_shares(levels, grids, weights, wishes, b)
+        own_weights = min(b, len(weights.supplier_gap) - 1)
         _add_rates(rates, units, lanes, b)
-        high, low = weights.supplier_gap
+        high, low = weights.supplier_gap[own_weights]
         for w in range(num_dcs):
             for k in range(skus):
                 cover = high * grids.dc_cover[levels.ordering_high[b, 0, k]]
                 cover += low * grids.dc_cover[levels.ordering_low[b, w, k]]
                 wishes.supplier_gap[b, w, k] = cover * rates[w, k] - echelon[w, k]
-        high, low, balanced, low_push = weights.shipment_gap
+        high, low, balanced, low_push = weights.shipment_gap[own_weights]
         others = high + low + low_push
         for s in range(stores):
             for k in range(skus):
@@ -558,13 +562,14 @@ def _add_positions(
 def _average_shares(levels: Levels, grids: Grids, weights: Weights, wishes: Wishes, b: int) -> None:
     """Averages what is fractions: online shares and dispositions."""
     _, stores, skus = wishes.online_share.shape
+    own_weights = min(b, len(weights.supplier_gap) - 1)
     for s in range(stores):
         for k in range(skus):
-            high, low = weights.online_share
+            high, low = weights.online_share[own_weights]
             share = high * grids.online_share[levels.shipping_high[b, 0, k]]
             share += low * grids.online_share[levels.shipping_low[b, s, k]]
             wishes.online_share[b, s, k] = share
-            high, low = weights.disposition
+            high, low = weights.disposition[own_weights]
             for i in range(3):
                 share = high * grids.disposition[levels.return_high[b, 0, k], i]
                 share += low * grids.disposition[levels.return_low[b, s, k], i]
