@@ -22,7 +22,7 @@ from marl.run_commands import (
     print_evaluation,
     run_training,
     search_settings,
-    tune_reference,
+    tune_rules,
 )
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def train(
     check_installed("train")
     limits = (episodes, env_steps, minutes)
     loaded, checked = load_training(scenario, config, overrides, limits, seed)
-    if checked.method == "residual":
-        checked = tune_reference(loaded, checked, quiet=quiet)
+    checked = tune_rules(loaded, checked, quiet=quiet)
     target = open_storage(storage, run_dir)
     run = RunFolder.create(run_dir, loaded, checked)
     copy = target.join(run.path.resolve().name) if target else None
@@ -107,7 +106,8 @@ def resume(
     quiet: QuietOption = False,
 ) -> None:
     """Go on from a run's latest whole checkpoint, or from an older one."""
-    from marl.config import check_resumable, make_stop_overrides
+    from marl.config import make_stop_overrides
+    from marl.config_changes import check_resumable
     from marl.run_folder import RunFolder
 
     check_installed("train")
@@ -250,8 +250,7 @@ def search(
     loaded, checked = load_training(scenario, config, overrides, limits, seed)
     dimensions = parse_space(space or [])
     check_space(dimensions, checked, mutable=scheduler == "pbt")
-    if checked.method == "residual":
-        checked = tune_reference(loaded, checked, quiet=quiet)
+    checked = tune_rules(loaded, checked, quiet=quiet)
     # Ray takes seconds to import, which a mistake should not.
     from marl.run_folder import RunFolder
     from marl.search import Search

@@ -7,7 +7,6 @@ learnt best in the project's own study.
 from __future__ import annotations
 
 from importlib import resources
-from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -70,6 +69,18 @@ class Quantiles(StrictModel):
     kappa: Positive = 0.1  # errors beyond it count linearly; takes `huber_threshold`'s place
 
 
+class ControlVariate(StrictModel):
+    """A classical policy that runs beside the agents on the same random draws.
+
+    Every row's reward is counted from the policy's own in the same period. What the policy earns
+    depends on the draws alone, so the best actions stay the best, while the luck that both share
+    is taken out.
+    """
+
+    policy: str = "before"
+    parameters: dict[str, float] | None = None  # null: tuned before training, where it has any
+
+
 class Learner(StrictModel):
     """DQN and its options."""
 
@@ -83,6 +94,7 @@ class Learner(StrictModel):
     distributional: Quantiles | None = None  # null: the mean alone; {}: with the defaults
     # Initial sigma of noisy layers, which then explore in epsilon's place; null: none.
     noisy: Positive | None = None
+    control_variate: ControlVariate | None = None  # null: rewards as they are; {}: `before`
     tau: Annotated[float, Field(gt=0, le=1)] = 0.01  # Polyak step of the target, each update
     target_update: Count | None = None  # updates between copies to the target; null: Polyak
     average_rate: Annotated[float, Field(gt=0, le=1)] = 0.002  # of the weights that are evaluated
@@ -98,7 +110,7 @@ class Learner(StrictModel):
 
 
 # Of the learner, for what the 34 agents learn by temporal differences; null: off.
-AGENTS_OPTIONS = ("distributional", "noisy", "target_update")
+AGENTS_OPTIONS = ("distributional", "noisy", "target_update", "control_variate")
 
 
 class Prioritized(StrictModel):
@@ -331,53 +343,6 @@ def apply_overrides(data: dict[str, Any], overrides: list[str]) -> dict[str, Any
         except yaml.YAMLError:
             raise InputError(f"--set: value {value!r} of {path} is not valid YAML") from None
     return merged
-
-
-# What the weights, the moments and the stored returns of a checkpoint were made with.
-FIXED_FIELDS = (
-    "method", "residual.reference", "residual.parameters", "residual.choices",
-    "residual.pool_situations", "orders.largest_order", "orders.pool_situations",
-    "learner.hidden", "learner.dueling", "learner.n_step", "learner.gamma",
-    "learner.distributional", "learner.noisy",
-    "pool.capacity_env_steps", "pool.max_memory_mb", "pool.prioritized", "pool.num_shards",
-)  # fmt: skip
-
-
-def check_resumable(stored: TrainConfig, wanted: TrainConfig) -> None:
-    """Refuses changes that a checkpoint of `stored` does not fit.
-
-    Raises:
-        InputError: names the first field that cannot change.
-    """
-    for field in FIXED_FIELDS:
-        before, after = (attrgetter(field)(config) for config in (stored, wanted))
-        if before != after:
-            raise InputError(
-                f"{field}: {after} is not allowed when resuming; the run was trained with {before}"
-            )
-
-
-def describe_changes(stored: TrainConfig, wanted: TrainConfig) -> list[str]:
-    """Returns a line for every field that differs, and one for what is then not bit for bit."""
-    before, after = (_flatten(c.model_dump(mode="json")) for c in (stored, wanted))
-    lines = [f"{k}: {before[k]} -> {after[k]}" for k in after if before[k] != after[k]]
-    if stored.env_runners.num_episodes != wanted.env_runners.num_episodes:
-        lines.append(
-            f"a round is now {wanted.env_runners.num_episodes} episodes instead of "
-            f"{stored.env_runners.num_episodes}: weights, pool and counters continue exactly, but "
-            "episodes, their exploration and the updates between them are not those that the old "
-            "number of runners would have had"
-        )
-    return lines
-
-
-def _flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields as `a.b`."""
-    flat: dict[str, Any] = {}
-    for key, value in data.items():
-        is_group = isinstance(value, dict)
-        flat |= _flatten(value, f"{prefix}{key}.") if is_group else {prefix + key: value}
-    return flat
 
 
 def make_stop_overrides(

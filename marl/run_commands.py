@@ -61,20 +61,40 @@ def load_training(
     return loaded, checked
 
 
-def tune_reference(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> TrainConfig:
-    """Fills in the tuned parameters of the rule that residual agents depart from."""
-    from marl.evaluation.tuning import load_or_tune
-    from marl.learning.counterfactual.policy import make_reference
+def tune_rules(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> TrainConfig:
+    """Fills in the tuned parameters of the classical rules that training needs.
 
-    residual = config.residual
-    make_reference(scenario, residual)  # says what is wrong before anything takes time
-    if residual.parameters is not None:
-        return config
+    They are the rule that residual agents depart from, and the control variate.
+    """
+    from marl.learning.counterfactual.policy import make_reference
+    from marl.policies import FAMILIES, make_policy
+
+    residual, variate = config.residual, config.learner.control_variate
+    if config.method == "residual":
+        make_reference(scenario, residual)  # says what is wrong before anything takes time
+        if residual.parameters is None:
+            tuned = _tune(residual.reference, scenario, quiet=quiet)
+            found = residual.model_copy(update={"parameters": tuned})
+            config = config.model_copy(update={"residual": found})
+    if variate is not None:
+        try:
+            make_policy(variate.policy, scenario, variate.parameters)
+        except InputError as error:
+            raise InputError(f"learner.control_variate.{error}") from None
+        if variate.parameters is None and variate.policy in FAMILIES:
+            tuned = _tune(variate.policy, scenario, quiet=quiet)
+            filled = variate.model_copy(update={"parameters": tuned})
+            learner = config.learner.model_copy(update={"control_variate": filled})
+            config = config.model_copy(update={"learner": learner})
+    return config
+
+
+def _tune(family: str, scenario: Scenario, *, quiet: bool) -> dict[str, float]:
+    from marl.evaluation.tuning import load_or_tune
+
     if not quiet:
-        typer.echo(f"tuning {residual.reference}, unless the cache has it ...", err=True)
-    tuned = load_or_tune(residual.reference, scenario)
-    found = residual.model_copy(update={"parameters": tuned.parameters})
-    return config.model_copy(update={"residual": found})
+        typer.echo(f"tuning {family}, unless the cache has it ...", err=True)
+    return load_or_tune(family, scenario).parameters
 
 
 def open_storage(uri: str | None, run_dir: Path | None) -> Storage | None:
@@ -128,7 +148,7 @@ def run_training(
         checkpoint: what to go on from.
         before: the configuration that the checkpoint was trained with.
     """
-    from marl.config import describe_changes
+    from marl.config_changes import describe_changes
     from marl.progress import TrainingProgress
     from marl.training import Trainer, start_ray
 

@@ -15,7 +15,8 @@ import yaml
 
 from envs.errors import InputError
 from envs.validation import parse_yaml, read_text, validate_model
-from marl.config import FIXED_FIELDS, TrainConfig, apply_overrides
+from marl.config import TrainConfig, apply_overrides
+from marl.config_changes import FIXED_FIELDS
 
 ALLOWED = "uniform(low, high), loguniform(low, high), randint(low, high), choice(a, b, ...)"
 

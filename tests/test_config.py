@@ -5,12 +5,11 @@ from marl.config import (
     Exploration,
     Stop,
     apply_overrides,
-    check_resumable,
-    describe_changes,
     list_configs,
     load_config,
     make_stop_overrides,
 )
+from marl.config_changes import check_resumable, describe_changes
 
 
 @pytest.mark.parametrize("name", list_configs())
@@ -127,7 +126,12 @@ def test_load_config__a_round_of_situations_fits_the_pool() -> None:
 
 @pytest.mark.parametrize(
     "override",
-    ["learner.distributional={}", "learner.noisy=0.5", "learner.target_update=100"],
+    [
+        "learner.distributional={}",
+        "learner.noisy=0.5",
+        "learner.target_update=100",
+        "learner.control_variate={}",
+    ],
 )
 def test_options_of_the_agents__are_refused_with_the_residual_method(override: str) -> None:
     field = override.partition("=")[0]

@@ -30,7 +30,8 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from marl.checkpoints import Part, Tree, read_part, verify_checkpoint, write_manifest
 from marl.config import Prioritized, TrainConfig, WeightSearchRules
-from marl.learning.coordination import WeightSearch
+from marl.errors import RunError
+from marl.learning.coordination import make_weight_search
 from marl.learning.env_runner import BatchedEnvRunner, make_spaces
 from marl.learning.experience_pool import Sampled
 from marl.learning.feedback import Adjustment
@@ -69,6 +70,7 @@ class SharedPoolDQNConfig(DQNConfig):
             env_config={
                 "scenario": scenario.model_dump(mode="json"),
                 "exploration": config.exploration.model_dump(),
+                "control_variate": learner.control_variate and learner.control_variate.model_dump(),
             },
         )
         self.env_runners(
@@ -165,7 +167,9 @@ class SharedPoolDQN(DQN):
         self.sample_metrics: dict[str, np.ndarray[Any, Any]] = {}
         self.env_steps_by_node: dict[str, int] = {}  # address -> of the last round
         self.learn_metrics: dict[str, dict[str, float]] = {}
-        self.weight_search = self._make_weight_search(scenario)
+        self.weight_search = make_weight_search(
+            scenario, self.config.weight_search, self.config.seed
+        )
 
     @override(DQN)
     def cleanup(self) -> None:
@@ -190,12 +194,6 @@ class SharedPoolDQN(DQN):
             return ShardedPool(shape, num_shards=pool_config["num_shards"], **settings)
         rules = prioritized and Prioritized(**prioritized)
         return DriverPool(shape, prioritized=rules, **settings)
-
-    def _make_weight_search(self, scenario: Scenario) -> WeightSearch | None:
-        if scenario.coordination.strategy != "learned":
-            return None
-        coordinator = BatchedEnv(scenario, num_copies=1).coordinator
-        return WeightSearch(self.config.weight_search, self.config.seed, coordinator.weights)
 
     @override(DQN)
     def training_step(self) -> None:
@@ -294,19 +292,16 @@ class SharedPoolDQN(DQN):
         Runners keep nothing between rounds, so they are not in it.
         """
         counters = {name: getattr(self, name) for name in _COUNTERS}
+        search = self.weight_search
         return {
+            **({COORDINATION: Part.freeze(search.get_state())} if search else {}),
             "counters": Part.freeze(counters),
             "learner": Part.freeze(self._get_learner_state()),
-            **self._freeze_weight_search(),
             **{
                 _name_pool(shard): Part.freeze(state)
                 for shard, state in enumerate(self.pool.get_states())
             },
         }
-
-    def _freeze_weight_search(self) -> dict[str, Part]:
-        search = self.weight_search
-        return {COORDINATION: Part.freeze(search.get_state())} if search else {}
 
     @override(DQN)
     def save_to_path(self, path: Any = None, **_: Any) -> str:
@@ -335,8 +330,11 @@ class SharedPoolDQN(DQN):
             self._set_learner_state(read_part(folder, "learner"))
             names = [_name_pool(shard) for shard in range(self.config.pool_config["num_shards"])]
             self.pool.set_states([read_part(folder, name) for name in names])
-        except ValueError as error:
-            raise InputError(f"checkpoint: '{folder}' does not fit this run ({error})") from None
+        except (InputError, RunError):
+            raise
+        except (ValueError, RuntimeError, KeyError, TypeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"checkpoint: '{folder}' does not fit this run ({reason})") from None
         if self.weight_search:
             self.weight_search.set_state(read_part(folder, COORDINATION))
         for name, value in read_part(folder, "counters").items():

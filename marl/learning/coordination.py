@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from envs.omnichannel.agents.roster import PROPOSERS
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray
 from marl.config import WeightSearchRules
 from marl.learning.policy_arrays import COORDINATION
@@ -92,6 +94,15 @@ class WeightSearch:
         """Restores `get_state`."""
         self.logits = np.array(state["logits"], float)
         self._square, self._rounds = state["square"], state["rounds"]
+
+
+def make_weight_search(
+    scenario: Scenario, rules: WeightSearchRules, seed: int
+) -> WeightSearch | None:
+    """Returns the search where the scenario's coordination is `learned`, None elsewhere."""
+    if scenario.coordination.strategy != "learned":
+        return None
+    return WeightSearch(rules, seed, BatchedEnv(scenario, num_copies=1).coordinator.weights)
 
 
 def draw_noise_of_weights(seed: int, share: int, iteration: int, copies: int) -> FloatArray:

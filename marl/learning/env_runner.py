@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from ray.rllib.utils.metrics import (
 
 from envs.omnichannel.agents.actions import ActionDecoder
 from envs.omnichannel.agents.roster import MODULES
-from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray, SeedArray
 from envs.omnichannel.world.draws import make_seeds
@@ -34,6 +35,7 @@ from marl.learning.experience_pool import Bytes, Fragment, Sampled, find_shard
 from marl.learning.kernels import fill_explored, mark_explored
 from marl.learning.learned_policy import select_greedy
 from marl.learning.network import Noise, QNetwork, draw_noise
+from marl.policies import TargetRule, make_policy
 
 Spaces = dict[str, tuple[Box, Discrete[np.int64]]]
 
@@ -57,12 +59,21 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self.exploration = Exploration.model_validate(config.env_config["exploration"])
         self.make_env()
         self.make_module()
+        self._reference = self._make_reference()
         self._weights_seq_no = 0
         self._explores = True
 
     @override(EnvRunner)
     def make_env(self) -> None:
         self.env = BatchedEnv(self.scenario, self.config.num_envs_per_env_runner)
+
+    def _make_reference(self) -> TargetRule | None:
+        """The control variate's policy, and an environment of its own for it."""
+        settings = self.config.env_config["control_variate"]
+        if settings is None:
+            return None
+        self._reference_env = BatchedEnv(self.scenario, self.config.num_envs_per_env_runner)
+        return make_policy(settings["policy"], self.scenario, settings["parameters"])
 
     @override(EnvRunner)
     def make_module(self) -> None:
@@ -183,7 +194,14 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         """Runs the episodes of the seeds, (B,), exploring with each copy's epsilon, (B,)."""
         self.env.reset(seeds)
         noisy = self._explores and self._is_noisy
-        return sample_episodes(self.env, self._networks(), epsilon, rng, noisy=noisy)
+        run_reference = None
+        if reference := self._reference:
+            self._reference_env.service_weight = self.env.service_weight
+            self._reference_env.reset(seeds)
+            run_reference = partial(reference.run_period, self._reference_env)
+        return sample_episodes(
+            self.env, self._networks(), epsilon, rng, noisy=noisy, run_reference=run_reference
+        )
 
     @property
     def _is_noisy(self) -> bool:
@@ -230,6 +248,7 @@ def sample_episodes(
     rng: np.random.Generator,
     *,
     noisy: bool = False,
+    run_reference: Callable[[], Step] | None = None,
 ) -> Fragment:
     """Runs the episodes of a freshly reset environment to their end.
 
@@ -239,6 +258,7 @@ def sample_episodes(
         epsilon: of each copy, (B,).
         rng: of the exploration.
         noisy: whether the networks' noise explores too; it is another one in every copy and period.
+        run_reference: runs a period of the control variate; None: rewards stay as they are.
     """
     shape, horizon = (env.num_copies, env.network.num_skus), env.scenario.horizon
     rows = env.network.num_nodes + 1
@@ -254,6 +274,8 @@ def sample_episodes(
         noise = _draw_noise(networks, env.num_copies, rng) if noisy else None
         actions = select_greedy(env, networks, env.observe(observations, period), noise, explore)
         rewards[:, period] = env.step(actions).rewards
+        if run_reference is not None:
+            rewards[:, period] -= run_reference().rewards
     env.observe(observations, horizon)
     return Fragment(
         observations=observations,

@@ -38,6 +38,8 @@ OPTIONS = {
     "without_dueling": ("learner.dueling=false",),
     "prioritized": ("pool.prioritized={}",),
     "periodic_target": ("learner.target_update=100",),
+    "control_variate": ("learner.control_variate={policy: forecast_order_up_to}",),
+    "control_variate_before": ("learner.control_variate={}",),
     "without_average": ("learner.average_rate=1",),
     "epsilon_constant": ("exploration.final_fraction=1",),
 }

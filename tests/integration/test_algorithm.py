@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from envs.errors import InputError
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.scenario import Coordination, Scenario
 from marl.config import load_config
@@ -109,6 +110,25 @@ def test_algorithm__resumes_bit_for_bit(tiny: Scenario, tmp_path: Path, runners:
         assert algorithm.learn_metrics == errors
 
 
+def test_restore__a_checkpoint_that_does_not_fit_is_one_line(
+    tiny: Scenario, tmp_path: Path
+) -> None:
+    with build(tiny) as algorithm:
+        parts = algorithm.make_snapshot()
+    learner = parts["learner"]
+    averages = [name for name in learner.arrays if "averaged" in name]
+    learner.arrays[averages[0]] = np.zeros((6, 3, 3), np.float32)
+    for name, part in parts.items():
+        part.write(tmp_path, name)
+
+    with build(tiny) as algorithm, pytest.raises(InputError) as raised:
+        algorithm.restore_parts(tmp_path)
+
+    message = str(raised.value)
+    assert message.startswith(f"checkpoint: '{tmp_path}' does not fit this run (")
+    assert "\n" not in message
+
+
 def describe_search(algorithm: SharedPoolDQN) -> dict[str, float]:
     assert algorithm.weight_search
     return algorithm.weight_search.describe()
@@ -148,6 +168,7 @@ OPTIONS = [
     ["learner.distributional={num_quantiles: 4, kappa: 0.1}"],
     ["learner.noisy=0.5"],
     ["learner.target_update=3"],
+    ["learner.control_variate={}"],
     ["learner.distributional={}", "learner.noisy=0.1", "learner.double=false"],
 ]
 

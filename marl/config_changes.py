@@ -1,0 +1,55 @@
+"""What a resumed run may change of its configuration, and what of that is told."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Any
+
+from envs.errors import InputError
+from marl.config import TrainConfig
+
+# What the weights, the moments and the stored returns of a checkpoint were made with.
+FIXED_FIELDS = (
+    "method", "residual.reference", "residual.parameters", "residual.choices",
+    "residual.pool_situations", "orders.largest_order", "orders.pool_situations",
+    "learner.hidden", "learner.dueling", "learner.n_step", "learner.gamma",
+    "learner.distributional", "learner.noisy", "learner.control_variate",
+    "pool.capacity_env_steps", "pool.max_memory_mb", "pool.prioritized", "pool.num_shards",
+)  # fmt: skip
+
+
+def check_resumable(stored: TrainConfig, wanted: TrainConfig) -> None:
+    """Refuses changes that a checkpoint of `stored` does not fit.
+
+    Raises:
+        InputError: names the first field that cannot change.
+    """
+    for field in FIXED_FIELDS:
+        before, after = (attrgetter(field)(config) for config in (stored, wanted))
+        if before != after:
+            raise InputError(
+                f"{field}: {after} is not allowed when resuming; the run was trained with {before}"
+            )
+
+
+def describe_changes(stored: TrainConfig, wanted: TrainConfig) -> list[str]:
+    """Returns a line for every field that differs, and one for what is then not bit for bit."""
+    before, after = (_flatten(c.model_dump(mode="json")) for c in (stored, wanted))
+    lines = [f"{k}: {before[k]} -> {after[k]}" for k in after if before[k] != after[k]]
+    if stored.env_runners.num_episodes != wanted.env_runners.num_episodes:
+        lines.append(
+            f"a round is now {wanted.env_runners.num_episodes} episodes instead of "
+            f"{stored.env_runners.num_episodes}: weights, pool and counters continue exactly, but "
+            "episodes, their exploration and the updates between them are not those that the old "
+            "number of runners would have had"
+        )
+    return lines
+
+
+def _flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields as `a.b`."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        is_group = isinstance(value, dict)
+        flat |= _flatten(value, f"{prefix}{key}.") if is_group else {prefix + key: value}
+    return flat
