@@ -94,6 +94,8 @@ class Learner(StrictModel):
     distributional: Quantiles | None = None  # null: the mean alone; {}: with the defaults
     # Initial sigma of noisy layers, which then explore in epsilon's place; null: none.
     noisy: Positive | None = None
+    # The agents of a module learn together: the sum of their values, from the sum of their rewards.
+    vdn: bool = False
     control_variate: ControlVariate | None = None  # null: rewards as they are; {}: `before`
     tau: Annotated[float, Field(gt=0, le=1)] = 0.01  # Polyak step of the target, each update
     target_update: Count | None = None  # updates between copies to the target; null: Polyak
@@ -109,8 +111,8 @@ class Learner(StrictModel):
     initial_bias: NonNegative = 0.02  # head start of the initial action; the rest starts at zero
 
 
-# Of the learner, for what the 34 agents learn by temporal differences; null: off.
-AGENTS_OPTIONS = ("distributional", "noisy", "target_update", "control_variate")
+# Of the learner, for what the 34 agents learn by temporal differences; null or false: off.
+AGENTS_OPTIONS = ("distributional", "noisy", "target_update", "control_variate", "vdn")
 
 
 class Prioritized(StrictModel):
@@ -288,8 +290,20 @@ class TrainConfig(StrictModel):
     def _check_options(self) -> Self:
         for name in AGENTS_OPTIONS:
             value = getattr(self.learner, name)
-            if self.method != "agents" and value is not None:
-                raise ValueError(f"learner.{name}: is not allowed with method {self.method}; null")
+            if self.method != "agents" and value is not None and value is not False:
+                off = "false" if value is True else "null"
+                raise ValueError(f"learner.{name}: is not allowed with method {self.method}; {off}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_vdn(self) -> Self:
+        others = {
+            "learner.distributional": self.learner.distributional is not None,
+            "pool.prioritized": self.pool.prioritized is not None,
+            "pool.placement actor": self.pool.placement == "actor",
+        }
+        if self.learner.vdn and (used := [name for name, is_on in others.items() if is_on]):
+            raise ValueError(f"learner.vdn: true is not allowed with {used[0]}; false")
         return self
 
 

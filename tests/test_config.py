@@ -131,9 +131,23 @@ def test_load_config__a_round_of_situations_fits_the_pool() -> None:
         "learner.noisy=0.5",
         "learner.target_update=100",
         "learner.control_variate={}",
+        "learner.vdn=true",
     ],
 )
 def test_options_of_the_agents__are_refused_with_the_residual_method(override: str) -> None:
     field = override.partition("=")[0]
-    with pytest.raises(InputError, match=f"{field}: is not allowed with method residual; null"):
+    with pytest.raises(InputError, match=f"{field}: is not allowed with method residual"):
         load_config("residual", [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "other"),
+    [
+        ("learner.distributional={}", "learner.distributional"),
+        ("pool.prioritized={}", "pool.prioritized"),
+        ("pool.placement=actor", "pool.placement actor"),
+    ],
+)
+def test_vdn__is_refused_with_what_it_cannot_add_up(override: str, other: str) -> None:
+    with pytest.raises(InputError, match=f"vdn: true is not allowed with {other}; false"):
+        load_config("default", ["learner.vdn=true", override])

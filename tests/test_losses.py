@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from marl.learning.losses import compute_quantile_loss
+from marl.learning.losses import average_groups, compute_quantile_loss
 
 
 def test_compute_quantile_loss__by_hand() -> None:
@@ -25,3 +25,12 @@ def test_compute_quantile_loss__is_least_at_the_quantiles() -> None:
     # Of 1 - exp(-x) at 1/8, 3/8, 5/8, 7/8: -ln(1 - level).
     levels = torch.tensor([0.125, 0.375, 0.625, 0.875])
     torch.testing.assert_close(quantiles.detach(), -(1 - levels).log(), atol=0.03, rtol=0)
+
+
+def test_average_groups__gives_every_cell_the_mean_of_its_group() -> None:
+    values = torch.tensor([[1.0, 3.0, 5.0, 9.0, 7.0], [2.0, 4.0, 6.0, 8.0, 10.0]])[..., None]
+    group = torch.tensor([[0, 0, 1, 1, 2], [0, 1, 2, 3, 4]])
+
+    means = average_groups(values, group)
+
+    assert means.squeeze(-1).tolist() == [[2, 2, 7, 7, 7], [2, 4, 6, 8, 10]]

@@ -38,7 +38,7 @@ from marl.learning.feedback import Adjustment
 from marl.learning.learned_policy import make_network_arguments
 from marl.learning.learner import FusedDQNLearner
 from marl.learning.policy_arrays import COORDINATION, Weights
-from marl.learning.pool_shape import PoolShape
+from marl.learning.pool_shape import PoolShape, count_agents
 from marl.learning.pool_shards import DriverPool, ShardedPool
 from marl.learning.rl_module import SkuQModule
 from marl.learning.runner_crew import RunnerCrew, hide_actor_warnings
@@ -100,6 +100,7 @@ class SharedPoolDQNConfig(DQNConfig):
             "kappa": learner.distributional and learner.distributional.kappa,
             "noisy": learner.noisy,
             "target_update": learner.target_update,
+            "group_sizes": count_agents(scenario) if learner.vdn else None,
         }
         # A dict in a fixed order: a set would change the module order from process to process.
         self.multi_agent(
@@ -189,6 +190,7 @@ class SharedPoolDQN(DQN):
             "n_step": self.config.n_step,
             "gamma": self.config.gamma,
             "seed": self.config.seed,
+            "grouped": self.config.learner_config_dict["group_sizes"] is not None,
         }
         if pool_config["placement"] == "actor":
             return ShardedPool(shape, num_shards=pool_config["num_shards"], **settings)

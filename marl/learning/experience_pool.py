@@ -71,9 +71,9 @@ class Batch:
     r_t: Float32Array  # (U, M, N) discounted sum up to the next observation
     discount_t: Float32Array  # (U, M, N)
     obs_t: Half  # (U, M, N, F)
-    # Of prioritised draws: importance weights, and where to send the TD errors; both (U, M, N).
+    # Importance weights of prioritised draws, or 0 for a group that is cut short, (U, M, N).
     weight: Float32Array | None = None
-    cells: IntArray | None = None
+    cells: IntArray | None = None  # where to send the TD errors of prioritised draws, (U, M, N)
 
 
 def find_shard(worker: int, num_shards: int) -> int:
@@ -92,6 +92,7 @@ class ExperiencePool:
         gamma: discount a period.
         seed: of the sampling.
         prioritized: None: every transition is as likely.
+        grouped: draw all agents of a module together, for one SKU and time; not by priority.
     """
 
     def __init__(
@@ -104,11 +105,13 @@ class ExperiencePool:
         gamma: float,
         seed: int,
         prioritized: Prioritized | None = None,
+        grouped: bool = False,
     ) -> None:
         self.capacity = max(1, compute_capacity(shape, capacity_env_steps, max_memory_mb))
         self.shape = shape
         self.size = 0  # episodes held
         self._next = 0
+        self._grouped = grouped
         self._rng = np.random.default_rng(seed)
         t, n = shape.horizon, self.capacity
         reviews = shape.review_times
@@ -182,13 +185,17 @@ class ExperiencePool:
         episode, now, later = (np.empty(dims, np.int64) for _ in range(3))
         a_tm1 = np.empty(dims, np.int64)
         r_t, discount_t = np.empty(dims, np.float32), np.empty(dims, np.float32)
-        weight = None if self._priorities is None else np.empty(dims, np.float32)
+        is_weighted = self._grouped or self._priorities is not None
+        weight = np.ones(dims, np.float32) if is_weighted else None
         for m, module_id in enumerate(MODULES):
             actions = self._actions[module_id]
             chosen = cells[:, m] = self._draw_cells(module_id, (num_updates, batch_size))
             if self._priorities is not None and weight is not None:
                 held = self.num_transitions(module_id)
                 weight[:, m] = self._priorities[module_id].compute_weights(chosen, held)
+            if self._grouped and weight is not None:
+                agents = shape.num_agents(module_id)
+                weight[:, m, batch_size - batch_size % agents :] = 0
             e, decision, agent, k = np.unravel_index(chosen, actions.shape)
             episode[:, m], sku[:, m] = e, k
             row[:, m] = shape.module_rows[module_id].start + agent
@@ -225,7 +232,19 @@ class ExperiencePool:
             self._priorities[module_id].update(batch.cells[:, m], td_errors[:, m])
 
     def _draw_cells(self, module_id: str, dims: tuple[int, int]) -> IntArray:
-        """Draws transitions of a module as indices into its flat actions, (U, N)."""
+        """Draws transitions of a module as indices into its flat actions, (U, N).
+
+        Groups come one after the other; what is left of the batch is a part of one more.
+        """
+        if self._grouped:
+            _, _, agents, skus = self._actions[module_id].shape
+            groups = -(-dims[1] // agents)
+            drawn = self._rng.integers(
+                self.num_transitions(module_id) // agents, size=(dims[0], groups, 1)
+            )
+            time, sku = np.divmod(drawn, skus)
+            cells: IntArray = (time * agents + np.arange(agents)) * skus + sku
+            return cells.reshape(dims[0], -1)[:, : dims[1]]
         if self._priorities is None:
             return self._rng.integers(self.num_transitions(module_id), size=dims)
         drawn = self._priorities[module_id].sample(dims[0] * dims[1], self._rng)

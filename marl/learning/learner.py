@@ -17,7 +17,7 @@ from torch.nn import functional
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.types import Float32Array
 from marl.learning.experience_pool import Batch
-from marl.learning.losses import compute_quantile_loss
+from marl.learning.losses import average_groups, compute_quantile_loss
 from marl.learning.network import Noise, StackedQNetworks, draw_noise
 from marl.learning.policy_arrays import Weights
 
@@ -67,12 +67,17 @@ class FusedDQNLearner(ScheduledLearner):
     Everything is summed by module, so the result is that of M separate learners: the loss, the
     gradient's norm that is clipped, and Adam, which works by element.
 
+    With VDN (Sunehag et al. 2018), the values of all agents of a module that decide on one SKU at
+    one time are added up and learn from the sum of their returns. It is the means that are compared
+    here, so that losses and gradients keep their size.
+
     Noisy networks have other noise in every update, one for the network that learns and chooses
     and one for the target (Fortunato et al. 2018, eq. 13). It is a function of the run's seed and
     the update's number, so a checkpoint needs nothing of it.
 
     `config.learner_config_dict`: `lr`, `lr_final_fraction`, `anneal_env_steps`, `average_rate`,
-    `huber_threshold`, `kappa`, `noisy`, `target_update`.
+    `huber_threshold`, `kappa`, `noisy`, `target_update`, `group_sizes` (agents by
+    module; None: no VDN).
     """
 
     @override(DQNTorchLearner)
@@ -85,6 +90,7 @@ class FusedDQNLearner(ScheduledLearner):
         self._target_parameters = list(self._target.parameters.values())
         self._optimizer = torch.optim.Adam(self._parameters, lr=self._settings["lr"], fused=True)
         self._averaged = [p.detach().clone() for p in self._parameters]
+        self._group = self._make_groups()
         self._num_updates = 0
         self._td_errors = torch.zeros(0)
 
@@ -170,6 +176,8 @@ class FusedDQNLearner(ScheduledLearner):
         a_t = selector_z_t.detach().mean(dim=-2).argmax(dim=-1)
         target = r_t[..., None] + discount_t[..., None] * _take(target_z_t, a_t)  # (M, N, Q)
         z_a_tm1 = _take(z_tm1, a_tm1)
+        if self._group is not None:
+            z_a_tm1, target = (average_groups(z, self._group) for z in (z_a_tm1, target))
         losses = self._compute_losses(z_a_tm1, target)
         loss = (losses if weight is None else weight * losses).sum()
         self._optimizer.zero_grad(set_to_none=True)
@@ -184,6 +192,14 @@ class FusedDQNLearner(ScheduledLearner):
             torch._foreach_lerp_(self._averaged, self._parameters, rate)
             q_a_tm1 = z_a_tm1.mean(dim=-1)
             return (target.mean(dim=-1) - q_a_tm1).abs(), q_a_tm1.mean(dim=1)
+
+    def _make_groups(self) -> Tensor | None:
+        """Which cells of a batch are of one group of agents, (M, N); None without VDN."""
+        sizes = self._settings["group_sizes"]
+        if sizes is None:
+            return None
+        cells = torch.arange(self.config.train_batch_size_per_learner)
+        return torch.stack([cells // size for size in sizes])
 
     def _compute_losses(self, z_a_tm1: Tensor, target: Tensor) -> Tensor:
         """Losses (M, N) of the taken actions' quantiles and their targets, (M, N, Q) both."""

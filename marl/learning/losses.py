@@ -7,6 +7,19 @@ from torch import Tensor
 from torch.nn import functional
 
 
+def average_groups(values: Tensor, group: Tensor) -> Tensor:
+    """Returns each cell's mean over its group, in the shape of the values.
+
+    Args:
+        values: (M, N, Q).
+        group: number of the cell's group among the module's, in [0, N), (M, N).
+    """
+    index = group[..., None].expand_as(values)
+    totals = torch.zeros_like(values).scatter_add(1, index, values)
+    counts = torch.zeros_like(values).scatter_add(1, index, torch.ones_like(values))
+    return (totals / counts.clamp(min=1)).gather(1, index)
+
+
 def compute_quantile_loss(quantiles_tm1: Tensor, target: Tensor, kappa: float) -> Tensor:
     """Returns the quantile Huber loss of each transition, (...).
 

@@ -80,6 +80,12 @@ class PoolShape:
         return stored
 
 
+def count_agents(scenario: Scenario) -> list[int]:
+    """Agents of each module, in the order of `MODULES`."""
+    roster = BatchedEnv(scenario, num_copies=1).roster
+    return [roster.num_agents(m) for m in MODULES]
+
+
 def compute_capacity(shape: PoolShape, capacity_env_steps: int, max_memory_mb: float) -> int:
     """Returns how many whole episodes a pool holds: the asked ones, or what the memory allows."""
     by_memory = int(max_memory_mb * 2**20 / shape.bytes_per_episode)
@@ -102,6 +108,12 @@ def check_pool_fits(scenario: Scenario, config: TrainConfig) -> None:
         raise InputError(
             f"pool.capacity_env_steps: {pool.capacity_env_steps} is not allowed; at least "
             f"{least} ({copies} copies x {shape.horizon} periods{shards})"
+        )
+    most_agents = max(shape.num_agents(m) for m in MODULES)
+    if config.learner.vdn and config.learner.batch_size < most_agents:
+        raise InputError(
+            f"learner.batch_size: {config.learner.batch_size} is not allowed with learner.vdn; at "
+            f"least {most_agents} (agents of a module)"
         )
     capacity = compute_capacity(shape, pool.capacity_env_steps, pool.max_memory_mb)
     # Half, because a checkpoint holds a copy of the pool while it is written.

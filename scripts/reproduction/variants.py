@@ -40,6 +40,7 @@ OPTIONS = {
     "periodic_target": ("learner.target_update=100",),
     "control_variate": ("learner.control_variate={policy: forecast_order_up_to}",),
     "control_variate_before": ("learner.control_variate={}",),
+    "vdn": ("learner.vdn=true",),
     "without_average": ("learner.average_rate=1",),
     "epsilon_constant": ("exploration.final_fraction=1",),
 }

@@ -169,6 +169,7 @@ OPTIONS = [
     ["learner.noisy=0.5"],
     ["learner.target_update=3"],
     ["learner.control_variate={}"],
+    ["learner.vdn=true"],
     ["learner.distributional={}", "learner.noisy=0.1", "learner.double=false"],
 ]
 
@@ -226,8 +227,9 @@ def test_noisy__copies_explore_by_noise_alone(tiny: Scenario) -> None:
         assert len(np.unique(noisy[0, :, 0, 0])) > 1
 
 
-def test_learner__updates_as_six_separate_learners_would(tiny: Scenario) -> None:
-    overrides = ["env_runners.num_env_runners=0", "learner.grad_clip=0.5"]
+@pytest.mark.parametrize("vdn", [False, True])
+def test_learner__updates_as_six_separate_learners_would(tiny: Scenario, vdn: bool) -> None:
+    overrides = ["env_runners.num_env_runners=0", "learner.grad_clip=0.5", f"learner.vdn={vdn}"]
     with build(tiny, *overrides) as algorithm:
         for _ in range(2):
             algorithm.train()
@@ -247,7 +249,8 @@ def test_learner__updates_as_six_separate_learners_would(tiny: Scenario) -> None
         algorithm.learner_group.update(batch=batch, timesteps=timesteps)
         lr = learner._optimizer.param_groups[0]["lr"]
         for m, (network, copy) in enumerate(zip(online, target, strict=True)):
-            update_alone(network, copy, batch, m, lr=lr, grad_clip=0.5)
+            agents = algorithm.env_runner.env.roster.num_agents(MODULES[m]) if vdn else 1
+            update_alone(network, copy, batch, m, agents, lr=lr, grad_clip=0.5)
 
         for network, alone in zip(get_networks(algorithm), online, strict=True):
             for (name, p), q in zip(network.named_parameters(), alone.parameters(), strict=True):
@@ -265,9 +268,19 @@ def clone(network: QNetwork) -> QNetwork:
 
 
 def update_alone(
-    online: QNetwork, target: QNetwork, batch: Batch, m: int, *, lr: float, grad_clip: float
+    online: QNetwork,
+    target: QNetwork,
+    batch: Batch,
+    m: int,
+    agents: int,
+    *,
+    lr: float,
+    grad_clip: float,
 ) -> None:
-    """A plain double-DQN loop for one module, written without the learner's code."""
+    """A plain double-DQN loop for one module, written without the learner's code.
+
+    Values are added up over every so many agents, one after the other; what is left is not used.
+    """
     optimizer = torch.optim.Adam(online.parameters(), lr=lr)
     for u in range(len(batch.r_t)):
         obs_tm1 = torch.from_numpy(batch.obs_tm1[u, m]).float()
@@ -280,7 +293,10 @@ def update_alone(
                 + torch.from_numpy(batch.discount_t[u, m]) * bootstrap
             )
         values = online(obs_tm1)[torch.arange(len(best)), torch.from_numpy(batch.a_tm1[u, m])]
-        loss = torch.nn.functional.huber_loss(values, goal, delta=10.0)
+        whole = len(values) - len(values) % agents
+        values, goal = (x[:whole].view(-1, agents).mean(dim=1) for x in (values, goal))
+        loss = torch.nn.functional.huber_loss(values, goal, delta=10.0, reduction="sum")
+        loss *= agents / len(best)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(online.parameters(), grad_clip)
