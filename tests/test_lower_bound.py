@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import poisson
 
 from envs.omnichannel.scenario import Scenario, list_scenarios, load_scenario
+from envs.omnichannel.world.demand import ParametricDemand
 from envs.omnichannel.world.draws import make_seeds
+from envs.omnichannel.world.simulator import Simulator
 from marl.evaluation.evaluate import run_episodes
+from marl.evaluation.expected_loss import make_tangents
 from marl.evaluation.linear_program import LinearProgram
 from marl.evaluation.lower_bound import compute_reward_bounds
 from marl.policies import make_policy
@@ -92,3 +96,90 @@ def test_compute_reward_bounds__no_policy_beats_them(name: str) -> None:
         reward = run_episodes(make_policy(policy, scenario), scenario, seeds, "evaluate")["reward"]
         assert (reward < bounds).all()
     assert (bounds <= 1).all()
+
+
+def make_uncertain(**changes: object) -> Scenario:
+    """`make_one_store` with Poisson demand of 10 a day."""
+    demand = {"process": "poisson", "season_period": 6, "season_amplitude": 0}
+    return make_one_store(demand=demand, **changes)
+
+
+def test_make_tangents__touch_the_expected_loss_from_below() -> None:
+    simulator = Simulator(make_uncertain())
+    assert isinstance(simulator.demand, ParametricDemand)
+    state = simulator.make_state(make_seeds("test", 0, 1))
+    slopes, values = (part[:, 0, 0] for part in make_tangents(simulator.demand, state))
+    units = np.arange(200)
+    chance = poisson.pmf(units, 10)
+    stocks = np.arange(0, 40)
+    exact = np.array([(np.maximum(units - y, 0) * chance).sum() for y in stocks])
+    found = (values[:, None] + slopes[:, None] * stocks).max(axis=0)
+    assert (found <= exact + 1e-9).all()
+    assert found[0] == pytest.approx(10, rel=0.01)
+    np.testing.assert_allclose(found[[8, 10, 12, 14]], exact[[8, 10, 12, 14]], rtol=0.1)
+    assert np.abs(found - exact).max() < 0.15
+
+
+def test_compute_reward_bounds__penalties_by_hand() -> None:
+    # One day, 10 units on the shelf, nothing can come: what a stock of 10 is expected to lose costs
+    # 0.9 less a unit's way, 0.042; the rest is charged as it comes, as are units left over.
+    scenario = make_uncertain(horizon=1)
+    seeds = make_seeds("test", 0, 400)
+    demand = np.array([run_demand(scenario, seed) for seed in seeds])
+    tangents = make_tangents_of(scenario)
+    expected = (tangents[1] + tangents[0] * 10).max()
+    penalty = 0.9 - 0.042
+    cost = penalty * expected + (1 - penalty) * np.maximum(demand - 10, 0)
+    cost += 0.02 * np.maximum(10 - demand, 0)
+    bounds = compute_reward_bounds(scenario, seeds, "train", penalised=True)
+    np.testing.assert_allclose(bounds, 1 - cost / 10, atol=1e-9)
+    plain = compute_reward_bounds(scenario, seeds, "train")
+    assert bounds.mean() == pytest.approx(plain.mean(), abs=0.01)  # nothing to decide: the same
+    assert bounds.std() < 0.5 * plain.std()
+
+
+def test_compute_reward_bounds__penalised_ones_lie_above_the_optimum_and_below_plain_ones() -> None:
+    scenario = load_scenario("lost_sales")
+    seeds = make_seeds("test", 0, 10)
+    penalised = compute_reward_bounds(scenario, seeds, "train", penalised=True).mean()
+    plain = compute_reward_bounds(scenario, seeds, "train").mean()
+    optimum = 1 - 4.3953 / (4 * 5)  # Zipkin 2008; cost scale 4, mean demand 5
+    assert optimum + 0.02 < penalised < plain - 0.1
+
+
+@pytest.mark.parametrize("name", ["volatile", "scarce", "pickup", "perishable"])
+def test_compute_reward_bounds__penalised_ones_are_above_policies_on_average(name: str) -> None:
+    data = load_scenario(name).model_dump(mode="json")
+    if data["supply_cuts"]:
+        data["supply_cuts"]["length"] = 10
+    scenario = Scenario.model_validate({**data, "horizon": 20})
+    seeds = make_seeds("test", 0, 3)
+    bounds = compute_reward_bounds(scenario, seeds, "evaluate", penalised=True)
+    for policy in ("order_up_to", "stock_dependent"):
+        reward = run_episodes(make_policy(policy, scenario), scenario, seeds, "evaluate")["reward"]
+        assert reward.mean() < bounds.mean()
+    assert bounds.mean() < compute_reward_bounds(scenario, seeds, "evaluate").mean()
+
+
+@pytest.mark.parametrize("name", ["owmr", "retail"])
+def test_compute_reward_bounds__no_penalties_where_none_are_known(name: str) -> None:
+    """Walk-ins that the DC may serve later, and recorded demand."""
+    data = load_scenario(name).model_dump(mode="json")
+    scenario = Scenario.model_validate({**data, "horizon": 10})
+    seeds = make_seeds("test", 0, 1)
+    plain, penalised = (
+        compute_reward_bounds(scenario, seeds, "evaluate", penalised=p) for p in (False, True)
+    )
+    assert plain == penalised
+
+
+def make_tangents_of(scenario: Scenario) -> tuple[np.ndarray, np.ndarray]:
+    simulator = Simulator(scenario)
+    assert isinstance(simulator.demand, ParametricDemand)
+    return make_tangents(simulator.demand, simulator.make_state(make_seeds("test", 0, 1)))
+
+
+def run_demand(scenario: Scenario, seed: np.uint64) -> int:
+    simulator = Simulator(scenario)
+    state = simulator.make_state(np.array([seed]))
+    return int(simulator.sample_demand(state).units.sum())

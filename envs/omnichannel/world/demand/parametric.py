@@ -98,6 +98,15 @@ class ParametricDemand:
 
     def sample_units(self, state: State) -> IntArray:
         """Draws the demand of the state's day, (B, S, K, C) units."""
+        return self.invert_units(state, self._sample_uniform(state))
+
+    def invert_units(self, state: State, uniform: FloatArray) -> IntArray:
+        """Returns the demand of the state's day at given quantiles, given its level.
+
+        Args:
+            state: of every copy, (B, ...).
+            uniform: in (0, 1), (B, S, K, C).
+        """
         day = state.day % len(self._expected)
         expected, base = self._expected[day], self.mean
         factor = self._compute_base(state, 0)
@@ -105,7 +114,7 @@ class ParametricDemand:
             expected, base = expected * factor, base * factor
         if self._open is not None:
             base = base * self._open[day]
-        return self.distribution.invert(self._sample_uniform(state), expected, base)
+        return self.distribution.invert(uniform, expected, base)
 
     def _compute_base(self, state: State, ahead: int) -> FloatArray | None:
         """Level times promotion, what multiplies the known mean and season; None without both."""
