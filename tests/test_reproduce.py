@@ -156,7 +156,7 @@ def test_enlarge__more_of_the_same_network() -> None:
     ("costs", "trials"),
     [
         ([100, 99, 98], [40, 80, 160]),  # as often as it may
-        ([100, 99.95, 90], [40, 80]),  # the second budget saves less than 0.1%
+        ([100, 99.95, 90], [40, 80]),  # the second budget saves less than 0.1% of the loss
     ],
 )
 def test_tune_until_flat__doubles_while_that_saves_enough(
@@ -170,9 +170,16 @@ def test_tune_until_flat__doubles_while_that_saves_enough(
         assert episodes == 2
         return TunedParameters({"place": float(np.log2(trials / 40))}, 0.5, trials)
 
+    def search(*arguments: Any, start: dict[str, float], **budget: Any) -> TunedParameters:
+        assert start == {"place": 0.0}
+        return find(*arguments, **budget)
+
     monkeypatch.setattr(rules, "load_or_tune", find)
+    monkeypatch.setattr(rules, "tune_family", search)
     monkeypatch.setattr(rules, "make_policy", lambda _f, _s, p: costs[int(p["place"])])
     scenario = load_scenario("tiny")
-    found = list(tune_until_flat("any", scenario, cast(EpisodeRunner, Runner()), 2, 40))
-    assert [entry.tuned.trials for entry in found] == trials
-    assert choose_budget(found) is found[-1]
+    runner = cast(EpisodeRunner, Runner())
+    for start in (None, {"place": 0.0}):
+        found = list(tune_until_flat("any", scenario, runner, 2, 40, start))
+        assert [entry.tuned.trials for entry in found] == trials
+        assert choose_budget(found) is found[-1]

@@ -28,7 +28,7 @@ from scripts.reproduction.common import (
 STRICTER = (1.25, 1.6, 2.0)  # penalties of the rules that are tuned for more service
 LADDER_TRIALS = 600  # of each of those, from the optimum of the one before
 MOST_DOUBLINGS = 2  # of the best rule's trials
-FLAT = 0.001  # of the cost: a doubling that saves less ends the search
+FLAT = 0.001  # of the loss, alpha - reward: a doubling that saves less ends the search
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,9 @@ def tune_until_flat(
     runner: EpisodeRunner,
     episodes: int | None = None,
     trials: int | None = None,
+    start: Mapping[str, float] | None = None,
 ) -> Iterator[Tuning]:
-    """Doubles a family's trials until that saves less than 0.1% of the cost on fresh episodes.
+    """Doubles a family's trials until that saves less than 0.1% of the loss on fresh episodes.
 
     Args:
         family: to tune.
@@ -78,16 +79,21 @@ def tune_until_flat(
         runner: with the fresh episodes.
         episodes: of each trial; the tuner's own choice if left out.
         trials: to begin with; the tuner's own choice if left out.
+        start: parameters to search around; the family's first guess if left out.
     """
     trials = trials or load_or_tune(family, scenario, episodes=episodes).trials
-    cost = np.inf
+    loss = np.inf
     for doubling in range(MOST_DOUBLINGS + 1):
-        tuned = load_or_tune(family, scenario, episodes=episodes, trials=trials * 2**doubling)
+        budget = trials * 2**doubling
+        if start is None:
+            tuned = load_or_tune(family, scenario, episodes=episodes, trials=budget)
+        else:
+            tuned = tune_family(family, scenario, episodes=episodes, trials=budget, start=start)
         metrics = runner.run(make_policy(family, scenario, tuned.parameters))
         print(f"{family}, {tuned.trials} trials: {metrics['reward'].mean():.4f}", flush=True)
         yield Tuning(tuned, metrics)
-        before, cost = cost, float(metrics["cost/total"].mean())
-        if cost > (1 - FLAT) * before:
+        before, loss = loss, scenario.reward.alpha - float(metrics["reward"].mean())
+        if loss > (1 - FLAT) * before:
             return
 
 
