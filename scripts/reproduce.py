@@ -20,7 +20,7 @@ How to run, from the repository root; parts can be interrupted and go on where t
 - `curve`: what residual agents gain over the best rule, minute by minute of a long training.
 - `retail`: residual agents around the best rule on recorded demand, run on the months held back.
 - `paper`: the 34 agents on the paper's network, five seeds, from the `before` policy on.
-- `transfer`: agents that were trained on 10 stores x 5 SKUs run 100 stores x 50 SKUs.
+- `transfer`: agents that were trained on 10 stores x 4 SKUs run 100 stores x 50 SKUs.
 - `lost_sales`: agents that choose order quantities, on nine systems whose optimum is known.
 - `owmr`: the same agents in the divergent network, against the tuned rules and published numbers.
 - `coordination`: the paper's network, its agents' proposals combined in every way there is.
