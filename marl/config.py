@@ -189,8 +189,10 @@ class Orders(Branching):
     largest_order: Annotated[float, Field(gt=0, le=20)] = 2.0  # days of mean demand
     situations: Count = 800
     pool_situations: Count = 40_000
-    # Orders this much worse than the best count half; unit: a day's demand at the holding cost.
-    focus: Positive = 0.3
+    # Orders this much worse than the best count half; unit: a day's demand at the geometric mean
+    # of the costs of a unit that is left and of one that is short.
+    focus: Positive = 0.2
+    futures: Count = 4  # that the days until an order arrives are drawn from, of a store alone
 
 
 class WeightSearchRules(StrictModel):

@@ -99,12 +99,33 @@ def test_make__costs_of_one_location_are_those_that_the_order_changes() -> None:
         for entry in same:
             d0, d1, d2 = demand[entry], demand[entry + 3], demand[entry + 6]
             left = max(max(on_hand - d0, 0) + due - d1, 0) + np.arange(11) - d2
-            candidates.append(-np.where(left > 0, left, -4 * left) / 5)
+            candidates.append(-np.where(left > 0, left, -4 * left) / 10)
         found += any(np.allclose(c, returns, atol=1e-5) for c in candidates)
         # The next state: what is left of the stock and what came in; the order is under way.
         assert (now[1:, 1] == np.arange(11)).all()
         assert (now[1:, 0] == now[1, 0]).all()
     assert found == 500
+
+
+def test_make__days_until_the_arrival_are_averaged_over() -> None:
+    """Lead time 2: two days of demand that no decision can change any more."""
+    scenario, policy = load_scenario("lost_sales"), make_policy("lost_sales")
+    env, rng = BatchedEnv(scenario, 2), np.random.default_rng(0)
+    recording = record_episodes(env, policy, make_seeds("train", 0, 2))
+    maker = BranchMaker(env, policy, n_step=1, gamma=0.9, futures=4000)
+    labels = maker.make(recording, "store_order", 3, rng)
+    demand = recording.demand.units[:, 0, 0, 0]
+    first, second = np.meshgrid(demand, demand)
+    for now, returns in zip(labels.features, labels.savings, strict=True):
+        on_hand, due = now[1]  # before the first of the two days: the order is due after it
+        for order in range(11):
+            left = np.maximum(on_hand - first, 0) + order - second
+            costs = np.where(left > 0, left, -4 * left) / 10
+            assert returns[order] == pytest.approx(-costs.mean(), abs=5 * costs.std() / 4000**0.5)
+        assert (now[1:, 0] == on_hand).all()
+    # All orders share the draws, so a unit more costs between 1 more and 4 less.
+    steps = np.diff(labels.savings, axis=1)
+    assert steps.min() >= -0.1 - 1e-5 and steps.max() <= 0.4 + 1e-5
 
 
 def test_make__a_network_counts_everybodys_costs_from_now_on() -> None:
@@ -118,7 +139,7 @@ def test_make__a_network_counts_everybodys_costs_from_now_on() -> None:
     env.reset(make_seeds("train", 0, 2))
     costs = [policy.run_period(env).costs for _ in range(100)]
     total = np.array([sum(money.sum(axis=(1, 2)) for money in c.values()) for c in costs])  # (T, B)
-    windows = np.array([-total[t : t + 4].sum(axis=0) / 9 for t in range(96)]).ravel()
+    windows = np.array([-total[t : t + 4].sum(axis=0) / 27 for t in range(96)]).ravel()
     for returns in labels.savings:
         assert np.abs(windows - returns[9]).min() < 1e-4
 

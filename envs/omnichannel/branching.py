@@ -117,6 +117,7 @@ def play_branches(
     targets: Targets,
     periods: int,
     policy: TargetPolicy,
+    worlds: Sequence[IntArray] | None = None,
 ) -> Iterator[Branch]:
     """Plays recorded periods again under other decisions, one by one.
 
@@ -127,6 +128,8 @@ def play_branches(
         targets: of each branch's first period, (R, ...).
         periods: of every branch, >= 1.
         policy: decides in all periods but the first.
+        worlds: entries that each period takes its demand from, (R,) by period; null: what really
+            followed. Others are as likely only where demand is the same every day.
 
     Yields:
         After each period its loss and the state that it leaves.
@@ -142,7 +145,7 @@ def play_branches(
         now = entries + ahead * recording.num_copies
         if ahead:
             targets = policy.compute_targets(_see(env, recording, now, state))
-        demand = recording.demand.select(now)
+        demand = recording.demand.select(now if worlds is None else worlds[ahead])
         state, flows = env.simulator.simulate_period(state, env.decide(targets), demand)
         costs = env.cost_model.compute_costs(flows)
         loss = env.reward_model.compute_loss(costs, env.service_weight).sum(axis=(1, 2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from envs.omnichannel.batched_env import BatchedEnv
@@ -23,22 +25,33 @@ class BranchMaker:
 
     A store that stands alone sees the effect of an order only when it arrives. There the costs
     of the periods from the arrival on are counted instead: they are those that the order is the
-    first to change, so that n = 1 suffices, as it does without a lead time.
+    first to change, so that n = 1 suffices, as it does without a lead time. What the agent sees
+    after n periods depends on these alone; the days from then to the arrival have demand drawn
+    from all recorded days, and the costs are the mean over `futures` such draws. This takes out
+    most of the noise of rare, dear losses: all recorded days are as likely, since the method asks
+    for demand that is the same every day.
 
     Args:
         env: of the recorded scenario.
         policy: greedy.
         n_step: n.
         gamma: discount a period.
+        futures: draws of the days between, of a store that stands alone.
     """
 
-    def __init__(self, env: BatchedEnv, policy: OrderPolicy, n_step: int, gamma: float) -> None:
+    def __init__(
+        self, env: BatchedEnv, policy: OrderPolicy, n_step: int, gamma: float, futures: int = 1
+    ) -> None:
         self.env, self.policy, self.n_step, self.gamma = env, policy, n_step, gamma
         setting = next(iter(policy.groups.values())).setting
         alone = setting.network.num_stores == 1 and not has_dc_orders(setting)
         self.delay = int(setting.network.lane_lead_time[0]) if alone else 0
-        # The unit of returns: a day's demand at the holding cost of a store.
-        self.unit = max(env.scenario.costs.holding_store, 1e-6) * float(setting.mean_demand.sum())
+        self.futures = futures if self.delay else 1
+        # The unit of returns: a day's demand, between what a unit too many and one too few cost.
+        costs = env.scenario.costs
+        short = max(costs.lost_sale, costs.late)
+        price = max(math.sqrt(costs.holding_store * short), 1e-6)
+        self.unit = price * float(setting.mean_demand.sum())
 
     def make(self, recording: Recording, name: str, count: int, rng: np.random.Generator) -> Labels:
         """Returns the experience of random situations.
@@ -54,9 +67,10 @@ class BranchMaker:
             `savings` (M, A): the n-step return of each order, less cost.
         """
         entries = rng.choice(recording.list_entries(self.n_step + self.delay + 1), size=count)
+        chunk = max(_CHUNK // self.futures, 1)
         parts = [
-            self._branch(recording, name, entries[first : first + _CHUNK], rng)
-            for first in range(0, count, _CHUNK)
+            self._branch(recording, name, entries[first : first + chunk], rng)
+            for first in range(0, count, chunk)
         ]
         return Labels(
             np.concatenate([part.features for part in parts]),
@@ -72,9 +86,11 @@ class BranchMaker:
         agents = rng.integers(group.num_agents, size=count)
         state = recording.states.select(entries)
         now = group.observe(state)[np.arange(count), agents]  # (M, D)
-        row = np.repeat(np.arange(count), levels)
+        # By future, situation and order; futures are alike until n periods have passed.
+        row = np.tile(np.repeat(np.arange(count), levels), self.futures)
         orders = {other: best[row] for other, best in self.policy.choose(state).items()}
-        orders[name][np.arange(len(row)), agents[row]] = np.tile(np.arange(levels), count)
+        ordered = np.tile(np.arange(levels), count * self.futures)
+        orders[name][np.arange(len(row)), agents[row]] = ordered
         returns = np.zeros(len(row))
         branches = play_branches(
             self.env,
@@ -83,16 +99,29 @@ class BranchMaker:
             make_targets(orders),
             self.n_step + self.delay,
             _Continuation(self.policy, self.n_step),
+            self._draw_worlds(recording, entries, levels, rng),
         )
         for period, branch in enumerate(branches, start=1):
             if period > self.delay:
                 returns -= self.gamma ** (period - self.delay - 1) * branch.loss / self.unit
             if period == self.n_step:
                 seen = group.observe(branch.state)[np.arange(len(row)), agents[row]]
-        features = np.concatenate([now[:, None], seen.reshape(count, levels, -1)], axis=1)
-        return Labels(
-            features.astype(np.float32), returns.reshape(count, levels).astype(np.float32)
-        )
+        seen = seen.reshape(self.futures, count, levels, -1)[0]
+        features = np.concatenate([now[:, None], seen], axis=1)
+        savings = returns.reshape(self.futures, count, levels).mean(axis=0)
+        return Labels(features.astype(np.float32), savings.astype(np.float32))
+
+    def _draw_worlds(
+        self, recording: Recording, entries: IntArray, levels: int, rng: np.random.Generator
+    ) -> list[IntArray] | None:
+        """Whose demand each period of each branch has; all orders of a future share it."""
+        if self.futures == 1:
+            return None
+        shape = (self.futures, len(entries))
+        recorded = [entries + ahead * recording.num_copies for ahead in range(self.n_step)]
+        worlds = [np.broadcast_to(entry, shape) for entry in recorded]
+        worlds += [rng.integers(recording.num_entries, size=shape) for _ in range(self.delay)]
+        return [np.repeat(world, levels) for world in worlds]
 
 
 class _Continuation:
