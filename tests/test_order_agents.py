@@ -117,7 +117,7 @@ def test_make__days_until_the_arrival_are_averaged_over() -> None:
     demand = recording.demand.units[:, 0, 0, 0]
     first, second = np.meshgrid(demand, demand)
     for now, returns in zip(labels.features, labels.savings, strict=True):
-        on_hand, due = now[1]  # before the first of the two days: the order is due after it
+        on_hand = now[1, 0]  # before the first of the two days; the order is due after it
         for order in range(11):
             left = np.maximum(on_hand - first, 0) + order - second
             costs = np.where(left > 0, left, -4 * left) / 10
@@ -125,7 +125,8 @@ def test_make__days_until_the_arrival_are_averaged_over() -> None:
         assert (now[1:, 0] == on_hand).all()
     # All orders share the draws, so a unit more costs between 1 more and 4 less.
     steps = np.diff(labels.savings, axis=1)
-    assert steps.min() >= -0.1 - 1e-5 and steps.max() <= 0.4 + 1e-5
+    assert steps.min() >= -0.1 - 1e-5
+    assert steps.max() <= 0.4 + 1e-5
 
 
 def test_make__a_network_counts_everybodys_costs_from_now_on() -> None:

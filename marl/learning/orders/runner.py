@@ -48,9 +48,7 @@ class OrdersEnvRunner(BatchedEnvRunner):
         networks = {name: self.module[name].unwrapped().network for name in self.groups}
         policy = OrderPolicy(self.groups, networks)
         recording = record_episodes(env, ExploringOrders(policy, epsilon, rng), seeds)
-        maker = BranchMaker(
-            env, policy, self.config.n_step, self.config.gamma, self.orders.futures
-        )
+        maker = BranchMaker(env, policy, self.config.n_step, self.config.gamma, self.orders.futures)
         return LabelFragment(
             labels={
                 name: maker.make(recording, name, self.orders.situations, rng)
