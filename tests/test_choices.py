@@ -9,7 +9,7 @@ from envs.omnichannel.world.draws import make_seeds
 from marl.policies.base import Setting
 from marl.policies.choices import CHOICES, Dispatch, SupplierOrder, find_distinct
 from marl.policies.families import FullTruck
-from marl.policies.parts import Plan
+from marl.policies.plan import Plan
 
 VOLATILE = load_scenario("volatile")  # trucks of 120 units
 SETTING = Setting.from_scenario(VOLATILE)

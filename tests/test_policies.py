@@ -11,7 +11,7 @@ from envs.omnichannel.types import ONLINE, STORE
 from envs.omnichannel.world.draws import make_seeds
 from marl.policies import BASELINES, FAMILIES, make_policy
 from marl.policies.base import Setting, TargetRule
-from marl.policies.parts import classify_lead_times
+from marl.policies.classes import classify_lead_times
 
 # Scenario tiny: lead times 2 (DC), 1 and 2 (stores); mean walk-in and online demand a period are
 # 6 + 3 shirts and 3 + 2 lamps in store_0 and half of it in store_1. It starts with 18 and 10 in

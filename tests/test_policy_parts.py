@@ -10,22 +10,20 @@ from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.policies import FAMILIES, list_families, make_policy
 from marl.policies.base import Setting
+from marl.policies.classes import classify_skus
 from marl.policies.families import FullTruckBySku
+from marl.policies.loads import FairShare, FullTrucks, MinimumLoad
 from marl.policies.parts import (
     CutPlanning,
-    FairShare,
-    FullTrucks,
     LevelsByStock,
-    MinimumLoad,
     OrderCap,
-    Plan,
     ReorderGap,
     Reserve,
     SkuCovers,
     StockDisposition,
     StockSplit,
-    classify_skus,
 )
+from marl.policies.plan import Plan
 
 # Scenario tiny with constant demand: a DC, two stores (6 + 3 shirts and 3 + 2 lamps a day in
 # store_0, half of it in store_1) and trucks of 20 units. See tests/test_policies.py.

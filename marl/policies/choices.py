@@ -14,7 +14,7 @@ import numpy as np
 
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray, sum_axis
 from marl.policies.base import Setting
-from marl.policies.parts import Plan, compute_need
+from marl.policies.plan import Plan, compute_need
 
 _CLIP = 5.0
 _LOWEST_RATE = 0.05  # units a day; features are divided by rates

@@ -10,24 +10,22 @@ import numpy as np
 
 from envs.omnichannel.types import FloatArray, Targets, View
 from marl.policies.base import ParameterSpace, Setting, TunableRule
+from marl.policies.loads import FairShare, FullTrucks, MinimumLoad
 from marl.policies.parts import (
     Covers,
     CutPlanning,
-    FairShare,
     FixedDisposition,
     FixedSplit,
-    FullTrucks,
     LevelsByStock,
-    MinimumLoad,
     OrderCap,
     Part,
-    Plan,
     ReorderGap,
     Reserve,
     SkuCovers,
     StockDisposition,
     StockSplit,
 )
+from marl.policies.plan import Plan
 
 
 class ComposedRule(TunableRule):

@@ -9,94 +9,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from envs.omnichannel.agents.inventory import (
-    compute_echelon_position,
-    compute_store_position,
     compute_store_rate,
-    compute_system_rate,
 )
-from envs.omnichannel.agents.packing import fill_to_total, limit_total
-from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, Targets, View, sum_axis
+from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, sum_axis
 from envs.omnichannel.world.allocation import ration
 from marl.policies.base import Parameter, Setting
-
-MAX_CLASSES = 3
-MAX_SKU_CLASSES = 4
-_LOWEST_RATE = 0.05  # units a day; covers are divided by rates
+from marl.policies.classes import classify_nodes, classify_skus
+from marl.policies.plan import LOWEST_RATE, Plan
 
 Values = Mapping[str, float | FloatArray]
-
-
-@dataclass
-class Plan:
-    """What a rule wishes for a period, in the making."""
-
-    view: View
-    position: IntArray  # (B, S, K) inventory position of the stores, units
-    echelon: IntArray  # (B, W, K) echelon inventory position of the DCs, units
-    online_share: FloatArray  # (B, S, K)
-    store_rate: FloatArray  # (B, S, K) units a day that the stores are to serve
-    system_rate: FloatArray  # (B, W, K) units a day demanded below the DC
-    shipment_gap: FloatArray  # (B, S, K) target - position, units, signed
-    supplier_gap: FloatArray  # (B, W, K) the same for the DC's echelon
-    up_to_gap: FloatArray  # (B, W, K) the supplier gap before a reorder rule holds orders back
-    disposition: FloatArray  # (B, S, K, 3)
-    load: FloatArray | None = None  # (B, S) units that leave for each store; None: all gaps
-
-    @classmethod
-    def start(cls, view: View, setting: Setting) -> Self:
-        """An empty plan: nothing is ordered, shipped or restocked."""
-        network = setting.network
-        position = compute_store_position(view.state, network)
-        echelon = compute_echelon_position(view.state, position, network)
-        share = np.zeros(position.shape)
-        return cls(
-            view=view,
-            position=position,
-            echelon=echelon,
-            online_share=share,
-            store_rate=compute_store_rate(view, share),
-            system_rate=compute_system_rate(view, network),
-            shipment_gap=-position.astype(np.float64),
-            supplier_gap=-echelon.astype(np.float64),
-            up_to_gap=-echelon.astype(np.float64),
-            disposition=np.zeros((*position.shape, 3)),
-        )
-
-    def select(self, copies: IntArray) -> Plan:
-        """The plans of some copies."""
-        arrays = {
-            f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"view", "load"}
-        }
-        chosen = {name: array[copies] for name, array in arrays.items()}
-        load = None if self.load is None else self.load[copies]
-        return Plan(view=self.view.select(copies), load=load, **chosen)
-
-    def pack(self) -> FloatArray:
-        """Returns the shipment gaps after the loads are filled, (B, S, K)."""
-        if self.load is None:
-            return self.shipment_gap
-        return fill_to_total(self.shipment_gap, self.floored_rate, self.load)
-
-    @property
-    def floored_rate(self) -> FloatArray:
-        """The stores' rates, above zero, (B, S, K)."""
-        return np.maximum(self.store_rate, _LOWEST_RATE)
-
-    def make_targets(self) -> Targets:
-        """Returns the finished plan."""
-        return Targets(
-            supplier_gap=self.supplier_gap,
-            shipment_gap=self.pack(),
-            online_share=self.online_share,
-            disposition=self.disposition,
-        )
 
 
 class Part(ABC):
@@ -164,11 +89,11 @@ class StockSplit(Part):
         view, net = plan.view, self.network
         planned = np.broadcast_to(self.get("online_share", 2), plan.position.shape)
         plan.store_rate = compute_store_rate(view, planned)
-        walk_in = np.maximum(view.forecast[..., STORE], _LOWEST_RATE)
+        walk_in = np.maximum(view.forecast[..., STORE], LOWEST_RATE)
         days = view.state.on_hand[:, net.num_dcs :] / walk_in
         beyond = days - self.get("split_threshold", 2)
         share = np.clip(planned + self.get("split_slope", 2) * beyond, 0, 1)
-        online = np.maximum(net.sum_by_dc(view.forecast[..., ONLINE]), _LOWEST_RATE)
+        online = np.maximum(net.sum_by_dc(view.forecast[..., ONLINE]), LOWEST_RATE)
         dc_days = view.state.on_hand[:, : net.num_dcs] / online
         out = (dc_days < self.get("dc_out_threshold", 2))[:, net.parent]
         plan.online_share = np.where(out & (beyond > 0), 1.0, share)
@@ -183,7 +108,7 @@ class Covers(Part):
 
     def __init__(self, setting: Setting, values: Values) -> None:
         super().__init__(setting, values)
-        store_class, dc_class = _classify_nodes(setting)
+        store_class, dc_class = classify_nodes(setting)
         self.store_days = (
             self.network.lane_lead_time + self.get_by_class("store_cover", store_class)
         )[..., None]
@@ -193,7 +118,7 @@ class Covers(Part):
     def make_parameters(cls, setting: Setting) -> tuple[Parameter, ...]:
         """`store_cover_<i>` beyond the lead time, `dc_cover_<i>` with it; shortest lead first."""
         network = setting.network
-        store_class, dc_class = _classify_nodes(setting)
+        store_class, dc_class = classify_nodes(setting)
         # Safety stock in days grows with the coefficient of variation, so with 1 / sqrt(mean); a
         # range much wider than needed costs the search its precision.
         mean = max(float(setting.mean_demand.sum(axis=-1).mean()), 0.1)
@@ -228,7 +153,7 @@ class LevelsByStock(Part):
     def apply(self, plan: Plan) -> None:
         """Moves the stores' levels."""
         net = self.network
-        rate = np.maximum(plan.system_rate, _LOWEST_RATE)
+        rate = np.maximum(plan.system_rate, LOWEST_RATE)
         days = plan.view.state.on_hand[:, : net.num_dcs] / rate
         more = self.get("level_slope", 2) * days[:, net.parent]
         plan.shipment_gap = plan.shipment_gap + more * plan.store_rate
@@ -354,83 +279,6 @@ class ReorderGap(Part):
         plan.supplier_gap = np.where(due, plan.up_to_gap, np.minimum(plan.up_to_gap, 0))
 
 
-class FairShare(Part):
-    """A short DC leaves all its stores the same cover, and keeps a reserve for online orders."""
-
-    @classmethod
-    def make_parameters(cls, setting: Setting) -> tuple[Parameter, ...]:
-        """`dc_reserve`: days of the DC's online demand that shipments leave behind."""
-        return (Parameter("dc_reserve", low=0.0, high=4.0, initial=0.5),)
-
-    def apply(self, plan: Plan) -> None:
-        """Lowers the gaps of each short DC and SKU to equal cover."""
-        net, view = self.network, plan.view
-        from_dc = (1 - plan.online_share) * view.forecast[..., ONLINE]
-        reserve = self.get("dc_reserve", 2) * net.sum_by_dc(from_dc)
-        free = np.maximum(view.state.on_hand[:, : net.num_dcs] - reserve, 0)
-        gap, rate = plan.shipment_gap.swapaxes(1, 2), plan.floored_rate.swapaxes(1, 2)
-        limited = gap.copy()
-        for w, stores in enumerate(net.members):
-            limited[..., stores] = limit_total(gap[..., stores], rate[..., stores], free[:, w])
-        plan.shipment_gap = limited.swapaxes(1, 2)
-
-
-class MinimumLoad(Part):
-    """A shipment waits until it fills a share of a truck, unless a SKU runs low."""
-
-    @classmethod
-    def make_parameters(cls, setting: Setting) -> tuple[Parameter, ...]:
-        """`minimum_load`: share of a truck; `urgent_cover`: share of the target that is low."""
-        if setting.truck_capacity is None:
-            return ()
-        return (
-            Parameter("minimum_load", low=0.0, high=1.5, initial=0.5),
-            Parameter("urgent_cover", low=0.0, high=1.0, initial=0.3),
-        )
-
-    def apply(self, plan: Plan) -> None:
-        """Sets the loads: all gaps, or nothing."""
-        if self.setting.truck_capacity is None:
-            return
-        need = compute_need(plan)
-        enough = need >= self.get("minimum_load", 1) * self.setting.truck_capacity
-        plan.load = np.where(enough | self.is_urgent(plan), need, 0.0)
-
-    def is_urgent(self, plan: Plan) -> NDArray[np.bool_]:
-        """Whether some SKU's position is a small part of its target, (B, S)."""
-        target = plan.shipment_gap + plan.position
-        low = plan.position < self.get("urgent_cover", 2) * target
-        return np.logical_or.reduce(low, axis=-1)
-
-
-class FullTrucks(MinimumLoad):
-    """Loads are rounded to full trucks with equal extra cover."""
-
-    @classmethod
-    def make_parameters(cls, setting: Setting) -> tuple[Parameter, ...]:
-        """Adds `round_up`: the share of a started truck from which on it is filled up."""
-        if setting.truck_capacity is None:
-            return ()
-        return (
-            *super().make_parameters(setting),
-            Parameter("round_up", low=0.0, high=1.0, initial=0.5),
-        )
-
-    def apply(self, plan: Plan) -> None:
-        """Sets the loads: full trucks, or what is urgent."""
-        capacity = self.setting.truck_capacity
-        if capacity is None:
-            return
-        need = compute_need(plan)
-        trucks = need / capacity
-        full = np.floor(trucks)
-        rounded = full + (trucks - full >= self.get("round_up", 1))
-        enough = trucks >= self.get("minimum_load", 1)
-        urgent = self.is_urgent(plan) & (rounded == 0)
-        plan.load = np.where(enough, rounded * capacity, 0.0)
-        plan.load = np.where(urgent & (plan.load == 0), np.minimum(need, capacity), plan.load)
-
-
 class FixedDisposition(Part):
     """The same shares for all returns."""
 
@@ -466,47 +314,12 @@ class StockDisposition(Part):
 
     def apply(self, plan: Plan) -> None:
         """Sets one disposition for each store and SKU."""
-        target = np.maximum(plan.shipment_gap + plan.position, _LOWEST_RATE)
+        target = np.maximum(plan.shipment_gap + plan.position, LOWEST_RATE)
         fill = plan.position / target
-        system = plan.echelon / np.maximum(plan.up_to_gap + plan.echelon, _LOWEST_RATE)
+        system = plan.echelon / np.maximum(plan.up_to_gap + plan.echelon, LOWEST_RATE)
         surplus = (system > self.get("liquidate_above", 2))[:, self.network.parent]
         restock = fill < self.get("restock_below", 2)
         liquidate = ~restock & surplus
         plan.disposition = np.stack([restock, ~restock & ~liquidate, liquidate], axis=-1).astype(
             np.float64
         )
-
-
-def compute_need(plan: Plan) -> FloatArray:
-    """Units that the gaps ask for, by store, (B, S)."""
-    return sum_axis(np.maximum(plan.shipment_gap, 0), 2)
-
-
-def classify_lead_times(lead_time: IntArray) -> IntArray:
-    """Returns each node's class: one a distinct lead time, neighbours merged beyond three.
-
-    Args:
-        lead_time: periods, (G,).
-
-    Returns:
-        Classes 0, 1, ... from the shortest lead time, (G,), none of them empty.
-    """
-    return _merge(lead_time, MAX_CLASSES)
-
-
-def classify_skus(setting: Setting) -> IntArray:
-    """Returns each SKU's class by mean demand, slowest first, (K,)."""
-    return _merge(setting.mean_demand.sum(axis=(0, 2)), MAX_SKU_CLASSES)
-
-
-def _merge(values: IntArray | FloatArray, most: int) -> IntArray:
-    distinct, rank = np.unique(values, return_inverse=True)
-    if len(distinct) <= most:
-        return rank.astype(np.int64)
-    return np.rint(rank * (most - 1) / (len(distinct) - 1)).astype(np.int64)
-
-
-def _classify_nodes(setting: Setting) -> tuple[IntArray, IntArray]:
-    network = setting.network
-    suppliers = network.lead_time[: network.num_dcs]
-    return classify_lead_times(network.lane_lead_time), classify_lead_times(suppliers)

@@ -21,7 +21,7 @@ from envs.omnichannel.types import FloatArray, IntArray, Targets, View
 from envs.omnichannel.world.draws import make_seeds
 from marl.policies.choices import CHOICES, Choice, find_distinct
 from marl.policies.families import ComposedRule
-from marl.policies.parts import Plan
+from marl.policies.plan import Plan
 from marl.policies.stock_value import StockValue
 
 HORIZONS: dict[str, int] = {"dispatch": 6, "supplier_order": 16}  # as those of residual agents

@@ -19,7 +19,7 @@ from marl.learning.counterfactual.network import ChoiceNetwork
 from marl.policies.base import Setting
 from marl.policies.choices import CHOICES, Choice
 from marl.policies.families import FAMILIES, ComposedRule
-from marl.policies.parts import Plan
+from marl.policies.plan import Plan
 
 Taken = dict[str, IntArray]  # choice -> option by agent, (B, G)
 

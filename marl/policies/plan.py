@@ -1,0 +1,91 @@
+"""What a rule wishes for a period, while its parts work on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+
+from envs.omnichannel.agents.inventory import (
+    compute_echelon_position,
+    compute_store_position,
+    compute_store_rate,
+    compute_system_rate,
+)
+from envs.omnichannel.agents.packing import fill_to_total
+from envs.omnichannel.types import FloatArray, IntArray, Targets, View, sum_axis
+from marl.policies.base import Setting
+
+LOWEST_RATE = 0.05  # units a day; covers are divided by rates
+
+
+@dataclass
+class Plan:
+    """What a rule wishes for a period, in the making."""
+
+    view: View
+    position: IntArray  # (B, S, K) inventory position of the stores, units
+    echelon: IntArray  # (B, W, K) echelon inventory position of the DCs, units
+    online_share: FloatArray  # (B, S, K)
+    store_rate: FloatArray  # (B, S, K) units a day that the stores are to serve
+    system_rate: FloatArray  # (B, W, K) units a day demanded below the DC
+    shipment_gap: FloatArray  # (B, S, K) target - position, units, signed
+    supplier_gap: FloatArray  # (B, W, K) the same for the DC's echelon
+    up_to_gap: FloatArray  # (B, W, K) the supplier gap before a reorder rule holds orders back
+    disposition: FloatArray  # (B, S, K, 3)
+    load: FloatArray | None = None  # (B, S) units that leave for each store; None: all gaps
+
+    @classmethod
+    def start(cls, view: View, setting: Setting) -> Self:
+        """An empty plan: nothing is ordered, shipped or restocked."""
+        network = setting.network
+        position = compute_store_position(view.state, network)
+        echelon = compute_echelon_position(view.state, position, network)
+        share = np.zeros(position.shape)
+        return cls(
+            view=view,
+            position=position,
+            echelon=echelon,
+            online_share=share,
+            store_rate=compute_store_rate(view, share),
+            system_rate=compute_system_rate(view, network),
+            shipment_gap=-position.astype(np.float64),
+            supplier_gap=-echelon.astype(np.float64),
+            up_to_gap=-echelon.astype(np.float64),
+            disposition=np.zeros((*position.shape, 3)),
+        )
+
+    def select(self, copies: IntArray) -> Plan:
+        """The plans of some copies."""
+        arrays = {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"view", "load"}
+        }
+        chosen = {name: array[copies] for name, array in arrays.items()}
+        load = None if self.load is None else self.load[copies]
+        return Plan(view=self.view.select(copies), load=load, **chosen)
+
+    def pack(self) -> FloatArray:
+        """Returns the shipment gaps after the loads are filled, (B, S, K)."""
+        if self.load is None:
+            return self.shipment_gap
+        return fill_to_total(self.shipment_gap, self.floored_rate, self.load)
+
+    @property
+    def floored_rate(self) -> FloatArray:
+        """The stores' rates, above zero, (B, S, K)."""
+        return np.maximum(self.store_rate, LOWEST_RATE)
+
+    def make_targets(self) -> Targets:
+        """Returns the finished plan."""
+        return Targets(
+            supplier_gap=self.supplier_gap,
+            shipment_gap=self.pack(),
+            online_share=self.online_share,
+            disposition=self.disposition,
+        )
+
+
+def compute_need(plan: Plan) -> FloatArray:
+    """Units that the gaps ask for, by store, (B, S)."""
+    return sum_axis(np.maximum(plan.shipment_gap, 0), 2)
