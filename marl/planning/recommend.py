@@ -26,24 +26,18 @@ from envs.omnichannel.demand_rules import Trace
 from envs.omnichannel.scenario import DISPOSITIONS, Scenario
 from envs.omnichannel.types import (
     ONLINE,
-    ArrayT,
     Decisions,
     FloatArray,
     Flows,
     IntArray,
-    Network,
     Proposals,
-    SeedArray,
-    State,
     Targets,
     View,
     sum_axis,
     sum_channels,
 )
-from envs.omnichannel.world.demand import DemandProcess, TraceDemand
-from envs.omnichannel.world.draws import make_seeds
-from envs.omnichannel.world.supply import Supply
 from marl.planning.answer import Decision, Goals, Outlook, Recommendation
+from marl.planning.morning import HeldLevels, Morning, restore
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.situation import Situation, SituationSchema
 from marl.policies import FAMILIES, list_families, make_policy
@@ -51,20 +45,8 @@ from marl.policies.base import Setting, TargetRule
 
 NUM_FUTURES = 100
 _UNTUNED = "forecast_order_up_to"  # the rule to compare with where none was tuned
-_WEEK = 7
-_LOWEST_LEVEL = 0.01  # of a demand level as a share of its mean, which has a logarithm
 
 Rule = Callable[[View], Targets]
-HeldLevels = dict[str, IntArray]  # high-level module_id -> levels, (1, 1, K)
-
-
-@dataclass(frozen=True)
-class Morning:
-    """Where every simulation of a recommendation begins."""
-
-    situation: Situation
-    held: HeldLevels
-    since_review: int  # days; 0: the high level reviews today
 
 
 @dataclass(frozen=True)
@@ -76,24 +58,6 @@ class Plan:
     wanted: IntArray  # (W, K) units asked of suppliers
     today: Flows  # of all futures, (F, ...)
     shortage: FloatArray  # (N, K) share of futures with one in the node's protection days
-
-
-class AnnouncedSupply(Supply):
-    """Supply with the cuts that a stock count announces, and none after them."""
-
-    def __init__(self, scenario: Scenario, network: Network, morning: Morning) -> None:
-        super().__init__(scenario, network)
-        self._first_period = morning.since_review
-        self._shares = np.vstack([morning.situation.confirmed, np.ones((1, network.num_dcs))])
-
-    def look_ahead(self, seed: SeedArray, period: IntArray, days: int) -> FloatArray | None:
-        """Returns the announced shares of so many periods from this one on, (B, W, days)."""
-        del seed
-        if self.cuts is None:
-            return None
-        ahead = period[:, None] - self._first_period + np.arange(days)
-        shares = self._shares[np.minimum(ahead, len(self._shares) - 1)]  # (B, days, W)
-        return shares.swapaxes(1, 2)
 
 
 class Planner:
@@ -143,7 +107,7 @@ class Planner:
         """
         morning = self._read_goals(situation, goals)
         env = self.today
-        _restore(env, morning)
+        restore(env, morning)
         view, reviews = env.view, env.is_review
         chosen = self.policy.select_greedy(env, env.observe())
         levels = {**morning.held, **chosen}
@@ -235,7 +199,7 @@ class Planner:
 
     def _make_plan(self, morning: Morning, rule: Rule) -> Plan:
         """What the rule decides today, and its futures."""
-        _restore(self.today, morning)
+        restore(self.today, morning)
         targets = rule(self.today.view)
         decisions = self.today.decide(targets)
         _, flows = self.today.advance(targets)
@@ -250,7 +214,7 @@ class Planner:
         less than its stores request or an online order of its regions is not served at once.
         """
         env, net = self.futures, self.network
-        _restore(env, morning)
+        restore(env, morning)
         short = np.zeros((env.num_copies, net.num_nodes, net.num_skus), bool)
         first: Flows | None = None
         for day in range(int(net.lead_time.max()) + 1):
@@ -402,60 +366,3 @@ def _compute_cover(position: int, rate: float) -> float | None:
 def _name_proposals(decision: str, proposals: FloatArray) -> dict[str, FloatArray]:
     """The first copy's proposals, (P, B, ...), by the module that made them."""
     return {m: proposals[p, 0] for p, m in enumerate(PROPOSERS[decision])}
-
-
-def _restore(env: BatchedEnv, morning: Morning) -> None:
-    """Puts every copy into this morning; they differ in what the day and the next ones bring."""
-    copies, situation, demand = env.num_copies, morning.situation, env.simulator.demand
-    seeds = make_seeds("recommend", 0, copies)
-    drawn = env.simulator.make_state(seeds)
-
-    units = {field: _spread(array, copies) for field, array in situation.units.items()}
-    given, mean = np.moveaxis(situation.level, 0, -1), demand.mean
-    level = np.where(np.isnan(given), mean, given)
-    sold = np.moveaxis(situation.last_demand, 0, -1)
-    last_demand = np.where(np.isnan(sold), np.rint(level), sold).astype(np.int64)
-    has_queue = drawn.inspection_queue.shape[1] > 0
-    state = replace(
-        drawn,
-        on_hand=units["on_hand"][:, 0],
-        in_transit=units["in_transit"],
-        in_inspection=units["in_inspection"],
-        backorders=units["backorders"],
-        returns_due=units["returns_due"],
-        mail_due=units["mail_due"],
-        inspection_queue=units["inspection_queue"][:, 0] if has_queue else drawn.inspection_queue,
-        period=np.full(copies, morning.since_review),
-        day=_choose_days(demand, drawn.seed, situation.day, int(env.network.lead_time.max()) + 1),
-        log_level=_estimate_log_level(drawn, level, mean),
-        record_error=np.zeros_like(drawn.record_error),
-        shelf=env.simulator.shelves.make(units["on_hand"][:, 0]),
-    )
-    goals = {m: _spread(held[0], copies) for m, held in morning.held.items()}
-    env.simulator.supply = AnnouncedSupply(env.scenario, env.network, morning)
-    env.restore(state, _spread(level, copies), _spread(last_demand, copies), goals)
-
-
-def _spread(array: ArrayT, copies: int) -> ArrayT:
-    return np.repeat(array[None], copies, axis=0)
-
-
-def _choose_days(demand: DemandProcess, seeds: SeedArray, day: int, days: int) -> IntArray:
-    """Where in the demand's calendar each copy begins, (B,).
-
-    A record of demand has no future: its copies live through other weeks of its training part,
-    from the same weekday on.
-    """
-    if not isinstance(demand, TraceDemand):
-        return np.full(len(seeds), day)
-    start = demand.sample_start(seeds, days + _WEEK, "train")
-    return start + (day - start) % _WEEK
-
-
-def _estimate_log_level(state: State, level: FloatArray, mean: FloatArray) -> FloatArray:
-    """What the smoothed level says of demand's hidden one, (B, S, K); (B, 0, 0) without one."""
-    if not state.log_level.shape[1]:
-        return state.log_level
-    share = sum_channels(level) / np.maximum(sum_channels(mean), 1e-9)
-    estimate = np.log(np.maximum(share, _LOWEST_LEVEL))
-    return np.broadcast_to(estimate, state.log_level.shape).copy()
