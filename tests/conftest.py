@@ -18,6 +18,14 @@ MakeFlows = Callable[..., Flows]
 WritePolicy = Callable[..., Path]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tuned parameters of these tests alone: what a user has tuned must not change them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMNICHANNEL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny() -> Scenario:
     """One DC, two stores, two SKUs, 14 periods."""
