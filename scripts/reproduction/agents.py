@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.types import SeedArray
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.metrics import EpisodeMetrics
 from marl.evaluation.evaluate import EpisodeRunner
@@ -34,25 +36,35 @@ from scripts.reproduction.rules import (
     tabulate_tuning,
     tune_until_flat,
 )
+from scripts.reproduction.variants import write_coordinations
 
 TRANSFER_EPISODES = 16  # of 5,000 cells each, whose luck evens out
 # Where an episode takes a third of a second, the search has few of them and fewer trials, around
 # the optimum of the small network: from the first guess, 400 trials do not get there.
 TRANSFER_TUNING, TRANSFER_TRIALS = 2, 54
+IN_PROCESS = (
+    "--set", "env_runners.num_env_runners=0", "--set", "evaluation.baselines=[before]",
+    "--set", "evaluation.test_episodes=2",
+)  # fmt: skip
 
 
 def run_paper(options: argparse.Namespace) -> None:
-    """The 34 agents on the paper's network."""
+    """The 34 agents on the paper's network, averaged as there and as averaging is surpassed."""
     scenario = load_scenario("paper")
-    runner = EpisodeRunner(scenario, make_seeds("test", SEED, EPISODES), "evaluate", EPISODES)
-    compare_agents("paper", scenario, runner, run_families(scenario, runner), options.seeds)
+    seeds = make_seeds("test", SEED, EPISODES)
+    found = run_families(scenario, EpisodeRunner(scenario, seeds, "evaluate", EPISODES))
+    trained = [
+        Trained(name, ("--scenario", str(file), *IN_PROCESS), load_scenario(file))
+        for name, file in write_coordinations("average", "high_only").items()
+    ]
+    compare_agents("paper", trained, seeds, found, options.seeds)
 
 
 def run_retail(options: argparse.Namespace) -> None:
     """Residual agents on recorded demand; it takes longer to simulate, so less of everything."""
     scenario = load_scenario("retail")
-    runner = EpisodeRunner(scenario, make_seeds("test", SEED, 64), "evaluate", 64)
-    found = run_families(scenario, runner)
+    seeds = make_seeds("test", SEED, 64)
+    found = run_families(scenario, EpisodeRunner(scenario, seeds, "evaluate", 64))
     best = choose_best(found)
     settings = (
         f"residual.reference={best}", "residual.choices=[supplier_order]",
@@ -62,14 +74,16 @@ def run_retail(options: argparse.Namespace) -> None:
     )  # fmt: skip
     sets = [word for setting in settings for word in ("--set", setting)]
     arguments = ("--scenario", "retail", "--config", "residual", "--minutes", "5", *sets)
-    compare_agents("retail", scenario, runner, found, options.seeds, arguments)
+    trained = [Trained("learned", arguments, scenario)]
+    compare_agents("retail", trained, seeds, found, options.seeds)
 
 
 def run_transfer(options: argparse.Namespace) -> None:
     """Agents of a small network on one of 50 times the cells, without training there."""
     small = load_scenario("paper")
     large = enlarge(small, stores=100, skus=50)
-    runner = EpisodeRunner(large, make_seeds("test", SEED, TRANSFER_EPISODES), "evaluate")
+    seeds = make_seeds("test", SEED, TRANSFER_EPISODES)
+    runner = EpisodeRunner(large, seeds, "evaluate")
     found = {"before": runner.run(make_policy("before", large))}
     rounds = {}
     for family in ("order_up_to", "forecast_order_up_to"):
@@ -80,16 +94,11 @@ def run_transfer(options: argparse.Namespace) -> None:
         )
         rounds[family] = list(budgets)
         found[family] = choose_budget(rounds[family]).metrics
-    arguments = (
-        "--scenario", "paper", "--set", "env_runners.num_env_runners=0",
-        "--set", "evaluation.baselines=[before]", "--set", "evaluation.test_episodes=2",
-    )  # fmt: skip
     tuning = {
         family: [describe_tuning(entry) for entry in entries] for family, entries in rounds.items()
     }
-    compare_agents(
-        "transfer", large, runner, found, options.seeds, arguments, one_core=True, tuning=tuning
-    )
+    trained = [Trained("learned", ("--scenario", "paper", *IN_PROCESS), large)]
+    compare_agents("transfer", trained, seeds, found, options.seeds, tuning)
 
 
 def enlarge(scenario: Scenario, stores: int, skus: int) -> Scenario:
@@ -118,43 +127,50 @@ def enlarge(scenario: Scenario, stores: int, skus: int) -> Scenario:
     return Scenario.model_validate(data)
 
 
+@dataclass(frozen=True)
+class Trained:
+    """Agents of a table."""
+
+    name: str
+    arguments: tuple[str, ...]  # of the training's command line
+    scenario: Scenario  # that they run, with their coordination
+
+
 def compare_agents(
     part: str,
-    scenario: Scenario,
-    runner: EpisodeRunner,
+    trained: Sequence[Trained],
+    episodes: SeedArray,
     found: Mapping[str, EpisodeMetrics],
     num_seeds: int,
-    arguments: tuple[str, ...] = ("--scenario", "paper"),
-    *,
-    one_core: bool = False,
     tuning: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> None:
     """Runs trained agents beside other policies.
 
     Args:
         part: of this script.
-        scenario: what they run.
-        runner: with its episodes.
+        trained: which agents.
+        episodes: that they run.
         found: what the others reached there, by policy.
-        num_seeds: trained agents.
-        arguments: of the training's command line.
-        one_core: whether training and all its threads share one core.
+        num_seeds: of each training.
         tuning: budgets of families that were tuned for this alone, by family.
     """
     best = choose_best(found)
-    seeds = []
-    for seed in range(num_seeds):
-        run = train(f"{part}-{seed}", *arguments, "--seed", str(seed), one_core=one_core)
-        learnt = runner.run(load_learned(run.find_checkpoint("best"), "learned", scenario))
+    rows = []
+    for seed, agents in product(range(num_seeds), trained):
+        run = train(
+            f"{part}-{agents.name}-{seed}", *agents.arguments, "--seed", str(seed), one_core=True
+        )
+        runner = EpisodeRunner(agents.scenario, episodes, "evaluate", EPISODES)
+        learnt = runner.run(load_learned(run.find_checkpoint("best"), "learned", agents.scenario))
         gain = compute_paired_interval(learnt["reward"], found[best]["reward"])
-        seeds.append({"seed": seed, **describe_policy("learned", learnt), "gain": asdict(gain)})
-        print(json.dumps(seeds[-1]), flush=True)
+        rows.append({"seed": seed, **describe_policy(agents.name, learnt), "gain": asdict(gain)})
+        print(json.dumps(rows[-1]), flush=True)
     result = {
         "command": f"scripts/reproduce.py {part} --seeds {num_seeds}",
-        "episodes": len(found[best]["reward"]),
+        "episodes": len(episodes),
         "best_classical": best,
         "policies": [describe_policy(name, metrics) for name, metrics in found.items()],
-        "seeds": seeds,
+        "seeds": rows,
         **({"tuning": tuning} if tuning else {}),
     }
     write_result(part, result, tabulate_paper(result))
@@ -165,7 +181,7 @@ def tabulate_paper(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"| policy | reward | against `{result['best_classical']}` | on time, % | served, % |"
     yield "|---|---|---|---|---|"
     for row in (*result["policies"], *result["seeds"]):
-        name = f"learned, seed {row['seed']}" if "seed" in row else row["name"]
+        name = f"{row['name']}, seed {row['seed']}" if "seed" in row else row["name"]
         gain = show(row["gain"], 4) if "gain" in row else ""
         yield (
             f"| {name} | {show(row['reward'], 4)} | {gain} | {show(row['on_time'], 2, 100)} | "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -37,7 +38,9 @@ def train(name: str, *arguments: str, one_core: bool = False) -> RunFolder:
     folder = RUNS / name
     if not (folder / "evaluation.json").is_file():
         command = [sys.executable, "-m", "marl.cli"]
-        go_on = folder.is_dir() and (folder / "checkpoints").is_dir()
+        go_on = (folder / "checkpoints").is_dir()
+        if folder.is_dir() and not go_on:  # it was cut before its first checkpoint
+            shutil.rmtree(folder)
         task = ["resume", str(folder)] if go_on else ["train", "--run-dir", str(folder), *arguments]
         if one_core:
             command = ["taskset", "--cpu-list", str(min(os.sched_getaffinity(0))), *command]

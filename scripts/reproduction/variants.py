@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,15 +49,22 @@ OPTIONS = {
 
 def run_coordination(options: argparse.Namespace) -> None:
     """Ways to combine what the agents of both levels propose."""
+    rows = [
+        Variant(name, str(file), ("--env-steps", "200000"))
+        for name, file in write_coordinations(*COORDINATIONS).items()
+    ]
+    compare_variants("coordination", rows, options.seeds)
+
+
+def write_coordinations(*names: str) -> dict[str, Path]:
+    """Writes the paper's network with each of these coordinations; returns the files."""
     data = load_scenario("paper").model_dump(mode="json")
     RUNS.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for name, rules in COORDINATIONS.items():
-        file = RUNS / f"paper-{name}.yaml"
-        own = {**data, "coordination": data["coordination"] | rules}
+    files = {name: RUNS / f"paper-{name}.yaml" for name in names}
+    for name, file in files.items():
+        own = {**data, "coordination": data["coordination"] | COORDINATIONS[name]}
         file.write_text(yaml.safe_dump(own, sort_keys=False), encoding="utf-8")
-        rows.append(Variant(name, str(file), ("--env-steps", "200000")))
-    compare_variants("coordination", rows, options.seeds)
+    return files
 
 
 def run_ablation(options: argparse.Namespace) -> None:
