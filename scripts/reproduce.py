@@ -4,7 +4,7 @@ How to run, from the repository root; parts can be interrupted and go on where t
 
     .venv/bin/python scripts/reproduce.py contest --scenario volatile
     .venv/bin/python scripts/reproduce.py contest --scenario scarce
-    .venv/bin/python scripts/reproduce.py curve --scenario volatile --seeds 1 --minutes 20
+    .venv/bin/python scripts/reproduce.py curve --scenario volatile --seeds 1 --minutes 15
     .venv/bin/python scripts/reproduce.py retail --seeds 3
     .venv/bin/python scripts/reproduce.py paper
     .venv/bin/python scripts/reproduce.py transfer

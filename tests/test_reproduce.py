@@ -109,13 +109,11 @@ def test_read_validations__are_differences_from_the_rule(tmp_path: Path) -> None
         {"episodes": 8, "seconds": 12.0, "train/reward": 0.1},
         {"episodes": 9, "seconds": 90.0, "eval/reward": 0.6, "eval/cost/total": 150},
     ]
-    text = "\n".join(json.dumps(row | {"eval/on_time": 0.9}) for row in rows)
+    text = "\n".join(json.dumps(row | {"eval/on_time": 0.9, "env_steps": 5}) for row in rows)
     (tmp_path / "metrics.jsonl").write_text(text, encoding="utf-8")
     first, last = read_validations(tmp_path)
-    assert first == {"minutes": 0, "gain": 0, "saved_share": 0, "on_time": 0.9}
-    assert last == {
-        "minutes": 1.5, "gain": pytest.approx(0.1), "saved_share": 0.25, "on_time": 0.9,
-    }  # fmt: skip
+    assert first == {"minutes": 0, "env_steps": 5, "gain": 0, "saved_share": 0, "on_time": 0.9}
+    assert last == first | {"minutes": 1.5, "gain": pytest.approx(0.1), "saved_share": 0.25}
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def run_curve(options: argparse.Namespace) -> None:
 
 
 def read_validations(run: Path) -> list[dict[str, float]]:
-    """Minutes trained, gain in reward over the untrained policy, which is the rule, and service.
+    """Time trained, gains over the untrained policy, which is the rule, and service.
 
     Every validation runs the same episodes, so the differences are paired.
     """
@@ -67,6 +67,7 @@ def read_validations(run: Path) -> list[dict[str, float]]:
     return [
         {
             "minutes": row["seconds"] / 60,
+            "env_steps": row["env_steps"],
             "gain": row["eval/reward"] - rows[0]["eval/reward"],
             "saved_share": 1 - row["eval/cost/total"] / rows[0]["eval/cost/total"],
             "on_time": row["eval/on_time"],
@@ -104,13 +105,17 @@ def tabulate_curve(result: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "Means of validations by part of the training time, over all seeds:"
     yield ""
-    yield "| minutes | gain in reward | cost saved, % | on time, % |"
-    yield "|---|---|---|---|"
+    yield "| minutes | env steps, to | gain in reward | cost saved, % | on time, % |"
+    yield "|---|---|---|---|---|"
     for first, last, rows in group_validations(result):
         gain, saved, on_time = (
             sum(row[key] for row in rows) / len(rows) for key in ("gain", "saved_share", "on_time")
         )
-        yield (f"| {first:g} to {last:g} | {gain:.4f} | {100 * saved:.2f} | {100 * on_time:.2f} |")
+        steps = max(row["env_steps"] for row in rows)
+        yield (
+            f"| {first:g} to {last:g} | {steps:,} | {gain:.4f} | {100 * saved:.2f} | "
+            f"{100 * on_time:.2f} |"
+        )
 
 
 def group_validations(
