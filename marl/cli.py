@@ -106,8 +106,7 @@ def resume(
     quiet: QuietOption = False,
 ) -> None:
     """Go on from a run's latest whole checkpoint, or from an older one."""
-    from marl.config import make_stop_overrides
-    from marl.config_changes import check_resumable
+    from marl.config_changes import check_resumable, make_stop_overrides
     from marl.run_folder import RunFolder
 
     check_installed("train")

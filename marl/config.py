@@ -94,6 +94,7 @@ class Learner(StrictModel):
     distributional: Quantiles | None = None  # null: the mean alone; {}: with the defaults
     # Initial sigma of noisy layers, which then explore in epsilon's place; null: none.
     noisy: Positive | None = None
+    share_parameters: bool = True  # by module; false: every agent has a network of its own
     # The agents of a module learn together: the sum of their values, from the sum of their rewards.
     vdn: bool = False
     control_variate: ControlVariate | None = None  # null: rewards as they are; {}: `before`
@@ -298,6 +299,20 @@ class TrainConfig(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _check_sharing(self) -> Self:
+        others = {
+            f"method {self.method}": self.method != "agents",
+            "learner.noisy": self.learner.noisy is not None,
+            "learner.vdn": self.learner.vdn,
+            "pool.prioritized": self.pool.prioritized is not None,
+            "pool.placement actor": self.pool.placement == "actor",
+        }
+        used = [name for name, is_on in others.items() if is_on]
+        if not self.learner.share_parameters and used:
+            raise ValueError(f"learner.share_parameters: false is not allowed with {used[0]}; true")
+        return self
+
+    @model_validator(mode="after")
     def _check_vdn(self) -> Self:
         others = {
             "learner.distributional": self.learner.distributional is not None,
@@ -359,40 +374,3 @@ def apply_overrides(data: dict[str, Any], overrides: list[str]) -> dict[str, Any
         except yaml.YAMLError:
             raise InputError(f"--set: value {value!r} of {path} is not valid YAML") from None
     return merged
-
-
-def make_stop_overrides(
-    episodes: str | None,
-    env_steps: str | None,
-    minutes: float | None,
-    *,
-    done_episodes: int = 0,
-    done_env_steps: int = 0,
-    done_seconds: float = 0.0,
-) -> list[str]:
-    """Returns overrides of `stop` for limits given on the command line.
-
-    A limit that is given replaces all limits of the configuration. `+N` counts from what is done;
-    minutes always do.
-
-    Raises:
-        InputError: if a count is no whole number above zero.
-    """
-    if episodes is None and env_steps is None and minutes is None:
-        return []
-    total = None if minutes is None else minutes + done_seconds / 60
-    limits = {
-        "episodes": _parse_count("--episodes", episodes, done_episodes),
-        "env_steps": _parse_count("--env-steps", env_steps, done_env_steps),
-        "minutes": total,
-    }
-    return [f"stop.{k}={'null' if v is None else v}" for k, v in limits.items()]
-
-
-def _parse_count(option: str, text: str | None, done: int) -> int | None:
-    if text is None:
-        return None
-    digits = text.removeprefix("+")
-    if not digits.isdecimal() or int(digits) == 0:
-        raise InputError(f"{option}: {text!r} is not allowed; a whole number N >= 1, or +N")
-    return int(digits) + (done if text.startswith("+") else 0)

@@ -1,4 +1,4 @@
-"""What a resumed run may change of its configuration, and what of that is told."""
+"""Changes of a configuration: what a resumed run may change, and limits of the command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ FIXED_FIELDS = (
     "method", "residual.reference", "residual.parameters", "residual.choices",
     "residual.pool_situations", "orders.largest_order", "orders.pool_situations",
     "learner.hidden", "learner.dueling", "learner.n_step", "learner.gamma",
-    "learner.distributional", "learner.noisy", "learner.control_variate",
+    "learner.distributional", "learner.noisy", "learner.share_parameters",
+    "learner.control_variate",
     "pool.capacity_env_steps", "pool.max_memory_mb", "pool.prioritized", "pool.num_shards",
 )  # fmt: skip
 
@@ -53,3 +54,40 @@ def _flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         is_group = isinstance(value, dict)
         flat |= _flatten(value, f"{prefix}{key}.") if is_group else {prefix + key: value}
     return flat
+
+
+def make_stop_overrides(
+    episodes: str | None,
+    env_steps: str | None,
+    minutes: float | None,
+    *,
+    done_episodes: int = 0,
+    done_env_steps: int = 0,
+    done_seconds: float = 0.0,
+) -> list[str]:
+    """Returns overrides of `stop` for limits given on the command line.
+
+    A limit that is given replaces all limits of the configuration. `+N` counts from what is done;
+    minutes always do.
+
+    Raises:
+        InputError: if a count is no whole number above zero.
+    """
+    if episodes is None and env_steps is None and minutes is None:
+        return []
+    total = None if minutes is None else minutes + done_seconds / 60
+    limits = {
+        "episodes": _parse_count("--episodes", episodes, done_episodes),
+        "env_steps": _parse_count("--env-steps", env_steps, done_env_steps),
+        "minutes": total,
+    }
+    return [f"stop.{k}={'null' if v is None else v}" for k, v in limits.items()]
+
+
+def _parse_count(option: str, text: str | None, done: int) -> int | None:
+    if text is None:
+        return None
+    digits = text.removeprefix("+")
+    if not digits.isdecimal() or int(digits) == 0:
+        raise InputError(f"{option}: {text!r} is not allowed; a whole number N >= 1, or +N")
+    return int(digits) + (done if text.startswith("+") else 0)

@@ -40,7 +40,8 @@ def load_training(
         seed: of everything random.
     """
     from envs.omnichannel.scenario import load_scenario
-    from marl.config import list_configs, load_config, make_stop_overrides
+    from marl.config import list_configs, load_config
+    from marl.config_changes import make_stop_overrides
     from marl.learning.pool_shape import check_pool_fits
     from marl.policies import check_baseline
 

@@ -7,9 +7,8 @@ from marl.config import (
     apply_overrides,
     list_configs,
     load_config,
-    make_stop_overrides,
 )
-from marl.config_changes import check_resumable, describe_changes
+from marl.config_changes import check_resumable, describe_changes, make_stop_overrides
 
 
 @pytest.mark.parametrize("name", list_configs())
@@ -138,6 +137,18 @@ def test_options_of_the_agents__are_refused_with_the_residual_method(override: s
     field = override.partition("=")[0]
     with pytest.raises(InputError, match=f"{field}: is not allowed with method residual"):
         load_config("residual", [override])
+
+
+def test_share_parameters__is_refused_with_what_needs_a_shared_network() -> None:
+    for override, other in (
+        ("method=residual", "method residual"),
+        ("learner.noisy=0.1", "learner.noisy"),
+        ("learner.vdn=true", "learner.vdn"),
+        ("pool.prioritized={}", "pool.prioritized"),
+        ("pool.placement=actor", "pool.placement actor"),
+    ):
+        with pytest.raises(InputError, match=f"parameters: false is not allowed with {other}; tru"):
+            load_config("default", ["learner.share_parameters=false", override])
 
 
 @pytest.mark.parametrize(

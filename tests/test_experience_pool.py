@@ -69,6 +69,25 @@ def test_pool__returns_by_hand() -> None:
     assert state["high_return"][0, :, 1].tolist() == [2, 8, 16]
 
 
+def test_sample__separate_draws_for_every_agent_its_own_transitions() -> None:
+    pool, shape = make_pool(separate=True), make_shape()
+    pool.add(make_fragment(0, 2))
+
+    batch = pool.sample(4, 8)
+
+    rows = [shape.module_rows[m].start + a for m in MODULES for a in range(shape.num_agents(m))]
+    assert batch.obs_tm1.shape == (4, len(rows), 8, FEATURES)
+    code = batch.obs_tm1[..., 0].astype(int)
+    assert (code // 10 % 10 == np.array(rows)[:, None]).all()
+    assert set(np.unique(code % 10)) == {0, 1}
+    actions = pool.get_state()["actions/shipping_low"]
+    place = sum(shape.num_agents(m) for m in MODULES[: MODULES.index("shipping_low")])
+    for u in range(4):
+        for n in range(8):
+            own = code[u, place, n]
+            assert batch.a_tm1[u, place, n] == actions[own // 1000, own // 100 % 10, 0, own % 10]
+
+
 def test_check_pool_fits__a_batch_holds_one_group(tiny: Scenario) -> None:
     settings = ["learner.vdn=true", "env_runners.num_envs_per_env_runner=1"]
     check_pool_fits(tiny, load_config("default", [*settings, "learner.batch_size=3"]))

@@ -231,6 +231,13 @@ def test_policy__a_foreign_network_is_one_line(tmp_path: Path) -> None:
         OnnxPolicy.load(tmp_path / "other.onnx")
 
 
+def test_export__refuses_networks_that_are_not_shared(tiny: Scenario, tmp_path: Path) -> None:
+    run, _ = make_run(tmp_path / "run", tiny, "learner.share_parameters=false")
+
+    with pytest.raises(InputError, match="share_parameters false; only policies whose"):
+        export_policy(run.path, tmp_path / "policy.onnx")
+
+
 def test_export__leaves_nothing_behind_when_it_cannot_write(tiny: Scenario, tmp_path: Path) -> None:
     run, _ = make_run(tmp_path / "run", tiny)
 

@@ -65,6 +65,32 @@ def test_learned_policy__refuses_other_action_grids(tiny: Scenario) -> None:
         policy.check_fits(changed, "mine")
 
 
+def test_learned_policy__without_sharing_keeps_to_its_agents(
+    tiny: Scenario, tmp_path: Path
+) -> None:
+    learner = load_config("default", ["learner.share_parameters=false"]).learner
+    arguments = make_network_arguments(tiny, learner)
+    torch.manual_seed(0)
+    weights = {
+        m: {name: torch.randn(p.shape).numpy() for name, p in network.named_parameters()}
+        for m, network in make_untrained(arguments).networks.items()
+    }
+    save_policy(tmp_path / "policy.npz", arguments, weights)
+    policy = LearnedPolicy.load(tmp_path / "policy.npz", "mine")
+
+    policy.check_fits(tiny, "mine")
+    with pytest.raises(InputError, match=r" 3 agents of ordering_low; .* paper has 11"):
+        policy.check_fits(load_scenario("paper"), "mine")
+
+    env = BatchedEnv(tiny, 20)
+    env.reset(make_seeds("test", 0, 20))
+    observations = env.observe()
+    # The same observation in all rows: agents of a module differ by their parameters alone.
+    observations[:] = observations[:, :1]
+    levels = select_greedy(env, policy.networks, observations)["ordering_low"]
+    assert (levels[:, 0] != levels[:, 1]).any()
+
+
 def test_untrained__is_close_to_the_policy_before(tiny: Scenario) -> None:
     untrained = make_untrained(make_network_arguments(tiny, load_config().learner))
     seeds = make_seeds("test", 0, 16)

@@ -8,6 +8,7 @@ from marl.learning.network import (
     MASKED,
     NoisyLinear,
     QNetwork,
+    SeparateQNetwork,
     StackedQNetworks,
     combine_heads,
     draw_noise,
@@ -154,3 +155,28 @@ def test_stacked_q_networks__share_memory_with_the_networks() -> None:
     np.testing.assert_array_equal(
         stacked.parameters["head.weight"][0].detach(), make_network(5).head.weight.detach()
     )
+
+
+@pytest.mark.parametrize("quantiles", [1, 3])
+@pytest.mark.parametrize("dueling", [True, False])
+def test_separate__agents_without_sharing_are_networks_of_their_own(
+    quantiles: int, dueling: bool
+) -> None:
+    shape: dict[str, Any] = {
+        "num_features": 4, "num_levels": 3, "max_levels": 5, "hidden": (8, 6),
+        "dueling": dueling, "num_quantiles": quantiles,
+    }  # fmt: skip
+    together = SeparateQNetwork(3, **shape)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in together.parameters():
+            parameter.normal_()
+    features = torch.randn(3, 7, 2, 4)
+
+    values, ranked = together(features), together.rank_actions(features)
+
+    for agent in range(3):
+        alone = QNetwork(**shape)
+        alone.load_state_dict({n: p[agent] for n, p in together.state_dict().items()})
+        torch.testing.assert_close(values[agent], alone(features[agent]))
+        torch.testing.assert_close(ranked[agent], alone.rank_actions(features[agent]))

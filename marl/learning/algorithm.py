@@ -14,8 +14,6 @@ import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
 from ray.rllib.core import COMPONENT_OPTIMIZER, COMPONENT_RL_MODULE
-from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.policy import PolicySpec
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import (
@@ -29,18 +27,17 @@ from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from marl.checkpoints import Part, Tree, read_part, verify_checkpoint, write_manifest
-from marl.config import Prioritized, TrainConfig, WeightSearchRules
+from marl.config import Learner, Prioritized, TrainConfig, WeightSearchRules
 from marl.errors import RunError
 from marl.learning.coordination import make_weight_search
-from marl.learning.env_runner import BatchedEnvRunner, make_spaces
+from marl.learning.env_runner import BatchedEnvRunner
 from marl.learning.experience_pool import Sampled
 from marl.learning.feedback import Adjustment
-from marl.learning.learned_policy import make_network_arguments
 from marl.learning.learner import FusedDQNLearner
 from marl.learning.policy_arrays import COORDINATION, Weights
 from marl.learning.pool_shape import PoolShape, count_agents
 from marl.learning.pool_shards import DriverPool, ShardedPool
-from marl.learning.rl_module import SkuQModule
+from marl.learning.rl_module import make_module_spec
 from marl.learning.runner_crew import RunnerCrew, hide_actor_warnings
 
 _COUNTERS = ("env_steps", "episodes", "updates", "rounds")  # of a checkpoint
@@ -87,7 +84,7 @@ class SharedPoolDQNConfig(DQNConfig):
             dueling=learner.dueling,
             tau=learner.tau,
             grad_clip=learner.grad_clip,
-            train_batch_size_per_learner=learner.batch_size,
+            train_batch_size_per_learner=_size_batch(scenario, learner),
             lr=learner.lr,
         )
         self.learners(num_learners=0)
@@ -100,6 +97,7 @@ class SharedPoolDQNConfig(DQNConfig):
             "kappa": learner.distributional and learner.distributional.kappa,
             "noisy": learner.noisy,
             "target_update": learner.target_update,
+            "share_parameters": learner.share_parameters,
             "group_sizes": count_agents(scenario) if learner.vdn else None,
         }
         # A dict in a fixed order: a set would change the module order from process to process.
@@ -190,6 +188,7 @@ class SharedPoolDQN(DQN):
             "n_step": self.config.n_step,
             "gamma": self.config.gamma,
             "seed": self.config.seed,
+            "separate": not self.config.learner_config_dict["share_parameters"],
             "grouped": self.config.learner_config_dict["group_sizes"] is not None,
         }
         if pool_config["placement"] == "actor":
@@ -361,6 +360,13 @@ class SharedPoolDQN(DQN):
         self._local_learner.set_state(state)
 
 
+def _size_batch(scenario: Scenario, learner: Learner) -> int:
+    """Transitions by network and update; as many in all, whoever shares parameters."""
+    if learner.share_parameters:
+        return learner.batch_size
+    return max(1, learner.batch_size * len(MODULES) // sum(count_agents(scenario)))
+
+
 def _name_pool(shard: int) -> str:
     """The name of a shard's part of a checkpoint."""
     return f"pool_{shard}" if shard else "pool"
@@ -369,24 +375,6 @@ def _name_pool(shard: int) -> str:
 def _list_shapes(modules: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
     """Shapes by module/parameter."""
     return {f"{m}/{name}": v.shape for m, values in modules.items() for name, v in values.items()}
-
-
-def make_module_spec(scenario: Scenario, config: TrainConfig) -> MultiRLModuleSpec:
-    """The six modules' specifications, in the roster's order."""
-    env = BatchedEnv(scenario, num_copies=1)
-    spaces = make_spaces(env.decoder, env.num_features)
-    arguments = make_network_arguments(scenario, config.learner)
-    return MultiRLModuleSpec(
-        rl_module_specs={
-            m: RLModuleSpec(
-                module_class=SkuQModule,
-                observation_space=spaces[m][0],
-                action_space=spaces[m][1],
-                model_config={"network": arguments[m]},
-            )
-            for m in MODULES
-        }
-    )
 
 
 def build_algorithm(

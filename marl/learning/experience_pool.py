@@ -93,6 +93,7 @@ class ExperiencePool:
         seed: of the sampling.
         prioritized: None: every transition is as likely.
         grouped: draw all agents of a module together, for one SKU and time; not by priority.
+        separate: draw N for every agent instead of every module, by module; not by priority.
     """
 
     def __init__(
@@ -106,12 +107,19 @@ class ExperiencePool:
         seed: int,
         prioritized: Prioritized | None = None,
         grouped: bool = False,
+        separate: bool = False,
     ) -> None:
         self.capacity = max(1, compute_capacity(shape, capacity_env_steps, max_memory_mb))
         self.shape = shape
         self.size = 0  # episodes held
         self._next = 0
         self._grouped = grouped
+        # Who has a network: module_id and agent, None where the agents share it.
+        self._learners: list[tuple[str, int | None]] = [
+            (m, agent)
+            for m in MODULES
+            for agent in (range(shape.num_agents(m)) if separate else (None,))
+        ]
         self._rng = np.random.default_rng(seed)
         t, n = shape.horizon, self.capacity
         reviews = shape.review_times
@@ -179,7 +187,7 @@ class ExperiencePool:
             batch_size: N, by module and update.
         """
         shape = self.shape
-        dims = (num_updates, len(MODULES), batch_size)
+        dims = (num_updates, len(self._learners), batch_size)
         cells = np.empty(dims, np.int64)
         row, sku = np.empty(dims, np.int64), np.empty(dims, np.int64)
         episode, now, later = (np.empty(dims, np.int64) for _ in range(3))
@@ -187,9 +195,9 @@ class ExperiencePool:
         r_t, discount_t = np.empty(dims, np.float32), np.empty(dims, np.float32)
         is_weighted = self._grouped or self._priorities is not None
         weight = np.ones(dims, np.float32) if is_weighted else None
-        for m, module_id in enumerate(MODULES):
+        for m, (module_id, own) in enumerate(self._learners):
             actions = self._actions[module_id]
-            chosen = cells[:, m] = self._draw_cells(module_id, (num_updates, batch_size))
+            chosen = cells[:, m] = self._draw_cells(module_id, own, (num_updates, batch_size))
             if self._priorities is not None and weight is not None:
                 held = self.num_transitions(module_id)
                 weight[:, m] = self._priorities[module_id].compute_weights(chosen, held)
@@ -231,19 +239,21 @@ class ExperiencePool:
         for m, module_id in enumerate(MODULES):
             self._priorities[module_id].update(batch.cells[:, m], td_errors[:, m])
 
-    def _draw_cells(self, module_id: str, dims: tuple[int, int]) -> IntArray:
+    def _draw_cells(self, module_id: str, own: int | None, dims: tuple[int, int]) -> IntArray:
         """Draws transitions of a module as indices into its flat actions, (U, N).
 
-        Groups come one after the other; what is left of the batch is a part of one more.
+        Those of one agent, if it is given. Groups come one after the other; what is left of the
+        batch is a part of one more.
         """
-        if self._grouped:
+        if self._grouped or own is not None:
             _, _, agents, skus = self._actions[module_id].shape
-            groups = -(-dims[1] // agents)
+            members = np.arange(agents) if own is None else np.array([own])
+            groups = -(-dims[1] // len(members))
             drawn = self._rng.integers(
                 self.num_transitions(module_id) // agents, size=(dims[0], groups, 1)
             )
             time, sku = np.divmod(drawn, skus)
-            cells: IntArray = (time * agents + np.arange(agents)) * skus + sku
+            cells: IntArray = (time * agents + members) * skus + sku
             return cells.reshape(dims[0], -1)[:, : dims[1]]
         if self._priorities is None:
             return self._rng.integers(self.num_transitions(module_id), size=dims)

@@ -17,7 +17,7 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from marl.config import Learner
 from marl.learning.kernels import choose_levels, uphold_goals
-from marl.learning.network import Noise, QNetwork
+from marl.learning.network import Noise, QNetwork, make_network
 from marl.learning.policy_arrays import (
     COORDINATION,
     NetworkArguments,
@@ -43,7 +43,7 @@ class LearnedPolicy:
         cls, arguments: NetworkArguments, weights: Weights, name: str = "learned"
     ) -> Self:
         """Builds the networks and fills them."""
-        networks = {m: QNetwork(**arguments[m]) for m in MODULES}
+        networks = {m: make_network(arguments[m]) for m in MODULES}
         for module_id, network in networks.items():
             values = {k: torch.from_numpy(v.copy()) for k, v in weights[module_id].items()}
             network.load_state_dict(values)
@@ -78,6 +78,12 @@ class LearnedPolicy:
                     f"{module_id}; scenario {scenario.name} needs {expected} and "
                     f"{env.num_features}"
                 )
+            agents = env.roster.num_agents(module_id)
+            if getattr(network, "num_agents", agents) != agents:
+                raise InputError(
+                    f"policy: {name!r} has networks of their own for {network.num_agents} agents "
+                    f"of {module_id}; scenario {scenario.name} has {agents}"
+                )
 
     def run_period(self, env: BatchedEnv) -> Step:
         """Observes, takes the best action of every agent and runs one period."""
@@ -101,6 +107,7 @@ def make_network_arguments(scenario: Scenario, learner: Learner) -> NetworkArgum
             "initial_bias": learner.initial_bias,
             "num_quantiles": quantiles.num_quantiles if quantiles else 1,
             "noisy": learner.noisy,
+            **({} if learner.share_parameters else {"num_agents": env.roster.num_agents(m)}),
         }
         for m in MODULES
     }
@@ -108,7 +115,7 @@ def make_network_arguments(scenario: Scenario, learner: Learner) -> NetworkArgum
 
 def make_untrained(arguments: NetworkArguments) -> LearnedPolicy:
     """The networks before the first update: every agent takes its initial action."""
-    return LearnedPolicy({m: QNetwork(**arguments[m]) for m in MODULES}, "untrained")
+    return LearnedPolicy({m: make_network(arguments[m]) for m in MODULES}, "untrained")
 
 
 def select_greedy(

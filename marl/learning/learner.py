@@ -103,10 +103,10 @@ class FusedDQNLearner(ScheduledLearner):
         names = self._online.parameters
         return {
             module_id: {
-                name: stacked[m].numpy().copy()
+                name: stacked[place].numpy().copy()
                 for name, stacked in zip(names, self._averaged, strict=True)
             }
-            for m, module_id in enumerate(MODULES)
+            for module_id, place in zip(MODULES, self._online.places, strict=True)
         }
 
     def get_td_errors(self) -> Float32Array:
@@ -235,9 +235,9 @@ class FusedDQNLearner(ScheduledLearner):
             grad.mul_(scale.view(-1, *[1] * (grad.dim() - 1)))
 
     def _log_updates(self, td_error: Tensor, q_mean: Tensor, batch: Batch) -> None:
-        for m, module_id in enumerate(MODULES):
-            self.metrics.log_value((module_id, TD_ERROR), float(td_error[m]), window=1)
-            self.metrics.log_value((module_id, Q_MEAN), float(q_mean[m]), window=1)
+        for module_id, place in zip(MODULES, self._online.places, strict=True):
+            self.metrics.log_value((module_id, TD_ERROR), float(td_error[place].mean()), window=1)
+            self.metrics.log_value((module_id, Q_MEAN), float(q_mean[place].mean()), window=1)
         num_updates = len(batch.r_t)
         self.metrics.log_value((ALL_MODULES, NUM_UPDATES), num_updates, reduce="sum")
         lr = self._optimizer.param_groups[0]["lr"]

@@ -6,8 +6,9 @@ network serves any number of agents and SKUs (Kaynov et al. 2024: A x K outputs,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -150,6 +151,65 @@ class QNetwork(nn.Module):
         return hidden
 
 
+class SeparateLinear(nn.Module):
+    """Linear layers of one shape as one: weight (A, out, in) and bias (A, out).
+
+    Args:
+        layers: A of them, whose initial values it takes.
+    """
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.in_features = layers[0].in_features
+        self.weight = nn.Parameter(torch.stack([layer.weight.data for layer in layers]))
+        self.bias = nn.Parameter(torch.stack([layer.bias.data for layer in layers]))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Returns outputs (A, N, out) of features (A, N, in)."""
+        return torch.baddbmm(self.bias[:, None], features, self.weight.transpose(1, 2))
+
+
+class SeparateQNetwork(QNetwork):
+    """The networks of a module whose agents share no parameters, in one batched product.
+
+    Features and values have the agents first: (A, ..., F) and (A, ..., L).
+
+    Args:
+        num_agents: A.
+        shape: arguments of each agent's `QNetwork`.
+    """
+
+    def __init__(self, num_agents: int, **shape: Any) -> None:
+        super().__init__(**shape)
+        self.num_agents = num_agents
+        networks = [QNetwork(**shape) for _ in range(num_agents)]
+        layers = zip(*(network.layers for network in networks), strict=True)
+        self.layers = nn.ModuleList(SeparateLinear(own) for own in layers)
+        self.head: Any = SeparateLinear([network.head for network in networks])
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Returns action values; invalid actions are `MASKED`."""
+        output = split_quantiles(self._compute(features), self.num_quantiles)
+        return combine_heads(output, self.mask, dueling=self.dueling).mean(dim=-2)
+
+    def rank_actions(self, features: Tensor, noise: Noise | None = None) -> Tensor:
+        """Returns values whose order is that of the valid actions' values, (A, ..., num_levels)."""
+        if noise is not None:
+            raise ValueError("networks without shared parameters have no noisy layers")
+        output = split_quantiles(self._compute(features), self.num_quantiles)
+        return output.mean(dim=-2)[..., : self.num_levels]
+
+    def _compute(self, features: Tensor) -> Tensor:
+        """Outputs of the head, (A, ..., Q (A + 1))."""
+        rows = self.head(self._encode(features.flatten(1, -2)))
+        return rows.view(*features.shape[:-1], -1)
+
+
+def make_network(arguments: Mapping[str, Any]) -> QNetwork:
+    """Builds a module's network; with `num_agents`, one for each of its agents."""
+    return SeparateQNetwork(**arguments) if "num_agents" in arguments else QNetwork(**arguments)
+
+
 def draw_noise(sizes: Sequence[int], shape: tuple[int, ...], rng: np.random.Generator) -> Noise:
     """Draws the factors of all layers of noisy networks.
 
@@ -184,10 +244,11 @@ def combine_heads(output: Tensor, mask: Tensor, *, dueling: bool) -> Tensor:
 
 
 class StackedQNetworks:
-    """Networks of equal shape as one: every parameter stacked over M modules.
+    """Networks of equal shape as one: every parameter stacked over M networks.
 
     The networks' own parameters become views of the stacked ones, so that state dicts, weight
-    sync and checkpoints keep working while one batched product serves all modules.
+    sync and checkpoints keep working while one batched product serves all modules. A module has
+    one network, or one for each of its agents; `places` says which of the M are its own.
     """
 
     def __init__(self, networks: Sequence[QNetwork], *, trainable: bool) -> None:
@@ -195,13 +256,25 @@ class StackedQNetworks:
         self.num_quantiles = networks[0].num_quantiles
         self.sizes = networks[0].sizes
         self.num_hidden = len(networks[0].layers)
-        self.mask = torch.stack([network.mask for network in networks])[:, None, None]
+        counts = [getattr(network, "num_agents", 1) for network in networks]
+        ends = list(accumulate(counts))
+        self.places: list[int | slice] = [
+            slice(end - count, end) if hasattr(network, "num_agents") else end - 1
+            for network, count, end in zip(networks, counts, ends, strict=True)
+        ]
+        masks = [n.mask.expand(count, -1) for n, count in zip(networks, counts, strict=True)]
+        self.mask = torch.cat(masks)[:, None, None]
         self.parameters: dict[str, Tensor] = {}
         for name, _ in networks[0].named_parameters():
             own = [dict(network.named_parameters())[name] for network in networks]
-            stacked = torch.stack([parameter.data for parameter in own])
-            for parameter, view in zip(own, stacked, strict=True):
-                parameter.data = view
+            stacked = torch.cat(
+                [
+                    parameter.data if isinstance(place, slice) else parameter.data[None]
+                    for parameter, place in zip(own, self.places, strict=True)
+                ]
+            )
+            for parameter, place in zip(own, self.places, strict=True):
+                parameter.data = stacked[place]
             self.parameters[name] = stacked.requires_grad_(trainable)
 
     def compute_quantiles(self, features: Tensor, noise: Noise | None = None) -> Tensor:

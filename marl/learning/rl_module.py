@@ -7,9 +7,17 @@ from typing import Any
 
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, QNetAPI, TargetNetworkAPI
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
-from marl.learning.network import QNetwork
+from envs.omnichannel.agents.roster import MODULES
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.scenario import Scenario
+from marl.config import TrainConfig
+from marl.learning.env_runner import make_spaces
+from marl.learning.learned_policy import make_network_arguments
+from marl.learning.network import QNetwork, make_network
 
 Q_VALUES = "qf_preds"  # RLlib's own key for action values
 
@@ -17,12 +25,12 @@ Q_VALUES = "qf_preds"  # RLlib's own key for action values
 class SkuQModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI):
     """One module's Q-network and, on the learner, its target network.
 
-    `model_config["network"]` holds the keyword arguments of `QNetwork`; RLlib adds its own keys.
+    `model_config["network"]` holds the arguments of `make_network`; RLlib adds its own keys.
     """
 
     def setup(self) -> None:
         """Builds the network."""
-        self.network = QNetwork(**self.model_config["network"])
+        self.network = make_network(self.model_config["network"])
 
     def get_non_inference_attributes(self) -> list[str]:
         """Runners need no target network."""
@@ -50,3 +58,21 @@ class SkuQModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI):
 
     def _forward_train(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
         return self.compute_q_values(batch)
+
+
+def make_module_spec(scenario: Scenario, config: TrainConfig) -> MultiRLModuleSpec:
+    """The six modules' specifications, in the roster's order."""
+    env = BatchedEnv(scenario, num_copies=1)
+    spaces = make_spaces(env.decoder, env.num_features)
+    arguments = make_network_arguments(scenario, config.learner)
+    return MultiRLModuleSpec(
+        rl_module_specs={
+            m: RLModuleSpec(
+                module_class=SkuQModule,
+                observation_space=spaces[m][0],
+                action_space=spaces[m][1],
+                model_config={"network": arguments[m]},
+            )
+            for m in MODULES
+        }
+    )

@@ -45,6 +45,11 @@ def export_policy(run_path: Path, target: Path) -> PolicyMetadata:
             f"run: '{run_path}' was trained with method {run.config.method}; only policies of "
             "method agents can be exported"
         )
+    if not run.config.learner.share_parameters:
+        raise InputError(
+            f"run: '{run_path}' was trained with learner.share_parameters false; only policies "
+            "whose agents share parameters can be exported"
+        )
     metadata = describe_policy(run.scenario, run_path.resolve().name)
     if learnt := weights.get(COORDINATION):
         rules = metadata.coordination.model_dump()

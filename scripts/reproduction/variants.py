@@ -42,6 +42,7 @@ OPTIONS = {
     "control_variate": ("learner.control_variate={policy: forecast_order_up_to}",),
     "control_variate_before": ("learner.control_variate={}",),
     "vdn": ("learner.vdn=true",),
+    "without_sharing": ("learner.share_parameters=false",),
     "without_average": ("learner.average_rate=1",),
     "epsilon_constant": ("exploration.final_fraction=1",),
 }

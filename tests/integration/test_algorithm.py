@@ -16,7 +16,8 @@ from envs.omnichannel.scenario import Coordination, Scenario
 from marl.config import load_config
 from marl.learning.algorithm import SharedPoolDQN, build_algorithm
 from marl.learning.experience_pool import Batch
-from marl.learning.network import QNetwork
+from marl.learning.network import QNetwork, SeparateQNetwork
+from marl.learning.pool_shape import count_agents
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -170,6 +171,7 @@ OPTIONS = [
     ["learner.target_update=3"],
     ["learner.control_variate={}"],
     ["learner.vdn=true"],
+    ["learner.share_parameters=false", "learner.distributional={}"],
     ["learner.distributional={}", "learner.noisy=0.1", "learner.double=false"],
 ]
 
@@ -227,9 +229,10 @@ def test_noisy__copies_explore_by_noise_alone(tiny: Scenario) -> None:
         assert len(np.unique(noisy[0, :, 0, 0])) > 1
 
 
-@pytest.mark.parametrize("vdn", [False, True])
-def test_learner__updates_as_six_separate_learners_would(tiny: Scenario, vdn: bool) -> None:
-    overrides = ["env_runners.num_env_runners=0", "learner.grad_clip=0.5", f"learner.vdn={vdn}"]
+@pytest.mark.parametrize("option", ["vdn=false", "vdn=true", "share_parameters=false"])
+def test_learner__updates_as_separate_learners_would(tiny: Scenario, option: str) -> None:
+    overrides = ["env_runners.num_env_runners=0", "learner.grad_clip=0.5", f"learner.{option}"]
+    vdn = option == "vdn=true"
     with build(tiny, *overrides) as algorithm:
         for _ in range(2):
             algorithm.train()
@@ -240,31 +243,43 @@ def test_learner__updates_as_six_separate_learners_would(tiny: Scenario, vdn: bo
             for p in (*learner._parameters, *learner._target_parameters):
                 p.normal_(0, 0.5)
         learner._optimizer.state.clear()
-        online = [clone(network) for network in get_networks(algorithm)]
+        online = [own for network in get_networks(algorithm) for own in clone(network)]
         module = learner.module
-        target = [clone(module[m].unwrapped().target_network) for m in MODULES]
-        batch = algorithm.pool.sample(4, 32)
+        target = [own for m in MODULES for own in clone(module[m].unwrapped().target_network)]
+        batch = algorithm.pool.sample(4, algorithm.config.train_batch_size_per_learner)
+        assert len(online) == (10 if "share" in option else 6)
+        assert batch.r_t.shape[1:] == (10, 19) if "share" in option else (6, 32)
         timesteps = {"num_env_steps_sampled_lifetime": algorithm.env_steps}
 
         algorithm.learner_group.update(batch=batch, timesteps=timesteps)
         lr = learner._optimizer.param_groups[0]["lr"]
         for m, (network, copy) in enumerate(zip(online, target, strict=True)):
-            agents = algorithm.env_runner.env.roster.num_agents(MODULES[m]) if vdn else 1
+            agents = count_agents(tiny)[m] if vdn else 1
             update_alone(network, copy, batch, m, agents, lr=lr, grad_clip=0.5)
 
-        for network, alone in zip(get_networks(algorithm), online, strict=True):
+        updated = [own for network in get_networks(algorithm) for own in clone(network)]
+        for network, alone in zip(updated, online, strict=True):
             for (name, p), q in zip(network.named_parameters(), alone.parameters(), strict=True):
                 torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-6, msg=name)
 
 
-def clone(network: QNetwork) -> QNetwork:
-    """A network of its own memory: a deep copy would keep the views."""
+def clone(network: QNetwork) -> list[QNetwork]:
+    """Networks of their own memory, one for each agent without shared parameters.
+
+    A deep copy would keep the views.
+    """
     shape = {name: p.shape for name, p in network.named_parameters()}
-    hidden = [shape[f"layers.{i}.bias"][0] for i in range(len(network.layers))]
+    hidden = [shape[f"layers.{i}.bias"][-1] for i in range(len(network.layers))]
     num_levels, max_levels = int(network.mask.sum()), len(network.mask)
-    copy = QNetwork(shape["layers.0.weight"][1], num_levels, max_levels, hidden)
-    copy.load_state_dict(network.state_dict())
-    return copy
+    states = [network.state_dict()]
+    if isinstance(network, SeparateQNetwork):
+        states = [{n: p[a] for n, p in states[0].items()} for a in range(network.num_agents)]
+    copies = [
+        QNetwork(shape["layers.0.weight"][-1], num_levels, max_levels, hidden) for _ in states
+    ]
+    for copy, state in zip(copies, states, strict=True):
+        copy.load_state_dict(state)
+    return copies
 
 
 def update_alone(
