@@ -10,8 +10,9 @@ from marl.config import load_config
 from marl.evaluation.evaluate import evaluate_policies, make_tables
 from marl.policies import Policy, make_policy
 from marl.progress import TrainingProgress
+from marl.ray_start import start_ray
 from marl.run_folder import RunFolder
-from marl.training import Trainer, start_ray
+from marl.training import Trainer
 
 if __name__ == "__main__":
     scenario, console = load_scenario("tiny"), Console()

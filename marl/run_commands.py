@@ -151,14 +151,16 @@ def run_training(
     """
     from marl.config_changes import describe_changes
     from marl.progress import TrainingProgress
-    from marl.training import Trainer, start_ray
+    from marl.ray_start import prepare_training
 
     console = make_console()
     view = TrainingProgress(console, quiet=quiet)
     view.say(f"run folder {run.path}")
     for line in describe_changes(before, run.config) if before else ():
         view.say(line)
-    start_ray(address, run.config.env_runners.num_env_runners)
+    prepare_training(address, run.config.env_runners.num_env_runners)
+    from marl.training import Trainer  # here, as Ray starts while it is imported
+
     trainer = Trainer(run, view, _make_upload(run, storage, view.say))
     try:
         if checkpoint:
@@ -182,8 +184,8 @@ def run_training(
 
 def search_settings(search: Search, address: str | None, *, quiet: bool, resume: bool) -> None:
     """Runs the trials, then evaluates the best one unless the user interrupted."""
+    from marl.ray_start import start_ray
     from marl.search import is_finished, make_table, run_search, save_best, write_results
-    from marl.training import start_ray
 
     console, path = make_console(), search.run.path
     if not quiet:

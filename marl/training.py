@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import signal
-import socket
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -16,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray
 
 from envs.omnichannel.world.costs import TERMS
 from envs.omnichannel.world.draws import make_seeds
@@ -33,7 +28,6 @@ from marl.tensorboard import EventLog
 Record = dict[str, float]
 
 MAX_PAUSE_S = 1.0  # of training, for a checkpoint
-CONNECT_TIMEOUT_S = 10.0  # to the head of a cluster
 
 _REPORTED = ("reward", "served", "on_time", "cost/total", *(f"cost/{term}" for term in TERMS))
 
@@ -330,55 +324,3 @@ def catch_interrupt() -> Iterator[list[int]]:
         yield received
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-def start_ray(address: str | None, num_env_runners: int) -> None:
-    """Starts Ray on this machine, or joins the cluster at `address`.
-
-    `OMNICHANNEL_VERBOSE=1` shows what Ray and its workers print.
-
-    Raises:
-        RunError: if Ray does not start here, or the cluster cannot be joined.
-    """
-    verbose = os.environ.get("OMNICHANNEL_VERBOSE") == "1"
-    level = logging.INFO if verbose else logging.ERROR
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if not verbose:
-        warnings.filterwarnings("ignore", module="ray")
-        for name in ("ray", "ray.rllib", "ray.tune"):
-            logging.getLogger(name).setLevel(level)
-    settings: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
-    if address is None:
-        # "local": never join a cluster that happens to run on this machine.
-        cpus = max(os.cpu_count() or 1, num_env_runners + 1)
-        settings |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
-    else:
-        settings["address"] = address
-    try:
-        _knock(address)
-        ray.init(**settings)
-    except Exception as error:  # Ray raises all sorts, plain `Exception` when it is too slow
-        raise RunError(_explain_start(address, error)) from error
-
-
-def _knock(address: str | None) -> None:
-    """Raises an OSError where nobody listens: Ray itself would try for many minutes."""
-    host, _, port = (address or "").rpartition(":")
-    if port.isdecimal() and "://" not in host:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
-
-
-def _explain_start(address: str | None, error: Exception) -> str:
-    """Says in one line why Ray did not start, and what to do."""
-    first_sentence = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
-    reason = first_sentence or type(error).__name__
-    if address is None:
-        return (
-            f"Ray did not start on this machine ({reason}); a machine short of CPU time or memory "
-            "is too slow for it: end other programs and try again, or see what Ray says with "
-            "OMNICHANNEL_VERBOSE=1"
-        )
-    return (
-        f"the Ray cluster '{address}' cannot be joined ({reason}); see whether it runs and whether "
-        "the token is the same there with: ray status"
-    )

@@ -47,7 +47,7 @@ from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import TrainConfig, load_config
 from marl.learning.algorithm import build_algorithm
-from marl.training import start_ray
+from marl.ray_start import start_ray
 
 Dict = dict[str, Any]
 

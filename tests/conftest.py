@@ -37,7 +37,7 @@ def ray_session() -> Iterator[None]:
     """A real Ray on this machine, with room for two runners."""
     import ray
 
-    from marl.training import start_ray
+    from marl.ray_start import start_ray
 
     start_ray(None, 2)
     yield

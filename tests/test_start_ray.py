@@ -7,7 +7,7 @@ import pytest
 import ray
 
 from marl.errors import RunError
-from marl.training import start_ray
+from marl.ray_start import start_ray
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from marl.learning.policy_arrays import COORDINATION, Weights
 from marl.learning.pool_shape import PoolShape, count_agents
 from marl.learning.pool_shards import DriverPool, ShardedPool
 from marl.learning.rl_module import make_module_spec
-from marl.learning.runner_crew import RunnerCrew, hide_actor_warnings
+from marl.learning.runner_crew import RunnerCrew
 
 _COUNTERS = ("env_steps", "episodes", "updates", "rounds")  # of a checkpoint
 UPDATES_PER_CALL = 16  # bounds the memory of a batch; more gains nothing in the driver
@@ -49,6 +49,7 @@ class SharedPoolDQNConfig(DQNConfig):
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or SharedPoolDQN)
+        self.run_seed = 0
         self.num_runners = 0
         self.start_timeout_s = 300.0
         self.pool_config: dict[str, Any] = {}
@@ -116,7 +117,9 @@ class SharedPoolDQNConfig(DQNConfig):
             restart_failed_env_runners=True,
             delay_between_env_runner_restarts_s=1.0,
         )
-        self.debugging(seed=config.seed, log_level="ERROR")
+        self.debugging(log_level="ERROR")
+        # Not RLlib's `seed`, with which it loads torch's compiler into every process (2 s each).
+        self.run_seed = config.seed
         self.pool_config = config.pool.model_dump()
         self.env_steps_per_update = learner.env_steps_per_update
         self.weight_search = config.coordination
@@ -167,7 +170,7 @@ class SharedPoolDQN(DQN):
         self.env_steps_by_node: dict[str, int] = {}  # address -> of the last round
         self.learn_metrics: dict[str, dict[str, float]] = {}
         self.weight_search = make_weight_search(
-            scenario, self.config.weight_search, self.config.seed
+            scenario, self.config.weight_search, self.config.run_seed
         )
 
     @override(DQN)
@@ -187,7 +190,7 @@ class SharedPoolDQN(DQN):
             "max_memory_mb": pool_config["max_memory_mb"],
             "n_step": self.config.n_step,
             "gamma": self.config.gamma,
-            "seed": self.config.seed,
+            "seed": self.config.run_seed,
             "separate": not self.config.learner_config_dict["share_parameters"],
             "grouped": self.config.learner_config_dict["group_sizes"] is not None,
         }
@@ -207,7 +210,7 @@ class SharedPoolDQN(DQN):
             "service_weight": self.adjustment.service,
             "coordination": self.weight_search and self.weight_search.make_request(),
         }
-        self.crew.revive(self.learner_group)
+        self.crew.revive()
         self.crew.start_round(request)
         self._learn()
         self._store(self.crew.collect_round())
@@ -381,8 +384,15 @@ def build_algorithm(
     scenario: Scenario,
     config: TrainConfig,
     config_class: type[SharedPoolDQNConfig] = SharedPoolDQNConfig,
+    *,
+    wait: bool = True,
 ) -> SharedPoolDQN:
-    """Starts the runners and the learner of a configuration."""
-    with hide_actor_warnings():
-        algorithm: SharedPoolDQN = config_class.from_config(scenario, config).build_algo()
+    """Starts learner and runners, and waits for these, or samples by itself until one has started.
+
+    Raises:
+        RunError: if it waits and none starts in time.
+    """
+    algorithm: SharedPoolDQN = config_class.from_config(scenario, config).build_algo()
+    if wait:
+        algorithm.crew.await_start()
     return algorithm

@@ -116,12 +116,12 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         env, copies = self.env, self.env.num_copies
         share = max((worker or self.worker_index) - 1, 0)
         first = episodes + share * copies
-        seeds = make_seeds("train", self.config.seed, copies, skip=first)
-        rng = np.random.default_rng([self.config.seed, share, iteration])
+        seeds = make_seeds("train", self.config.run_seed, copies, skip=first)
+        rng = np.random.default_rng([self.config.run_seed, share, iteration])
         env.service_weight = service_weight
         if coordination is not None:
             scale = coordination["sigma"] if explore else 0.0
-            noise = draw_noise_of_weights(self.config.seed, share, iteration, copies)
+            noise = draw_noise_of_weights(self.config.run_seed, share, iteration, copies)
             env.coordinator.weigh(compute_weights(coordination["logits"] + scale * noise))
         self._explores = explore
         epsilon = np.zeros(copies)

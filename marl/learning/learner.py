@@ -30,10 +30,12 @@ class ScheduledLearner(DQNTorchLearner):
     """A learner that keeps its optimizers itself, under one learning rate's schedule.
 
     `config.learner_config_dict`: `lr`, `lr_final_fraction`, `anneal_env_steps`.
+    `config.run_seed`: of the initial weights.
     """
 
     @override(DQNTorchLearner)
     def build(self) -> None:
+        torch.manual_seed(self.config.run_seed)  # of the initial weights
         super().build()
         self._lr_scale = 1.0
 
@@ -214,7 +216,7 @@ class FusedDQNLearner(ScheduledLearner):
         """This update's noise by module; None without noisy layers."""
         if self._settings["noisy"] is None:
             return None
-        key = [self.config.seed, self._num_updates, int(of_target), 1]
+        key = [self.config.run_seed, self._num_updates, int(of_target), 1]
         return draw_noise(self._online.sizes, (len(MODULES),), np.random.default_rng(key))
 
     def _move_target(self) -> None:

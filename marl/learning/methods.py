@@ -42,7 +42,7 @@ class Method(Protocol):
     module_ids: tuple[str, ...]
 
     def build_algorithm(self) -> SharedPoolDQN:
-        """Starts runners and learner."""
+        """Starts runners and learner, without waiting for the runners."""
 
     def make_policy(self, weights: Weights, name: str) -> Policy:
         """Returns the greedy policy of the weights."""
@@ -64,8 +64,8 @@ class AgentsMethod:
         self.arguments = make_agent_arguments(scenario, config.learner)
 
     def build_algorithm(self) -> SharedPoolDQN:
-        """Starts runners and learner."""
-        return build_algorithm(self.scenario, self.config)
+        """Starts runners and learner, without waiting for the runners."""
+        return build_algorithm(self.scenario, self.config, wait=False)
 
     def make_policy(self, weights: Weights, name: str) -> LearnedPolicy:
         """Returns the greedy policy of the weights."""
@@ -89,8 +89,8 @@ class ResidualMethod:
         self.arguments = make_network_arguments(scenario, config.residual, config.learner.hidden)
 
     def build_algorithm(self) -> SharedPoolDQN:
-        """Starts runners and learner."""
-        return build_algorithm(self.scenario, self.config, CounterfactualDQNConfig)
+        """Starts runners and learner, without waiting for the runners."""
+        return build_algorithm(self.scenario, self.config, CounterfactualDQNConfig, wait=False)
 
     def make_policy(self, weights: Weights, name: str) -> ResidualPolicy:
         """Returns the greedy policy of the weights."""
@@ -118,8 +118,8 @@ class OrdersMethod:
         self.arguments = make_order_arguments(self.groups, config.learner)
 
     def build_algorithm(self) -> SharedPoolDQN:
-        """Starts runners and learner."""
-        return build_algorithm(self.scenario, self.config, OrdersDQNConfig)
+        """Starts runners and learner, without waiting for the runners."""
+        return build_algorithm(self.scenario, self.config, OrdersDQNConfig, wait=False)
 
     def make_policy(self, weights: Weights, name: str) -> OrderPolicy:
         """Returns the greedy policy of the weights."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import ray
+import torch
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
 from ray.rllib.core.learner.learner_group import LearnerGroup
@@ -45,46 +47,49 @@ class RunnerCrew:
         self._asked: dict[int, ray.ObjectRef] = {}  # by worker
         self._pings: dict[int, ray.ObjectRef] = {}  # of lost workers
         self._late: set[int] = set()  # workers that have not started yet
+        self._announced: set[int] = set()  # those of them of which an event tells
+        self._began, self._start_timeout_s = 0.0, 0.0
+        self._weights: ray.ObjectRef = None  # the latest sent
         self._events: list[str] = []
 
     def start(self, num_runners: int, timeout_s: float) -> None:
-        """Starts the runners and waits for those that find room.
+        """Starts the runners without waiting for them.
 
-        The others are taken in once they answer, as lost ones are.
+        Until the first one answers this process samples; the others are taken in as lost ones are.
 
         Args:
             num_runners: besides the one in this process.
-            timeout_s: to wait for the first one.
+            timeout_s: after which a run in which none has started ends.
+        """
+        if not num_runners:
+            return
+        with _hide_actor_warnings():
+            self._group.add_workers(num_runners, validate=False)
+        self._late = set(self._manager.actor_ids())
+        self._began, self._start_timeout_s = time.monotonic(), timeout_s
+        for worker, actor in self._manager.actors().items():
+            self._manager.set_actor_state(worker, healthy=False)
+            self._pings[worker] = actor.ping.remote()
+
+    def await_start(self) -> None:
+        """Waits for the first runner, then a little for the others, where speed is measured.
 
         Raises:
             RunError: if none starts in time.
         """
-        if not num_runners:
-            return
-        self._group.add_workers(num_runners, validate=False)
-        self._late = set(self._manager.actor_ids())
-        for worker, actor in self._manager.actors().items():
-            self._manager.set_actor_state(worker, healthy=False)
-            self._pings[worker] = actor.ping.remote()
         pings = list(self._pings.values())
-        ray.wait(pings, num_returns=1, timeout=timeout_s)
-        ray.wait(pings, num_returns=num_runners, timeout=STRAGGLER_TIMEOUT_S)
-        for worker in self._take_answered():
-            self._late.remove(worker)
-            self._manager.set_actor_state(worker, healthy=True)
-        if not self.num_healthy:
-            self.give_up_missing()
-            raise RunError(_explain_no_room(num_runners, timeout_s))
-        for worker in sorted(self._late):
-            self._events.append(
-                f"runner {worker} has no room yet; its episodes are sampled by others"
-            )
+        if not pings:
+            return
+        ray.wait(pings, num_returns=1, timeout=self._start_timeout_s)
+        ray.wait(pings, num_returns=len(pings), timeout=STRAGGLER_TIMEOUT_S)
+        self.revive()
 
     def give_up_missing(self) -> None:
         """Ends the runners that do not answer: lost ones, and those that wait for a core."""
-        for worker, actor in self._manager.actors().items():
+        for worker, actor in list(self._manager.actors().items()):
             if not self._manager.is_actor_healthy(worker):
                 ray.kill(actor)
+                self._manager.remove_actor(worker)  # or RLlib would report its death
 
     @property
     def num_healthy(self) -> int:
@@ -117,23 +122,44 @@ class RunnerCrew:
         """Sends the learner's weights to all and waits until they have arrived."""
         state = _get_weights(learner_group)
         self._local.set_state(state)
-        self._send(state, self._manager.healthy_actor_ids())
+        self._weights = ray.put(state)
+        self._send(self._manager.healthy_actor_ids())
 
-    def revive(self, learner_group: LearnerGroup) -> None:
-        """Takes back the lost runners that answer again, with the learner's weights.
+    def revive(self) -> None:
+        """Takes in the runners that have started or answer again, with the latest weights.
 
         Never waits for one that is still starting.
+
+        Raises:
+            RunError: if none has ever started, and the time for it is over.
         """
         actors = self._manager.actors()
         for worker in self._manager.actor_ids():
             if not self._manager.is_actor_healthy(worker) and worker not in self._pings:
                 self._pings[worker] = actors[worker].ping.remote()
-        returned = self._take_answered()
-        for worker in self._send(_get_weights(learner_group), returned) if returned else ():
+        for worker in self._send(self._take_answered()):
             self._manager.set_actor_state(worker, healthy=True)
-            what = "has started" if worker in self._late else "is back"
+            if worker not in self._late:
+                self._events.append(f"runner {worker} is back")
+            elif worker in self._announced:
+                self._events.append(f"runner {worker} has started")
             self._late.discard(worker)
-            self._events.append(f"runner {worker} {what}")
+        self._watch_start()
+
+    def _watch_start(self) -> None:
+        """Tells of runners that find no room, and ends a run in which that is all of them."""
+        waited = time.monotonic() - self._began
+        num_runners = len(self._late)
+        none_ever = num_runners > 0 and num_runners == len(self._manager.actor_ids())
+        if none_ever and waited > self._start_timeout_s:
+            self.give_up_missing()
+            raise RunError(_explain_no_room(num_runners, self._start_timeout_s))
+        if waited > STRAGGLER_TIMEOUT_S:
+            for worker in sorted(self._late - self._announced):
+                self._announced.add(worker)
+                self._events.append(
+                    f"runner {worker} has no room yet; its episodes are sampled by others"
+                )
 
     def _take_answered(self) -> list[int]:
         """Workers whose ping came back; a ping that failed is sent again next time."""
@@ -156,17 +182,21 @@ class RunnerCrew:
 
     def _sample_again(self, lost: list[int]) -> dict[int, Sampled]:
         """Samples lost shares, at most one by each healthy runner; returns those that came."""
+        if not self._manager.healthy_actor_ids():
+            self.revive()
         healthy = self._manager.healthy_actor_ids()
         if not healthy:
-            return {lost[0]: self._local.sample_async(**self._request, worker=lost[0])}
+            # As a runner would: more threads could add up in another order.
+            with _torch_threads(1 if self._manager.actor_ids() else torch.get_num_threads()):
+                return {lost[0]: self._local.sample_async(**self._request, worker=lost[0])}
         share_of = dict(zip(healthy, lost, strict=False))
         found = self._fetch({by: self._ask(by, worker) for by, worker in share_of.items()})
         return {share_of[by]: sample for by, sample in found.items()}
 
-    def _send(self, state: dict[str, Any], workers: list[int]) -> list[int]:
-        """Sends weights; returns the workers that have them."""
-        actors, reference = self._manager.actors(), ray.put(state)
-        sent = {w: actors[w].set_state.remote(reference) for w in workers}
+    def _send(self, workers: list[int]) -> list[int]:
+        """Sends the latest weights; returns the workers that have them."""
+        actors = self._manager.actors()
+        sent = {w: actors[w].set_state.remote(self._weights) for w in workers}
         return list(self._fetch(sent))
 
     def _fetch(self, calls: dict[int, ray.ObjectRef]) -> dict[int, Any]:
@@ -203,27 +233,8 @@ class RunnerCrew:
         )
 
 
-def _explain_no_room(num_runners: int, timeout_s: float) -> str:
-    """Says in one line why no runner started, and what to do."""
-    total = ray.cluster_resources().get("CPU", 0.0)
-    free = ray.available_resources().get("CPU", 0.0)
-    return (
-        f"env_runners: none of {num_runners} runners has started within {timeout_s:g} s; a runner "
-        f"needs a core, and {free:g} of the cluster's {total:g} are free; add a node, wait until "
-        "others end, or sample in this process with --set env_runners.num_env_runners=0"
-    )
-
-
-def _get_weights(learner_group: LearnerGroup) -> dict[str, Any]:
-    """The online networks of all modules."""
-    state: dict[str, Any] = learner_group.get_state(
-        components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
-    )
-    return state[COMPONENT_LEARNER]
-
-
 @contextmanager
-def hide_actor_warnings() -> Iterator[None]:
+def _hide_actor_warnings() -> Iterator[None]:
     """Holds stderr back and leaves out one line that Ray's core writes there by itself.
 
     It warns of every restartable actor whose arguments lie in the object store, which is how RLlib
@@ -242,3 +253,32 @@ def hide_actor_warnings() -> Iterator[None]:
             for line in held:
                 if b"has constructor arguments in the object store" not in line:
                     os.write(2, line)
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _explain_no_room(num_runners: int, timeout_s: float) -> str:
+    """Says in one line why no runner started, and what to do."""
+    total = ray.cluster_resources().get("CPU", 0.0)
+    free = ray.available_resources().get("CPU", 0.0)
+    return (
+        f"env_runners: none of {num_runners} runners has started within {timeout_s:g} s; a runner "
+        f"needs a core, and {free:g} of the cluster's {total:g} are free; add a node, wait until "
+        "others end, or sample in this process with --set env_runners.num_env_runners=0"
+    )
+
+
+def _get_weights(learner_group: LearnerGroup) -> dict[str, Any]:
+    """The online networks of all modules."""
+    state: dict[str, Any] = learner_group.get_state(
+        components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
+    )
+    return state[COMPONENT_LEARNER]

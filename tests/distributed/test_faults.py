@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -32,8 +33,9 @@ SETTINGS = [
 
 
 @contextmanager
-def build(scenario: Scenario, *overrides: str) -> Iterator[SharedPoolDQN]:
-    algorithm = build_algorithm(scenario, load_config("default", [*SETTINGS, *overrides]))
+def build(scenario: Scenario, *overrides: str, wait: bool = True) -> Iterator[SharedPoolDQN]:
+    config = load_config("default", [*SETTINGS, *overrides])
+    algorithm = build_algorithm(scenario, config, wait=wait)
     try:
         yield algorithm
     finally:
@@ -93,6 +95,31 @@ def test_runners__a_killed_one_changes_nothing_in_the_result(tiny: Scenario) -> 
             algorithm.train()
         assert algorithm.crew.take_events() == []
         assert_same(algorithm.make_snapshot(), disturbed)
+
+
+def test_runners__until_they_have_started_the_driver_samples_the_same(tiny: Scenario) -> None:
+    with build(tiny, wait=False) as algorithm:
+        algorithm.train()
+        assert algorithm.crew.num_healthy == 0
+        assert algorithm.env_steps == 2 * 8 * 14
+        train_until_whole(algorithm, 2)
+        algorithm.train()
+        assert algorithm.crew.take_events() == []
+        assert_runners_have_the_learners_weights(algorithm)
+        rounds, early = algorithm.rounds, algorithm.make_snapshot()
+
+    with build(tiny) as algorithm:
+        while algorithm.rounds < rounds:
+            algorithm.train()
+        assert_same(algorithm.make_snapshot(), early)
+
+
+def test_runners__start_without_torchs_compiler(tiny: Scenario) -> None:
+    with build(tiny) as algorithm:
+        loaded = algorithm.env_runner_group.foreach_env_runner(
+            lambda _: "torch._dynamo" in sys.modules, local_env_runner=False
+        )
+    assert loaded == [False, False]
 
 
 @pytest.mark.slow

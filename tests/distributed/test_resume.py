@@ -35,7 +35,7 @@ from pathlib import Path
 
 import ray
 
-from marl.training import start_ray
+from marl.ray_start import start_ray
 from tests.distributed.test_resume import build, train
 
 scenario, folder = sys.argv[1:]

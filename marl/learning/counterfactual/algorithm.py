@@ -71,7 +71,7 @@ class CounterfactualDQN(SharedPoolDQN):
             )
             for name, values in make_network_arguments(scenario, residual, hidden=()).items()
         }
-        return LabelPool(self.config.pool_situations, shapes, self.config.seed)
+        return LabelPool(self.config.pool_situations, shapes, self.config.run_seed)
 
     @override(SharedPoolDQN)
     def update_priorities(self, batch: Any) -> None:

@@ -70,7 +70,7 @@ class OrdersDQN(CounterfactualDQN):
             )
             for name, group in make_groups(scenario, orders).items()
         }
-        return LabelPool(orders.pool_situations, shapes, self.config.seed)
+        return LabelPool(orders.pool_situations, shapes, self.config.run_seed)
 
 
 def _make_module_spec(scenario: Scenario, config: TrainConfig) -> MultiRLModuleSpec:
