@@ -67,11 +67,13 @@ def tune_rules(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> Train
 
     They are the rule that residual agents depart from, and the control variate.
     """
-    from marl.learning.counterfactual.policy import make_reference
     from marl.policies import FAMILIES, make_policy
 
     residual, variate = config.residual, config.learner.control_variate
     if config.method == "residual":
+        # Here, because it takes torch, which others import while Ray starts.
+        from marl.learning.counterfactual.policy import make_reference
+
         make_reference(scenario, residual)  # says what is wrong before anything takes time
         if residual.parameters is None:
             tuned = _tune(residual.reference, scenario, quiet=quiet)

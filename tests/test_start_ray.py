@@ -1,6 +1,8 @@
-"""Ray that does not start: one line that says what to do."""
+"""What comes before training: Ray that does not start, and what is not imported until it does."""
 
 import socket
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -51,3 +53,17 @@ def test_start_ray__an_address_where_nobody_listens_is_refused_at_once() -> None
 
         with pytest.raises(RunError, match=rf"'{address}' cannot be joined \(.*refused\)"):
             start_ray(address, 1)
+
+
+def test_train__checks_its_input_before_it_imports_torch_and_ray() -> None:
+    code = (
+        "import sys\n"
+        "from marl.run_commands import load_training, tune_rules\n"
+        "checked = load_training('paper', None, None, (None, None, None), None)\n"
+        "tune_rules(*checked, quiet=True)\n"
+        "assert not {'torch', 'ray'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
