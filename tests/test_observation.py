@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from envs.omnichannel.agents.kernels import store_half
 from envs.omnichannel.agents.observation import FEATURES
+from envs.omnichannel.agents.observation_kernels import store_half
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, load_scenario

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from envs.omnichannel.agents.actions import ActionDecoder, Actions
-from envs.omnichannel.agents.kernels import (
+from envs.omnichannel.agents.coordination_kernels import (
     Grids,
     Lanes,
     Levels,
@@ -19,11 +19,11 @@ from envs.omnichannel.agents.kernels import (
     Wishes,
     are_valid,
     average_proposals,
-    make_units,
     project_shares,
     round_gaps,
 )
 from envs.omnichannel.agents.roster import MODULES, PROPOSERS, make_roster
+from envs.omnichannel.agents.units import make_units
 from envs.omnichannel.scenario import Coordination
 from envs.omnichannel.types import (
     Decisions,

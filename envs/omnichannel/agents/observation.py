@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from envs.omnichannel.agents.actions import ActionDecoder, Actions
-from envs.omnichannel.agents.kernels import (
+from envs.omnichannel.agents.observation_kernels import (
     COLUMN,
     FEATURES,
     LOWEST_RATE,
     Context,
     GoalTables,
     Rows,
-    make_units,
     write_observations,
 )
 from envs.omnichannel.agents.roster import HIGH_MODULES
+from envs.omnichannel.agents.units import make_units
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, Half, Network, View
 from envs.omnichannel.world.demand import DemandProcess

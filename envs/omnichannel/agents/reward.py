@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.omnichannel.agents.kernels import Scales, share_credit
+from envs.omnichannel.agents.coordination_kernels import Scales, share_credit
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, Network
 from envs.omnichannel.world.costs import TERMS, Costs

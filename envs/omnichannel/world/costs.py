@@ -6,7 +6,7 @@ import numpy as np
 
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, Flows, IntArray, Network
-from envs.omnichannel.world.kernels import Rates, Terms, price_flows
+from envs.omnichannel.world.ledger_kernels import Rates, Terms, price_flows
 
 TERMS = Terms._fields
 

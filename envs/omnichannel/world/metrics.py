@@ -53,7 +53,7 @@ import numpy as np
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import ONLINE, FloatArray, Flows, IntArray, Network
 from envs.omnichannel.world.costs import TERMS, Costs
-from envs.omnichannel.world.kernels import Sums, add_ledger
+from envs.omnichannel.world.ledger_kernels import Sums, add_ledger
 
 EpisodeMetrics = dict[str, FloatArray]  # metric -> (B,)
 
