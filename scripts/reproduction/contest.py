@@ -51,6 +51,7 @@ def run_contest(options: argparse.Namespace) -> None:
     result = {
         "command": f"scripts/reproduce.py contest --scenario {options.scenario} "
         f"--seeds {options.seeds} --minutes {options.minutes:g} "
+        f"--grid-minutes {options.grid_minutes:g} "
         f"--rollout-episodes {options.rollout_episodes} --futures {options.futures} "
         f"--rollout-horizons {' '.join(map(str, options.rollout_horizons))}",
         "episodes": EPISODES,
