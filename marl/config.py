@@ -190,8 +190,8 @@ class Orders(Branching):
     largest_order: Annotated[float, Field(gt=0, le=20)] = 2.0  # days of mean demand
     situations: Count = 800
     pool_situations: Count = 40_000
-    # Orders this much worse than the best count half; unit: a day's demand at the geometric mean
-    # of the costs of a unit that is left and of one that is short.
+    # Orders this much worse than the best count half; unit: a day's demand at the holding cost, of
+    # a store alone at the geometric mean of the costs of a unit that is left and of one short.
     focus: Positive = 0.2
     futures: Count = 4  # that the days until an order arrives are drawn from, of a store alone
 

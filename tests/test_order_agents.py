@@ -140,7 +140,7 @@ def test_make__a_network_counts_everybodys_costs_from_now_on() -> None:
     env.reset(make_seeds("train", 0, 2))
     costs = [policy.run_period(env).costs for _ in range(100)]
     total = np.array([sum(money.sum(axis=(1, 2)) for money in c.values()) for c in costs])  # (T, B)
-    windows = np.array([-total[t : t + 4].sum(axis=0) / 27 for t in range(96)]).ravel()
+    windows = np.array([-total[t : t + 4].sum(axis=0) / 9 for t in range(96)]).ravel()
     for returns in labels.savings:
         assert np.abs(windows - returns[9]).min() < 1e-4
 
