@@ -47,8 +47,8 @@ class BranchMaker:
         alone = setting.network.num_stores == 1 and not has_dc_orders(setting)
         self.delay = int(setting.network.lane_lead_time[0]) if alone else 0
         self.futures = futures if self.delay else 1
-        # The unit of returns: a day's demand at the price of a unit too many; of a store that stands
-        # alone, between that and the price of one too few, so that one setting fits all penalties.
+        # The unit of returns: a day's demand at the price of a unit too many; of a store alone,
+        # between that and the price of one too few, so that one setting fits all penalties.
         costs = env.scenario.costs
         short = max(costs.lost_sale, costs.late) if self.delay else costs.holding_store
         price = max(math.sqrt(costs.holding_store * short), 1e-6)
