@@ -14,7 +14,6 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -38,11 +37,11 @@ from marl.config import TrainConfig
 from marl.errors import RunError
 from marl.progress import TrainingProgress
 from marl.run_folder import RunFolder
+from marl.search_results import TrialResult, Values, format_value, format_values, read_result
 from marl.search_space import Dimension, Space, apply_values, parse_space
 from marl.training import Trainer
 
 Scheduler = Literal["asha", "pbt"]
-Values = dict[str, Any]  # path -> value
 
 TUNE_FOLDER = "tune"
 SEARCH_FILE = "search.yaml"
@@ -104,33 +103,6 @@ class Search:
         path = "env_runners.num_env_runners"
         values = [x for d in self.space if d.path == path for x in d.list_extremes()]
         return max(values or [self.run.config.env_runners.num_env_runners])
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """What came of a trial.
-
-    Attributes:
-        name: of its folder.
-        status: `done`, `stopped early`, `failed` or `unfinished`.
-        percent: of its training.
-        reward: of the last validation.
-        best_reward: of the best validation whose checkpoint is kept; None: there is none.
-        values: what it was trained with in the end; empty before the first validation.
-        checkpoint: of the best validation.
-    """
-
-    name: str
-    status: str
-    percent: float
-    reward: float | None
-    best_reward: float | None
-    values: Values
-    checkpoint: Path | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything but the checkpoint, which belongs to Ray Tune."""
-        return {k: v for k, v in vars(self).items() if k != "checkpoint"}
 
 
 class Trial(tune.Trainable):
@@ -261,7 +233,7 @@ def run_search(search: Search, *, resume: bool, quiet: bool) -> list[TrialResult
                 verbose=0,
             ),
         )
-    results = [_read_result(result) for result in tuner.fit()]
+    results = [read_result(result) for result in tuner.fit()]
     return sorted(
         results,
         key=lambda r: -float("inf") if r.best_reward is None else r.best_reward,
@@ -334,18 +306,9 @@ def make_table(search: Search, results: list[TrialResult]) -> Table:
             result.status,
             f"{result.percent:.0f}",
             *("-" if reward is None else f"{reward:.4f}" for reward in rewards),
-            *(_format(result.values.get(d.path, "-")) for d in search.space),
+            *(format_value(result.values.get(d.path, "-")) for d in search.space),
         )
     return table
-
-
-def format_values(values: Mapping[str, Any]) -> str:
-    """One line of `path value` pairs."""
-    return "  ".join(f"{path} {_format(value)}" for path, value in values.items())
-
-
-def _format(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _name_tune(path: Path) -> str:
@@ -400,25 +363,3 @@ def _make_scheduler(search: Search) -> TrialScheduler:
 def _clip(space: Space, values: Values) -> Values:
     """PBT multiplies values by 0.8 or 1.2, which can leave the space."""
     return values | {d.path: d.clip(values[d.path]) for d in space}
-
-
-def _read_result(result: Any) -> TrialResult:
-    metrics = result.metrics or {}
-    percent = float(metrics.get("percent", 0.0))
-    kept = [(m["reward"], c) for c, m in result.best_checkpoints or [] if "reward" in m]
-    best_reward, checkpoint = max(kept, key=lambda pair: pair[0], default=(None, None))
-    if result.error:
-        status = "failed"
-    elif not metrics.get("done"):
-        status = "unfinished"
-    else:
-        status = "done" if percent >= 100 else "stopped early"
-    return TrialResult(
-        name=Path(result.path).name,
-        status=status,
-        percent=percent,
-        reward=metrics.get("reward"),
-        best_reward=best_reward,
-        values=dict(result.config) if percent else {},
-        checkpoint=Path(checkpoint.path) if checkpoint else None,
-    )

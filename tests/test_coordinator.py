@@ -9,7 +9,8 @@ from hypothesis.extra.numpy import arrays
 from envs.omnichannel.agents.actions import ActionDecoder, Actions
 from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
 from envs.omnichannel.agents.roster import PROPOSERS
-from envs.omnichannel.scenario import Coordination, Scenario, load_scenario
+from envs.omnichannel.coordination_rules import Coordination
+from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import FloatArray, IntArray, Network, Targets, View
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator

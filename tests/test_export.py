@@ -11,7 +11,8 @@ from envs.errors import InputError
 from envs.omnichannel.agents.actions import Actions
 from envs.omnichannel.agents.roster import MODULES, PROPOSERS
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.scenario import Coordination, Scenario, load_scenario
+from envs.omnichannel.coordination_rules import Coordination
+from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import FloatArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import load_config

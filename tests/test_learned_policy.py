@@ -7,7 +7,8 @@ import torch
 from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES, PROPOSERS
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.scenario import Coordination, Scenario, load_scenario
+from envs.omnichannel.coordination_rules import Coordination
+from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import load_config
 from marl.evaluation.evaluate import run_episodes

@@ -11,7 +11,8 @@ from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_help
 from envs.errors import InputError
 from envs.omnichannel.agents.observation import list_features
 from envs.omnichannel.agents.roster import MODULES
-from envs.omnichannel.scenario import Coordination, Scenario
+from envs.omnichannel.coordination_rules import Coordination
+from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray
 from marl.evaluation.tuning import read_tuned
 from marl.learning.policy_arrays import COORDINATION, NetworkArguments, Weights, load_arrays

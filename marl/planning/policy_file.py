@@ -21,7 +21,8 @@ from envs.errors import InputError
 from envs.omnichannel.agents.observation import list_features
 from envs.omnichannel.agents.roster import LOW_MODULES, MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.scenario import Actions, Coordination, Scenario
+from envs.omnichannel.coordination_rules import Coordination
+from envs.omnichannel.scenario import Actions, Scenario
 from envs.omnichannel.types import Float32Array, IntArray
 from envs.validation import StrictModel, validate_model
 

@@ -12,7 +12,8 @@ import torch
 
 from envs.errors import InputError
 from envs.omnichannel.agents.roster import MODULES
-from envs.omnichannel.scenario import Coordination, Scenario
+from envs.omnichannel.coordination_rules import Coordination
+from envs.omnichannel.scenario import Scenario
 from marl.config import load_config
 from marl.learning.algorithm import SharedPoolDQN, build_algorithm
 from marl.learning.experience_pool import Batch

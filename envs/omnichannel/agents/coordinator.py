@@ -24,7 +24,7 @@ from envs.omnichannel.agents.coordination_kernels import (
 )
 from envs.omnichannel.agents.roster import MODULES, PROPOSERS, make_roster
 from envs.omnichannel.agents.units import make_units
-from envs.omnichannel.scenario import Coordination
+from envs.omnichannel.coordination_rules import Coordination
 from envs.omnichannel.types import (
     Decisions,
     FloatArray,
