@@ -175,7 +175,9 @@ class Residual(Branching):
     )
     dispatch_horizon: Count = 10  # periods of a branch
     supplier_order_horizon: Count = 16
-    continuation: Literal["rule", "learned"] = "rule"  # who decides in the rest of a branch
+    # Who decides in the rest of a branch: the rule; the branched choice's network and for all other
+    # choices the rule; or the networks of all choices.
+    continuation: Literal["rule", "own", "learned"] = "rule"
     margin: NonNegative = 0.01  # what an option must save, in 2% of a day's expected demand
 
     def get_horizon(self, choice: str) -> int:

@@ -5,9 +5,10 @@ import pytest
 
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import load_scenario
+from envs.omnichannel.types import Float32Array
 from envs.omnichannel.world.draws import make_seeds
 from marl.policies.base import Setting
-from marl.policies.choices import CHOICES, Dispatch, SupplierOrder, find_distinct
+from marl.policies.choices import CHOICES, Choice, Dispatch, SupplierOrder, find_distinct
 from marl.policies.families import FullTruck
 from marl.policies.plan import Plan
 
@@ -66,11 +67,20 @@ def test_take__option_0_is_the_rule(name: str, plan: Plan) -> None:
     np.testing.assert_allclose(after.supplier_gap, before.supplier_gap)
 
 
+def compute_features(choice: Choice, env: BatchedEnv, plan: Plan) -> Float32Array:
+    """Features by row, (R, B, K, F)."""
+    observed = env.observe()[:, choice.rows].swapaxes(0, 1)
+    own = np.full((*observed.shape[:-1], len(choice.features)), np.nan, np.float32)
+    features = np.concatenate([observed, own], axis=-1)
+    choice.fill_in(plan, features)
+    np.testing.assert_array_equal(features[..., : env.num_features], observed)
+    return features
+
+
 @pytest.mark.parametrize("name", CHOICES)
-def test_compute_features__named_bounded_and_alive(name: str, env: BatchedEnv, plan: Plan) -> None:
+def test_fill_in__named_bounded_and_alive(name: str, env: BatchedEnv, plan: Plan) -> None:
     choice = CHOICES[name](SETTING)
-    observations = env.observe()
-    features = choice.compute_features(plan, observations)
+    features = compute_features(choice, env, plan)
     assert features.dtype == np.float32
     assert features.shape[-1] == env.num_features + len(choice.features)
     assert np.abs(features).max() <= 5
@@ -79,12 +89,12 @@ def test_compute_features__named_bounded_and_alive(name: str, env: BatchedEnv, p
     assert alive.mean() > 0.5
 
 
-def test_compute_features__dispatch_by_hand(env: BatchedEnv, plan: Plan) -> None:
+def test_fill_in__dispatch_by_hand(env: BatchedEnv, plan: Plan) -> None:
     plan.shipment_gap[0, 3] = [100, 60, -40, 20]
     assert plan.load is not None
     plan.load[0, 3] = 240
-    features = Dispatch(SETTING).compute_features(plan, env.observe())
-    own = dict(zip(Dispatch.features, features[0, 3, 0, env.num_features :], strict=True))
+    features = compute_features(Dispatch(SETTING), env, plan)
+    own = dict(zip(Dispatch.features, features[3, 0, 0, env.num_features :], strict=True))
     assert own["gap"] == pytest.approx(100 / 120)
     assert own["trucks"] == pytest.approx(1.5)
     assert own["started_truck"] == pytest.approx(0.5)
@@ -92,6 +102,16 @@ def test_compute_features__dispatch_by_hand(env: BatchedEnv, plan: Plan) -> None
     assert own["distance"] == -1
     rate, state = plan.store_rate[0, 3, 0], env.view.state
     assert own["stock_cover"] == pytest.approx(state.on_hand[0, 4, 0] / (2 * rate) - 1, rel=1e-5)
+
+
+def test_list_by_agent__dcs_and_skus_are_agents_unless_joint() -> None:
+    by_row = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)  # 2 rows, 3 copies, 4 SKUs, 5 features
+    joint, each = (
+        CHOICES[n](SETTING).list_by_agent(by_row) for n in ("dispatch", "supplier_order")
+    )
+    np.testing.assert_array_equal(joint[2, 1], by_row[1, 2])
+    assert each.shape == (3, 8, 5)
+    np.testing.assert_array_equal(each[2, 4 + 3], by_row[1, 2, 3])
 
 
 def test_find_distinct__equal_units_are_one() -> None:

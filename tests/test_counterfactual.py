@@ -7,6 +7,7 @@ import torch
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.branching import Recording, record_episodes, simulate_branches
 from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.types import Float32Array
 from envs.omnichannel.world.draws import make_seeds
 from marl.learning.counterfactual.labels import (
     Exploring,
@@ -118,7 +119,7 @@ def play(env: BatchedEnv, recording: Recording, entry: int, store: int, option: 
 def test_make_labels__each_choice_has_its_shape() -> None:
     env, policy = make_policy("dispatch", "supplier_order")
     recording = record(env, policy, epsilon=0.3)
-    maker = LabelMaker(env, policy, continues_learnt=True)
+    maker = LabelMaker(env, policy, "learned")
     rng = np.random.default_rng(0)
     features = {n: env.num_features + len(CHOICES[n].features) for n in CHOICES}
     dispatch = maker.make_labels(recording, "dispatch", 5, HORIZON, rng)
@@ -128,12 +129,42 @@ def test_make_labels__each_choice_has_its_shape() -> None:
     assert order.savings.shape == (5, 8)
 
 
+def test_make_labels__continuation_says_who_decides_after_the_branch() -> None:
+    env, policy = make_policy("dispatch", "supplier_order")
+    with torch.no_grad():
+        policy.networks["dispatch"].head.bias[1] = 0.1  # hold
+        policy.networks["supplier_order"].head.bias[1] = 0.1  # order nothing
+    recording = record(env, policy)
+
+    def label(continuation: str, name: str) -> Float32Array:
+        maker = LabelMaker(env, policy, continuation)
+        return maker.make_labels(recording, name, 4, 16, np.random.default_rng(0)).savings
+
+    for name in policy.choices:
+        found = {c: label(c, name) for c in ("rule", "own", "learned")}
+        assert (found["rule"] != found["own"]).any()
+        assert (found["own"] != found["learned"]).any()
+
+
 def test_stock_value__of_a_full_truck() -> None:
     env = BatchedEnv(SCENARIO, 1)
     value = StockValue(env).by_store
     # Distance 1: a truck of 9 for 120 units and 0.01 x 2 x 0.7 a unit.
     assert value[0] == pytest.approx(9 / 120 + 0.014)
     assert value[9] == pytest.approx(15 / 120 + 0.028)
+
+
+def test_restrict__the_rule_decides_what_is_left_out() -> None:
+    env, policy = make_policy("dispatch", "supplier_order")
+    with torch.no_grad():
+        policy.networks["dispatch"].head.bias[1] = 0.1  # hold
+        policy.networks["supplier_order"].head.bias[1] = 0.1  # order nothing
+    env.reset(make_seeds("test", 0, 3))
+    rule, both = RULE.compute_targets(env.view), policy.compute_targets(env.view)
+    orders = policy.restrict("supplier_order").compute_targets(env.view)
+    np.testing.assert_array_equal(orders.supplier_gap, both.supplier_gap)
+    np.testing.assert_array_equal(orders.shipment_gap, rule.shipment_gap)
+    assert (both.shipment_gap != rule.shipment_gap).any()
 
 
 def test_exploring__epsilon_departs_from_the_rule() -> None:

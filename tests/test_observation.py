@@ -168,6 +168,17 @@ def test_store_half__rounds_as_numpy_does() -> None:
     np.testing.assert_array_equal(found, values.astype(np.float16).view(np.uint16))
 
 
+@pytest.mark.parametrize("name", ["perishable", "scarce"])
+def test_compute_rows__are_those_of_the_observation(name: str) -> None:
+    env = BatchedEnv(load_scenario(name), 3)
+    env.reset(make_seeds("test", 0, 3))
+    rows = env.observation.compute_rows(env.view, env.goals, slice(2, 5), num_spare=2)
+    assert rows.shape == (3, 3, env.network.num_skus, env.num_features + 2)
+    np.testing.assert_array_equal(
+        rows[..., : env.num_features].swapaxes(0, 1), env.observe()[:, 2:5]
+    )
+
+
 @pytest.mark.parametrize("name", ["paper", "perishable", "scarce"])
 def test_observe__stores_what_it_returns(name: str) -> None:
     env = BatchedEnv(load_scenario(name), 3)

@@ -8,13 +8,15 @@ leaves, when and how much a DC orders).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray, sum_axis
 from marl.policies.base import Setting
 from marl.policies.plan import Plan, compute_need
+
+RowsT = TypeVar("RowsT", IntArray, Float32Array)
 
 _CLIP = 5.0
 _LOWEST_RATE = 0.05  # units a day; features are divided by rates
@@ -48,14 +50,37 @@ class Choice(ABC):
         """Returns how often agents are worth a look, relative to each other, (B, G)."""
         return np.ones(self.get_values(plan).shape)
 
+    @property
     @abstractmethod
-    def compute_features(self, plan: Plan, observations: Float32Array) -> Float32Array:
-        """Returns what an agent sees, (B, G, K, F) if joint, else (B, G, F), in [-5, 5].
+    def rows(self) -> slice:
+        """The rows of the observation that its agents read."""
+
+    @abstractmethod
+    def compute_own(self, plan: Plan) -> list[FloatArray]:
+        """Returns `features` of a rule's plan; each broadcasts to (B, R, K)."""
+
+    def fill_in(self, plan: Plan, features: Float32Array) -> None:
+        """Writes the own features, in [-5, 5], into the columns after those of the observation.
 
         Args:
             plan: the reference rule's.
-            observations: of all rows, (B, N + 1, K, F_o).
+            features: of the rows, (R, B, K, F), in place.
         """
+        first = features.shape[-1] - len(self.features)
+        for column, own in enumerate(self.compute_own(plan), start=first):
+            features[..., column] = np.clip(own, -_CLIP, _CLIP).swapaxes(0, 1)
+
+    def list_by_agent(self, values: RowsT) -> RowsT:
+        """Arranges what is known by row (and SKU, unless joint) by copy and agent.
+
+        Args:
+            values: (R, B, ...) if joint, else (R, B, K, ...).
+
+        Returns:
+            (B, G, ...).
+        """
+        by_copy = values.swapaxes(0, 1)
+        return by_copy if self.is_joint else by_copy.reshape(len(by_copy), -1, *values.shape[3:])
 
 
 class Dispatch(Choice):
@@ -95,8 +120,13 @@ class Dispatch(Choice):
         """A store that needs next to nothing has nothing to decide."""
         return 0.15 + np.minimum(compute_need(plan) / self._capacity, 1.2)
 
-    def compute_features(self, plan: Plan, observations: Float32Array) -> Float32Array:
-        """Returns features of every store and SKU, (B, S, K, F)."""
+    @property
+    def rows(self) -> slice:
+        """The stores."""
+        return slice(self.network.num_dcs, self.network.num_nodes)
+
+    def compute_own(self, plan: Plan) -> list[FloatArray]:
+        """Returns features of every store and SKU."""
         net, state, capacity = self.network, plan.view.state, self._capacity
         gap, rate = plan.shipment_gap, plan.floored_rate
         wanted = np.maximum(gap, 0)
@@ -104,7 +134,7 @@ class Dispatch(Choice):
         cover = plan.position / rate - net.lane_lead_time[:, None]
         by_dc = net.sum_by_dc(wanted)
         fill = np.minimum(state.on_hand[:, : net.num_dcs] / np.maximum(by_dc, 1), 3)
-        own = [
+        return [
             gap / capacity,
             trucks,
             trucks % 1,
@@ -114,9 +144,8 @@ class Dispatch(Choice):
             cover.min(axis=-1, keepdims=True) - 2,
             fill[:, net.parent],
             sum_axis(by_dc, 2)[:, net.parent][..., None] / (5 * capacity),
-            net.distance[:, None] - 2.0,
+            net.distance[None, :, None] - 2.0,
         ]
-        return _join_features(observations[:, net.num_dcs : net.num_nodes], own)
 
     @property
     def _capacity(self) -> int:
@@ -156,14 +185,19 @@ class SupplierOrder(Choice):
         """Returns the supplier gaps, (B, W K)."""
         return plan.supplier_gap.reshape(len(plan.supplier_gap), -1)
 
-    def compute_features(self, plan: Plan, observations: Float32Array) -> Float32Array:
-        """Returns features of every DC and SKU, (B, W K, F)."""
+    @property
+    def rows(self) -> slice:
+        """The DCs."""
+        return slice(0, self.network.num_dcs)
+
+    def compute_own(self, plan: Plan) -> list[FloatArray]:
+        """Returns features of every DC and SKU."""
         net, state = self.network, plan.view.state
         rate = np.maximum(plan.system_rate, _LOWEST_RATE)
         stock = state.on_hand[:, : net.num_dcs]
         total = rate.sum(axis=-1, keepdims=True)
         capacity = np.where(np.isinf(net.capacity), 0, net.capacity)[: net.num_dcs, None]
-        own = [
+        return [
             plan.up_to_gap / (5 * rate),
             plan.supplier_gap / (5 * rate),
             plan.echelon / (10 * rate) - 1,
@@ -172,8 +206,6 @@ class SupplierOrder(Choice):
             plan.up_to_gap.sum(axis=-1, keepdims=True) / (5 * total),
             np.where(capacity > 0, stock.sum(axis=-1, keepdims=True) / np.maximum(capacity, 1), 0),
         ]
-        features = _join_features(observations[:, : net.num_dcs], own)
-        return features.reshape(len(features), -1, features.shape[-1])
 
 
 CHOICES: dict[str, type[Choice]] = {c.name: c for c in (Dispatch, SupplierOrder)}
@@ -195,10 +227,3 @@ def find_distinct(options: FloatArray) -> tuple[IntArray, IntArray]:
     distinct = np.flatnonzero((first == np.arange(count)).ravel())
     flat = first + count * np.arange(len(options))[:, None]
     return distinct, np.searchsorted(distinct, flat)
-
-
-def _join_features(rows: Float32Array, own: list[FloatArray]) -> Float32Array:
-    """Observation rows (B, G, K, F_o) and own features, each broadcast to (B, G, K)."""
-    shape = rows.shape[:-1]
-    columns = np.stack([np.broadcast_to(feature, shape) for feature in own], axis=-1)
-    return np.clip(np.concatenate([rows, columns.astype(np.float32)], axis=-1), -_CLIP, _CLIP)

@@ -74,8 +74,39 @@ class ObservationModel:
             stored: (B, T, N + 1, K, F), at whose `period` the same is written.
             period: of `stored`.
         """
-        copies, rows = len(view.state.period), self.constant
-        obs = np.empty((len(rows), copies, *rows.shape[1:]), np.float32)
+        obs = self._make_rows(view, slice(None))
+        self._write(obs, 0, view, goals, stored, period)
+        return obs.swapaxes(0, 1)
+
+    def compute_rows(
+        self, view: View, goals: Actions, rows: slice, num_spare: int = 0
+    ) -> Float32Array:
+        """Returns features of some rows, as they lie in memory: (R', B, K, F + spare) float32.
+
+        Args:
+            view: what may be known.
+            goals: as of `compute_observations`.
+            rows: which, one after the other.
+            num_spare: columns that are left to the caller to fill.
+        """
+        obs = self._make_rows(view, rows, num_spare)
+        self._write(obs, rows.start, view, goals, None, 0)
+        return obs
+
+    def _make_rows(self, view: View, rows: slice, num_spare: int = 0) -> Float32Array:
+        count, skus, features = self.constant[rows].shape
+        return np.empty((count, len(view.state.period), skus, features + num_spare), np.float32)
+
+    def _write(
+        self,
+        obs: Float32Array,
+        first: int,
+        view: View,
+        goals: Actions,
+        stored: Half | None,
+        period: int,
+    ) -> None:
+        """Writes the rows from `first` on."""
         ordering, shipping, returns = (np.ascontiguousarray(goals[m]) for m in HIGH_MODULES)
         day, seasons = view.state.day, len(self.season)
         context = Context(
@@ -89,16 +120,16 @@ class ObservationModel:
         )
         write_observations(
             obs,
+            first,
             _NOWHERE if stored is None else stored.view(np.uint16),
             period,
-            rows,
+            self.constant,
             make_units(view),
             context,
             self.goal_tables,
             self.rows,
             self.network.online_slots,
         )
-        return obs.swapaxes(0, 1)
 
     def _compute_cuts(self, view: View) -> FloatArray:
         """When a cut begins and how many days of it are known, as shares of the notice.

@@ -149,6 +149,7 @@ class GoalTables(NamedTuple):
 @compiled
 def write_observations(
     obs: Float32Array,
+    first: int,
     stored: Bits,
     period: int,
     constant: Float32Array,
@@ -161,7 +162,9 @@ def write_observations(
     """Writes all features, clipped.
 
     Args:
-        obs: (R, B, K, F), written in place; where units perish, the last column tells of them.
+        obs: (R', B, K, F or more), written in place: rows from `first` on. Where units perish, the
+            last of F columns tells of them; what lies beyond is left alone.
+        first: the row that `obs` begins with.
         stored: (B, T, R, K, F), at whose `period` the same is written as float16; empty: nowhere.
         period: of the second axis of `stored`.
         constant: features that no period changes, (R, K, F).
@@ -171,20 +174,20 @@ def write_observations(
         rows: of the network.
         online_slots: the first slots of the backorders are online orders.
     """
-    num_rows, copies, skus, num_features = obs.shape
+    num_rows, skus, num_features = constant.shape
     cells = np.empty((num_rows, skus, _NUM_CELLS))
     has_shelves = units.shelf.shape[1] > 0
     by_sku = np.empty((skus, len(_BY_SKU)))
     shifted = np.empty(num_features, np.float32)
-    for b in range(copies):
+    for b in range(obs.shape[1]):
         cells[:] = 0.0
         _gather_nodes(cells, units, b)
         _gather_stores(cells, units, rows, online_slots, b)
         _roll_up(cells, rows)
         _gather_by_sku(by_sku, context, goals, b)
-        for row in range(num_rows):
+        for row in range(first, first + len(obs)):
             for k in range(skus):
-                features, cell = obs[row, b, k], cells[row, k]
+                features, cell = obs[row - first, b, k, :num_features], cells[row, k]
                 features[:] = constant[row, k]
                 features[COLUMN.days_to_review] = context.to_review[b]
                 for i in range(len(_BY_SKU)):

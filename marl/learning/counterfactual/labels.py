@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from envs.omnichannel.agents.actions import TargetPolicy
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.branching import Recording, simulate_branches
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
@@ -41,14 +42,12 @@ class LabelMaker:
     Args:
         env: of the recorded scenario.
         policy: who decides in the branched period, but for the one agent.
-        continues_learnt: whether the learnt policy decides afterwards, else its rule.
+        continuation: who decides afterwards: `rule`, `own` (the network of the branched choice,
+            and the rule for all others) or `learned` (the policy).
     """
 
-    def __init__(
-        self, env: BatchedEnv, policy: ResidualPolicy, *, continues_learnt: bool = False
-    ) -> None:
-        self.env, self.policy = env, policy
-        self.continuation = policy if continues_learnt else policy.rule
+    def __init__(self, env: BatchedEnv, policy: ResidualPolicy, continuation: str = "rule") -> None:
+        self.env, self.policy, self.continuation = env, policy, continuation
         self.unit = _UNIT_SHARE * env.reward_model.team_scale
         self.stock_value = StockValue(env)
 
@@ -99,13 +98,18 @@ class LabelMaker:
         values = choice.get_values(branched).copy()
         values[np.arange(len(row)), agents[row]] = options.ravel()[distinct]
         choice.take(branched, values)
-        branch = simulate_branches(
-            self.env, recording, entries[row], branched.make_targets(), horizon, self.continuation
-        )
+        targets, follower = branched.make_targets(), self._get_follower(name)
+        branch = simulate_branches(self.env, recording, entries[row], targets, horizon, follower)
         cost = (branch.loss - self.stock_value.compute(branch.state)) / self.unit
         savings = cost[place[:, :1]] - cost[place]
-        features = choice.compute_features(reference, self.policy.observe(reference.view))
+        features = choice.list_by_agent(self.policy.compute_features(reference, [name])[name])
         return Labels(features[rows, agents], savings.astype(np.float32))
+
+    def _get_follower(self, name: str) -> TargetPolicy:
+        """Who decides after the branched period of a choice."""
+        if self.continuation == "rule":
+            return self.policy.rule
+        return self.policy.restrict(name) if self.continuation == "own" else self.policy
 
 
 def pick_agents(weights: FloatArray, rng: np.random.Generator) -> IntArray:

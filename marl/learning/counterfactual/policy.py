@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -48,6 +49,12 @@ class ResidualPolicy:
         # Only its models are used: what agents observe, given what is known.
         self._env = BatchedEnv(scenario, num_copies=1)
 
+    def restrict(self, name: str) -> ResidualPolicy:
+        """The same policy with one of its choices; the rule decides the others."""
+        restricted = copy(self)
+        restricted.choices = {name: self.choices[name]}
+        return restricted
+
     def compute_targets(self, view: View) -> Targets:
         """Returns signed gaps in units and fractions."""
         plan = self.rule.make_plan(view)
@@ -57,25 +64,41 @@ class ResidualPolicy:
         """Runs one period of all copies."""
         return env.apply(self.compute_targets(env.view))
 
-    def observe(self, view: View) -> Float32Array:
-        """Returns the observation rows of a view, (B, N + 1, K, F); no goals are set."""
-        decoder, net = self._env.decoder, self._env.network
-        shape = (len(view.state.period), 1, net.num_skus)
+    def compute_features(self, plan: Plan, names: Iterable[str]) -> dict[str, Float32Array]:
+        """Returns what the agents of some choices see, by row of the observation, (R, B, K, F).
+
+        Args:
+            plan: the rule's.
+            names: of the choices.
+        """
+        view = plan.view
+        choices = {name: self.choices[name] for name in names}
+        first = min(choice.rows.start for choice in choices.values())
+        last = max(choice.rows.stop for choice in choices.values())
+        num_own = max(len(choice.features) for choice in choices.values())
+        decoder, observation = self._env.decoder, self._env.observation
+        shape = (len(view.state.period), 1, self._env.network.num_skus)
+        # The high level of the 34 agents has no part here: its goals stay as they begin.
         goals = {m: np.full(shape, decoder.initial_level[m]) for m in HIGH_MODULES}
-        return self._env.observation.compute_observations(view, goals)
+        rows = observation.compute_rows(view, goals, slice(first, last), num_own)
+        found = {}
+        for name, choice in choices.items():
+            own = slice(choice.rows.start - first, choice.rows.stop - first)
+            width = len(observation.features) + len(choice.features)
+            found[name] = rows[own, ..., :width]
+            choice.fill_in(plan, found[name])
+        return found
 
     def choose(self, plan: Plan) -> Taken:
         """Returns the best option of every agent, given the rule's plan."""
         if not self.networks:
             return {}
-        observations = self.observe(plan.view)
         taken: Taken = {}
-        for name, choice in self.choices.items():
-            features = choice.compute_features(plan, observations)
-            with torch.inference_mode():
+        with torch.inference_mode():
+            for name, features in self.compute_features(plan, self.choices).items():
                 values = self.networks[name](torch.from_numpy(features))
                 values[..., 0] += self.margin
-                taken[name] = values.argmax(dim=-1).numpy()
+                taken[name] = self.choices[name].list_by_agent(values.argmax(dim=-1).numpy())
         return taken
 
     def act(self, plan: Plan, taken: Taken) -> Plan:

@@ -52,7 +52,7 @@ class CounterfactualEnvRunner(BatchedEnvRunner):
             settings.margin,
         )
         recording = record_episodes(env, Exploring(policy, epsilon, rng), seeds)
-        maker = LabelMaker(env, policy, continues_learnt=settings.continuation == "learned")
+        maker = LabelMaker(env, policy, settings.continuation)
         labels: dict[str, Labels] = {
             name: maker.make_labels(
                 recording, name, settings.situations, settings.get_horizon(name), rng
