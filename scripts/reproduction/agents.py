@@ -49,7 +49,10 @@ IN_PROCESS = (
 
 
 def run_paper(options: argparse.Namespace) -> None:
-    """The 34 agents on the paper's network, averaged as there and as averaging is surpassed."""
+    """The 34 agents on the paper's network, averaged as there and as averaging is surpassed.
+
+    Beside them residual agents, who depart from the best rule.
+    """
     scenario = load_scenario("paper")
     seeds = make_seeds("test", SEED, EPISODES)
     found = run_families(scenario, EpisodeRunner(scenario, seeds, "evaluate", EPISODES))
@@ -57,6 +60,10 @@ def run_paper(options: argparse.Namespace) -> None:
         Trained(name, ("--scenario", str(file), *IN_PROCESS), load_scenario(file))
         for name, file in write_coordinations("average", "high_only").items()
     ]
+    settings = (f"residual.reference={choose_best(found)}", "residual.choices=[supplier_order]")
+    sets = [word for setting in settings for word in ("--set", setting)]
+    residual = ("--scenario", "paper", "--config", "residual", "--minutes", "2", *sets)
+    trained.append(Trained("residual", (*residual, *IN_PROCESS), scenario))
     compare_agents("paper", trained, seeds, found, options.seeds)
 
 
