@@ -5,8 +5,9 @@ How to run, from the repository root:
     .venv/bin/python scripts/compare_peers.py [--seconds N] [--json FILE]
 
 Stock RLlib learns the same environment through `ParallelPettingZooEnv` and its own multi-agent
-replay buffer, with the same network, batch and env steps per update, one runner in the process.
-Its DQN knows one discrete action only, so both sides play scenario `paper` with one SKU.
+replay buffer, one runner in the process: first with the same network, batch and env steps per
+update, then with those that it has by default, as this project has its own. Its DQN knows one
+discrete action only, so both sides play scenario `paper` with one SKU.
 
 The other two are simulators of other, smaller networks (one product, serial stages), so their rows
 say how fast a period is, not who is better. They are left out where they cannot be imported, which
@@ -52,6 +53,7 @@ from marl.ray_start import start_ray
 Dict = dict[str, Any]
 
 _STOCK, _OURS = "stock RLlib DQN", "this project"
+_BY_DEFAULT = f"{_STOCK}, its defaults"
 _COPIES = 256  # at which our environment is measured alone
 
 
@@ -108,18 +110,20 @@ def _flatten(observations: Dict) -> Dict:
     return {name: values[0] for name, values in observations.items()}
 
 
-def build_stock(scenario: Scenario, config: TrainConfig) -> Any:
-    """RLlib's DQN with our network sizes, batch, and env steps per update."""
-    learner = config.learner
+def build_stock(scenario: Scenario, config: TrainConfig | None) -> Any:
+    """RLlib's DQN with our network sizes, batch, and env steps per update; None: with its own."""
     env = SingleSkuEnv(scenario)
     module_of = {agent.name: agent.module_id for agent in env.env.batched_env.roster.agents}
     of_module = {module_id: name for name, module_id in module_of.items()}
     register_env("omnichannel", lambda _: ParallelPettingZooEnv(SingleSkuEnv(scenario)))
-    model = DefaultModelConfig(fcnet_hiddens=list(learner.hidden), fcnet_activation="relu")
+    model = DefaultModelConfig()
+    if config is not None:
+        hidden = list(config.learner.hidden)
+        model = DefaultModelConfig(fcnet_hiddens=hidden, fcnet_activation="relu")
     stock = (
         DQNConfig()
         .environment("omnichannel")
-        .env_runners(num_env_runners=0, rollout_fragment_length=int(learner.env_steps_per_update))
+        .env_runners(num_env_runners=0)
         .multi_agent(
             policies={m: PolicySpec() for m in MODULES},
             policy_mapping_fn=lambda agent, *_, **__: module_of[agent],
@@ -136,32 +140,43 @@ def build_stock(scenario: Scenario, config: TrainConfig) -> Any:
                 }
             )
         )
-        .training(
-            lr=learner.lr,
-            gamma=learner.gamma,
-            n_step=learner.n_step,
-            double_q=learner.double,
-            dueling=learner.dueling,
-            grad_clip=learner.grad_clip,
-            train_batch_size_per_learner=learner.batch_size,
-            num_steps_sampled_before_learning_starts=int(2 * learner.env_steps_per_update),
-            replay_buffer_config={
-                "type": "MultiAgentEpisodeReplayBuffer",
-                "capacity": config.pool.capacity_env_steps,
-            },
-        )
+        .training(replay_buffer_config={"type": "MultiAgentEpisodeReplayBuffer"})
         .reporting(min_sample_timesteps_per_iteration=0, min_time_s_per_iteration=0)
         .debugging(log_level="ERROR")
     )
+    if config is not None:
+        _equalize(stock, config)
     return stock.build_algo()
 
 
-def measure_stock(scenario: Scenario, config: TrainConfig, seconds: float) -> tuple[float, float]:
-    """Returns env steps/s and transitions learnt/s of stock RLlib DQN."""
+def _equalize(stock: DQNConfig, config: TrainConfig) -> None:
+    """Gives RLlib's DQN our batch, options and env steps per update."""
+    learner = config.learner
+    stock.env_runners(rollout_fragment_length=int(learner.env_steps_per_update))
+    stock.training(
+        lr=learner.lr,
+        gamma=learner.gamma,
+        n_step=learner.n_step,
+        double_q=learner.double,
+        dueling=learner.dueling,
+        grad_clip=learner.grad_clip,
+        train_batch_size_per_learner=learner.batch_size,
+        num_steps_sampled_before_learning_starts=int(2 * learner.env_steps_per_update),
+        replay_buffer_config={
+            "type": "MultiAgentEpisodeReplayBuffer",
+            "capacity": config.pool.capacity_env_steps,
+        },
+    )
+
+
+def measure_stock(
+    scenario: Scenario, config: TrainConfig | None, seconds: float
+) -> tuple[float, float]:
+    """Returns env steps/s and transitions learnt/s of stock RLlib DQN, once it learns."""
     algorithm = build_stock(scenario, config)
     try:
-        for _ in range(4):
-            algorithm.train()
+        while not algorithm.train().get("learners", {}).get(MODULES[0]):
+            pass
         started, env_steps, learnt = time.perf_counter(), 0.0, 0.0
         while time.perf_counter() - started < seconds:
             result = algorithm.train()
@@ -258,13 +273,19 @@ def compare(seconds: float, say: Callable[[str], None]) -> list[Speed]:
     try:
         say("stock RLlib DQN ...")
         stock = measure_stock(single, config, seconds)
+        say(f"{_BY_DEFAULT} ...")
+        by_default = measure_stock(single, None, seconds)
         say("this project ...")
         ours = measure_ours(single, config, seconds)
     finally:
         ray.shutdown()
     rows = []
-    for unit, theirs, own in zip(("env steps/s", "transitions/s"), stock, ours, strict=True):
-        rows += [Speed(_STOCK, unit, theirs, own / theirs), Speed(_OURS, unit, own)]
+    for name, theirs in ((_STOCK, stock), (_BY_DEFAULT, by_default)):
+        rows += [
+            Speed(name, unit, value, own / value)
+            for unit, value, own in zip(("env steps/s", "transitions/s"), theirs, ours, strict=True)
+        ]
+    rows += [Speed(_OURS, "env steps/s", ours[0]), Speed(_OURS, "transitions/s", ours[1])]
     alone = measure_env(paper, min(seconds, 10))
     for name, measure in (("or-gym", measure_or_gym), ("stockpyl", measure_stockpyl)):
         try:
