@@ -8,16 +8,16 @@ from typing import Any
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, QNetAPI, TargetNetworkAPI
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModule, RLModuleSpec
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
-from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from marl.config import TrainConfig
-from marl.learning.env_runner import make_spaces
+from marl.learning.env_runner import Spaces, make_spaces
 from marl.learning.learned_policy import make_network_arguments
 from marl.learning.network import QNetwork, make_network
+from marl.learning.policy_arrays import NetworkArguments
 
 Q_VALUES = "qf_preds"  # RLlib's own key for action values
 
@@ -64,15 +64,27 @@ def make_module_spec(scenario: Scenario, config: TrainConfig) -> MultiRLModuleSp
     """The six modules' specifications, in the roster's order."""
     env = BatchedEnv(scenario, num_copies=1)
     spaces = make_spaces(env.decoder, env.num_features)
-    arguments = make_network_arguments(scenario, config.learner)
+    return specify_modules(SkuQModule, spaces, make_network_arguments(scenario, config.learner))
+
+
+def specify_modules(
+    module_class: type[RLModule], spaces: Spaces, arguments: NetworkArguments
+) -> MultiRLModuleSpec:
+    """Modules of one class, in the order of their networks' arguments.
+
+    Args:
+        module_class: that builds the network of `model_config["network"]`.
+        spaces: observation and action space of one row, by module.
+        arguments: of the networks, by module.
+    """
     return MultiRLModuleSpec(
         rl_module_specs={
-            m: RLModuleSpec(
-                module_class=SkuQModule,
-                observation_space=spaces[m][0],
-                action_space=spaces[m][1],
-                model_config={"network": arguments[m]},
+            name: RLModuleSpec(
+                module_class=module_class,
+                observation_space=spaces[name][0],
+                action_space=spaces[name][1],
+                model_config={"network": network},
             )
-            for m in MODULES
+            for name, network in arguments.items()
         }
     )

@@ -6,8 +6,6 @@ from typing import Any
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
-from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.policy import PolicySpec
 from ray.rllib.utils.annotations import override
 
@@ -19,6 +17,7 @@ from marl.learning.counterfactual.module import ChoiceModule
 from marl.learning.counterfactual.policy import make_network_arguments
 from marl.learning.counterfactual.pool import LabelPool, LabelShape
 from marl.learning.counterfactual.runner import CounterfactualEnvRunner, make_choice_spaces
+from marl.learning.rl_module import specify_modules
 
 
 class CounterfactualDQNConfig(SharedPoolDQNConfig):
@@ -41,7 +40,9 @@ class CounterfactualDQNConfig(SharedPoolDQNConfig):
         self.learner_config_dict = {**self.learner_config_dict, "choices": residual.choices}
         self.policies = {}
         self.multi_agent(policies={name: PolicySpec() for name in residual.choices})
-        self.rl_module(rl_module_spec=_make_module_spec(scenario, config))
+        arguments = make_network_arguments(scenario, residual, config.learner.hidden)
+        spaces = make_choice_spaces(arguments)
+        self.rl_module(rl_module_spec=specify_modules(ChoiceModule, spaces, arguments))
         self.pool_situations = residual.pool_situations
         return self
 
@@ -76,20 +77,3 @@ class CounterfactualDQN(SharedPoolDQN):
     @override(SharedPoolDQN)
     def update_priorities(self, batch: Any) -> None:
         """Situations are drawn uniformly."""
-
-
-def _make_module_spec(scenario: Scenario, config: TrainConfig) -> MultiRLModuleSpec:
-    """The choices' specifications, in the configuration's order."""
-    arguments = make_network_arguments(scenario, config.residual, config.learner.hidden)
-    spaces = make_choice_spaces(arguments)
-    return MultiRLModuleSpec(
-        rl_module_specs={
-            name: RLModuleSpec(
-                module_class=ChoiceModule,
-                observation_space=spaces[name][0],
-                action_space=spaces[name][1],
-                model_config={"network": arguments[name]},
-            )
-            for name in arguments
-        }
-    )

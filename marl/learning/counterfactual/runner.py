@@ -22,8 +22,26 @@ from marl.learning.counterfactual.pool import LabelFragment
 from marl.learning.env_runner import BatchedEnvRunner, Spaces
 
 
-class CounterfactualEnvRunner(BatchedEnvRunner):
-    """Runs whole episodes of B copies and labels situations of them.
+class BranchingEnvRunner(BatchedEnvRunner):
+    """Runs whole episodes of B copies and labels situations of them."""
+
+    def make_fragment(self, labels: dict[str, Labels]) -> LabelFragment:
+        """What a round taught, with the metrics of its episodes."""
+        return LabelFragment(
+            labels=labels,
+            num_episodes=self.env.num_copies,
+            num_env_steps=self.env.num_copies * self.scenario.horizon,
+            metrics=self.env.compute_metrics(),
+        )
+
+    @override(BatchedEnvRunner)
+    def _compute_epsilon(self, env_steps: int, share: int) -> FloatArray:
+        """The same for all copies: branches explore by themselves."""
+        return np.full(self.env.num_copies, self.exploration.compute_epsilon(env_steps))
+
+
+class CounterfactualEnvRunner(BranchingEnvRunner):
+    """Labels situations by what every option of a choice would have saved.
 
     `config.env_config` holds the values of `residual` too.
     """
@@ -53,23 +71,14 @@ class CounterfactualEnvRunner(BatchedEnvRunner):
         )
         recording = record_episodes(env, Exploring(policy, epsilon, rng), seeds)
         maker = LabelMaker(env, policy, settings.continuation)
-        labels: dict[str, Labels] = {
-            name: maker.make_labels(
-                recording, name, settings.situations, settings.get_horizon(name), rng
-            )
-            for name in settings.choices
-        }
-        return LabelFragment(
-            labels=labels,
-            num_episodes=env.num_copies,
-            num_env_steps=env.num_copies * self.scenario.horizon,
-            metrics=env.compute_metrics(),
+        return self.make_fragment(
+            {
+                name: maker.make_labels(
+                    recording, name, settings.situations, settings.get_horizon(name), rng
+                )
+                for name in settings.choices
+            }
         )
-
-    @override(BatchedEnvRunner)
-    def _compute_epsilon(self, env_steps: int, share: int) -> FloatArray:
-        """The same for all copies: branches explore by themselves."""
-        return np.full(self.env.num_copies, self.exploration.compute_epsilon(env_steps))
 
 
 def make_choice_spaces(arguments: dict[str, dict[str, Any]]) -> Spaces:

@@ -6,8 +6,6 @@ from typing import Any
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
-from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.policy import PolicySpec
 from ray.rllib.utils.annotations import override
 
@@ -20,6 +18,7 @@ from marl.learning.orders.agents import make_groups, make_network_arguments
 from marl.learning.orders.learner import OrdersLearner
 from marl.learning.orders.module import OrderModule
 from marl.learning.orders.runner import OrdersEnvRunner, make_order_spaces
+from marl.learning.rl_module import specify_modules
 
 
 class OrdersDQNConfig(SharedPoolDQNConfig):
@@ -45,7 +44,9 @@ class OrdersDQNConfig(SharedPoolDQNConfig):
         }
         self.policies = {}
         self.multi_agent(policies={name: PolicySpec() for name in groups})
-        self.rl_module(rl_module_spec=_make_module_spec(scenario, config))
+        arguments = make_network_arguments(groups, config.learner)
+        spaces = {n: make_order_spaces(g.most, g.num_levels) for n, g in groups.items()}
+        self.rl_module(rl_module_spec=specify_modules(OrderModule, spaces, arguments))
         return self
 
     @override(DQNConfig)
@@ -71,19 +72,3 @@ class OrdersDQN(CounterfactualDQN):
             for name, group in make_groups(scenario, orders).items()
         }
         return LabelPool(orders.pool_situations, shapes, self.config.run_seed)
-
-
-def _make_module_spec(scenario: Scenario, config: TrainConfig) -> MultiRLModuleSpec:
-    """The groups' specifications, in their order."""
-    groups = make_groups(scenario, config.orders)
-    arguments = make_network_arguments(groups, config.learner)
-    specs = {}
-    for name, group in groups.items():
-        observed, ordered = make_order_spaces(group.most, group.num_levels)
-        specs[name] = RLModuleSpec(
-            module_class=OrderModule,
-            observation_space=observed,
-            action_space=ordered,
-            model_config={"network": arguments[name]},
-        )
-    return MultiRLModuleSpec(rl_module_specs=specs)

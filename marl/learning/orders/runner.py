@@ -13,13 +13,14 @@ from envs.omnichannel.branching import record_episodes
 from envs.omnichannel.types import FloatArray, SeedArray
 from marl.config import Orders
 from marl.learning.counterfactual.pool import LabelFragment
+from marl.learning.counterfactual.runner import BranchingEnvRunner
 from marl.learning.env_runner import BatchedEnvRunner, Spaces
 from marl.learning.orders.agents import make_groups
 from marl.learning.orders.branches import BranchMaker
 from marl.learning.orders.policy import ExploringOrders, OrderPolicy
 
 
-class OrdersEnvRunner(BatchedEnvRunner):
+class OrdersEnvRunner(BranchingEnvRunner):
     """Runs whole episodes of B copies and branches situations of them.
 
     `config.env_config` holds the values of `orders` too.
@@ -49,20 +50,9 @@ class OrdersEnvRunner(BatchedEnvRunner):
         policy = OrderPolicy(self.groups, networks)
         recording = record_episodes(env, ExploringOrders(policy, epsilon, rng), seeds)
         maker = BranchMaker(env, policy, self.config.n_step, self.config.gamma, self.orders.futures)
-        return LabelFragment(
-            labels={
-                name: maker.make(recording, name, self.orders.situations, rng)
-                for name in self.groups
-            },
-            num_episodes=env.num_copies,
-            num_env_steps=env.num_copies * self.scenario.horizon,
-            metrics=env.compute_metrics(),
+        return self.make_fragment(
+            {name: maker.make(recording, name, self.orders.situations, rng) for name in self.groups}
         )
-
-    @override(BatchedEnvRunner)
-    def _compute_epsilon(self, env_steps: int, share: int) -> FloatArray:
-        """The same for all copies: branches explore by themselves."""
-        return np.full(self.env.num_copies, self.exploration.compute_epsilon(env_steps))
 
 
 def make_order_spaces(most: list[int], num_levels: int) -> tuple[Box, Any]:
