@@ -1,4 +1,4 @@
-"""`coordination` and `ablation`: ways to train, from the same seeds at the same budget."""
+"""Ways to train, from the same seeds at the same budget: coordination, options of the learners."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from marl.evaluation.statistics import compute_mean_interval
 from marl.policy_sources import load_learned
 from marl.run_folder import RunFolder
 from scripts.reproduction.common import EPISODES, RUNS, SEED, show, train, write_result
+from scripts.reproduction.comparators import RESIDUAL_STEPS
 
 COORDINATIONS: dict[str, dict[str, Any]] = {
     "low_only": {"strategy": "low_only"},
@@ -46,6 +47,18 @@ OPTIONS = {
     "without_average": ("learner.average_rate=1",),
     "epsilon_constant": ("exploration.final_fraction=1",),
 }
+RESIDUAL_OPTIONS = {
+    "defaults": (),
+    "continuation_learned": ("residual.continuation=learned",),
+    "continuation_rule": ("residual.continuation=rule",),
+    "dispatch_alone": ("residual.choices=[dispatch]",),
+    "supplier_order_alone": ("residual.choices=[supplier_order]",),
+    "without_margin": ("residual.margin=0",),
+    "without_average": ("learner.average_rate=1",),
+    "hidden_64": ("learner.hidden=[64,64]",),
+    "long_dispatch": ("residual.dispatch_horizon=12",),
+}
+RESIDUAL_MINUTES = 1.0  # a time, not env steps: options differ in what a step takes
 
 
 def run_coordination(options: argparse.Namespace) -> None:
@@ -78,6 +91,17 @@ def run_ablation(options: argparse.Namespace) -> None:
     compare_variants("ablation", rows, options.seeds)
 
 
+def run_residual(options: argparse.Namespace) -> None:
+    """The options of residual agents and of their branches, each changed alone."""
+    schedule = f"learner.anneal_env_steps={round(RESIDUAL_MINUTES * RESIDUAL_STEPS)}"
+    rows = []
+    for name, overrides in RESIDUAL_OPTIONS.items():
+        sets = [word for text in (schedule, *overrides) for word in ("--set", text)]
+        arguments = ("--config", "residual", "--minutes", f"{RESIDUAL_MINUTES:g}", *sets)
+        rows.append(Variant(name, options.scenario, arguments, overrides))
+    compare_variants("residual", rows, options.seeds, f"--scenario {options.scenario}")
+
+
 @dataclass(frozen=True)
 class Variant:
     """A way to train."""
@@ -88,10 +112,18 @@ class Variant:
     overrides: tuple[str, ...] = ()
 
 
-def compare_variants(part: str, variants: Sequence[Variant], num_seeds: int) -> None:
+def compare_variants(
+    part: str, variants: Sequence[Variant], num_seeds: int, options: str = ""
+) -> None:
     """Trains every variant from every seed and pairs it with the first one, seed by seed.
 
     Seed by seed, so that what an interrupted run leaves is a whole table of fewer seeds.
+
+    Args:
+        part: of this script.
+        variants: the first is what the others are compared with.
+        num_seeds: of each.
+        options: of the command, beside the seeds.
     """
     found: dict[str, list[EpisodeMetrics]] = {variant.name: [] for variant in variants}
     curves: dict[str, list[list[float]]] = {variant.name: [] for variant in variants}
@@ -111,7 +143,9 @@ def compare_variants(part: str, variants: Sequence[Variant], num_seeds: int) -> 
         print(f"{run.path.name}: {found[variant.name][-1]['reward'].mean():.4f}", flush=True)
     first = found[variants[0].name]
     result = {
-        "command": f"scripts/reproduce.py {part} --seeds {num_seeds}",
+        "command": " ".join(
+            word for word in ("scripts/reproduce.py", part, options, f"--seeds {num_seeds}") if word
+        ),
         "episodes": EPISODES,
         "rows": [
             {
