@@ -23,7 +23,7 @@ from scripts.reproduction.common import RUNS, SEED, train
 from scripts.reproduction.rules import BestRule, compare_with_ladder
 
 # Env steps a minute of one core, so that both schedules end with the budget.
-RESIDUAL_STEPS = 45_000
+RESIDUAL_STEPS = 50_000
 GRID_STEPS = 120_000
 
 
