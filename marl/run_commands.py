@@ -71,10 +71,9 @@ def tune_rules(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> Train
 
     residual, variate = config.residual, config.learner.control_variate
     if config.method == "residual":
-        # Here, because it takes torch, which others import while Ray starts.
-        from marl.learning.counterfactual.policy import make_reference
+        from marl.policies.residual import check_residual
 
-        make_reference(scenario, residual)  # says what is wrong before anything takes time
+        check_residual(scenario, residual)  # says what is wrong before anything takes time
         if residual.parameters is None:
             tuned = _tune(residual.reference, scenario, quiet=quiet)
             found = residual.model_copy(update={"parameters": tuned})

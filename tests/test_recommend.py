@@ -185,6 +185,7 @@ def test_recommend__holds_goals_between_reviews(
     assert find(between, "dc_0", "shirt", "order").proposals["ordering_high"] == 6 * 13.5 - 18
     assert between.goals == Goals(day=1, levels=held)
     assert find(due, "dc_0", "shirt", "order").proposals["ordering_high"] == 10 * 13.5 - 18
+    assert due.goals is not None
     assert due.goals.day == 8
     assert due.goals.levels["ordering_high"] == {"shirt": 4, "lamp": 4}
 

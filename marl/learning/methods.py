@@ -15,11 +15,7 @@ from marl.config import Learner, Orders, Residual, TrainConfig
 from marl.learning.algorithm import SharedPoolDQN, build_algorithm
 from marl.learning.counterfactual.algorithm import CounterfactualDQNConfig
 from marl.learning.counterfactual.network import ChoiceNetwork
-from marl.learning.counterfactual.policy import (
-    ResidualPolicy,
-    make_network_arguments,
-    make_reference,
-)
+from marl.learning.counterfactual.policy import ResidualPolicy, make_network_arguments
 from marl.learning.learned_policy import LearnedPolicy, make_untrained
 from marl.learning.learned_policy import make_network_arguments as make_agent_arguments
 from marl.learning.orders.agents import make_groups
@@ -29,6 +25,7 @@ from marl.learning.orders.network import OrderNetwork
 from marl.learning.orders.policy import OrderPolicy
 from marl.learning.policy_arrays import NetworkArguments, Weights, load_arrays, save_policy
 from marl.policies.base import Policy
+from marl.policies.residual import make_reference
 
 NetworkT = TypeVar("NetworkT", bound=torch.nn.Module)
 

@@ -48,7 +48,9 @@ class Decision(StrictModel):
     units: float  # whole for orders and shipments
     share: float | None
     requested: int | None  # before suppliers' and DCs' limits
-    proposals: dict[str, float]  # by module: gap to the target, signed units; or shares
+    # By module, or by the rule that residual agents depart from: gap to the target, signed units;
+    # or shares.
+    proposals: dict[str, float]
     classical: float  # units or share that the classical rule would decide
 
 
@@ -78,7 +80,7 @@ class Recommendation(StrictModel):
     review: bool  # whether the high-level agents decided anew
     classical: str
     notes: list[str]
-    goals: Goals
+    goals: Goals | None  # None: there is no high level
     decisions: list[Decision]
     outlook: list[Outlook]
 

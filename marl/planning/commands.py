@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from envs.errors import InputError
 from marl.console import make_console, name_command, write_file, write_json
 
 if TYPE_CHECKING:
@@ -63,13 +64,18 @@ def recommend(
 
     planner = _make_planner(policy, scenario)
     situation = read_situation(state, planner.schema)
+    if goals is not None and not planner.decider.has_goals:
+        raise InputError(
+            f"--goals: policy {planner.policy.name!r} decides on every day anew and holds no "
+            "goals; leave it out"
+        )
     before = None if goals is None else read_goals(goals, situation.day)
     answer = planner.recommend(situation, before)
     told = answer.explain(*explain) if explain else None
     if out is not None:
         write_file(out, answer.to_csv(), "--out")
     write_json(json_file, answer.model_dump(mode="json"))
-    if goals is not None:
+    if goals is not None and answer.goals is not None:
         write_goals(goals, before, answer.goals)
     if str(json_file) == "-":
         return

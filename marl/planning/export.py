@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
 from envs.errors import InputError
 from envs.omnichannel.agents.observation import list_features
@@ -16,12 +18,13 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray
 from marl.evaluation.tuning import read_tuned
 from marl.learning.policy_arrays import COORDINATION, NetworkArguments, Weights, load_arrays
-from marl.planning.policy_file import FORMAT_VERSION, PolicyMetadata, TunedRule
+from marl.planning.policy_file import FORMAT_VERSION, PolicyMetadata, ResidualMetadata, TunedRule
 from marl.policies import list_families
 from marl.run_folder import POLICY_FILE, RunFolder
 
 # Old enough for every onnxruntime that the project allows, and all that the graph needs.
 _OPSET, _IR_VERSION = 17, 8
+_GRAPH = "omnichannel policy"
 
 Layer = tuple[FloatArray, FloatArray]  # weight (out, in) and bias (out,)
 
@@ -40,24 +43,21 @@ def export_policy(run_path: Path, target: Path) -> PolicyMetadata:
         InputError: if the run has no whole checkpoint or the file cannot be written.
     """
     run = RunFolder.open(run_path)
-    arguments, weights = load_arrays(run.find_checkpoint("best") / POLICY_FILE)
-    if set(arguments) != set(MODULES):
+    document, weights = load_arrays(run.find_checkpoint("best") / POLICY_FILE)
+    metadata = describe_policy(run.scenario, run_path.resolve().name)
+    if run.config.method == "residual":
+        settings = {f: document["residual"][f] for f in ResidualMetadata.model_fields}
+        residual = ResidualMetadata.model_validate(settings)
+        metadata = metadata.model_copy(update={"residual": residual})
+        model = make_choice_model(document["networks"], weights)
+    elif run.config.method == "agents":
+        metadata = _add_learnt_weights(metadata, weights)
+        model = _make_agents_model(run, document, weights)
+    else:
         raise InputError(
             f"run: '{run_path}' was trained with method {run.config.method}; only policies of "
-            "method agents can be exported"
+            "methods agents and residual can be exported"
         )
-    if not run.config.learner.share_parameters:
-        raise InputError(
-            f"run: '{run_path}' was trained with learner.share_parameters false; only policies "
-            "whose agents share parameters can be exported"
-        )
-    metadata = describe_policy(run.scenario, run_path.resolve().name)
-    if learnt := weights.get(COORDINATION):
-        rules = metadata.coordination.model_dump()
-        rules["proposer_weights"] = {d: values.tolist() for d, values in learnt.items()}
-        coordination = Coordination.model_validate(rules)
-        metadata = metadata.model_copy(update={"coordination": coordination})
-    model = make_model(arguments, weights)
     for name, text in metadata.to_properties().items():
         model.metadata_props.add(key=name, value=text)
     partial = target.with_name(f".{target.name}.partial")
@@ -67,6 +67,25 @@ def export_policy(run_path: Path, target: Path) -> PolicyMetadata:
     except OSError as error:
         raise InputError(f"--out: '{target}' cannot be written ({error.strerror})") from None
     return metadata
+
+
+def _add_learnt_weights(metadata: PolicyMetadata, weights: Weights) -> PolicyMetadata:
+    """Puts the coordinator's weights, where they are learnt, in place of the scenario's."""
+    learnt = weights.get(COORDINATION)
+    if not learnt:
+        return metadata
+    rules = metadata.coordination.model_dump()
+    rules["proposer_weights"] = {d: values.tolist() for d, values in learnt.items()}
+    return metadata.model_copy(update={"coordination": Coordination.model_validate(rules)})
+
+
+def _make_agents_model(run: RunFolder, arguments: NetworkArguments, weights: Weights) -> ModelProto:
+    if not run.config.learner.share_parameters:
+        raise InputError(
+            f"run: '{run.path}' was trained with learner.share_parameters false; only policies "
+            "whose agents share parameters can be exported"
+        )
+    return make_model(arguments, weights)
 
 
 def describe_policy(scenario: Scenario, name: str) -> PolicyMetadata:
@@ -114,12 +133,52 @@ def make_model(arguments: NetworkArguments, weights: Weights) -> ModelProto:
             helper.make_tensor_value_info(f"{module_id}/level", TensorProto.INT64, [rows]),
         ]
         nodes += _make_nodes(module_id, len(layers))
-        for i, (weight, bias) in enumerate(layers):
-            initializers += [
-                numpy_helper.from_array(weight, f"{module_id}/weight_{i}"),
-                numpy_helper.from_array(bias, f"{module_id}/bias_{i}"),
-            ]
-    graph = helper.make_graph(nodes, "omnichannel policy", inputs, outputs, initializers)
+        initializers += _make_initializers(module_id, layers)
+    return _finish(helper.make_graph(nodes, _GRAPH, inputs, outputs, initializers))
+
+
+def make_choice_model(arguments: NetworkArguments, weights: Weights) -> ModelProto:
+    """Builds the graph of residual agents: the values of every choice's options.
+
+    Rows of a joint choice hold all SKUs of a location, whose values are summed.
+
+    Args:
+        arguments: of `ChoiceNetwork`, by choice.
+        weights: by choice.
+    """
+    nodes: list[NodeProto] = []
+    initializers: list[TensorProto] = []
+    inputs, outputs = [], []
+    for name, values in arguments.items():
+        layers = [*_get_hidden(values, weights[name]), _get_layer(weights[name], "head")]
+        rows, skus = [f"{name}/rows"], [f"{name}/skus"] if values["is_joint"] else []
+        inputs.append(
+            helper.make_tensor_value_info(
+                name, TensorProto.FLOAT, [*rows, *skus, values["num_features"]]
+            )
+        )
+        outputs.append(
+            helper.make_tensor_value_info(
+                f"{name}/values", TensorProto.DOUBLE, [*rows, values["num_options"]]
+            )
+        )
+        nodes += _make_choice_nodes(name, len(layers), is_joint=values["is_joint"])
+        initializers += _make_initializers(name, layers)
+        if values["is_joint"]:
+            initializers.append(numpy_helper.from_array(np.array([1]), f"{name}/sku_axis"))
+    return _finish(helper.make_graph(nodes, _GRAPH, inputs, outputs, initializers))
+
+
+def _make_initializers(name: str, layers: Sequence[Layer]) -> list[TensorProto]:
+    return [
+        numpy_helper.from_array(array, f"{name}/{kind}_{i}")
+        for i, layer in enumerate(layers)
+        for kind, array in zip(("weight", "bias"), layer, strict=True)
+    ]
+
+
+def _finish(graph: GraphProto) -> ModelProto:
+    """A whole and checked model."""
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", _OPSET)], producer_name="omnichannel-marl"
     )
@@ -128,20 +187,27 @@ def make_model(arguments: NetworkArguments, weights: Weights) -> ModelProto:
     return model
 
 
+def _get_layer(parameters: Mapping[str, NDArray[Any]], name: str) -> Layer:
+    return parameters[f"{name}.weight"].astype(float), parameters[f"{name}.bias"].astype(float)
+
+
+def _get_hidden(
+    arguments: Mapping[str, Any], parameters: Mapping[str, NDArray[Any]]
+) -> list[Layer]:
+    return [_get_layer(parameters, f"layers.{i}") for i in range(len(arguments["hidden"]))]
+
+
 def _make_layers(arguments: dict[str, Any], parameters: dict[str, NDArray[Any]]) -> list[Layer]:
     """The layers of a network, the last of which gives the values of its valid levels.
 
     The dueling combination is linear, so it is folded into that layer: Wang et al. 2016, eq. 9,
     Q = V + A - mean A.
     """
-
-    def get(name: str) -> Layer:
-        return parameters[f"{name}.weight"].astype(float), parameters[f"{name}.bias"].astype(float)
-
-    hidden = [get(f"layers.{i}") for i in range(len(arguments["hidden"]))]
+    hidden = _get_hidden(arguments, parameters)
     # The value is the mean over the quantiles, which is linear too; noise is for exploration.
     quantiles = arguments.get("num_quantiles", 1)
-    weight, bias = (p.reshape(quantiles, -1, *p.shape[1:]).mean(axis=0) for p in get("head"))
+    head = _get_layer(parameters, "head")
+    weight, bias = (p.reshape(quantiles, -1, *p.shape[1:]).mean(axis=0) for p in head)
     levels = arguments["num_levels"]
     values = weight[:levels], bias[:levels]
     if arguments["dueling"]:
@@ -165,4 +231,24 @@ def _make_nodes(module_id: str, num_layers: int) -> list[NodeProto]:
             nodes.append(helper.make_node("Relu", [sums], [f"{module_id}/{i + 1}"]))
     level = [f"{module_id}/level"]
     nodes.append(helper.make_node("ArgMax", [f"{module_id}/values"], level, axis=1, keepdims=0))
+    return nodes
+
+
+def _make_choice_nodes(name: str, num_layers: int, *, is_joint: bool) -> list[NodeProto]:
+    """A choice's part of the graph: layers with ReLU between, a sum over the SKUs if joint."""
+    last = num_layers - 1
+    nodes = [helper.make_node("Cast", [name], [f"{name}/0"], to=TensorProto.DOUBLE)]
+    for i in range(num_layers):
+        sums = f"{name}/sums_{i}" if i < last or is_joint else f"{name}/values"
+        turned = f"{name}/turned_{i}"
+        nodes += [
+            helper.make_node("Transpose", [f"{name}/weight_{i}"], [turned]),
+            helper.make_node("MatMul", [f"{name}/{i}", turned], [f"{name}/products_{i}"]),
+            helper.make_node("Add", [f"{name}/products_{i}", f"{name}/bias_{i}"], [sums]),
+        ]
+        if i < last:
+            nodes.append(helper.make_node("Relu", [sums], [f"{name}/{i + 1}"]))
+    if is_joint:
+        summed = [f"{name}/sums_{last}", f"{name}/sku_axis"]
+        nodes.append(helper.make_node("ReduceSum", summed, [f"{name}/values"], keepdims=0))
     return nodes

@@ -1,8 +1,12 @@
-"""A policy as one ONNX file: six networks, and all that their levels mean in its metadata.
+"""A policy as one ONNX file: its networks, and all that their outputs mean in its metadata.
 
-The graph has an input and two outputs for each module: `MODULE` holds rows of features (rows, F)
-float32, `MODULE/values` their action values (rows, A) float64 and `MODULE/level` the best levels
-(rows,) int64. A row is one agent's view of one SKU.
+Of agents on two levels, the graph has an input and two outputs for each of six modules: `MODULE`
+holds rows of features (rows, F) float32, `MODULE/values` their action values (rows, A) float64 and
+`MODULE/level` the best levels (rows,) int64. A row is one agent's view of one SKU.
+
+Of residual agents it has an input and an output for each choice: `CHOICE` holds rows of features,
+(rows, SKUs, F) where an agent decides for all its SKUs at once, else (rows, F), and `CHOICE/values`
+what the options save (rows, A). The metadata then names the rule that they depart from.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ from envs.omnichannel.coordination_rules import Coordination
 from envs.omnichannel.scenario import Actions, Scenario
 from envs.omnichannel.types import Float32Array, IntArray
 from envs.validation import StrictModel, validate_model
+from marl.policies.choices import CHOICES
+from marl.policies.residual import Chooser, make_reference
 
 FORMAT_VERSION = 1
 
@@ -45,6 +51,15 @@ class TunedRule(StrictModel):
     parameters: dict[str, float]
 
 
+class ResidualMetadata(StrictModel):
+    """The rule that residual agents depart from, and where."""
+
+    reference: str  # its family
+    parameters: dict[str, float]
+    choices: Annotated[tuple[Literal["dispatch", "supplier_order"], ...], Field(min_length=1)]
+    margin: float  # what an option must save beyond the rule's decision, in the values' unit
+
+
 class PolicyMetadata(StrictModel):
     """What the networks were trained on and what their levels mean."""
 
@@ -56,10 +71,14 @@ class PolicyMetadata(StrictModel):
     actions: Actions  # the grids that the levels index
     coordination: Coordination  # weights of the agents' proposals
     classical: dict[str, TunedRule]  # by family, those that were tuned
+    residual: ResidualMetadata | None = None  # null: agents on two levels
 
     def to_properties(self) -> dict[str, str]:
         """Returns ONNX metadata: a JSON text for each field."""
-        return {name: json.dumps(value) for name, value in self.model_dump(mode="json").items()}
+        values = self.model_dump(mode="json")
+        if values["residual"] is None:
+            del values["residual"]
+        return {name: json.dumps(value) for name, value in values.items()}
 
     @classmethod
     def from_properties(cls, properties: dict[str, str], source: str) -> Self:
@@ -103,7 +122,7 @@ class OnnxPolicy:
         properties = session.get_modelmeta().custom_metadata_map
         metadata = PolicyMetadata.from_properties(properties, str(path))
         inputs = {i.name: i.shape[-1] for i in session.get_inputs()}
-        if inputs != dict.fromkeys(MODULES, len(metadata.features)):
+        if inputs != _count_features(metadata):
             raise _make_damage_error(path)
         return cls(session, metadata)
 
@@ -129,7 +148,33 @@ class OnnxPolicy:
                 f"--scenario: {scenario.name} does not fit the policy {known.name!r}, which was "
                 f"trained on {known.scenario}: they differ in {', '.join(different)}"
             )
+        if known.residual is not None:
+            try:
+                make_reference(adapted, known.residual)
+            except InputError as error:
+                raise InputError(
+                    f"--scenario: {scenario.name} does not fit the policy {known.name!r}; {error}"
+                ) from None
         return adapted
+
+    def make_chooser(self, choice: str) -> Chooser:
+        """Returns what picks the best options of a choice of residual agents."""
+        # A run needs all inputs of the graph, also those that what is asked for does not need.
+        others = {
+            i.name: np.empty((0, *(1 for _ in i.shape[1:-1]), i.shape[-1]), np.float32)
+            for i in self.session.get_inputs()
+            if i.name != choice
+        }
+
+        def choose(features: Float32Array, margin: float) -> IntArray:
+            rows = 2 + (not CHOICES[choice].is_joint)
+            feed = features.reshape(-1, *features.shape[rows:])
+            (values,) = self.session.run([f"{choice}/values"], {choice: feed, **others})
+            values[:, 0] += margin
+            options: IntArray = values.argmax(axis=-1).reshape(features.shape[:rows])
+            return options
+
+        return choose
 
     def select_greedy(self, env: BatchedEnv, observations: Float32Array) -> dict[str, IntArray]:
         """Returns the best levels by module, (B, A_m, K); of the high level on reviews only."""
@@ -158,6 +203,14 @@ class OnnxPolicy:
             else None
         )
         return env.step(self.select_greedy(env, env.observe()))
+
+
+def _count_features(metadata: PolicyMetadata) -> dict[str, int]:
+    """Features by input of the graph."""
+    observed = len(metadata.features)
+    if metadata.residual is None:
+        return dict.fromkeys(MODULES, observed)
+    return {c: observed + len(CHOICES[c].features) for c in metadata.residual.choices}
 
 
 def _make_damage_error(path: Path) -> InputError:

@@ -7,7 +7,7 @@ decided tomorrow can arrive; no later decision can help a store before that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from envs.omnichannel.agents.inventory import (
     compute_store_rate,
     compute_system_rate,
 )
-from envs.omnichannel.agents.roster import HIGH_MODULES, PROPOSERS
+from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.demand_rules import Trace
 from envs.omnichannel.scenario import DISPOSITIONS, Scenario
@@ -30,13 +30,12 @@ from envs.omnichannel.types import (
     FloatArray,
     Flows,
     IntArray,
-    Proposals,
-    Targets,
     View,
     sum_axis,
     sum_channels,
 )
 from marl.planning.answer import Decision, Goals, Outlook, Recommendation
+from marl.planning.deciders import Proposed, Rule, make_decider
 from marl.planning.morning import HeldLevels, Morning, restore
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.situation import Situation, SituationSchema
@@ -45,8 +44,6 @@ from marl.policies.base import Setting, TargetRule
 
 NUM_FUTURES = 100
 _UNTUNED = "forecast_order_up_to"  # the rule to compare with where none was tuned
-
-Rule = Callable[[View], Targets]
 
 
 @dataclass(frozen=True)
@@ -89,6 +86,7 @@ class Planner:
                 "perishables count as fresh: a stock count does not say how old they are"
             )
         self.today = BatchedEnv(self.scenario, 1)
+        self.decider = make_decider(policy, self.scenario)
         self.schema = SituationSchema(self.today.simulator)
         self.futures = BatchedEnv(self.scenario, num_futures)
         self.network = self.today.network
@@ -103,35 +101,30 @@ class Planner:
                 them, and `review_period` days after they were chosen.
 
         Raises:
-            InputError: if the goals do not fit the scenario or the day.
+            InputError: if the goals do not fit the policy, the scenario or the day.
         """
-        morning = self._read_goals(situation, goals)
+        morning = self.read_morning(situation, goals)
         env = self.today
         restore(env, morning)
         view, reviews = env.view, env.is_review
-        chosen = self.policy.select_greedy(env, env.observe())
-        levels = {**morning.held, **chosen}
-        proposals, _ = env.coordinator.coordinate(levels, view)
-
-        def follow_levels(view: View) -> Targets:
-            # Later days repeat today's levels, which is a base-stock policy with their covers.
-            shape = (len(view.state.period),)
-            spread = {m: np.broadcast_to(v, shape + v.shape[1:]) for m, v in levels.items()}
-            return env.coordinator.compute_targets(spread, view)
-
-        plan = self._make_plan(morning, follow_levels)
+        decided = self.decider.decide(env, morning.held)
+        plan = self._make_plan(morning, decided.follow)
         other = self._make_plan(morning, self.classical.compute_targets)
         return Recommendation(
             policy=self.policy.name,
             scenario=self.scenario.name,
             day=situation.day,
-            review=reviews,
+            review=self.decider.has_goals and reviews,
             classical=self.classical.name,
             notes=self.notes,
-            goals=self._write_goals(levels, situation.day - morning.since_review),
+            goals=(
+                self._write_goals(decided.levels, situation.day - morning.since_review)
+                if self.decider.has_goals
+                else None
+            ),
             decisions=[
-                *self._list_orders(plan, other, proposals),
-                *self._list_store_decisions(plan, other, proposals),
+                *self._list_orders(plan, other, decided.proposed),
+                *self._list_store_decisions(plan, other, decided.proposed),
             ],
             outlook=[*self._list_outlook(view, plan, other)],
         )
@@ -162,14 +155,22 @@ class Planner:
         )
         return make_policy(_UNTUNED, self.scenario)
 
-    def _read_goals(self, situation: Situation, goals: Goals | None) -> Morning:
-        """What is held, and for how long; all that is wrong with goals becomes one line."""
+    def read_morning(self, situation: Situation, goals: Goals | None = None) -> Morning:
+        """Returns where every simulation begins: the stock, what is held, and for how long.
+
+        Args and errors as of `recommend`.
+        """
         decoder, skus = self.today.decoder, self.schema.skus
         initial = {
             m: np.full((1, 1, len(skus)), decoder.initial_level[m], np.int64) for m in HIGH_MODULES
         }
         if goals is None:
             return Morning(situation, initial, 0)
+        if not self.decider.has_goals:
+            raise InputError(
+                f"goals: policy {self.policy.name!r} decides on every day anew and holds none; "
+                "leave them out"
+            )
         if goals.day >= situation.day:
             raise InputError(
                 f"goals.day: {goals.day} is not allowed; a day before today's {situation.day} is "
@@ -188,7 +189,7 @@ class Planner:
         since = situation.day - goals.day
         return Morning(situation, held, since if since < self.scenario.review_period else 0)
 
-    def _write_goals(self, levels: dict[str, IntArray], day: int) -> Goals:
+    def _write_goals(self, levels: Mapping[str, IntArray], day: int) -> Goals:
         return Goals(
             day=day,
             levels={
@@ -229,7 +230,7 @@ class Planner:
         assert first is not None
         return first, short.mean(axis=0)
 
-    def _list_orders(self, plan: Plan, other: Plan, proposals: Proposals) -> Iterator[Decision]:
+    def _list_orders(self, plan: Plan, other: Plan, proposed: Proposed) -> Iterator[Decision]:
         """Supplier orders, then shipments to stores."""
         net, nodes = self.network, self.schema.nodes
         for name, requested, units, alternative, gaps, sources, destinations in (
@@ -238,7 +239,7 @@ class Planner:
                 plan.wanted,
                 plan.decisions.supplier_order[0],
                 other.decisions.supplier_order[0],
-                _name_proposals("supplier_gap", proposals.supplier_gap),
+                proposed["supplier_gap"],
                 ["supplier"] * net.num_dcs,
                 nodes[: net.num_dcs],
             ),
@@ -247,7 +248,7 @@ class Planner:
                 plan.requested,
                 plan.decisions.shipment[0],
                 other.decisions.shipment[0],
-                _name_proposals("shipment_gap", proposals.shipment_gap),
+                proposed["shipment_gap"],
                 [nodes[w] for w in net.parent],
                 nodes[net.num_dcs :],
             ),
@@ -268,21 +269,21 @@ class Planner:
                     )
 
     def _list_store_decisions(
-        self, plan: Plan, other: Plan, proposals: Proposals
+        self, plan: Plan, other: Plan, proposed: Proposed
     ) -> Iterator[Decision]:
         """Who serves online orders and what is done with returns, expected units beside."""
         today, net = plan.today, self.network
         stores = self.schema.nodes[net.num_dcs :]
         dcs = [self.schema.nodes[w] for w in net.parent]
-        online = _name_proposals("online_share", proposals.online_share)
-        share, alternative = plan.decisions.online_share[0], other.decisions.online_share[0]
+        online = proposed["online_share"]
+        chosen, alternative = plan.decisions.online_share[0], other.decisions.online_share[0]
         customers = ["customers"] * len(stores)
         yield from self._list_shares(
-            "online", stores, customers, share, alternative, today.online_from_store, online
+            "online", stores, customers, chosen, alternative, today.online_from_store, online
         )
-        rest = {m: 1 - proposed for m, proposed in online.items()}
+        rest = {m: 1 - share for m, share in online.items()}
         yield from self._list_shares(
-            "online", dcs, customers, 1 - share, 1 - alternative, today.online_from_dc, rest
+            "online", dcs, customers, 1 - chosen, 1 - alternative, today.online_from_dc, rest
         )
         destinations = {"restock": stores, "consolidate": dcs, "liquidate": ["sale"] * len(stores)}
         units = (today.restocked, today.consolidated, today.liquidated)
@@ -294,7 +295,7 @@ class Planner:
                 plan.decisions.disposition[0, ..., d],
                 other.decisions.disposition[0, ..., d],
                 units[d],
-                _name_proposals("disposition", proposals.disposition[..., d]),
+                {m: shares[..., d] for m, shares in proposed["disposition"].items()},
             )
 
     def _list_shares(
@@ -305,7 +306,7 @@ class Planner:
         share: FloatArray,
         alternative: FloatArray,
         units: IntArray,
-        proposals: dict[str, FloatArray],
+        proposals: Mapping[str, FloatArray],
     ) -> Iterator[Decision]:
         """A share for each store and SKU, (S, K), with the mean of the futures' units."""
         expected = units.mean(axis=0)
@@ -361,8 +362,3 @@ class Planner:
 def _compute_cover(position: int, rate: float) -> float | None:
     """Days that the position lasts at the rate."""
     return position / rate if rate > 0 else None
-
-
-def _name_proposals(decision: str, proposals: FloatArray) -> dict[str, FloatArray]:
-    """The first copy's proposals, (P, B, ...), by the module that made them."""
-    return {m: proposals[p, 0] for p, m in enumerate(PROPOSERS[decision])}

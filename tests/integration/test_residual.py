@@ -19,6 +19,7 @@ from marl.learning.algorithm import SharedPoolDQN
 from marl.learning.counterfactual.pool import LabelBatch
 from marl.learning.methods import load_policy, make_method
 from marl.policies import make_policy
+from marl.policies.residual import check_residual
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -137,11 +138,10 @@ def test_make_untrained__is_the_rule() -> None:
         ("volatile", ["residual.dispatch_horizon=101"], "dispatch_horizon: 101 is not allowed; at"),
     ],
 )
-def test_make_reference__refuses_in_one_line(
+def test_check_residual__refuses_in_one_line(
     scenario: str, overrides: list[str], message: str
 ) -> None:
-    method = make_method(load_scenario(scenario), make_config(*overrides))
     with pytest.raises(InputError) as error:
-        method.make_untrained()
+        check_residual(load_scenario(scenario), make_config(*overrides).residual)
     assert message in str(error.value)
     assert "\n" not in str(error.value)

@@ -16,8 +16,8 @@ from envs.omnichannel.agents.actions import TargetPolicy
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.branching import Recording, simulate_branches
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
-from marl.learning.counterfactual.policy import ResidualPolicy
 from marl.policies.choices import Choice, find_distinct
+from marl.policies.residual import ResidualRule
 from marl.policies.stock_value import StockValue
 
 _CHUNK = 400  # situations branched at once: some 2,000 branches, which leave the caches slowly
@@ -46,7 +46,7 @@ class LabelMaker:
             and the rule for all others) or `learned` (the policy).
     """
 
-    def __init__(self, env: BatchedEnv, policy: ResidualPolicy, continuation: str = "rule") -> None:
+    def __init__(self, env: BatchedEnv, policy: ResidualRule, continuation: str = "rule") -> None:
         self.env, self.policy, self.continuation = env, policy, continuation
         self.unit = _UNIT_SHARE * env.reward_model.team_scale
         self.stock_value = StockValue(env)
@@ -127,9 +127,7 @@ def pick_agents(weights: FloatArray, rng: np.random.Generator) -> IntArray:
 class Exploring:
     """A policy whose agents take a random option with each copy's probability epsilon, (B,)."""
 
-    def __init__(
-        self, policy: ResidualPolicy, epsilon: FloatArray, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, policy: ResidualRule, epsilon: FloatArray, rng: np.random.Generator) -> None:
         self.policy, self.epsilon, self.rng = policy, epsilon, rng
 
     def run_period(self, env: BatchedEnv) -> Step:

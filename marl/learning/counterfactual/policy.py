@@ -1,32 +1,25 @@
-"""A learnt policy around a tuned classical one: it departs from the rule where that pays."""
+"""The residual policy whose options are valued by networks in torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
-from envs.errors import InputError
-from envs.omnichannel.agents.roster import HIGH_MODULES
-from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Float32Array, IntArray, Targets, View
+from envs.omnichannel.types import Float32Array, IntArray
 from marl.config import Residual
 from marl.learning.counterfactual.network import ChoiceNetwork
-from marl.policies.base import Setting
-from marl.policies.choices import CHOICES, Choice
-from marl.policies.families import FAMILIES, ComposedRule
-from marl.policies.plan import Plan
-
-Taken = dict[str, IntArray]  # choice -> option by agent, (B, G)
+from marl.policies.choices import CHOICES
+from marl.policies.families import ComposedRule
+from marl.policies.residual import ResidualRule
 
 
-class ResidualPolicy:
-    """Follows a rule, but where a network finds an option that saves more than a margin.
+class ResidualPolicy(ResidualRule):
+    """Takes the option to which a network gives the highest value.
 
     Args:
         scenario: what it runs in.
@@ -44,99 +37,17 @@ class ResidualPolicy:
         margin: float = 0.0,
         name: str = "learned",
     ) -> None:
-        self.rule, self.networks, self.margin, self.name = rule, networks, margin, name
-        self.choices: dict[str, Choice] = {c: CHOICES[c](rule.setting) for c in networks}
-        # Only its models are used: what agents observe, given what is known.
-        self._env = BatchedEnv(scenario, num_copies=1)
-
-    def restrict(self, name: str) -> ResidualPolicy:
-        """The same policy with one of its choices; the rule decides the others."""
-        restricted = copy(self)
-        restricted.choices = {name: self.choices[name]}
-        return restricted
-
-    def compute_targets(self, view: View) -> Targets:
-        """Returns signed gaps in units and fractions."""
-        plan = self.rule.make_plan(view)
-        return self.act(plan, self.choose(plan)).make_targets()
-
-    def run_period(self, env: BatchedEnv) -> Step:
-        """Runs one period of all copies."""
-        return env.apply(self.compute_targets(env.view))
-
-    def compute_features(self, plan: Plan, names: Iterable[str]) -> dict[str, Float32Array]:
-        """Returns what the agents of some choices see, by row of the observation, (R, B, K, F).
-
-        Args:
-            plan: the rule's.
-            names: of the choices.
-        """
-        view = plan.view
-        choices = {name: self.choices[name] for name in names}
-        first = min(choice.rows.start for choice in choices.values())
-        last = max(choice.rows.stop for choice in choices.values())
-        num_own = max(len(choice.features) for choice in choices.values())
-        decoder, observation = self._env.decoder, self._env.observation
-        shape = (len(view.state.period), 1, self._env.network.num_skus)
-        # The high level of the 34 agents has no part here: its goals stay as they begin.
-        goals = {m: np.full(shape, decoder.initial_level[m]) for m in HIGH_MODULES}
-        rows = observation.compute_rows(view, goals, slice(first, last), num_own)
-        found = {}
-        for name, choice in choices.items():
-            own = slice(choice.rows.start - first, choice.rows.stop - first)
-            width = len(observation.features) + len(choice.features)
-            found[name] = rows[own, ..., :width]
-            choice.fill_in(plan, found[name])
-        return found
-
-    def choose(self, plan: Plan) -> Taken:
-        """Returns the best option of every agent, given the rule's plan."""
-        if not self.networks:
-            return {}
-        taken: Taken = {}
-        with torch.inference_mode():
-            for name, features in self.compute_features(plan, self.choices).items():
-                values = self.networks[name](torch.from_numpy(features))
-                values[..., 0] += self.margin
-                taken[name] = self.choices[name].list_by_agent(values.argmax(dim=-1).numpy())
-        return taken
-
-    def act(self, plan: Plan, taken: Taken) -> Plan:
-        """Returns the plan with the taken options instead of the rule's decisions."""
-        changed = replace(plan)
-        for name, options in taken.items():
-            choice = self.choices[name]
-            values = np.take_along_axis(choice.list_options(plan), options[..., None], -1)
-            choice.take(changed, values[..., 0])
-        return changed
+        choosers = {choice: partial(_choose, network) for choice, network in networks.items()}
+        super().__init__(scenario, rule, choosers, margin, name)
+        self.networks = networks
 
 
-def make_reference(scenario: Scenario, settings: Residual) -> ComposedRule:
-    """Returns the tuned rule that the agents depart from.
-
-    Raises:
-        InputError: if the family is not known or a setting does not fit the scenario.
-    """
-    family = FAMILIES.get(settings.reference)
-    if family is None:
-        raise InputError(
-            f"residual.reference: {settings.reference!r} is not known; "
-            f"allowed: {', '.join(FAMILIES)}"
-        )
-    if "dispatch" in settings.choices and scenario.costs.truck_capacity is None:
-        raise InputError(
-            f"residual.choices: dispatch needs costs.truck_capacity, which scenario "
-            f"{scenario.name} does not set"
-        )
-    for choice in settings.choices:
-        horizon = settings.get_horizon(choice)
-        if horizon > scenario.horizon:
-            raise InputError(
-                f"residual.{choice}_horizon: {horizon} is not allowed; at most {scenario.horizon}, "
-                f"the horizon of scenario {scenario.name}"
-            )
-    setting = Setting.from_scenario(scenario)
-    return family(setting, settings.parameters or family.make_space(setting).initial)
+def _choose(network: ChoiceNetwork, features: Float32Array, margin: float) -> IntArray:
+    with torch.inference_mode():
+        values = network(torch.from_numpy(features))
+        values[..., 0] += margin
+        options: IntArray = values.argmax(dim=-1).numpy()
+        return options
 
 
 def make_network_arguments(

@@ -13,13 +13,10 @@ from envs.omnichannel.branching import record_episodes
 from envs.omnichannel.types import FloatArray, SeedArray
 from marl.config import Residual
 from marl.learning.counterfactual.labels import Exploring, LabelMaker, Labels
-from marl.learning.counterfactual.policy import (
-    ResidualPolicy,
-    make_network_arguments,
-    make_reference,
-)
+from marl.learning.counterfactual.policy import ResidualPolicy, make_network_arguments
 from marl.learning.counterfactual.pool import LabelFragment
 from marl.learning.env_runner import BatchedEnvRunner, Spaces
+from marl.policies.residual import make_reference
 
 
 class BranchingEnvRunner(BatchedEnvRunner):
