@@ -43,8 +43,8 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "lost_sales": tabulate_lost_sales,
     "owmr": tabulate_owmr,
     "coordination": tabulate_variants,
-    "residual": tabulate_variants,
     "ablation": tabulate_variants,
+    "residual": tabulate_variants,
 }
 
 

@@ -22,6 +22,7 @@ from marl.policies import make_policy
 from marl.policy_sources import load_learned
 from scripts.reproduction.common import (
     EPISODES,
+    LONG,
     SEED,
     choose_best,
     describe_policy,
@@ -45,12 +46,6 @@ TRANSFER_TUNING, TRANSFER_TRIALS = 2, 54
 IN_PROCESS = (
     "--set", "env_runners.num_env_runners=0", "--set", "evaluation.baselines=[before]",
     "--set", "evaluation.test_episodes=2",
-)  # fmt: skip
-# The 34 agents are still better from validation to validation after the 200,000 env steps that
-# `paper` has by default.
-LONG = (
-    "--env-steps", "500000", "--set", "learner.anneal_env_steps=400000",
-    "--set", "exploration.anneal_env_steps=400000",
 )  # fmt: skip
 
 
