@@ -148,6 +148,9 @@ class Pool(StrictModel):
         return self
 
 
+BEST = "best"
+
+
 class Branching(StrictModel):
     """How many recorded situations are branched, and how many of them are kept."""
 
@@ -168,17 +171,25 @@ class Branching(StrictModel):
 class Residual(Branching):
     """Agents that depart from a tuned rule where counterfactual branches show that it pays."""
 
-    reference: str = "full_truck_by_sku"  # the rule's family
+    # The rule's family; best: that of `evaluation.baselines` which, tuned, earns most.
+    reference: str = BEST
     parameters: dict[str, float] | None = None  # of the rule; null: tuned before training
-    choices: Annotated[tuple[Literal["dispatch", "supplier_order"], ...], Field(min_length=1)] = (
-        "dispatch",
-    )
+    # Empty: all that the scenario has, loads only where trucks cost.
+    choices: tuple[Literal["dispatch", "supplier_order"], ...] = ()
     dispatch_horizon: Count = 10  # periods of a branch
     supplier_order_horizon: Count = 16
     # Who decides in the rest of a branch: the rule; the branched choice's network and for all other
     # choices the rule; or the networks of all choices.
     continuation: Literal["rule", "own", "learned"] = "rule"
     margin: NonNegative = 0.01  # what an option must save, in 2% of a day's expected demand
+
+    @model_validator(mode="after")
+    def _check_parameters(self) -> Self:
+        if self.parameters is not None and self.reference == BEST:
+            raise ValueError(
+                "parameters is not allowed with reference best; name the family that they are of"
+            )
+        return self
 
     def get_horizon(self, choice: str) -> int:
         """Periods of a choice's branches."""

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from envs.omnichannel.scenario import Scenario
-    from marl.config import TrainConfig
+    from marl.config import Residual, TrainConfig
     from marl.evaluation.evaluate import Evaluation
+    from marl.evaluation.tuning import TunedParameters
     from marl.run_folder import RunFolder
     from marl.search import Search
     from marl.storage import Storage
@@ -69,15 +70,10 @@ def tune_rules(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> Train
     """
     from marl.policies import FAMILIES, make_policy
 
-    residual, variate = config.residual, config.learner.control_variate
+    variate = config.learner.control_variate
     if config.method == "residual":
-        from marl.policies.residual import check_residual
-
-        check_residual(scenario, residual)  # says what is wrong before anything takes time
-        if residual.parameters is None:
-            tuned = _tune(residual.reference, scenario, quiet=quiet)
-            found = residual.model_copy(update={"parameters": tuned})
-            config = config.model_copy(update={"residual": found})
+        residual = _complete_residual(scenario, config, quiet=quiet)
+        config = config.model_copy(update={"residual": residual})
     if variate is not None:
         try:
             make_policy(variate.policy, scenario, variate.parameters)
@@ -85,18 +81,49 @@ def tune_rules(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> Train
             raise InputError(f"learner.control_variate.{error}") from None
         if variate.parameters is None and variate.policy in FAMILIES:
             tuned = _tune(variate.policy, scenario, quiet=quiet)
-            filled = variate.model_copy(update={"parameters": tuned})
+            filled = variate.model_copy(update={"parameters": tuned.parameters})
             learner = config.learner.model_copy(update={"control_variate": filled})
             config = config.model_copy(update={"learner": learner})
     return config
 
 
-def _tune(family: str, scenario: Scenario, *, quiet: bool) -> dict[str, float]:
+def _complete_residual(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> Residual:
+    """Finds the choices that the scenario has, the rule to depart from, and its parameters.
+
+    What is wrong is said before anything takes time.
+    """
+    from marl.config import BEST
+    from marl.policies import list_families
+    from marl.policies.residual import check_residual, list_choices
+
+    residual = config.residual
+    if not residual.choices:
+        residual = residual.model_copy(update={"choices": list_choices(scenario)})
+    families = [residual.reference]
+    if residual.reference == BEST:
+        known = list_families(scenario)
+        families = [name for name in config.evaluation.baselines if name in known]
+        if not families:
+            raise InputError(
+                f"residual.reference: {BEST} is not allowed, since no family is among "
+                f"evaluation.baselines; for scenario {scenario.name} there are {', '.join(known)}"
+            )
+    for name in families:
+        check_residual(scenario, residual.model_copy(update={"reference": name}))
+    if residual.parameters is None:
+        tuned = {name: _tune(name, scenario, quiet=quiet) for name in families}
+        best = max(families, key=lambda name: tuned[name].reward)
+        found = {"reference": best, "parameters": tuned[best].parameters}
+        residual = residual.model_copy(update=found)
+    return residual
+
+
+def _tune(family: str, scenario: Scenario, *, quiet: bool) -> TunedParameters:
     from marl.evaluation.tuning import load_or_tune
 
     if not quiet:
         typer.echo(f"tuning {family}, unless the cache has it ...", err=True)
-    return load_or_tune(family, scenario).parameters
+    return load_or_tune(family, scenario)
 
 
 def open_storage(uri: str | None, run_dir: Path | None) -> Storage | None:

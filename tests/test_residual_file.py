@@ -48,7 +48,12 @@ def export(folder: Path) -> tuple[Path, ResidualPolicy]:
     """A policy file of random networks, and the policy that it was made of."""
     config = load_config(
         "residual",
-        ["learner.hidden=[16, 8]", "residual.supplier_order_horizon=10", "residual.margin=2"],
+        [
+            "learner.hidden=[16, 8]",
+            "residual.choices=[dispatch, supplier_order]",
+            "residual.supplier_order_horizon=10",
+            "residual.margin=2",
+        ],
     )
     residual = config.residual.model_copy(
         update={"reference": "full_truck", "parameters": PARAMETERS}

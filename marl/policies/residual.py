@@ -19,7 +19,7 @@ from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, IntArray, Targets, View
 from marl.policies.base import Setting
-from marl.policies.choices import CHOICES, Choice
+from marl.policies.choices import CHOICES, Choice, Dispatch
 from marl.policies.families import FAMILIES, ComposedRule
 from marl.policies.plan import Plan
 
@@ -150,6 +150,12 @@ def make_reference(scenario: Scenario, settings: Departure) -> ComposedRule:
         )
     setting = Setting.from_scenario(scenario)
     return family(setting, settings.parameters or family.make_space(setting).initial)
+
+
+def list_choices(scenario: Scenario) -> tuple[str, ...]:
+    """Names of the choices that a scenario has: loads only where trucks cost."""
+    has_trucks = scenario.costs.truck_capacity is not None
+    return tuple(name for name in CHOICES if has_trucks or name != Dispatch.name)
 
 
 def check_residual(scenario: Scenario, settings: Residual) -> None:

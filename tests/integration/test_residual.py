@@ -15,17 +15,22 @@ from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import TrainConfig, load_config
 from marl.evaluation.evaluate import run_episodes
+from marl.evaluation.tuning import TunedParameters
 from marl.learning.algorithm import SharedPoolDQN
 from marl.learning.counterfactual.pool import LabelBatch
 from marl.learning.methods import load_policy, make_method
-from marl.policies import make_policy
+from marl.policies import FAMILIES, make_policy
+from marl.policies.base import Setting
+from marl.policies.choices import CHOICES
 from marl.policies.residual import check_residual
+from marl.run_commands import tune_rules
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 SETTINGS = [
     "env_runners.num_envs_per_env_runner=4",
     "residual.reference=full_truck",
+    "residual.choices=[dispatch, supplier_order]",
     "residual.situations=32",
     "residual.dispatch_horizon=4",
     "residual.supplier_order_horizon=6",
@@ -145,3 +150,24 @@ def test_check_residual__refuses_in_one_line(
         check_residual(load_scenario(scenario), make_config(*overrides).residual)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_tune_rules__finds_choices_and_the_best_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    rewards = {"order_up_to": 0.4, "forecast_order_up_to": 0.6, "full_truck_by_sku": 0.5}
+
+    def tune(family: str, scenario: Scenario) -> TunedParameters:
+        space = FAMILIES[family].make_space(Setting.from_scenario(scenario))
+        return TunedParameters(dict(space.initial), rewards[family], trials=1)
+
+    monkeypatch.setattr("marl.evaluation.tuning.load_or_tune", tune)
+    for name, choices in (("paper", ("supplier_order",)), ("volatile", tuple(CHOICES))):
+        found = tune_rules(load_scenario(name), load_config("residual"), quiet=True).residual
+        assert found.choices == choices
+        assert found.reference == "forecast_order_up_to"
+        assert found.parameters is not None
+
+    without = load_config("residual", ["evaluation.baselines=[before]"])
+    with pytest.raises(InputError, match="best is not allowed, since no family is among"):
+        tune_rules(load_scenario("paper"), without, quiet=True)
+    with pytest.raises(InputError, match="parameters is not allowed with reference best"):
+        load_config("residual", ["residual.parameters={a: 1}"])
