@@ -22,7 +22,6 @@ from marl.policies import make_policy
 from marl.policy_sources import load_learned
 from scripts.reproduction.common import (
     EPISODES,
-    LONG,
     SEED,
     choose_best,
     describe_policy,
@@ -43,6 +42,11 @@ TRANSFER_EPISODES = 16  # of 5,000 cells each, whose luck evens out
 # Where an episode takes a third of a second, the search has few of them and fewer trials, around
 # the optimum of the small network: from the first guess, 400 trials do not get there.
 TRANSFER_TUNING, TRANSFER_TRIALS = 2, 54
+# Of the agents that are carried to the large network.
+SMALL_TRAINING = (
+    "--episodes", "2000", "--set", "learner.anneal_env_steps=150000",
+    "--set", "exploration.anneal_env_steps=150000",
+)  # fmt: skip
 IN_PROCESS = (
     "--set", "env_runners.num_env_runners=0", "--set", "evaluation.baselines=[before]",
     "--set", "evaluation.test_episodes=2",
@@ -58,7 +62,7 @@ def run_paper(options: argparse.Namespace) -> None:
     seeds = make_seeds("test", SEED, EPISODES)
     found = run_families(scenario, EpisodeRunner(scenario, seeds, "evaluate", EPISODES))
     trained = [
-        Trained(name, ("--scenario", str(file), *LONG, *IN_PROCESS), load_scenario(file))
+        Trained(name, ("--scenario", str(file), *IN_PROCESS), load_scenario(file))
         for name, file in write_coordinations("average", "high_only").items()
     ]
     settings = (f"residual.reference={choose_best(found)}", "residual.choices=[supplier_order]")
@@ -105,7 +109,7 @@ def run_transfer(options: argparse.Namespace) -> None:
     tuning = {
         family: [describe_tuning(entry) for entry in entries] for family, entries in rounds.items()
     }
-    trained = [Trained("learned", ("--scenario", "paper", *IN_PROCESS), large)]
+    trained = [Trained("learned", ("--scenario", "paper", *SMALL_TRAINING, *IN_PROCESS), large)]
     compare_agents("transfer", trained, seeds, found, options.seeds, tuning)
 
 

@@ -25,12 +25,6 @@ RUNS = ROOT / "runs" / "reproduce"
 RESULTS = ROOT / "docs" / "results"
 EPISODES = 256  # fresh ones, of every policy
 SEED = 1_000  # of the fresh episodes, away from those of all training seeds
-# Of the 34 agents on `paper`, who after the 200,000 env steps that it has by default are still
-# better from validation to validation.
-LONG = (
-    "--env-steps", "500000", "--set", "learner.anneal_env_steps=400000",
-    "--set", "exploration.anneal_env_steps=400000",
-)  # fmt: skip
 
 
 def train(name: str, *arguments: str, one_core: bool = False) -> RunFolder:

@@ -20,7 +20,7 @@ from marl.evaluation.evaluate import EpisodeRunner
 from marl.evaluation.statistics import compute_mean_interval
 from marl.policy_sources import load_learned
 from marl.run_folder import RunFolder
-from scripts.reproduction.common import EPISODES, LONG, RUNS, SEED, show, train, write_result
+from scripts.reproduction.common import EPISODES, RUNS, SEED, show, train, write_result
 from scripts.reproduction.comparators import RESIDUAL_STEPS
 
 COORDINATIONS: dict[str, dict[str, Any]] = {
@@ -64,7 +64,7 @@ RESIDUAL_MINUTES = 1.0  # a time, not env steps: options differ in what a step t
 def run_coordination(options: argparse.Namespace) -> None:
     """Ways to combine what the agents of both levels propose."""
     rows = [
-        Variant(name, str(file), LONG) for name, file in write_coordinations(*COORDINATIONS).items()
+        Variant(name, str(file), ()) for name, file in write_coordinations(*COORDINATIONS).items()
     ]
     compare_variants("coordination", rows, options.seeds)
 
