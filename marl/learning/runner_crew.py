@@ -186,12 +186,24 @@ class RunnerCrew:
             self.revive()
         healthy = self._manager.healthy_actor_ids()
         if not healthy:
-            # As a runner would: more threads could add up in another order.
-            with _torch_threads(1 if self._manager.actor_ids() else torch.get_num_threads()):
-                return {lost[0]: self._local.sample_async(**self._request, worker=lost[0])}
+            return {lost[0]: self._sample_here(lost[0])}
         share_of = dict(zip(healthy, lost, strict=False))
         found = self._fetch({by: self._ask(by, worker) for by, worker in share_of.items()})
         return {share_of[by]: sample for by, sample in found.items()}
+
+    def _sample_here(self, worker: int) -> Sampled:
+        """Samples a worker's share in this process.
+
+        Raises:
+            PoolLostError: if a shard of the pool is dead.
+        """
+        # As a runner would: more threads could add up in another order.
+        with _torch_threads(1 if self._manager.actor_ids() else torch.get_num_threads()):
+            try:
+                sampled: Sampled = self._local.sample_async(**self._request, worker=worker)
+            except RayActorError:
+                raise PoolLostError from None
+        return sampled
 
     def _send(self, workers: list[int]) -> list[int]:
         """Sends the latest weights; returns the workers that have them."""

@@ -60,11 +60,13 @@ def test_pool_actors__resume_bit_for_bit_on_two_shards(tiny: Scenario, tmp_path:
         assert_same(expected, algorithm.make_snapshot())
 
 
-@pytest.mark.parametrize("moment", ["sampling", "learning"])
+@pytest.mark.parametrize("moment", ["sampling", "sampling here", "learning"])
 def test_pool_actors__a_lost_one_ends_the_run_with_the_way_to_go_on(
     tiny: Scenario, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = [*SETTINGS, *ACTORS, "pool.num_shards=2", "evaluation.interval_episodes=32"]
+    if moment == "sampling here":  # as it is before the first runner has started
+        settings.append("env_runners.num_env_runners=0")
     run = RunFolder.create(tmp_path / "run", tiny, load_config("default", settings))
     trainer = Trainer(run, TrainingProgress(Console(), quiet=True))
     algorithm, rounds = trainer.algorithm, 0
@@ -75,7 +77,7 @@ def test_pool_actors__a_lost_one_ends_the_run_with_the_way_to_go_on(
         rounds += 1
         if rounds == 4:
             ray.kill(algorithm.pool.shards[1])
-            if moment == "sampling":
+            if moment.startswith("sampling"):
                 return
         learn()
 
@@ -86,8 +88,10 @@ def test_pool_actors__a_lost_one_ends_the_run_with_the_way_to_go_on(
     finally:
         trainer.close()
 
+    latest = run.find_checkpoint("latest")
     assert str(error.value) == (
         "a shard of the experience pool is lost, and its episodes with it; the last whole one is "
-        f"000032; go on from it with: omnichannel resume {run.path} --checkpoint 000032"
+        f"{latest.name}; go on from it with: omnichannel resume {run.path} --checkpoint "
+        f"{latest.name}"
     )
-    verify_checkpoint(run.find_checkpoint("latest"))
+    verify_checkpoint(latest)
