@@ -5,44 +5,33 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation.evaluate import EpisodeRunner
-from marl.evaluation.statistics import compute_paired_interval
-from marl.policies import make_policy
 from marl.policy_sources import load_learned
-from scripts.reproduction.common import EPISODES, RESULTS, SEED, scale, show, write_result
+from scripts.reproduction.common import EPISODES, RESULTS, SEED, write_result
 from scripts.reproduction.comparators import train_residual
+from scripts.reproduction.contest import GAIN_COLUMNS, show_gains
 from scripts.reproduction.plot import Line, draw_lines
-from scripts.reproduction.rules import find_best_rule
+from scripts.reproduction.rules import climb_ladder, compare_with_ladder, find_best_rule
 
 
 def run_curve(options: argparse.Namespace) -> None:
     """Validations of long runs, each with a schedule that ends with it."""
     scenario = load_scenario(options.scenario)
     runner = EpisodeRunner(scenario, make_seeds("test", SEED, EPISODES), "evaluate", EPISODES)
-    rule, _, _ = find_best_rule(scenario, runner)
-    reference = runner.run(make_policy(rule.family, scenario, rule.parameters))
-    cost = float(reference["cost/total"].mean())
+    rule, found, _ = find_best_rule(scenario, runner)
+    ladder = [found[rule.family], *climb_ladder(rule, scenario, runner)]
     runs = []
     for seed in range(options.seeds):
         run = train_residual(options.scenario, rule, options.minutes, seed)
         learnt = runner.run(load_learned(run.find_checkpoint("best"), "learned", scenario))
-        saved = compute_paired_interval(reference["cost/total"], learnt["cost/total"])
-        gain = compute_paired_interval(learnt["reward"], reference["reward"])
-        runs.append(
-            {
-                "seed": seed,
-                "validations": read_validations(run.path),
-                "gain": asdict(gain),
-                "saved_share": scale(saved, cost),
-            }
-        )
-        print(f"seed {seed}: {gain.mean:.4f}", flush=True)
+        compared = compare_with_ladder(learnt, ladder)
+        runs.append({"seed": seed, **compared, "validations": read_validations(run.path)})
+        print(json.dumps(compared), flush=True)
     result = {
         "command": f"scripts/reproduce.py curve --scenario {options.scenario} "
         f"--seeds {options.seeds} --minutes {options.minutes:g}",
@@ -98,10 +87,10 @@ def tabulate_curve(result: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"![cost saved over minutes of training](curve-{result['scenario']}.svg)"
     yield ""
-    yield "| seed | gain in reward, fresh | cost saved, fresh, % |"
-    yield "|---|---|---|"
+    yield f"| seed | {GAIN_COLUMNS} |"
+    yield "|---|---|---|---|---|---|"
     for run in result["runs"]:
-        yield f"| {run['seed']} | {show(run['gain'], 4)} | {show(run['saved_share'], 2, 100)} |"
+        yield f"| {run['seed']} | {show_gains(run)} |"
     yield ""
     yield "Means of validations by part of the training time, over all seeds:"
     yield ""
