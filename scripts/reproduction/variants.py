@@ -92,10 +92,14 @@ def run_ablation(options: argparse.Namespace) -> None:
 
 def run_residual(options: argparse.Namespace) -> None:
     """The options of residual agents and of their branches, each changed alone."""
-    schedule = f"learner.anneal_env_steps={round(RESIDUAL_MINUTES * RESIDUAL_STEPS)}"
+    # Named, since `best` chooses among the baselines, which are left out of these runs.
+    common = (
+        "residual.reference=full_truck_by_sku",
+        f"learner.anneal_env_steps={round(RESIDUAL_MINUTES * RESIDUAL_STEPS)}",
+    )
     rows = []
     for name, overrides in RESIDUAL_OPTIONS.items():
-        sets = [word for text in (schedule, *overrides) for word in ("--set", text)]
+        sets = [word for text in (*common, *overrides) for word in ("--set", text)]
         arguments = ("--config", "residual", "--minutes", f"{RESIDUAL_MINUTES:g}", *sets)
         rows.append(Variant(name, options.scenario, arguments, overrides))
     compare_variants("residual", rows, options.seeds, f"--scenario {options.scenario}")
