@@ -103,7 +103,7 @@ def _make_learning_probes(
         return num_stored
 
     def draw_by_priority() -> float:
-        drawn = prioritized.sample(UPDATES_PER_CALL, size)
+        drawn = prioritized.sample_in_place(UPDATES_PER_CALL, size)
         prioritized.update_priorities(drawn, np.abs(drawn.r_t))  # for want of real errors
         return drawn.r_t.size
 
@@ -120,7 +120,7 @@ def _make_learning_probes(
         Probe(
             "pool sample",
             TRANSITIONS,
-            lambda: pool.sample(UPDATES_PER_CALL, size).r_t.size,
+            lambda: pool.sample_in_place(UPDATES_PER_CALL, size).r_t.size,
             "learner",
         ),
         Probe("prioritised, with updates", TRANSITIONS, draw_by_priority, "learner"),

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
 from envs.omnichannel.types import Float32Array, Half, IntArray
 from marl.config import Prioritized
-from marl.learning.kernels import gather_rows
+from marl.learning.kernels import look_up
 from marl.learning.pool_shape import PoolShape, compute_capacity
 from marl.learning.priorities import Priorities
+from marl.learning.returns import Returns
 
 Bytes = NDArray[np.uint8]
 
@@ -75,6 +76,18 @@ class Batch:
     weight: Float32Array | None = None
     cells: IntArray | None = None  # where to send the TD errors of prioritised draws, (U, M, N)
 
+    def take(self, num_updates: int) -> Batch:
+        """Returns views of the first updates."""
+        return Batch(
+            obs_tm1=self.obs_tm1[:num_updates],
+            a_tm1=self.a_tm1[:num_updates],
+            r_t=self.r_t[:num_updates],
+            discount_t=self.discount_t[:num_updates],
+            obs_t=self.obs_t[:num_updates],
+            weight=None if self.weight is None else self.weight[:num_updates],
+            cells=None if self.cells is None else self.cells[:num_updates],
+        )
+
 
 def find_shard(worker: int, num_shards: int) -> int:
     """Returns the shard to which a worker hands over."""
@@ -113,6 +126,7 @@ class ExperiencePool:
         self.shape = shape
         self.size = 0  # episodes held
         self._next = 0
+        self._room: Batch | None = None
         self._grouped = grouped
         # Who has a network: module_id and agent, None where the agents share it.
         self._learners: list[tuple[str, int | None]] = [
@@ -122,7 +136,6 @@ class ExperiencePool:
         ]
         self._rng = np.random.default_rng(seed)
         t, n = shape.horizon, self.capacity
-        reviews = shape.review_times
         self._obs = np.zeros(
             (n, t + 1, shape.num_rows, shape.num_skus, shape.num_features), np.float16
         )
@@ -135,14 +148,9 @@ class ExperiencePool:
             if prioritized is None
             else {m: Priorities(a.shape, prioritized) for m, a in self._actions.items()}
         )
-        self._low_return = np.zeros((n, t, shape.num_rows, shape.num_skus), np.float32)
-        self._high_return = np.zeros((n, len(reviews), shape.num_skus), np.float32)
-        # All episodes are equally long, so these depend on the period alone.
-        self._low_next = np.minimum(np.arange(t) + n_step, t)
-        self._high_next = np.minimum(reviews + shape.review_period, t)
-        self._gamma = gamma
-        self._low_discount = (gamma ** (self._low_next - np.arange(t))).astype(np.float32)
-        self._high_discount = (gamma ** (self._high_next - reviews)).astype(np.float32)
+        everywhere, network = (shape.num_rows, shape.num_skus), (1, shape.num_skus)
+        self._low = Returns.zeros(n, np.arange(t), n_step, everywhere, t, gamma)
+        self._high = Returns.zeros(n, shape.review_times, shape.review_period, network, t, gamma)
 
     @property
     def memory_mb(self) -> float:
@@ -168,12 +176,8 @@ class ExperiencePool:
         self._obs[slots] = fragment.observations
         for module_id, actions in fragment.actions.items():
             self._actions[module_id][slots] = actions
-        self._low_return[slots] = self._sum_discounted(
-            fragment.rewards, np.arange(self.shape.horizon), self._low_next
-        )
-        self._high_return[slots] = self._sum_discounted(
-            fragment.rewards[:, :, -1], self.shape.review_times, self._high_next
-        )
+        self._low.store(slots, fragment.rewards)
+        self._high.store(slots, fragment.rewards[:, :, -1:])
         for priorities in (self._priorities or {}).values():
             priorities.renew(slots)
         self._next = int(slots[-1] + 1) % self.capacity
@@ -186,46 +190,68 @@ class ExperiencePool:
             num_updates: U.
             batch_size: N, by module and update.
         """
-        shape = self.shape
+        return self._fill(self._allocate(num_updates, batch_size))
+
+    def sample_in_place(self, num_updates: int, batch_size: int) -> Batch:
+        """As `sample`, into arrays that the next call writes over.
+
+        What the system takes to hand out as much fresh memory is longer than the draw.
+        """
+        room = self._room
+        if room is None or len(room.r_t) < num_updates or room.r_t.shape[2] != batch_size:
+            room = self._room = self._allocate(num_updates, batch_size)
+        return self._fill(room.take(num_updates))
+
+    def _allocate(self, num_updates: int, batch_size: int) -> Batch:
+        """A batch whose weights are 1 and whose other arrays are to be filled."""
         dims = (num_updates, len(self._learners), batch_size)
-        cells = np.empty(dims, np.int64)
-        row, sku = np.empty(dims, np.int64), np.empty(dims, np.int64)
-        episode, now, later = (np.empty(dims, np.int64) for _ in range(3))
-        a_tm1 = np.empty(dims, np.int64)
-        r_t, discount_t = np.empty(dims, np.float32), np.empty(dims, np.float32)
         is_weighted = self._grouped or self._priorities is not None
-        weight = np.ones(dims, np.float32) if is_weighted else None
-        for m, (module_id, own) in enumerate(self._learners):
-            actions = self._actions[module_id]
-            chosen = cells[:, m] = self._draw_cells(module_id, own, (num_updates, batch_size))
-            if self._priorities is not None and weight is not None:
-                held = self.num_transitions(module_id)
-                weight[:, m] = self._priorities[module_id].compute_weights(chosen, held)
-            if self._grouped and weight is not None:
-                agents = shape.num_agents(module_id)
-                weight[:, m, batch_size - batch_size % agents :] = 0
-            e, decision, agent, k = np.unravel_index(chosen, actions.shape)
-            episode[:, m], sku[:, m] = e, k
-            row[:, m] = shape.module_rows[module_id].start + agent
-            a_tm1[:, m] = actions.reshape(-1)[chosen]
-            if module_id in HIGH_MODULES:
-                now[:, m] = shape.review_times[decision]
-                later[:, m] = self._high_next[decision]
-                r_t[:, m] = self._high_return[e, decision, k]
-                discount_t[:, m] = self._high_discount[decision]
-            else:
-                now[:, m], later[:, m] = decision, self._low_next[decision]
-                r_t[:, m] = self._low_return[e, decision, row[:, m], k]
-                discount_t[:, m] = self._low_discount[decision]
         return Batch(
-            obs_tm1=self._gather_observations(episode, now, row, sku),
-            a_tm1=a_tm1,
-            r_t=r_t,
-            discount_t=discount_t,
-            obs_t=self._gather_observations(episode, later, row, sku),
-            weight=weight,
-            cells=None if self._priorities is None else cells,
+            obs_tm1=np.empty((*dims, self.shape.num_features), np.float16),
+            a_tm1=np.empty(dims, np.int64),
+            r_t=np.empty(dims, np.float32),
+            discount_t=np.empty(dims, np.float32),
+            obs_t=np.empty((*dims, self.shape.num_features), np.float16),
+            weight=np.ones(dims, np.float32) if is_weighted else None,
+            cells=None if self._priorities is None else np.empty(dims, np.int64),
         )
+
+    def _fill(self, batch: Batch) -> Batch:
+        """Draws into all arrays of a batch."""
+        shape = self.shape
+        num_updates, _, batch_size = dims = batch.r_t.shape
+        line_tm1, line_t = np.empty(dims, np.int64), np.empty(dims, np.int64)
+        for m, (module_id, own) in enumerate(self._learners):
+            cells = self._draw_cells(module_id, own, (num_updates, batch_size))
+            if self._priorities is not None and batch.weight is not None:
+                held = self.num_transitions(module_id)
+                batch.weight[:, m] = self._priorities[module_id].compute_weights(cells, held)
+            if batch.cells is not None:
+                batch.cells[:, m] = cells
+            if self._grouped and batch.weight is not None:
+                agents = shape.num_agents(module_id)
+                batch.weight[:, m, batch_size - batch_size % agents :] = 0
+            kept = self._high if module_id in HIGH_MODULES else self._low
+            look_up(
+                cells,
+                self._actions[module_id],
+                kept.returns,
+                kept.discounts,
+                kept.times,
+                kept.next_times,
+                shape.module_rows[module_id].start,
+                (shape.horizon + 1, shape.num_rows),
+                batch.a_tm1[:, m],
+                batch.r_t[:, m],
+                batch.discount_t[:, m],
+                line_tm1[:, m],
+                line_t[:, m],
+            )
+        # One block's copy a row: so more of them are under way at once than in a compiled loop.
+        observations = self._obs.reshape(-1, shape.num_features)
+        observations.take(line_tm1, axis=0, out=batch.obs_tm1, mode="clip")
+        observations.take(line_t, axis=0, out=batch.obs_t, mode="clip")
+        return batch
 
     def update_priorities(self, batch: Batch, td_errors: Float32Array) -> None:
         """Tells the pool how wrong the networks were; nothing to do where draws are uniform.
@@ -257,25 +283,15 @@ class ExperiencePool:
             return cells.reshape(dims[0], -1)[:, : dims[1]]
         if self._priorities is None:
             return self._rng.integers(self.num_transitions(module_id), size=dims)
-        drawn = self._priorities[module_id].sample(dims[0] * dims[1], self._rng)
-        return drawn.reshape(dims)
-
-    def _gather_observations(
-        self, episode: IntArray, period: IntArray, row: IntArray, sku: IntArray
-    ) -> Half:
-        """Returns one row's features of one SKU for each index, (..., F)."""
-        _, periods, rows, skus, features = self._obs.shape
-        line = ((episode * periods + period) * rows + row) * skus + sku
-        bits = self._obs.reshape(-1, features).view(np.uint16)
-        return gather_rows(bits, line.ravel()).reshape(*line.shape, features).view(np.float16)
+        return self._priorities[module_id].sample(*dims, self._rng)
 
     def get_state(self) -> dict[str, Any]:
         """Arrays of the episodes held, and the sampling's random state; no copies."""
         held = slice(0, self.size)
         return {
             "obs": self._obs[held],
-            "low_return": self._low_return[held],
-            "high_return": self._high_return[held],
+            "low_return": self._low.returns[held],
+            "high_return": self._high.returns[held, :, 0],
             **{f"actions/{m}": self._actions[m][held] for m in MODULES},
             **self._get_priorities(),
             "next": self._next,
@@ -295,8 +311,8 @@ class ExperiencePool:
             )
         arrays: dict[str, NDArray[Any]] = {
             "obs": self._obs,
-            "low_return": self._low_return,
-            "high_return": self._high_return,
+            "low_return": self._low.returns,
+            "high_return": self._high.returns[:, :, 0],
             **{f"actions/{m}": self._actions[m] for m in MODULES},
         }
         for name, target in arrays.items():
@@ -320,13 +336,3 @@ class ExperiencePool:
             }
             for m, p in (self._priorities or {}).items()
         }
-
-    def _sum_discounted(
-        self, rewards: Float32Array, start: IntArray, end: IntArray
-    ) -> Float32Array:
-        """Sums gamma^i r over [start, end) along axis 1: (B, T, ...) to (B, len(start), ...)."""
-        total = np.zeros((len(rewards), len(start), *rewards.shape[2:]), np.float32)
-        for i in range(int((end - start).max())):
-            inside = start + i < end
-            total[:, inside] += self._gamma**i * rewards[:, start[inside] + i]
-        return total

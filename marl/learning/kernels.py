@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from envs.compiler import compiled
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 
-Bits = NDArray[np.uint16]  # float16 as the compiler knows it
+Bytes = NDArray[np.uint8]
 TO_EXPLORE = -1  # stands for a level that is still to be drawn
 
 
@@ -84,13 +84,57 @@ def fill_explored(levels: IntArray, drawn: IntArray) -> None:
 
 
 @compiled
-def gather_rows(table: Bits, row: IntArray) -> Bits:
-    """Returns rows of (n, F) by their number, (m, F)."""
-    chosen = np.empty((len(row), table.shape[1]), table.dtype)
-    for i, r in enumerate(row):
-        for f in range(table.shape[1]):
-            chosen[i, f] = table[r, f]
-    return chosen
+def look_up(
+    cells: IntArray,
+    actions: Bytes,
+    returns: Float32Array,
+    discounts: Float32Array,
+    times: IntArray,
+    next_times: IntArray,
+    first_row: int,
+    size: tuple[int, int],
+    a_tm1: IntArray,
+    r_t: Float32Array,
+    discount_t: Float32Array,
+    line_tm1: IntArray,
+    line_t: IntArray,
+) -> None:
+    """Writes what a module's transitions hold, and where their observations lie.
+
+    E episodes, T' decisions of an episode, A agents, K SKUs.
+
+    Args:
+        cells: indices into the flat actions, (U, N).
+        actions: (E, T', A, K).
+        returns: (E, T', R, K); where there is one row, it is of all agents.
+        discounts: by decision, (T',).
+        times: period of the decision, (T',).
+        next_times: period of the next observation, (T',).
+        first_row: of the module's agents.
+        size: periods and rows of an episode's observations.
+        a_tm1: (U, N), written in place as all that follow.
+        r_t: (U, N).
+        discount_t: (U, N).
+        line_tm1: index into the flat (episodes, periods, rows, SKUs), (U, N).
+        line_t: the same of the next observation, (U, N).
+    """
+    _, decisions, agents, skus = actions.shape
+    periods, rows = size
+    flat = actions.reshape(-1)
+    for u in range(cells.shape[0]):
+        for n in range(cells.shape[1]):
+            cell = cells[u, n]
+            of_agent = _divide(cell, skus)
+            of_period = _divide(of_agent, agents)
+            episode = _divide(of_period, decisions)
+            k, row = cell - of_agent * skus, first_row + of_agent - of_period * agents
+            decision = of_period - episode * decisions
+            a_tm1[u, n] = flat[cell]
+            r_t[u, n] = returns[episode, decision, row if returns.shape[2] > 1 else 0, k]
+            discount_t[u, n] = discounts[decision]
+            start = episode * periods
+            line_tm1[u, n] = ((start + times[decision]) * rows + row) * skus + k
+            line_t[u, n] = ((start + next_times[decision]) * rows + row) * skus + k
 
 
 @compiled
@@ -118,21 +162,23 @@ def find_cells(
         while period < last and passed + by_period[period] <= point:
             passed += by_period[period]
             period += 1
-        # The last part above zero also takes what rounding leaves over.
-        rest, agent, below = point - passed, 0, 0.0
-        for a in range(agents):
-            if by_agent[period, a] > 0:
-                agent, below = a, rest
-                if rest < by_agent[period, a]:
-                    break
-                rest -= by_agent[period, a]
-        rest, sku = below, 0
-        for k in range(skus):
-            if by_cell[period, agent, k] > 0:
-                sku = k
-                if rest < by_cell[period, agent, k]:
-                    break
-                rest -= by_cell[period, agent, k]
+        # Compared with all sums but the last: to stop at the one found would be guessed wrong.
+        rest, agent, below, total = point - passed, 0, 0.0, 0.0
+        of_agents = by_agent[period]
+        for a in range(agents - 1):
+            total += of_agents[a]
+            if total <= rest:
+                agent, below = a + 1, total
+        while agent > 0 and of_agents[agent] == 0:  # the last one takes what rounding leaves over
+            agent -= 1
+        rest, sku, total = rest - below, 0, 0.0
+        of_skus = by_cell[period, agent]
+        for k in range(skus - 1):
+            total += of_skus[k]
+            if total <= rest:
+                sku = k + 1
+        while sku > 0 and of_skus[sku] == 0:
+            sku -= 1
         cells[i] = (period * agents + agent) * skus + sku
     return cells
 
@@ -162,10 +208,11 @@ def set_priorities(
     for i, cell in enumerate(cells):
         flat[cell] = values[i]
     for cell in cells:
-        row = cell // skus
-        _sum_agent(row // agents, row % agents, by_agent, by_cell)
+        row = _divide(cell, skus)
+        period = _divide(row, agents)
+        _sum_agent(period, row - period * agents, by_agent, by_cell)
     for cell in cells:
-        _sum_period(cell // (skus * agents), by_period, by_agent)
+        _sum_period(_divide(cell, skus * agents), by_period, by_agent)
 
 
 @compiled
@@ -180,16 +227,22 @@ def sum_periods(
 
 
 @compiled
+def _divide(number: int, divisor: int) -> int:
+    """Divides whole numbers from 0 to 2^53: exact, and several times as fast as their division."""
+    return int(number / divisor)
+
+
+@compiled
 def _sum_agent(period: int, agent: int, by_agent: FloatArray, by_cell: Float32Array) -> None:
     total = 0.0
-    for k in range(by_cell.shape[2]):
-        total += by_cell[period, agent, k]
+    for priority in by_cell[period, agent]:
+        total += priority
     by_agent[period, agent] = total
 
 
 @compiled
 def _sum_period(period: int, by_period: FloatArray, by_agent: FloatArray) -> None:
     total = 0.0
-    for agent in range(by_agent.shape[1]):
-        total += by_agent[period, agent]
+    for priority in by_agent[period]:
+        total += priority
     by_period[period] = total

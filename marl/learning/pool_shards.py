@@ -14,6 +14,7 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.rllib.utils.annotations import override
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from envs.omnichannel.types import Float32Array
@@ -42,8 +43,8 @@ class PoolShard:
         return self.pool.size
 
     def sample(self, num_updates: int, batch_size: int) -> Batch:
-        """See `ExperiencePool.sample`."""
-        return self.pool.sample(num_updates, batch_size)
+        """See `ExperiencePool.sample`; Ray copies the batch before the next call."""
+        return self.pool.sample_in_place(num_updates, batch_size)
 
     def get_state(self) -> Tree:
         """See `ExperiencePool.get_state`."""
@@ -85,6 +86,12 @@ class InDriver:
 
 class DriverPool(ExperiencePool, InDriver):
     """The pool in the driver's process."""
+
+    @override(InDriver)
+    def draw(self, counts: Sequence[int], batch_size: int) -> Iterator[Batch]:
+        """Draws a batch for each count of updates, each over the one before."""
+        for count in counts:
+            yield self.sample_in_place(count, batch_size)
 
 
 class ShardedPool:

@@ -43,18 +43,27 @@ class Priorities:
         self.by_cell[periods] = self.highest
         sum_periods(periods, self.by_period, self.by_agent, self.by_cell)
 
-    def sample(self, count: int, rng: np.random.Generator) -> IntArray:
-        """Draws cells in proportion to their priorities, in random order.
+    def sample(self, num_updates: int, batch_size: int, rng: np.random.Generator) -> IntArray:
+        """Draws cells in proportion to their priorities, for several updates at once.
 
-        Stratified: one draw in each of `count` equal parts of the sum, as in the source.
+        Stratified, as in the source: every update has one draw in each of N equal parts of the sum.
+        Such a part is divided among the updates, at random.
+
+        Args:
+            num_updates: U.
+            batch_size: N, by update.
+            rng: of the draws.
 
         Returns:
-            Indices into the flat (episodes, decisions, agents, SKUs), (count,).
+            Indices into the flat (episodes, decisions, agents, SKUs), (U, N).
         """
-        total = self.by_period.sum()
-        points = (np.arange(count) + rng.random(count)) * (total / count)
+        count = num_updates * batch_size
+        points = (np.arange(count) + rng.random(count)) * (self.by_period.sum() / count)
         cells = find_cells(points, self.by_period, self.by_agent, self.by_cell)
-        return rng.permutation(cells)
+        turn = rng.integers(num_updates, size=(batch_size, 1))
+        of_update = (np.arange(num_updates) + turn) % num_updates  # (N, U)
+        parts = cells.reshape(batch_size, num_updates)
+        return np.ascontiguousarray(np.take_along_axis(parts, of_update, axis=1).T)
 
     def compute_weights(self, cells: IntArray, num_held: int) -> Float32Array:
         """Returns importance weights, (U, N), of cells (U, N); the largest of an update is 1.
