@@ -30,29 +30,55 @@ def measure_training(
     scenario: Scenario, config: TrainConfig, rounds: int, earlier: Sequence[Row]
 ) -> list[Row]:
     """What happens between processes: actors, pool, learner, and all of it together."""
-    one = _make_algorithm(scenario, config, 1)
+    fragment = _sample_fragment(scenario, config)
+    one = _make_algorithm(scenario, config, 1, fragment)
     try:
-        two = _make_algorithm(scenario, config, 2)
+        two = _make_algorithm(scenario, config, 2, fragment)
         try:
             rows = measure_probes(make_runner_probes(one, two), rounds, earlier)
         finally:
             two.stop()
-        rows += measure_probes(_make_learning_probes(scenario, config, one), rounds)
+        rows += measure_probes(_make_learning_probes(scenario, config, one, fragment), rounds)
         rows += describe_memory(one.pool.shape)
         return rows + _measure_end_to_end(config, one, rounds, [*earlier, *rows])
     finally:
         one.stop()
 
 
-def _make_algorithm(scenario: Scenario, config: TrainConfig, num_runners: int) -> SharedPoolDQN:
-    """Builds the algorithm with its learner off."""
+def _sample_fragment(scenario: Scenario, config: TrainConfig) -> Fragment:
+    """A runner's episodes under untrained networks."""
+    from marl.learning.env_runner import sample_episodes
+    from marl.learning.learned_policy import make_network_arguments, make_untrained
+
+    copies = config.env_runners.num_envs_per_env_runner
+    networks = make_untrained(make_network_arguments(scenario, config.learner)).networks
+    env = BatchedEnv(scenario, copies)
+    env.reset(make_seeds("train", config.seed, copies))
+    with one_torch_thread():
+        return sample_episodes(env, dict(networks), np.zeros(copies), np.random.default_rng(0))
+
+
+def _make_algorithm(
+    scenario: Scenario, config: TrainConfig, num_runners: int, fragment: Fragment
+) -> SharedPoolDQN:
+    """Builds the algorithm with its learner off and its pool full.
+
+    Full, as in most of a run: the first lap would measure the kernel handing out pages.
+    """
     from marl.learning.algorithm import build_algorithm
 
     runners = config.env_runners.model_copy(update={"num_env_runners": num_runners})
     changed = config.model_copy(update={"env_runners": runners})
     algorithm = build_algorithm(scenario, changed)
     algorithm.updates = _NEVER_DUE
+    _fill(algorithm.pool, fragment)
     return algorithm
+
+
+def _fill(pool: ExperiencePool, fragment: Fragment) -> None:
+    """Stores the same episodes until the pool is full."""
+    for _ in range(math.ceil(pool.capacity / fragment.num_episodes)):
+        pool.add(fragment)
 
 
 def _measure_end_to_end(
@@ -74,25 +100,17 @@ def _measure_end_to_end(
 
 
 def _make_learning_probes(
-    scenario: Scenario, config: TrainConfig, algorithm: SharedPoolDQN
+    scenario: Scenario, config: TrainConfig, algorithm: SharedPoolDQN, fragment: Fragment
 ) -> list[Probe]:
     """Pool and learner of an algorithm, one at a time."""
     from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
     from marl.learning.algorithm import UPDATES_PER_CALL
-    from marl.learning.env_runner import sample_episodes
     from marl.learning.learned_policy import make_network_arguments, make_untrained
 
-    copies, size = config.env_runners.num_envs_per_env_runner, config.learner.batch_size
+    size = config.learner.batch_size
     pool, group = algorithm.pool, algorithm.learner_group
     networks = dict(make_untrained(make_network_arguments(scenario, config.learner)).networks)
-    env = BatchedEnv(scenario, copies)
-    env.reset(make_seeds("train", config.seed, copies))
-    with one_torch_thread():
-        fragment = sample_episodes(env, networks, np.zeros(copies), np.random.default_rng(0))
-    # A full ring, as in most of a run: the first lap would measure the kernel handing out pages.
-    for _ in range(math.ceil(pool.capacity / copies)):
-        pool.add(fragment)
     prioritized = _make_prioritized_pool(scenario, config, fragment)
     num_stored = sum(actions.size for actions in fragment.actions.values())
     batch = pool.sample(UPDATES_PER_CALL, size)
@@ -145,8 +163,7 @@ def _make_prioritized_pool(
         seed=config.seed,
         prioritized=Prioritized(),
     )
-    for _ in range(math.ceil(pool.capacity / fragment.num_episodes)):
-        pool.add(fragment)
+    _fill(pool, fragment)
     return pool
 
 

@@ -43,6 +43,7 @@ class Probe:
     unit: str
     run: Callable[[], float]
     ratio_to: str | None = None
+    settle: Callable[[], object] | None = None  # ends, unmeasured, what `run` left running
 
 
 def measure_probes(probes: Sequence[Probe], rounds: int, earlier: Sequence[Row] = ()) -> list[Row]:
@@ -63,6 +64,8 @@ def measure_probes(probes: Sequence[Probe], rounds: int, earlier: Sequence[Row] 
             started = time.perf_counter()
             amount = probe.run()
             seconds = time.perf_counter() - started
+            if probe.settle:
+                probe.settle()
             if measured:
                 speeds[probe.name].append(amount / seconds)
     values = {row.name: row.value for row in earlier}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from marl.learning.network import QNetwork
 
 _HASH_MB = 64
+_ROUNDS_AT_ONCE = 4  # the first one waits for the runners; from then on they work ahead
 
 
 def make_sampling_probes(scenario: Scenario, config: TrainConfig) -> list[Probe]:
@@ -85,9 +86,18 @@ def make_runner_probes(one: SharedPoolDQN, two: SharedPoolDQN) -> list[Probe]:
     return [
         Probe(ONE_THREAD, HASHED, lambda: _hash(1)),
         Probe(TWO_THREADS, HASHED, lambda: _hash(2), ONE_THREAD),
-        Probe("runner actors x1", ENV_STEPS, lambda: iterate(one), "sampling in process"),
-        Probe("runner actors x2", ENV_STEPS, lambda: iterate(two), "runner actors x1"),
+        _make_actors_probe("runner actors x1", one, "sampling in process"),
+        _make_actors_probe("runner actors x2", two, "runner actors x1"),
     ]
+
+
+def _make_actors_probe(name: str, algorithm: SharedPoolDQN, ratio_to: str) -> Probe:
+    """Rounds of one algorithm, whose runners rest while another one is measured."""
+
+    def run() -> float:
+        return sum(iterate(algorithm) for _ in range(_ROUNDS_AT_ONCE))
+
+    return Probe(name, ENV_STEPS, run, ratio_to, settle=algorithm.crew.drop_round)
 
 
 def _hash(num_threads: int) -> float:

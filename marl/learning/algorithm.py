@@ -133,11 +133,11 @@ class SharedPoolDQNConfig(DQNConfig):
 class SharedPoolDQN(DQN):
     """DQN whose agents share a pool of whole episodes.
 
-    An iteration asks every runner for one episode per copy under the current weights, learns on
-    the pool meanwhile (as many updates as the episodes sampled so far allow), then stores the
-    new episodes in the runners' order and sends the new weights. So runners and learner work at
-    the same time, weights are one iteration old at most, the replay ratio is exact, and the result
-    does not depend on who finishes first.
+    An iteration learns on the pool (as many updates as the episodes sampled so far allow) while
+    every runner samples one episode per copy, collects these, and asks for the next ones under the
+    new weights before it stores them in the runners' order: so runners also work while the driver
+    stores, logs and validates. Weights are one iteration old at most, the replay ratio is exact,
+    and the result does not depend on who finishes first.
     """
 
     @classmethod
@@ -159,7 +159,7 @@ class SharedPoolDQN(DQN):
         self.pool: Any = self.make_pool(scenario)
         self.crew = RunnerCrew(self.env_runner_group, self.config.sample_timeout_s)
         self.crew.start(self.config.num_runners, self.config.start_timeout_s)
-        self.crew.send_weights(self.learner_group)
+        self.crew.set_weights(self.learner_group)
         self.env_steps = 0
         self.episodes = 0
         self.updates = 0
@@ -201,21 +201,29 @@ class SharedPoolDQN(DQN):
 
     @override(DQN)
     def training_step(self) -> None:
-        request = {
-            "iteration": self.rounds,
-            "env_steps": self.env_steps,
-            "episodes": self.episodes,
-            "shards": self.pool.shards,
-            "epsilon_scale": self.adjustment.epsilon,
-            "service_weight": self.adjustment.service,
-            "coordination": self.weight_search and self.weight_search.make_request(),
-        }
-        self.crew.revive()
-        self.crew.start_round(request)
+        if not self.crew.is_sampling:
+            self._start_round()
         self._learn()
-        self._store(self.crew.collect_round())
-        self.rounds += 1
-        self.crew.send_weights(self.learner_group)
+        round_ = self.crew.collect_round()
+        self._count(round_)
+        self.crew.set_weights(self.learner_group)
+        self._start_round()
+        self.pool.store(round_)
+
+    def _start_round(self) -> None:
+        """Asks for the episodes of the next round."""
+        self.crew.revive()
+        self.crew.start_round(
+            {
+                "iteration": self.rounds,
+                "env_steps": self.env_steps,
+                "episodes": self.episodes,
+                "shards": self.pool.shards,
+                "epsilon_scale": self.adjustment.epsilon,
+                "service_weight": self.adjustment.service,
+                "coordination": self.weight_search and self.weight_search.make_request(),
+            }
+        )
 
     @override(DQN)
     def restore_env_runners(self, env_runner_group: Any) -> list[int]:
@@ -256,13 +264,13 @@ class SharedPoolDQN(DQN):
             else math.nan
         )
 
-    def _store(self, round_: dict[int, Sampled]) -> None:
-        """Adds the runners' episodes to the pool and the counters."""
-        self.pool.store(round_)
+    def _count(self, round_: dict[int, Sampled]) -> None:
+        """Counts the runners' episodes and learns from their rewards what the coordinator does."""
         shares = list(round_.values())
         if self.weight_search:
             rewards = [sampled.metrics["reward"] for sampled in shares]
             self.weight_search.learn(rewards, self.rounds)
+        self.rounds += 1
         self.env_steps += sum(sampled.num_env_steps for sampled in shares)
         self.episodes += sum(sampled.num_episodes for sampled in shares)
         self.env_steps_by_node = dict.fromkeys((sampled.node for sampled in shares), 0)
@@ -286,9 +294,11 @@ class SharedPoolDQN(DQN):
         return self.learner_group._learner
 
     def adjust(self, adjustment: Adjustment) -> None:
-        """Takes over what the feedback found."""
+        """Takes over what the feedback found; a round that knows nothing of it is sampled anew."""
         self._local_learner.scale_lr(adjustment.learning_rate)
-        self.adjustment = adjustment
+        before, self.adjustment = self.adjustment, adjustment
+        if self.crew.is_sampling and not adjustment.samples_like(before):
+            self._start_round()
 
     def make_snapshot(self) -> dict[str, Part]:
         """Copies all that a resumed run needs, by the checkpoint's part.
@@ -343,7 +353,8 @@ class SharedPoolDQN(DQN):
             self.weight_search.set_state(read_part(folder, COORDINATION))
         for name, value in read_part(folder, "counters").items():
             setattr(self, name, value)
-        self.crew.send_weights(self.learner_group)
+        self.crew.set_weights(self.learner_group)
+        self.crew.drop_round()
 
     def _get_learner_state(self) -> Tree:
         """Weights, target weights, their average and the optimizer's moments."""

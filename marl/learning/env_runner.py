@@ -131,18 +131,25 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self._log(fragment, float(epsilon.mean()))
         return [fragment]
 
-    def sample_async(self, *, shards: Sequence[Any] = (), **request: Any) -> Sampled:
+    def sample_async(
+        self, *, weights: Any = None, shards: Sequence[Any] = (), **request: Any
+    ) -> Sampled:
         """One remote call for a share of a round.
 
         Args:
+            weights: of all modules; None: those that it has.
             shards: actors of the pool, to one of which the episodes go; none: they are returned.
-            request: what `sample` takes, with `worker`.
+            request: what `sample` takes, with `iteration` and `worker`.
         """
+        if weights is not None:
+            self.set_state(weights)
         fragment = self.sample(**request)[0]
         if shards:
-            worker = request["worker"]
-            ray.get(shards[find_shard(worker, len(shards))].hand_over.remote(worker, fragment))
+            share = (request["iteration"], request["worker"])
+            shard = shards[find_shard(request["worker"], len(shards))]
+            ray.get(shard.hand_over.remote(*share, fragment))
         return Sampled(
+            iteration=request["iteration"],
             num_episodes=fragment.num_episodes,
             num_env_steps=fragment.env_steps(),
             node=ray.util.get_node_ip_address(),

@@ -55,6 +55,7 @@ class Fragment:
 class Sampled:
     """A worker's share of a round, as the driver sees it."""
 
+    iteration: int  # that asked for it
     num_episodes: int
     num_env_steps: int
     node: str  # address of the machine that sampled it

@@ -20,6 +20,10 @@ class Adjustment:
     epsilon: float = 1.0
     service: float = 1.0  # weight of lost and late units in the agents' rewards
 
+    def samples_like(self, other: Adjustment) -> bool:
+        """Whether runners would sample the same under the other one."""
+        return (self.epsilon, self.service) == (other.epsilon, other.service)
+
 
 class TrainingFeedback:
     """Adjusts training after every evaluation.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -120,7 +122,8 @@ def look_up(
     """
     _, decisions, agents, skus = actions.shape
     periods, rows = size
-    flat = actions.reshape(-1)
+    flat, sums = actions.reshape(-1), returns.reshape(-1)
+    kept = np.empty(cells.shape[1], np.int64)
     for u in range(cells.shape[0]):
         for n in range(cells.shape[1]):
             cell = cells[u, n]
@@ -129,12 +132,16 @@ def look_up(
             episode = _divide(of_period, decisions)
             k, row = cell - of_agent * skus, first_row + of_agent - of_period * agents
             decision = of_period - episode * decisions
-            a_tm1[u, n] = flat[cell]
-            r_t[u, n] = returns[episode, decision, row if returns.shape[2] > 1 else 0, k]
             discount_t[u, n] = discounts[decision]
             start = episode * periods
             line_tm1[u, n] = ((start + times[decision]) * rows + row) * skus + k
             line_t[u, n] = ((start + next_times[decision]) * rows + row) * skus + k
+            # Read below: loads that depend on nothing else overlap.
+            kept[n] = (of_period * returns.shape[2] + row * (returns.shape[2] > 1)) * skus + k
+        for n in range(cells.shape[1]):
+            a_tm1[u, n] = flat[cells[u, n]]
+        for n in range(cells.shape[1]):
+            r_t[u, n] = sums[kept[n]]
 
 
 @compiled
@@ -153,34 +160,48 @@ def find_cells(
         Indices into the flat (P, A, K), (m,); never a cell of priority zero.
     """
     _, agents, skus = by_cell.shape
+    of_skus = by_cell.reshape(-1, skus)
     last = len(by_period) - 1
     while last > 0 and by_period[last] == 0:
         last -= 1
-    cells = np.empty(len(points), np.int64)
+    cells, rests = np.empty(len(points), np.int64), np.empty(len(points))
     period, passed = 0, 0.0
     for i, point in enumerate(points):
         while period < last and passed + by_period[period] <= point:
             passed += by_period[period]
             period += 1
-        # Compared with all sums but the last: to stop at the one found would be guessed wrong.
-        rest, agent, below, total = point - passed, 0, 0.0, 0.0
-        of_agents = by_agent[period]
-        for a in range(agents - 1):
-            total += of_agents[a]
-            if total <= rest:
-                agent, below = a + 1, total
-        while agent > 0 and of_agents[agent] == 0:  # the last one takes what rounding leaves over
-            agent -= 1
-        rest, sku, total = rest - below, 0, 0.0
-        of_skus = by_cell[period, agent]
-        for k in range(skus - 1):
-            total += of_skus[k]
-            if total <= rest:
-                sku = k + 1
-        while sku > 0 and of_skus[sku] == 0:
-            sku -= 1
-        cells[i] = (period * agents + agent) * skus + sku
+        cells[i], rests[i] = period, point - passed
+    # What is read next lies here and there: all of it is fetched first, so that none waits alone.
+    touched = 0.0
+    for cell in cells:
+        touched += by_agent[cell, 0] + by_agent[cell, -1]
+    for i, cell in enumerate(cells):
+        agent, below = _find_part(by_agent[cell], rests[i])
+        cells[i], rests[i] = cell * agents + agent, rests[i] - below
+    for cell in cells:
+        touched += of_skus[cell, 0]
+    for i, cell in enumerate(cells):
+        cells[i] = cell * skus + _find_part(of_skus[cell], rests[i])[0]
+    if touched < 0:  # never: but what is not used would not be read
+        cells[:] = -1
     return cells
+
+
+@compiled
+def _find_part(parts: NDArray[Any], rest: float) -> tuple[int, float]:
+    """Returns in which part a point of their sum lies, and the sum of those before.
+
+    Compares with all sums: a loop that ends at the right one is guessed wrong half the time. The
+    last part above zero also takes what rounding leaves over.
+    """
+    part, below, total = 0, 0.0, 0.0
+    for i in range(len(parts) - 1):
+        total += parts[i]
+        if total <= rest:
+            part, below = i + 1, total
+    while part > 0 and parts[part] == 0:
+        part -= 1
+    return part, below
 
 
 @compiled

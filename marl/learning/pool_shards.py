@@ -29,17 +29,22 @@ class PoolShard:
 
     def __init__(self, shape: PoolShape, **settings: Any) -> None:
         self.pool = ExperiencePool(shape, **settings)
-        self._handed_over: dict[int, Fragment] = {}  # by worker
+        self._handed_over: dict[tuple[int, int], Fragment] = {}  # by iteration and worker
 
-    def hand_over(self, worker: int, fragment: Fragment) -> None:
-        """Keeps a worker's episodes of this round aside."""
-        self._handed_over[worker] = fragment
+    def hand_over(self, iteration: int, worker: int, fragment: Fragment) -> None:
+        """Keeps a worker's episodes of a round aside."""
+        self._handed_over[iteration, worker] = fragment
 
-    def store(self, workers: Sequence[int]) -> int:
-        """Adds what these workers handed over, in this order; returns the episodes held."""
-        for worker in workers:
-            self.pool.add(self._handed_over[worker])
-        self._handed_over.clear()
+    def store(self, shares: Sequence[tuple[int, int]]) -> int:
+        """Adds what workers handed over, in this order; returns the episodes held.
+
+        Args:
+            shares: iterations and workers. What earlier iterations left is dropped.
+        """
+        for share in shares:
+            self.pool.add(self._handed_over[share])
+        last = max(shares, default=(-1, 0))[0]
+        self._handed_over = {s: f for s, f in self._handed_over.items() if s[0] > last}
         return self.pool.size
 
     def sample(self, num_updates: int, batch_size: int) -> Batch:
@@ -157,11 +162,11 @@ class ShardedPool:
         Raises:
             PoolLostError: if a shard is lost.
         """
-        workers_of: list[list[int]] = [[] for _ in self.shards]
-        for worker in round_:
-            workers_of[find_shard(worker, len(self.shards))].append(worker)
-        pairs = zip(self.shards, workers_of, strict=True)
-        self._sizes = self._get([shard.store.remote(workers) for shard, workers in pairs])
+        shares_of: list[list[tuple[int, int]]] = [[] for _ in self.shards]
+        for worker, sampled in round_.items():
+            shares_of[find_shard(worker, len(self.shards))].append((sampled.iteration, worker))
+        pairs = zip(self.shards, shares_of, strict=True)
+        self._sizes = self._get([shard.store.remote(shares) for shard, shares in pairs])
 
     def draw(self, counts: Sequence[int], batch_size: int) -> Iterator[Batch]:
         """Draws a batch for each count of updates; the next one while this one is learnt from.

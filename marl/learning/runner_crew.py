@@ -28,8 +28,7 @@ class RunnerCrew:
 
     A worker's share of a round is a function of the weights, the counters and the worker's number.
     So the share of a lost runner is sampled again by another one, or in this process if there is
-    none, and training goes on with the episodes that it would have had. Ray restarts the lost one;
-    it gets the weights once it answers.
+    none, and training goes on with the episodes that it would have had. Ray restarts the lost one.
 
     RLlib's own calls are not used: they wait for lost runners, and drop a call while another one of
     its kind is open.
@@ -44,12 +43,12 @@ class RunnerCrew:
         self._local = group.local_env_runner
         self._timeout_s = timeout_s
         self._request: dict[str, Any] = {}
-        self._asked: dict[int, ray.ObjectRef] = {}  # by worker
+        self._asked: dict[int, ray.ObjectRef] | None = None  # by worker; None: no round runs
         self._pings: dict[int, ray.ObjectRef] = {}  # of lost workers
         self._late: set[int] = set()  # workers that have not started yet
         self._announced: set[int] = set()  # those of them of which an event tells
         self._began, self._start_timeout_s = 0.0, 0.0
-        self._weights: ray.ObjectRef = None  # the latest sent
+        self._weights: ray.ObjectRef = None  # the latest
         self._events: list[str] = []
 
     def start(self, num_runners: int, timeout_s: float) -> None:
@@ -101,11 +100,16 @@ class RunnerCrew:
         events, self._events = self._events, []
         return events
 
+    @property
+    def is_sampling(self) -> bool:
+        """Whether a round was started and not collected yet."""
+        return self._asked is not None
+
     def start_round(self, request: dict[str, Any]) -> None:
-        """Asks every runner for its share.
+        """Asks every runner for its share, in the place of what was asked before.
 
         Args:
-            request: arguments of `BatchedEnvRunner.sample_async`, but for the worker.
+            request: arguments of `BatchedEnvRunner.sample_async`, but for worker and weights.
         """
         self._request = request
         self._asked = {w: self._ask(w, w) for w in self._manager.healthy_actor_ids()}
@@ -113,20 +117,26 @@ class RunnerCrew:
     def collect_round(self) -> dict[int, Sampled]:
         """Waits for the round; returns all shares by worker, in their order."""
         workers = self._manager.actor_ids() or [1]
-        found = self._fetch(self._asked)
+        found = self._fetch(self._asked or {})
         while lost := [worker for worker in workers if worker not in found]:
             found |= self._sample_again(lost)
+        self._asked = None
         return {worker: found[worker] for worker in workers}
 
-    def send_weights(self, learner_group: LearnerGroup) -> None:
-        """Sends the learner's weights to all and waits until they have arrived."""
+    def drop_round(self) -> None:
+        """Forgets the round that runs, if any; waits until the runners are free again."""
+        if calls := list((self._asked or {}).values()):
+            ray.wait(calls, num_returns=len(calls), timeout=self._timeout_s)
+        self._asked = None
+
+    def set_weights(self, learner_group: LearnerGroup) -> None:
+        """Takes the learner's weights for the rounds to come; they travel with the requests."""
         state = _get_weights(learner_group)
         self._local.set_state(state)
         self._weights = ray.put(state)
-        self._send(self._manager.healthy_actor_ids())
 
     def revive(self) -> None:
-        """Takes in the runners that have started or answer again, with the latest weights.
+        """Takes in the runners that have started or answer again.
 
         Never waits for one that is still starting.
 
@@ -137,7 +147,7 @@ class RunnerCrew:
         for worker in self._manager.actor_ids():
             if not self._manager.is_actor_healthy(worker) and worker not in self._pings:
                 self._pings[worker] = actors[worker].ping.remote()
-        for worker in self._send(self._take_answered()):
+        for worker in self._take_answered():
             self._manager.set_actor_state(worker, healthy=True)
             if worker not in self._late:
                 self._events.append(f"runner {worker} is back")
@@ -178,7 +188,8 @@ class RunnerCrew:
 
     def _ask(self, by: int, worker: int) -> ray.ObjectRef:
         """Asks the runner `by` for a worker's share."""
-        return self._manager.actors()[by].sample_async.remote(**self._request, worker=worker)
+        actor = self._manager.actors()[by]
+        return actor.sample_async.remote(**self._request, worker=worker, weights=self._weights)
 
     def _sample_again(self, lost: list[int]) -> dict[int, Sampled]:
         """Samples lost shares, at most one by each healthy runner; returns those that came."""
@@ -204,12 +215,6 @@ class RunnerCrew:
             except RayActorError:
                 raise PoolLostError from None
         return sampled
-
-    def _send(self, workers: list[int]) -> list[int]:
-        """Sends the latest weights; returns the workers that have them."""
-        actors = self._manager.actors()
-        sent = {w: actors[w].set_state.remote(self._weights) for w in workers}
-        return list(self._fetch(sent))
 
     def _fetch(self, calls: dict[int, ray.ObjectRef]) -> dict[int, Any]:
         """Waits for answers by worker; who fails or is too late is lost.

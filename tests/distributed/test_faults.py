@@ -127,6 +127,7 @@ def test_runners__a_hung_one_is_replaced_and_synchronised(tiny: Scenario) -> Non
     with build(tiny, "env_runners.sample_timeout_s=15") as algorithm:
         algorithm.train()
         pids = find_pids(algorithm)
+        algorithm.crew.drop_round()
         os.kill(pids[2], signal.SIGSTOP)
         started = time.monotonic()
         algorithm.train()

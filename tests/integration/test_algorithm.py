@@ -17,6 +17,7 @@ from envs.omnichannel.scenario import Scenario
 from marl.config import load_config
 from marl.learning.algorithm import SharedPoolDQN, build_algorithm
 from marl.learning.experience_pool import Batch
+from marl.learning.feedback import Adjustment
 from marl.learning.network import QNetwork, SeparateQNetwork
 from marl.learning.pool_shape import count_agents
 
@@ -164,6 +165,33 @@ def test_algorithm__learns_the_coordinators_weights_and_resumes_them(
 
     with build(tiny) as algorithm:
         assert "coordination" not in algorithm.get_averaged_weights()
+
+
+@pytest.mark.parametrize("num_runners", [0, 2])
+def test_adjust__counts_from_the_next_round_whether_it_runs_ahead_or_not(
+    tiny: Scenario, tmp_path: Path, num_runners: int
+) -> None:
+    """Resumed runs have no round under way when they learn of the adjustment."""
+    settings = (f"env_runners.num_env_runners={num_runners}", "exploration.epsilon=0.4")
+    adjustment = Adjustment(epsilon=0.1, service=3.0)
+    with build(tiny, *settings) as algorithm:
+        algorithm.train()
+        assert algorithm.crew.is_sampling
+        algorithm.save_to_path(str(tmp_path))
+        algorithm.adjust(adjustment)
+        for _ in range(2):
+            algorithm.train()
+        expected, rewards = get_weights(algorithm), algorithm.sample_metrics["reward"]
+
+    with build(tiny, *settings) as algorithm:
+        algorithm.restore_from_path(str(tmp_path))
+        assert not algorithm.crew.is_sampling
+        algorithm.adjust(adjustment)
+        for _ in range(2):
+            algorithm.train()
+
+        np.testing.assert_array_equal(algorithm.sample_metrics["reward"], rewards)
+        assert_same(expected, get_weights(algorithm))
 
 
 OPTIONS = [
