@@ -173,6 +173,7 @@ def test_runners__one_killed_every_few_seconds_changes_nothing_either(tiny: Scen
 def test_runners__all_lost_at_once_leave_the_driver_to_sample(tiny: Scenario) -> None:
     with build(tiny, "env_runners.num_env_runners=1") as algorithm:
         algorithm.train()
+        algorithm.crew.drop_round()
         os.kill(find_pids(algorithm)[1], signal.SIGKILL)
 
         algorithm.train()

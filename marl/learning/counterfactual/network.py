@@ -42,6 +42,6 @@ class ChoiceNetwork(nn.Module):
         """Returns option values."""
         hidden = features
         for layer in self.layers:
-            hidden = functional.relu(layer(hidden))
+            hidden = functional.relu_(layer(hidden))
         values: Tensor = self.head(hidden)
         return values.sum(dim=-2) if self.is_joint else values

@@ -17,6 +17,8 @@ from marl.policies.choices import CHOICES
 from marl.policies.families import ComposedRule
 from marl.policies.residual import ResidualRule
 
+_AGENTS_AT_ONCE = 1000  # so that hidden layers stay in the caches; all at once take twice as long
+
 
 class ResidualPolicy(ResidualRule):
     """Takes the option to which a network gives the highest value.
@@ -43,8 +45,10 @@ class ResidualPolicy(ResidualRule):
 
 
 def _choose(network: ChoiceNetwork, features: Float32Array, margin: float) -> IntArray:
+    copies = max(_AGENTS_AT_ONCE // features.shape[1], 1)
     with torch.inference_mode():
-        values = network(torch.from_numpy(features))
+        parts = torch.from_numpy(features).split(copies)
+        values = torch.cat([network(part) for part in parts])
         values[..., 0] += margin
         options: IntArray = values.argmax(dim=-1).numpy()
         return options
