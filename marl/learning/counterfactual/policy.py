@@ -47,7 +47,7 @@ class ResidualPolicy(ResidualRule):
 def _choose(network: ChoiceNetwork, features: Float32Array, margin: float) -> IntArray:
     copies = max(_AGENTS_AT_ONCE // features.shape[1], 1)
     with torch.inference_mode():
-        parts = torch.from_numpy(features).split(copies)
+        parts = torch.split(torch.from_numpy(features), copies)
         values = torch.cat([network(part) for part in parts])
         values[..., 0] += margin
         options: IntArray = values.argmax(dim=-1).numpy()
