@@ -67,12 +67,12 @@ def test_measure_probes__interleaves_rounds_after_a_warm_up() -> None:
             calls.append(name)
             return amount
 
-        return Probe(name, "units/s", run, ratio_to)
+        return Probe(name, "units/s", run, ratio_to, settle=lambda: calls.append(f"{name} ends"))
 
     earlier = [Row("earlier", 2.0, "units/s")]
     rows = measure_probes([make("a", 1, "b"), make("b", 1, "earlier")], 2, earlier)
 
-    assert calls == ["a", "b"] * 3
+    assert calls == ["a", "a ends", "b", "b ends"] * 3
     assert rows[0].ratio == pytest.approx(rows[0].value / rows[1].value)
     assert rows[1].ratio == pytest.approx(rows[1].value / 2)
 

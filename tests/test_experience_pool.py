@@ -69,6 +69,24 @@ def test_pool__returns_by_hand() -> None:
     assert state["high_return"][0, :, 1].tolist() == [2, 8, 16]
 
 
+@pytest.mark.parametrize("changes", [{}, {"prioritized": Prioritized()}, {"grouped": True}])
+def test_sample_in_place__draws_the_same_into_the_memory_of_the_last_batch(
+    changes: dict[str, Any],
+) -> None:
+    pool, other = make_pool(**changes), make_pool(**changes)
+    for each in (pool, other):
+        each.add(make_fragment(0, 3))
+
+    for num_updates, batch_size in ((4, 7), (2, 7), (4, 7), (3, 9)):
+        found = pool.sample_in_place(num_updates, batch_size)
+        expected = other.sample(num_updates, batch_size)
+        for name, values in vars(expected).items():
+            np.testing.assert_array_equal(getattr(found, name), values, err_msg=name)
+
+    again = pool.sample_in_place(2, 9)
+    assert np.shares_memory(again.obs_t, found.obs_t)
+
+
 def test_sample__separate_draws_for_every_agent_its_own_transitions() -> None:
     pool, shape = make_pool(separate=True), make_shape()
     pool.add(make_fragment(0, 2))

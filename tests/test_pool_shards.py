@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from envs.errors import InputError
 from marl.config import load_config
 from marl.learning.experience_pool import Batch, find_shard
-from marl.learning.pool_shards import join_batches, make_shard_seed, split_batch
+from marl.learning.pool_shards import PoolShard, join_batches, make_shard_seed, split_batch
+from tests.test_experience_pool import make_fragment, make_shape
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,25 @@ def test_make_shard_seed__is_the_runs_own_for_the_first_shard() -> None:
 
     assert seeds[0] == 5
     assert len(set(seeds)) == 4
+
+
+def test_shard__stores_what_was_handed_over_for_a_round_and_drops_what_is_older() -> None:
+    shard = PoolShard(
+        make_shape(), capacity_env_steps=20, max_memory_mb=1.0, n_step=2, gamma=0.5, seed=0
+    )
+    shard.hand_over(0, 1, make_fragment(9))
+    shard.hand_over(1, 2, make_fragment(2))
+    shard.hand_over(1, 1, make_fragment(7))
+    shard.hand_over(1, 1, make_fragment(1))  # asked for again
+    shard.hand_over(2, 1, make_fragment(3))
+
+    assert shard.store([(1, 1), (1, 2)]) == 2
+    assert shard.store([(2, 1)]) == 3
+
+    first = shard.pool.get_state()["obs"][:, 0, 0, 0, 0]
+    np.testing.assert_array_equal(first, [1000, 2000, 3000])
+    with pytest.raises(KeyError):
+        shard.store([(0, 1)])
 
 
 def test_join_batches__along_the_transitions() -> None:
