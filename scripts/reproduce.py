@@ -10,7 +10,7 @@ How to run, from the repository root; parts can be interrupted and go on where t
     .venv/bin/python scripts/reproduce.py transfer
     .venv/bin/python scripts/reproduce.py lost_sales --seeds 3
     .venv/bin/python scripts/reproduce.py owmr --seeds 3
-    .venv/bin/python scripts/reproduce.py coordination --seeds 3
+    .venv/bin/python scripts/reproduce.py coordination --seeds 5
     .venv/bin/python scripts/reproduce.py ablation --seeds 3
     .venv/bin/python scripts/reproduce.py residual --seeds 3
 
@@ -32,8 +32,8 @@ Runs are kept in runs/reproduce/, results are written to docs/results/. Validati
 the checkpoint, fresh episodes report.
 
 Every part keeps to one core, so two of them can run side by side (`taskset --cpu-list 1` for the
-second one). On an idle core they take about: contest 45 minutes each, coordination 80, paper 55,
-residual, ablation and lost_sales 30, retail 20, curve and transfer 20, owmr 8.
+second one). On an idle core they take about: contest 45 minutes each, coordination 30 a seed,
+paper 55, residual, ablation and lost_sales 30, retail, curve, owmr and transfer 20.
 """
 
 from __future__ import annotations
