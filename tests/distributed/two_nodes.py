@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,11 +109,16 @@ def lose_answers(cluster: Cluster) -> Seen:
     run = RunFolder.create(folder, load_scenario("tiny"), load_config("default", settings))
     trainer = Trainer(run, TrainingProgress(Console(), quiet=True))
     pool = trainer.algorithm.pool
-    get = pool._get
+    get, draw = pool._get, pool.draw
     seen: Seen = {"run": str(run.path)}
 
+    def draw_from_a_lost_node(*arguments: Any) -> Iterator[Any]:
+        if trainer.algorithm.rounds == 3:
+            pool._get = get_from_a_lost_node
+        return draw(*arguments)
+
     def get_from_a_lost_node(calls: list[ray.ObjectRef]) -> list[Any]:
-        if trainer.algorithm.rounds == 3 and "lost" not in seen:
+        if "lost" not in seen:
             ray.wait(calls, num_returns=len(calls), fetch_local=False)
             cluster.remove_node(node, allow_graceful=False)
             try:
@@ -121,7 +127,7 @@ def lose_answers(cluster: Cluster) -> Seen:
                 seen["lost"] = [cls.__name__ for cls in type(error).__mro__]
         return get(calls)
 
-    pool._get = get_from_a_lost_node
+    pool.draw = draw_from_a_lost_node
     try:
         trainer.train()
     except RunError as error:
