@@ -20,6 +20,7 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 Half = NDArray[np.float16]
+Bytes = NDArray[np.uint8]
 Levels = NDArray[np.integer[Any]]  # what Gymnasium's MultiDiscrete samples
 SeedArray = NDArray[np.uint64]
 ArrayT = TypeVar("ArrayT", NDArray[np.int64], NDArray[np.float64])

@@ -24,10 +24,9 @@ from ray.rllib.utils.metrics import (
 
 from envs.errors import InputError
 from envs.omnichannel.agents.roster import MODULES
-from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from marl.checkpoints import Part, Tree, read_part, verify_checkpoint, write_manifest
-from marl.config import Learner, Prioritized, TrainConfig, WeightSearchRules
+from marl.config import Learner, Pool, TrainConfig, WeightSearchRules
 from marl.errors import RunError
 from marl.learning.coordination import make_weight_search
 from marl.learning.env_runner import BatchedEnvRunner
@@ -35,8 +34,8 @@ from marl.learning.experience_pool import Sampled
 from marl.learning.feedback import Adjustment
 from marl.learning.learner import FusedDQNLearner
 from marl.learning.policy_arrays import COORDINATION, Weights
-from marl.learning.pool_shape import PoolShape, count_agents
-from marl.learning.pool_shards import DriverPool, ShardedPool
+from marl.learning.pool_shape import count_agents
+from marl.learning.pool_shards import make_experience_pool
 from marl.learning.rl_module import make_module_spec
 from marl.learning.runner_crew import RunnerCrew
 
@@ -180,24 +179,15 @@ class SharedPoolDQN(DQN):
 
     def make_pool(self, scenario: Scenario) -> Any:
         """Returns the pool that runners fill and the learner draws from."""
-        pool_config = self.config.pool_config
-        prioritized = pool_config["prioritized"]
-        shape = PoolShape.from_env(
-            BatchedEnv(scenario, num_copies=1), prioritized=prioritized is not None
+        return make_experience_pool(
+            scenario,
+            Pool.model_validate(self.config.pool_config),
+            n_step=self.config.n_step,
+            gamma=self.config.gamma,
+            seed=self.config.run_seed,
+            separate=not self.config.learner_config_dict["share_parameters"],
+            grouped=self.config.learner_config_dict["group_sizes"] is not None,
         )
-        settings = {
-            "capacity_env_steps": pool_config["capacity_env_steps"],
-            "max_memory_mb": pool_config["max_memory_mb"],
-            "n_step": self.config.n_step,
-            "gamma": self.config.gamma,
-            "seed": self.config.run_seed,
-            "separate": not self.config.learner_config_dict["share_parameters"],
-            "grouped": self.config.learner_config_dict["group_sizes"] is not None,
-        }
-        if pool_config["placement"] == "actor":
-            return ShardedPool(shape, num_shards=pool_config["num_shards"], **settings)
-        rules = prioritized and Prioritized(**prioritized)
-        return DriverPool(shape, prioritized=rules, **settings)
 
     @override(DQN)
     def training_step(self) -> None:

@@ -27,11 +27,11 @@ from envs.omnichannel.agents.actions import ActionDecoder
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, IntArray, SeedArray
+from envs.omnichannel.types import Bytes, FloatArray, IntArray, SeedArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import Exploration
 from marl.learning.coordination import compute_weights, draw_noise_of_weights
-from marl.learning.experience_pool import Bytes, Fragment, Sampled, find_shard
+from marl.learning.experience_pool import Fragment, Sampled, find_shard
 from marl.learning.kernels import fill_explored, mark_explored
 from marl.learning.learned_policy import select_greedy
 from marl.learning.network import Noise, QNetwork, draw_noise

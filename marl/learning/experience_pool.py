@@ -15,14 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
-from envs.omnichannel.types import Float32Array, Half, IntArray
+from envs.omnichannel.types import Bytes, Float32Array, Half, IntArray
 from marl.config import Prioritized
 from marl.learning.kernels import look_up
 from marl.learning.pool_shape import PoolShape, compute_capacity
 from marl.learning.priorities import Priorities
 from marl.learning.returns import Returns
-
-Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

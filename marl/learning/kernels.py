@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.compiler import compiled
-from envs.omnichannel.types import Float32Array, FloatArray, IntArray
+from envs.omnichannel.types import Bytes, Float32Array, FloatArray, IntArray
 
-Bytes = NDArray[np.uint8]
 TO_EXPLORE = -1  # stands for a level that is still to be drawn
 
 

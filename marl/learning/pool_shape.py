@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
@@ -16,8 +15,6 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import IntArray
 from marl.config import TrainConfig
-
-Half = NDArray[np.float16]
 
 
 @dataclass(frozen=True)

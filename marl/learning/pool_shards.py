@@ -17,8 +17,11 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.rllib.utils.annotations import override
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array
 from marl.checkpoints import Tree
+from marl.config import Pool
 from marl.errors import PoolLostError
 from marl.learning.experience_pool import Batch, ExperiencePool, Fragment, Sampled, find_shard
 from marl.learning.pool_shape import PoolShape, compute_capacity
@@ -216,6 +219,26 @@ class ShardedPool:
         except RayError:  # a dead actor, or an answer that was lost with its node
             raise PoolLostError from None
         return answers
+
+
+def make_experience_pool(
+    scenario: Scenario, rules: Pool, **settings: Any
+) -> DriverPool | ShardedPool:
+    """Returns an empty pool where the configuration wants it.
+
+    Args:
+        scenario: whose episodes it holds.
+        rules: of the configuration.
+        settings: further arguments of `ExperiencePool`.
+    """
+    is_prioritized = rules.prioritized is not None
+    shape = PoolShape.from_env(BatchedEnv(scenario, num_copies=1), prioritized=is_prioritized)
+    settings |= {
+        "capacity_env_steps": rules.capacity_env_steps, "max_memory_mb": rules.max_memory_mb
+    }  # fmt: skip
+    if rules.placement == "actor":
+        return ShardedPool(shape, num_shards=rules.num_shards, **settings)
+    return DriverPool(shape, prioritized=rules.prioritized, **settings)
 
 
 def make_shard_seed(seed: int, shard: int) -> int:

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.omnichannel.types import Float32Array
+from envs.omnichannel.types import Float32Array, Half
 from marl.learning.counterfactual.labels import Labels
 from marl.learning.pool_shards import InDriver
-
-Half = NDArray[np.float16]
 
 
 @dataclass(frozen=True)
