@@ -264,11 +264,12 @@ def test_pool__restores_prioritized_draws_exactly() -> None:
 
 
 def test_pool__prioritized_memory_is_counted() -> None:
+    """But for what fills the last node of each module's tree."""
     shape = replace(make_shape(), prioritized=True)
     pool = ExperiencePool(
         shape,
-        capacity_env_steps=T,
-        max_memory_mb=1,
+        capacity_env_steps=2000 * T,
+        max_memory_mb=100,
         n_step=2,
         gamma=0.5,
         seed=0,
@@ -276,9 +277,11 @@ def test_pool__prioritized_memory_is_counted() -> None:
     )
     priorities = (pool._priorities or {}).values()
 
-    held = sum(p.by_cell.nbytes + p.by_agent.nbytes + p.by_period.nbytes for p in priorities)
+    held = sum(array.nbytes for p in priorities for array in p._tree)
 
-    assert shape.bytes_per_episode - make_shape().bytes_per_episode == held
+    counted = pool.capacity * (shape.bytes_per_episode - make_shape().bytes_per_episode)
+    assert pool.capacity == 2000
+    assert held == pytest.approx(counted, rel=0.01)
 
 
 def test_check_pool_fits__refuses_what_this_machine_cannot_hold(

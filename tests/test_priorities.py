@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from marl.config import Prioritized
-from marl.learning.kernels import find_cells
 from marl.learning.priorities import Priorities
+from marl.learning.priority_kernels import find_cells
 
 SHAPE = (3, 4, 2, 5)  # episodes, decisions, agents, SKUs
 
@@ -22,7 +24,7 @@ def test_sample__draws_in_proportion_to_the_priorities() -> None:
     errors = (np.arange(40) + 1).astype(np.float32)
     priorities.update(cells, errors)
 
-    drawn = priorities.sample(10, 82_000, rng)
+    drawn, _ = priorities.sample(10, 82_000, rng)
 
     counts = np.bincount(drawn.ravel(), minlength=120)
     assert counts[:40].sum() == counts[80:].sum() == 0
@@ -38,7 +40,7 @@ def test_sample__alpha_bends_the_probabilities_in_every_update() -> None:
     errors[60:] = 1 - np.float32(1e-3)
     priorities.update(np.arange(120), errors)
 
-    drawn = priorities.sample(100, 300, rng)
+    drawn, _ = priorities.sample(100, 300, rng)
 
     assert drawn.shape == (100, 300)
     # sqrt(4) : sqrt(1), in each update to the stratum in which the border lies.
@@ -50,7 +52,7 @@ def test_sample__every_update_reaches_all_of_a_part() -> None:
     priorities, rng = make_priorities(), np.random.default_rng(0)
     priorities.renew(np.arange(3))
 
-    drawn = np.array([priorities.sample(2, 1, rng)[:, 0] for _ in range(4000)])
+    drawn = np.array([priorities.sample(2, 1, rng)[0][:, 0] for _ in range(4000)])
 
     low = drawn < 60
     np.testing.assert_array_equal(low.sum(axis=1), 1)
@@ -59,18 +61,44 @@ def test_sample__every_update_reaches_all_of_a_part() -> None:
     assert counts.min() > 10  # 33 expected
 
 
-def test_sample__what_has_no_priority_is_never_drawn() -> None:
-    """Also at the end of the sum, which rounding may pass."""
-    priorities = make_priorities()
-    priorities.by_cell[2, 0, 1:3] = 0.1
-    priorities.by_cell[7, 1, 2] = 0.3
-    priorities.restore(priorities.by_cell, 1.0)
-    total = priorities.by_period.sum()
-    points = np.array([0, 0.15, 0.21, 0.4, total, 2 * total])
+@settings(max_examples=50)
+@given(data=st.data(), num_cells=st.integers(1, 700), num_updates=st.integers(1, 200))
+def test_sample__finds_where_each_point_of_the_sum_lies(
+    data: st.DataObject, num_cells: int, num_updates: int
+) -> None:
+    """Whole numbers, whose sums are exact, in trees of one to three tops."""
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    priorities = Priorities((1, 1, 1, num_cells), Prioritized())
+    given_ = rng.integers(0, 4, num_cells) * (rng.random(num_cells) < rng.random())
+    given_[rng.integers(num_cells)] += 1
+    priorities.restore(given_.reshape(priorities.by_cell.shape).astype(np.float32), 1.0)
 
-    cells = find_cells(points, priorities.by_period, priorities.by_agent, priorities.by_cell)
+    cells, found = priorities.sample(num_updates, 3, np.random.default_rng(seed))
 
-    np.testing.assert_array_equal(cells, [21, 22, 77, 77, 77, 77])
+    rng = np.random.default_rng(seed)
+    count = 3 * num_updates
+    points = (np.arange(count) + rng.random(count)) * given_.sum() / count
+    turns = rng.integers(num_updates, size=3)
+    expected = np.searchsorted(np.cumsum(given_), points, side="right").reshape(3, num_updates)
+    for n in range(3):
+        order = (turns[n] + np.arange(num_updates)) % num_updates
+        np.testing.assert_array_equal(cells[order, n], expected[n])
+    np.testing.assert_array_equal(found, given_[cells])
+
+
+def test_find_cells__never_finds_priority_zero() -> None:
+    """Also where rounding passes the end of the sum, or of a part of it."""
+    tops, blocks = np.array([0.2 + 0.3, 0]), np.zeros(32, np.float32)
+    cells = np.zeros(512, np.float32)
+    cells[[21, 22, 77]] = 0.1, 0.1, 0.3
+    blocks[1], blocks[4] = 0.2, 0.3
+    points = np.array([0, 0.15, 0.20001, 0.4, 0.5, 1.0])
+    found, priorities = np.empty((1, 6), np.int64), np.empty((1, 6), np.float32)
+
+    find_cells(points, np.zeros(6, np.int64), tops, blocks, cells, found, priorities)
+
+    np.testing.assert_array_equal(found[0], [21, 22, 77, 77, 77, 77])
 
 
 def test_compute_weights__undo_the_bias_and_are_at_most_one() -> None:
@@ -79,7 +107,7 @@ def test_compute_weights__undo_the_bias_and_are_at_most_one() -> None:
     priorities.renew(np.array([0]))
     priorities.update(np.array([0, 1]), np.array([1, 2], np.float32) - np.float32(1e-3))
 
-    weights = priorities.compute_weights(np.array([[0, 1], [1, 1]]), 2)
+    weights = priorities.compute_weights(priorities.by_cell.ravel()[[[0, 1], [1, 1]]], 2)
 
     np.testing.assert_allclose(weights, np.array([[1, 0.5], [1, 1]]), rtol=1e-6)
 
@@ -91,26 +119,26 @@ def test_renew__new_transitions_have_the_highest_priority_met() -> None:
     priorities.update(np.arange(40), np.full(40, 1.0, np.float32) - np.float32(1e-3))
     priorities.renew(np.array([2]))
 
-    drawn = priorities.sample(100, 100, np.random.default_rng(0))
+    drawn, _ = priorities.sample(100, 100, np.random.default_rng(0))
 
     assert (drawn >= 80).mean() == pytest.approx(0.9, abs=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_update__sums_are_those_of_the_parts_and_restore_exactly(seed: int) -> None:
+    """Episodes of 300 transitions, so that none begins where a node of the tree does."""
     rng = np.random.default_rng(seed)
-    priorities, restored = make_priorities(alpha=0.6), make_priorities(alpha=0.6)
+    priorities, restored = (Priorities((3, 10, 6, 5), Prioritized(alpha=0.6)) for _ in range(2))
     priorities.renew(np.array([0, 1]))
-    for _ in range(20):
-        cells = rng.integers(80, size=30)
-        priorities.update(cells, rng.exponential(size=30).astype(np.float32))
+    for _ in range(200):
+        cells = rng.integers(600, size=2)
+        priorities.update(cells, rng.exponential(size=2).astype(np.float32))
 
-    restored.restore(priorities.by_cell[:8], priorities.highest)
+    restored.restore(priorities.by_cell[:2], priorities.highest)
 
-    np.testing.assert_array_equal(restored.by_agent, priorities.by_agent)
-    np.testing.assert_array_equal(restored.by_period, priorities.by_period)
-    np.testing.assert_allclose(
-        priorities.by_period, priorities.by_cell.sum((1, 2), dtype=float), rtol=1e-12
-    )
+    for own, other in zip(priorities._tree, restored._tree, strict=True):
+        np.testing.assert_array_equal(own, other)
+    assert priorities.total == pytest.approx(priorities.by_cell.sum(dtype=float), rel=1e-6)
     first, second = (p.sample(5, 100, np.random.default_rng(1)) for p in (priorities, restored))
-    np.testing.assert_array_equal(first, second)
+    for own, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(own, other)

@@ -221,11 +221,13 @@ class ExperiencePool:
         num_updates, _, batch_size = dims = batch.r_t.shape
         line_tm1, line_t = np.empty(dims, np.int64), np.empty(dims, np.int64)
         for m, (module_id, own) in enumerate(self._learners):
-            cells = self._draw_cells(module_id, own, (num_updates, batch_size))
-            if self._priorities is not None and batch.weight is not None:
-                held = self.num_transitions(module_id)
-                batch.weight[:, m] = self._priorities[module_id].compute_weights(cells, held)
-            if batch.cells is not None:
+            size = num_updates, batch_size
+            if self._priorities is None or batch.weight is None or batch.cells is None:
+                cells = self._draw_cells(module_id, own, size)
+            else:
+                priorities, held = self._priorities[module_id], self.num_transitions(module_id)
+                cells, found = priorities.sample(*size, self._rng)
+                batch.weight[:, m] = priorities.compute_weights(found, held)
                 batch.cells[:, m] = cells
             if self._grouped and batch.weight is not None:
                 agents = shape.num_agents(module_id)
@@ -265,7 +267,7 @@ class ExperiencePool:
             self._priorities[module_id].update(batch.cells[:, m], td_errors[:, m])
 
     def _draw_cells(self, module_id: str, own: int | None, dims: tuple[int, int]) -> IntArray:
-        """Draws transitions of a module as indices into its flat actions, (U, N).
+        """Draws transitions of a module as indices into its flat actions, (U, N), by chance alone.
 
         Those of one agent, if it is given. Groups come one after the other; what is left of the
         batch is a part of one more.
@@ -280,9 +282,7 @@ class ExperiencePool:
             time, sku = np.divmod(drawn, skus)
             cells: IntArray = (time * agents + members) * skus + sku
             return cells.reshape(dims[0], -1)[:, : dims[1]]
-        if self._priorities is None:
-            return self._rng.integers(self.num_transitions(module_id), size=dims)
-        return self._priorities[module_id].sample(*dims, self._rng)
+        return self._rng.integers(self.num_transitions(module_id), size=dims)
 
     def get_state(self) -> dict[str, Any]:
         """Arrays of the episodes held, and the sampling's random state; no copies."""
@@ -330,7 +330,7 @@ class ExperiencePool:
         """What a restored pool must draw with, by module."""
         return {
             f"priorities/{m}": {
-                "by_cell": p.by_cell[: self.size * p.num_decisions],
+                "by_cell": p.by_cell[: self.size],
                 "highest": p.highest,
             }
             for m, p in (self._priorities or {}).items()

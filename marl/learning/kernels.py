@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from envs.compiler import compiled
 from envs.omnichannel.types import Bytes, Float32Array, FloatArray, IntArray
@@ -144,125 +141,6 @@ def look_up(
 
 
 @compiled
-def find_cells(
-    points: FloatArray, by_period: FloatArray, by_agent: FloatArray, by_cell: Float32Array
-) -> IntArray:
-    """Finds the cell in which each point of the cumulated priorities lies.
-
-    Args:
-        points: ascending, in [0, sum of the priorities), (m,).
-        by_period: sums over the agents, (P,).
-        by_agent: sums over the SKUs, (P, A).
-        by_cell: priorities, (P, A, K).
-
-    Returns:
-        Indices into the flat (P, A, K), (m,); never a cell of priority zero.
-    """
-    _, agents, skus = by_cell.shape
-    of_skus = by_cell.reshape(-1, skus)
-    last = len(by_period) - 1
-    while last > 0 and by_period[last] == 0:
-        last -= 1
-    cells, rests = np.empty(len(points), np.int64), np.empty(len(points))
-    period, passed = 0, 0.0
-    for i, point in enumerate(points):
-        while period < last and passed + by_period[period] <= point:
-            passed += by_period[period]
-            period += 1
-        cells[i], rests[i] = period, point - passed
-    # What is read next lies here and there: all of it is fetched first, so that none waits alone.
-    touched = 0.0
-    for cell in cells:
-        touched += by_agent[cell, 0] + by_agent[cell, -1]
-    for i, cell in enumerate(cells):
-        agent, below = _find_part(by_agent[cell], rests[i])
-        cells[i], rests[i] = cell * agents + agent, rests[i] - below
-    for cell in cells:
-        touched += of_skus[cell, 0]
-    for i, cell in enumerate(cells):
-        cells[i] = cell * skus + _find_part(of_skus[cell], rests[i])[0]
-    if touched < 0:  # never: but what is not used would not be read
-        cells[:] = -1
-    return cells
-
-
-@compiled
-def _find_part(parts: NDArray[Any], rest: float) -> tuple[int, float]:
-    """Returns in which part a point of their sum lies, and the sum of those before.
-
-    Compares with all sums: a loop that ends at the right one is guessed wrong half the time. The
-    last part above zero also takes what rounding leaves over.
-    """
-    part, below, total = 0, 0.0, 0.0
-    for i in range(len(parts) - 1):
-        total += parts[i]
-        if total <= rest:
-            part, below = i + 1, total
-    while part > 0 and parts[part] == 0:
-        part -= 1
-    return part, below
-
-
-@compiled
-def set_priorities(
-    cells: IntArray,
-    values: Float32Array,
-    by_period: FloatArray,
-    by_agent: FloatArray,
-    by_cell: Float32Array,
-) -> None:
-    """Writes priorities, in place, and sums anew what holds them.
-
-    The sums are made of their parts and not corrected by differences, so they never drift and the
-    priorities alone restore them exactly.
-
-    Args:
-        cells: indices into the flat (P, A, K), (m,); of equal ones the last counts.
-        values: (m,).
-        by_period: (P,).
-        by_agent: (P, A).
-        by_cell: (P, A, K).
-    """
-    _, agents, skus = by_cell.shape
-    flat = by_cell.reshape(-1)
-    for i, cell in enumerate(cells):
-        flat[cell] = values[i]
-    for cell in cells:
-        row = _divide(cell, skus)
-        period = _divide(row, agents)
-        _sum_agent(period, row - period * agents, by_agent, by_cell)
-    for cell in cells:
-        _sum_period(_divide(cell, skus * agents), by_period, by_agent)
-
-
-@compiled
-def sum_periods(
-    periods: IntArray, by_period: FloatArray, by_agent: FloatArray, by_cell: Float32Array
-) -> None:
-    """Sums the priorities of some periods, in place and in the order of `set_priorities`."""
-    for period in periods:
-        for agent in range(by_agent.shape[1]):
-            _sum_agent(period, agent, by_agent, by_cell)
-        _sum_period(period, by_period, by_agent)
-
-
-@compiled
 def _divide(number: int, divisor: int) -> int:
     """Divides whole numbers from 0 to 2^53: exact, and several times as fast as their division."""
     return int(number / divisor)
-
-
-@compiled
-def _sum_agent(period: int, agent: int, by_agent: FloatArray, by_cell: Float32Array) -> None:
-    total = 0.0
-    for priority in by_cell[period, agent]:
-        total += priority
-    by_agent[period, agent] = total
-
-
-@compiled
-def _sum_period(period: int, by_period: FloatArray, by_agent: FloatArray) -> None:
-    total = 0.0
-    for priority in by_agent[period]:
-        total += priority
-    by_period[period] = total

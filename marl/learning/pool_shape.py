@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import IntArray
 from marl.config import TrainConfig
+from marl.learning.priorities import BYTES_PER_TRANSITION
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,7 @@ class PoolShape:
             + self.transitions_per_episode
         )
         if self.prioritized:
-            sums = sum(self.num_decisions(m) * (self.num_agents(m) + 1) for m in MODULES)
-            stored += 4 * self.transitions_per_episode + 8 * sums
+            stored += math.ceil(BYTES_PER_TRANSITION * self.transitions_per_episode)
         return stored
 
 
