@@ -4,7 +4,7 @@ import pytest
 from envs.omnichannel.record_rules import Records
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Flows, Network
-from envs.omnichannel.world.costs import TERMS
+from envs.omnichannel.world.costs import TERMS, Costs
 from envs.omnichannel.world.metrics import MetricsAccumulator
 from tests.conftest import MakeFlows
 
@@ -17,7 +17,7 @@ def measure(tiny: Scenario, *ledgers: Flows) -> dict[str, float]:
     """The metrics of one copy after these periods, none of which cost anything."""
     metrics = make_metrics(tiny)
     for flows in ledgers:
-        metrics.add(flows, {term: np.zeros((1, 3, 2)) for term in TERMS}, np.zeros(1))
+        metrics.add(flows, Costs(np.zeros((len(TERMS), 1, 3, 2))), np.zeros(1))
     return {name: float(value[0]) for name, value in metrics.compute().items()}
 
 
@@ -27,7 +27,7 @@ def test_metrics__of_two_periods_by_hand(tiny: Scenario, make_flows: MakeFlows) 
     served = 16 / 20, on time = 13 / 20; stock 60 and 20, so 16 / 2 x 365 / 40 turns a year.
     """
     metrics = make_metrics(tiny)
-    costs = {term: np.zeros((1, 3, 2)) for term in TERMS}
+    costs = Costs(np.zeros((len(TERMS), 1, 3, 2)))
     costs["holding"][0] = [[1, 2], [3, 4], [5, 6]]
     costs["returns"][0, 1, 1] = 4
     metrics.add(
@@ -53,7 +53,7 @@ def test_metrics__of_two_periods_by_hand(tiny: Scenario, make_flows: MakeFlows) 
             on_hand=[[20, 0], [0, 0], [0, 0]],
             returned=[[0, 1], [1, 0]],
         ),
-        {term: np.zeros((1, 3, 2)) for term in TERMS},
+        Costs(np.zeros((len(TERMS), 1, 3, 2))),
         np.array([0.9]),
     )
     computed = metrics.compute()
@@ -83,7 +83,7 @@ def test_metrics__of_copies_stay_apart(tiny: Scenario, make_flows: MakeFlows) ->
     flows = make_flows(demand=np.full((2, 2, 2), 2), sold_store=np.full((2, 2), 1))
     both = flows.select(np.array([0, 0]))
     both.sold_store[1] = 2
-    costs = {term: np.zeros((2, 3, 2)) for term in TERMS}
+    costs = Costs(np.zeros((len(TERMS), 2, 3, 2)))
     metrics.add(both, costs, np.zeros(2))
     assert metrics.compute()["served"].tolist() == [0.25, 0.5]
 
@@ -216,7 +216,7 @@ def test_stock__cover_and_capacity_use(tiny: Scenario, make_flows: MakeFlows) ->
 
 def test_metrics__of_a_forecast_by_hand(tiny: Scenario, make_flows: MakeFlows) -> None:
     """Errors of +2, -3, and 0, +3 a day later, on 10 + 10 units: mae 8 / 20, bias 2 / 20."""
-    metrics, costs = make_metrics(tiny), {term: np.zeros((1, 3, 2)) for term in TERMS}
+    metrics, costs = make_metrics(tiny), Costs(np.zeros((len(TERMS), 1, 3, 2)))
     days = [
         ([[[4, 6], [0, 0]], [[0, 0], [0, 0]]], [[[6.0, 3], [0, 0]], [[0, 0], [0, 0]]]),
         ([[[10, 0], [0, 0]], [[0, 0], [0, 0]]], [[[10.0, 0], [0, 3]], [[0, 0], [0, 0]]]),

@@ -9,7 +9,7 @@ import pytest
 
 from envs.omnichannel.scenario import DISPOSITIONS
 from envs.omnichannel.types import Decisions, Demand, Flows, State
-from envs.omnichannel.world.costs import TERMS
+from envs.omnichannel.world.costs import TERMS, Costs
 from envs.omnichannel.world.metrics import MetricsAccumulator
 from envs.omnichannel.world.simulator import Simulator
 from tests.test_simulator import make_worked_scenario
@@ -106,7 +106,7 @@ def test_worked_example__metrics_of_the_page() -> None:
     scenario = make_worked_scenario()
     metrics = MetricsAccumulator(scenario, Simulator(scenario).network, 1)
     for _, flows in run_example():
-        metrics.add(flows, dict.fromkeys(TERMS, np.zeros((1, 3, 1))), np.zeros(1))
+        metrics.add(flows, Costs(np.zeros((len(TERMS), 1, 3, 1))), np.zeros(1))
     computed = metrics.compute()
     lines = re.findall(r"^- `(\S+)` = .* = ([\d.]+)\.?$", PAGE.read_text(encoding="utf-8"), re.M)
     assert len(lines) == 6

@@ -7,7 +7,7 @@ from envs.omnichannel.agents.observation import FEATURES
 from envs.omnichannel.agents.observation_kernels import store_half
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.scenario import Scenario, list_scenarios, load_scenario
 from envs.omnichannel.types import FloatArray, View
 from envs.omnichannel.world.draws import make_seeds
 
@@ -190,3 +190,22 @@ def test_observe__stores_what_it_returns(name: str) -> None:
 
     np.testing.assert_array_equal(stored[:, 2], observations.astype(np.float16))
     assert not stored[:, [0, 1, 3]].any()
+
+
+@pytest.mark.parametrize("name", list_scenarios())
+def test_observe__writes_every_feature(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Into memory that holds anything before, of all scenarios, so of all options."""
+    env = BatchedEnv(load_scenario(name), 2)
+    env.reset(make_seeds("test", 0, 2))
+    shape = (2, 1, env.network.num_nodes + 1, env.network.num_skus, env.num_features)
+    stored = np.full(shape, np.nan, np.float16)
+    empty = np.empty
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "envs.omnichannel.agents.observation.np.empty",
+            lambda shape, dtype=float: np.full_like(empty(shape, dtype), np.nan),
+        )
+        features = env.observe(stored)
+
+    assert np.isfinite(features).all()
+    assert np.isfinite(stored).all()

@@ -21,7 +21,7 @@ def make_model(tiny: Scenario, **reward: object) -> RewardModel:
 
 def make_costs(**money: float) -> Costs:
     """All of a term's money arises at store_0's first SKU."""
-    costs: Costs = {term: np.zeros((1, 3, 2)) for term in TERMS}
+    costs = Costs(np.zeros((len(TERMS), 1, 3, 2)))
     for term, value in money.items():
         costs[term][0, 1, 0] = value
     return costs

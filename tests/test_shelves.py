@@ -9,7 +9,7 @@ from envs.omnichannel import BatchedEnv
 from envs.omnichannel.agents.observation import FEATURES
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import Decisions, Demand, Flows, State
-from envs.omnichannel.world.costs import TERMS, CostModel
+from envs.omnichannel.world.costs import TERMS, CostModel, Costs
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.metrics import MetricsAccumulator
 from envs.omnichannel.world.simulator import Simulator
@@ -140,7 +140,7 @@ def test_waste__has_a_cost_and_a_share_of_supply() -> None:
 def test_reward__pays_for_what_spoils() -> None:
     """30 of the store's units spoil for 0.5 each: alpha less 15 per unit of expected demand."""
     env = BatchedEnv(load_scenario("perishable"), 1)
-    costs = {term: np.zeros((1, 5, 4)) for term in TERMS}
+    costs = Costs(np.zeros((len(TERMS), 1, 5, 4)))
     costs["waste"][0, 1, 0] = 15
     reward = env.reward_model
     lost = reward.compute_team_reward(reward.compute_loss(costs))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property
+from operator import attrgetter
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -251,6 +252,9 @@ class Ledger(NamedTuple):
     on_hand: IntArray
 
 
+_get_ledger = attrgetter(*Ledger._fields)
+
+
 @dataclass(frozen=True)
 class Flows(ArrayRecord):
     """The ledger of a period: what moved. Costs, reward and metrics read it, none recomputes it."""
@@ -286,7 +290,7 @@ class Flows(ArrayRecord):
     @cached_property
     def ledger(self) -> Ledger:
         """The arrays for compiled loops."""
-        return Ledger(*(np.ascontiguousarray(getattr(self, name)) for name in Ledger._fields))
+        return Ledger._make(map(np.ascontiguousarray, _get_ledger(self)))
 
     @cached_property
     def served(self) -> IntArray:

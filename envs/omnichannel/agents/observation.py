@@ -7,6 +7,7 @@ import numpy as np
 from envs.omnichannel.agents.actions import ActionDecoder, Actions
 from envs.omnichannel.agents.observation_kernels import (
     COLUMN,
+    CONSTANT,
     FEATURES,
     LOWEST_RATE,
     Context,
@@ -49,12 +50,12 @@ class ObservationModel:
         categories = scenario.categories
         return_rate = np.array([categories[s.category].return_rate for s in scenario.skus])
         stores = slice(network.num_dcs, network.num_nodes)
-        shape = (network.num_nodes + 1, network.num_skus, len(self.features))
+        shape = (network.num_nodes + 1, network.num_skus, len(CONSTANT))
         self.constant = np.zeros(shape, np.float32)
-        self.constant[..., COLUMN.lead_time] = self.rows.lead_time[:, None] - 2
-        self.constant[..., COLUMN.return_rate] = return_rate * 8 - 1
-        self.constant[: network.num_dcs, :, COLUMN.is_dc] = 1
-        self.constant[stores, :, COLUMN.is_store] = 1
+        self.constant[..., CONSTANT.index(COLUMN.lead_time)] = self.rows.lead_time[:, None] - 2
+        self.constant[..., CONSTANT.index(COLUMN.return_rate)] = return_rate * 8 - 1
+        self.constant[: network.num_dcs, :, CONSTANT.index(COLUMN.is_dc)] = 1
+        self.constant[stores, :, CONSTANT.index(COLUMN.is_store)] = 1
         self.goal_tables = GoalTables(
             ordering=decoder.store_cover[:, None] / 4 - 1,
             shipping=np.stack([decoder.push_cover / 4 - 1, decoder.online_share], axis=1),
@@ -94,8 +95,9 @@ class ObservationModel:
         return obs
 
     def _make_rows(self, view: View, rows: slice, num_spare: int = 0) -> Float32Array:
-        count, skus, features = self.constant[rows].shape
-        return np.empty((count, len(view.state.period), skus, features + num_spare), np.float32)
+        count, skus, _ = self.constant[rows].shape
+        shape = (count, len(view.state.period), skus, len(self.features) + num_spare)
+        return np.empty(shape, np.float32)
 
     def _write(
         self,
@@ -123,6 +125,7 @@ class ObservationModel:
             first,
             _NOWHERE if stored is None else stored.view(np.uint16),
             period,
+            len(self.features),
             self.constant,
             make_units(view),
             context,

@@ -80,6 +80,7 @@ _BY_SKU = (
     COLUMN.goal_restock,
     COLUMN.goal_consolidate,
 )  # the same in all rows
+CONSTANT = (COLUMN.lead_time, COLUMN.return_rate, COLUMN.is_dc, COLUMN.is_store)
 
 
 class _Cell(NamedTuple):
@@ -152,6 +153,7 @@ def write_observations(
     first: int,
     stored: Bits,
     period: int,
+    num_features: int,
     constant: Float32Array,
     units: Units,
     context: Context,
@@ -163,22 +165,23 @@ def write_observations(
 
     Args:
         obs: (R', B, K, F or more), written in place: rows from `first` on. Where units perish, the
-            last of F columns tells of them; what lies beyond is left alone.
+            last of F columns tells of them; what lies beyond is the caller's to write afterwards.
         first: the row that `obs` begins with.
         stored: (B, T, R, K, F), at whose `period` the same is written as float16; empty: nowhere.
         period: of the second axis of `stored`.
-        constant: features that no period changes, (R, K, F).
+        num_features: F.
+        constant: the features of `CONSTANT`, which no period changes, (R, K, 4).
         units: of B copies.
         context: of B copies.
         goals: what the levels stand for.
         rows: of the network.
         online_slots: the first slots of the backorders are online orders.
     """
-    num_rows, skus, num_features = constant.shape
+    num_rows, skus, _ = constant.shape
     cells = np.empty((num_rows, skus, _NUM_CELLS))
     has_shelves = units.shelf.shape[1] > 0
     by_sku = np.empty((skus, len(_BY_SKU)))
-    shifted = np.empty(num_features, np.float32)
+    shifted = np.empty(skus * num_features, np.float32)
     for b in range(obs.shape[1]):
         cells[:] = 0.0
         _gather_nodes(cells, units, b)
@@ -188,7 +191,8 @@ def write_observations(
         for row in range(first, first + len(obs)):
             for k in range(skus):
                 features, cell = obs[row - first, b, k, :num_features], cells[row, k]
-                features[:] = constant[row, k]
+                for i in range(len(CONSTANT)):
+                    features[CONSTANT[i]] = constant[row, k, i]
                 features[COLUMN.days_to_review] = context.to_review[b]
                 for i in range(len(_BY_SKU)):
                     features[_BY_SKU[i]] = by_sku[k, i]
@@ -198,12 +202,13 @@ def write_observations(
                 _scale(features, cell, upper, rows.lead_time[row], rows.base[row, k])
                 if has_shelves:
                     features[-1] = cell[_CELL.expiring] / max(cell[_CELL.forecast], LOWEST_RATE)
-                for column in range(num_features):
-                    value = features[column]
-                    value = CLIP if value > CLIP else value
-                    features[column] = -CLIP if value < -CLIP else value
-                if len(stored):
-                    store_half(features, shifted, stored[b, period, row, k])
+            of_skus = obs[row - first, b].reshape(-1)
+            for i in range(len(of_skus)):
+                value = of_skus[i]
+                value = CLIP if value > CLIP else value
+                of_skus[i] = -CLIP if value < -CLIP else value
+            if len(stored):
+                store_half(of_skus, shifted, stored[b, period, row].reshape(-1))
 
 
 @compiled
@@ -306,19 +311,27 @@ def _roll_up(cells: FloatArray, rows: Rows) -> None:
     cells[top, :, _CELL.lowest_cover] = np.inf
     for i in range(num_dcs, top):
         _add_below(cells[rows.parent[i - num_dcs]], cells[i])
-        cells[top, :, : _CELL.position] += cells[i, :, : _CELL.position]
+        _add_own(cells[top], cells[i])
     for w in range(num_dcs):
         _add_below(cells[top], cells[w])
-        cells[top, :, : _CELL.position] += cells[w, :, : _CELL.position]
+        _add_own(cells[top], cells[w])
         for k in range(cells.shape[1]):
-            cell = cells[w, k]
-            own = _sum_own(cell)
-            cell[_CELL.position] = own + cell[_CELL.below]
-            cells[top, k, _CELL.position] += cell[_CELL.position]
+            cell, total = cells[w, k], cells[top, k]
+            cell[_CELL.position] = _sum_own(cell) + cell[_CELL.below]
+            total[_CELL.position] += cell[_CELL.position]
             cell[_CELL.dc_stock] = cell[_CELL.stock]
             cell[_CELL.dc_soon] = cell[_CELL.inbound_1] + cell[_CELL.inbound_2]
             cell[_CELL.dc_later] = cell[_CELL.inbound_3] + cell[_CELL.inbound_later]
-            cells[top, k, _CELL.dc_stock :] += cell[_CELL.dc_stock :]
+            for column in range(_CELL.dc_stock, _NUM_CELLS):
+                total[column] += cell[column]
+
+
+@compiled
+def _add_own(above: FloatArray, node: FloatArray) -> None:
+    """Adds a node's own stock and what is on its way to it, (K, ...)."""
+    for k in range(len(above)):
+        for column in range(_CELL.position):
+            above[k, column] += node[k, column]
 
 
 @compiled

@@ -8,6 +8,7 @@ from envs.omnichannel.agents.coordination_kernels import Scales, share_credit
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, Network
 from envs.omnichannel.world.costs import TERMS, Costs
+from envs.omnichannel.world.ledger_kernels import weigh_terms
 
 SERVICE_TERMS = ("lost_sales", "late")
 
@@ -39,7 +40,8 @@ class RewardModel:
             "transport": reward.delta,
             "ordering": reward.delta,
         }
-        self.term_weights = [by_term[term] for term in TERMS]
+        self.term_weights = np.array([by_term[term] for term in TERMS])
+        self._is_service = np.array([term in SERVICE_TERMS for term in TERMS])
         cell = mean_demand.sum(axis=-1)  # (S, K)
         scale = reward.cost_scale
         # The floor keeps one unit of a slow seller from weighing as much as a whole store.
@@ -65,11 +67,11 @@ class RewardModel:
             costs: of the period.
             service_weight: multiplies alpha, for agents that are to serve more or less.
         """
-        loss = np.zeros_like(costs[TERMS[0]])
-        for term, weight in zip(TERMS, self.term_weights, strict=True):
-            if weight:
-                factor = service_weight if term in SERVICE_TERMS else 1.0
-                loss += factor * weight * costs[term]
+        weights = self.term_weights
+        if service_weight != 1:
+            weights = np.where(self._is_service, service_weight, 1.0) * weights
+        loss = np.zeros(costs.by_term.shape[1:])
+        weigh_terms(costs.by_term.reshape(len(TERMS), -1), weights, loss.reshape(-1))
         return loss
 
     def compute_team_reward(self, loss: FloatArray) -> FloatArray:

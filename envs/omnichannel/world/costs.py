@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 
 from envs.omnichannel.scenario import Scenario
@@ -10,7 +12,27 @@ from envs.omnichannel.world.ledger_kernels import Rates, Terms, price_flows
 
 TERMS = Terms._fields
 
-Costs = dict[str, FloatArray]  # term -> (B, N, K) money a period
+
+class Costs(Mapping[str, FloatArray]):
+    """Money a period by term, node and SKU: term -> (B, N, K).
+
+    Args:
+        by_term: the same as one array, (8, B, N, K) in the order of `TERMS`.
+    """
+
+    def __init__(self, by_term: FloatArray) -> None:
+        self.by_term = by_term
+
+    def __getitem__(self, term: str) -> FloatArray:
+        if term not in TERMS:
+            raise KeyError(term)
+        return self.by_term[TERMS.index(term)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TERMS)
+
+    def __len__(self) -> int:
+        return len(TERMS)
 
 
 class CostModel:
@@ -70,10 +92,10 @@ class CostModel:
         )
 
     def compute_costs(self, flows: Flows) -> Costs:
-        """Returns money by term, each (B, N, K); what arises in a region is booked at its store."""
-        costs = np.zeros((len(TERMS), *flows.on_hand.shape))
-        price_flows(flows.ledger, self._rates, costs)
-        return dict(zip(TERMS, costs, strict=True))
+        """Returns money by term, node and SKU; what arises in a region is booked at its store."""
+        by_term = np.zeros((len(TERMS), *flows.on_hand.shape))
+        price_flows(flows.ledger, self._rates, by_term)
+        return Costs(by_term)
 
 
 def _choose(own: float | None, common: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def fulfill_demand(
         Stocks and backorders afterwards and everything that was served or lost.
     """
     channels = demand.shape[-1]
-    slots = _find_slots(rules, channels)
+    slots, forever = _list_slots(rules, channels)
     demand, backorders = np.ascontiguousarray(demand), np.ascontiguousarray(backorders)
     on_hand, sold, short, for_dc = serve_from_stores(
         on_hand, demand, backorders, slots, online_share, rules.reserve
@@ -101,7 +102,6 @@ def fulfill_demand(
             by_dc[counter] = ration_proportionally(accepted, dcs, network)
             dcs -= network.sum_by_dc(by_dc[counter])
             handed_over[..., counter] += by_dc[counter]
-    forever = np.array([rules.get_unmet(name) == "backorder" for name in _NAMES[:channels]])
     after, on_time, lost, wait_days = settle_orders(backorders, demand, handed_over, slots, forever)
     return Fulfilled(
         on_hand=on_hand,
@@ -119,16 +119,19 @@ def fulfill_demand(
     )
 
 
-def _find_slots(rules: Fulfillment, channels: int) -> IntArray:
-    """The first age slot of each channel's backorders and the one after its last, (C, 2).
+@cache
+def _list_slots(rules: Fulfillment, channels: int) -> tuple[IntArray, IntArray]:
+    """Where each channel's backorders are: the first age slot and the one after its last, (C, 2).
 
-    Online orders come first in `State.backorders`, then walk-ins, then pickups.
+    Online orders come first in `State.backorders`, then walk-ins, then pickups. Also whether a
+    channel's orders wait without limit, (C,).
     """
     slots, end = np.zeros((channels, 2), np.int64), 0
     for channel in (ONLINE, STORE, PICKUP)[:channels]:
         start, end = end, end + rules.count_slots(_NAMES[channel])
         slots[channel] = start, end
-    return slots
+    forever = [rules.get_unmet(name) == "backorder" for name in _NAMES[:channels]]
+    return slots, np.array(forever)
 
 
 def thin(units: IntArray, probability: float, uniform: FloatArray) -> IntArray:

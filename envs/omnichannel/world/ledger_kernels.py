@@ -149,6 +149,15 @@ def _price_returns(ledger: Ledger, rates: Rates, costs: FloatArray, b: int) -> N
             costs[_TERM.waste, b, first + s, k] = vanished * rates.waste
 
 
+@compiled
+def weigh_terms(costs: FloatArray, weights: FloatArray, weighted: FloatArray) -> None:
+    """Adds the terms of costs, (8, n), up under weights, (8,), into (n,) of zeros."""
+    for term in range(len(costs)):
+        if weights[term] != 0:
+            for i in range(len(weighted)):
+                weighted[i] += weights[term] * costs[term, i]
+
+
 class Sums(NamedTuple):
     """What metrics need, summed over the periods."""
 
@@ -175,16 +184,37 @@ class Sums(NamedTuple):
 @compiled
 def add_ledger(sums: Sums, ledger: Ledger) -> None:
     """Adds a period to the sums, in place."""
+    _add(sums.demand, ledger.demand)
+    _add(sums.on_time, ledger.on_time)
+    _add(sums.lost, ledger.lost)
+    _add(sums.wait_days, ledger.wait_days)
+    _add(sums.returned, ledger.returned)
+    _add(sums.restocked, ledger.restocked)
+    _add(sums.consolidated, ledger.consolidated)
+    _add(sums.liquidated, ledger.liquidated)
+    _add(sums.scrapped, ledger.scrapped)
+    _add(sums.mailed, ledger.mailed)
+    _add(sums.waiting, ledger.waiting)
+    _add(sums.shrunk, ledger.shrunk)
+    _add(sums.wasted, ledger.wasted)
+    _add(sums.on_hand, ledger.on_hand)
     units = np.empty(ledger.demand.shape[2], np.int64)
     for b in range(len(ledger.demand)):
         _add_service(sums, ledger, units, b)
-        _add_cells(sums, ledger, b)
         _add_moments(sums.demand_moments, units, b)
         units[:] = 0
         for w in range(ledger.supplied.shape[1]):
             for k in range(len(units)):
                 units[k] += ledger.supplied[b, w, k]
         _add_moments(sums.order_moments, units, b)
+
+
+@compiled
+def _add(total: IntArray, units: IntArray) -> None:
+    """Adds units to a total of their shape, as one row: its axes are short."""
+    to, flat = total.reshape(-1), units.reshape(-1)
+    for i in range(len(to)):
+        to[i] += flat[i]
 
 
 @compiled
@@ -197,7 +227,7 @@ def _add_moments(moments: FloatArray, units: IntArray, b: int) -> None:
 
 @compiled
 def _add_service(sums: Sums, ledger: Ledger, demanded: IntArray, b: int) -> None:
-    """Adds what is counted by channel; writes the network's demand, (K,)."""
+    """Adds what was served, and where all was on time; writes the network's demand, (K,)."""
     _, stores, skus, channels = ledger.demand.shape
     demanded[:] = 0
     for s in range(stores):
@@ -206,9 +236,6 @@ def _add_service(sums: Sums, ledger: Ledger, demanded: IntArray, b: int) -> None
             for c in range(channels):
                 units += ledger.demand[b, s, k, c]
                 on_time += ledger.on_time[b, s, k, c]
-                sums.demand[b, s, k, c] += ledger.demand[b, s, k, c]
-                sums.on_time[b, s, k, c] += ledger.on_time[b, s, k, c]
-                sums.lost[b, s, k, c] += ledger.lost[b, s, k, c]
             served = sums.served[b, s, k]
             served[STORE] += ledger.sold_store[b, s, k] + ledger.store_from_dc[b, s, k]
             served[ONLINE] += ledger.online_from_store[b, s, k] + ledger.online_from_dc[b, s, k]
@@ -216,24 +243,3 @@ def _add_service(sums: Sums, ledger: Ledger, demanded: IntArray, b: int) -> None
                 served[PICKUP] += ledger.sold_pickup[b, s, k] + ledger.pickup_from_dc[b, s, k]
             demanded[k] += units
             sums.covered[b] += units == on_time
-
-
-@compiled
-def _add_cells(sums: Sums, ledger: Ledger, b: int) -> None:
-    """Adds what is counted by cell."""
-    _, stores, skus = ledger.returned.shape
-    for s in range(stores):
-        for k in range(skus):
-            sums.wait_days[b, s, k] += ledger.wait_days[b, s, k]
-            sums.returned[b, s, k] += ledger.returned[b, s, k]
-            sums.restocked[b, s, k] += ledger.restocked[b, s, k]
-            sums.consolidated[b, s, k] += ledger.consolidated[b, s, k]
-            sums.liquidated[b, s, k] += ledger.liquidated[b, s, k]
-            sums.scrapped[b, s, k] += ledger.scrapped[b, s, k]
-            sums.mailed[b, s, k] += ledger.mailed[b, s, k]
-            sums.waiting[b, s, k] += ledger.waiting[b, s, k]
-            sums.shrunk[b, s, k] += ledger.shrunk[b, s, k]
-            sums.wasted[b, s, k] += ledger.wasted[b, s, k]
-    for i in range(ledger.on_hand.shape[1]):
-        for k in range(skus):
-            sums.on_hand[b, i, k] += ledger.on_hand[b, i, k]

@@ -75,12 +75,10 @@ class MetricsAccumulator:
         self.inspection_days = scenario.returns.inspection_days
         self.has_queue = scenario.returns.inspection_capacity is not None
         self.periods = 0
-        # What an option that is off leaves at zero need not be summed.
-        self.terms = [term for term in TERMS if term != "waste" or scenario.has_waste]
         nodes = (num_copies, network.num_nodes, network.num_skus)
         self.sums = _make_sums(network, num_copies, len(self.channels))
         self.queued = np.zeros(nodes, np.int64)
-        self.costs = {term: np.zeros(nodes) for term in TERMS}
+        self.costs = np.zeros((len(TERMS), *nodes))
         self.reward, self.wrong = np.zeros(num_copies), np.zeros(num_copies)
         self.forecast_error, self.forecast_bias = np.zeros(num_copies), np.zeros(num_copies)
 
@@ -90,8 +88,7 @@ class MetricsAccumulator:
         add_ledger(self.sums, flows.ledger)
         if self.has_queue:
             self.queued += flows.queued
-        for term in self.terms:
-            self.costs[term] += costs[term]
+        self.costs += costs.by_term
         self.reward += team_reward
         if flows.record_error.shape[1]:
             self.wrong += np.count_nonzero(flows.record_error, axis=(1, 2))
@@ -109,7 +106,8 @@ class MetricsAccumulator:
         periods, sums = self.periods, self.sums
         by_name = {**sums._asdict(), "queued": self.queued}
         totals = {name: _sum_cells(by_name[name]) for name in _TOTALS}
-        costs = {f"cost/{term}": _sum_cells(self.costs[term]) / periods for term in TERMS}
+        money = zip(TERMS, self.costs, strict=True)
+        costs = {f"cost/{term}": _sum_cells(of_term) / periods for term, of_term in money}
         demand, served, on_time, lost = (
             np.einsum("bskc->bc", units)
             for units in (sums.demand, sums.served, sums.on_time, sums.lost)

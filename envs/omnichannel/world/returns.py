@@ -55,6 +55,9 @@ class ReturnProcess:
         self.mails = rules.by_mail > 0
         self._to_store = np.ones(len(scenario.channels))
         self._to_store[ONLINE] -= rules.by_mail
+        # Asked in every period, so known beforehand.
+        self._scraps = bool(self.scrap_rate.any())
+        self._are_alike = not self.mails and bool((self.factors == 1).all())  # the channels
         self.delays = make_delays(rules.delay)
         cumulative = np.cumsum(self.delays)
         cumulative[-1] = 1.0  # not a rounding error less, or a unit could be forgotten
@@ -100,7 +103,7 @@ class ReturnProcess:
             returned: units that came back, (B, S, K).
             rounding: uniform in (0, 1), (B, S, K).
         """
-        if not self.scrap_rate.any():
+        if not self._scraps:
             return no_units(returned.shape)
         expected = returned * self.scrap_rate
         scrapped = np.floor(expected + rounding).astype(np.int64)
@@ -109,7 +112,7 @@ class ReturnProcess:
     def _expect(self, sold: IntArray, demand: Demand, shares: FloatArray) -> FloatArray:
         """Expected returns, (B, S, K), of the given share of each channel's, (C,)."""
         basis = sold if self.basis == "sales" else demand.units
-        if (self.factors == 1).all() and (shares == 1).all():
+        if self._are_alike:
             return demand.return_rate * sum_channels(basis)
         rate = np.minimum(demand.return_rate[..., None] * self.factors, 1)
         return (rate * basis) @ shares

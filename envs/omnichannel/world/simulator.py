@@ -231,10 +231,17 @@ class Simulator:
             on_hand=left,
             record_error=record_error,
         )
+        arrived, in_transit = self.pipelines.move(state, flows, sent, demand.lead_time)
+        next_on_hand, in_inspection = self._arrive(state, flows, arrived, in_transit, inspected)
+        if self.shelves.are_used:
+            shelf = self.shelves.add(shelf, (next_on_hand - left)[:, net.num_dcs :])
         after = replace(
             state,
             period=state.period + 1,
             day=state.day + 1,
+            on_hand=next_on_hand,
+            in_transit=in_transit,
+            in_inspection=in_inspection,
             backorders=served.backorders,
             returns_due=returns_due,
             mail_due=mail_due,
@@ -243,8 +250,7 @@ class Simulator:
             record_error=record_error,
             shelf=shelf,
         )
-        arrived, in_transit = self.pipelines.move(state, flows, sent, demand.lead_time)
-        return self._arrive(after, flows, arrived, in_transit, inspected), flows
+        return after, flows
 
     def _available_to_ship(self, state: State, supplied: IntArray) -> IntArray:
         """What the DCs can dispatch: on hand, and orders that arrive within event 3, (B, W, K)."""
@@ -276,8 +282,12 @@ class Simulator:
         arrived: IntArray,
         in_transit: IntArray,
         inspected: IntArray,
-    ) -> State:
-        """Event 1 of the next period, with the inspections that this one began."""
+    ) -> tuple[IntArray, IntArray]:
+        """Event 1 of the next period, with the inspections that this one began.
+
+        Returns:
+            On hand then, (B, N, K), and what is in inspection at stores, (B, days, S, K).
+        """
         net, in_inspection = self.network, state.in_inspection
         days = in_inspection.shape[1]
         if days and self.returns.mails:
@@ -287,13 +297,4 @@ class Simulator:
         if days:
             done, in_inspection = shift(in_inspection, inspected[:, -net.num_stores :])
             on_hand[:, net.num_dcs :] += done
-        shelf = state.shelf
-        if self.shelves.are_used:
-            shelf = self.shelves.add(shelf, (on_hand - flows.on_hand)[:, net.num_dcs :])
-        return replace(
-            state,
-            on_hand=on_hand,
-            in_transit=in_transit,
-            in_inspection=in_inspection,
-            shelf=shelf,
-        )
+        return on_hand, in_inspection
