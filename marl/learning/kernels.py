@@ -104,7 +104,7 @@ def look_up(
     Args:
         cells: indices into the flat actions, (U, N).
         actions: (E, T', A, K).
-        returns: (E, T', R, K); where there is one row, it is of all agents.
+        returns: (E, T', R, K); where there is one row, there is one agent, whose it is.
         discounts: by decision, (T',).
         times: period of the decision, (T',).
         next_times: period of the next observation, (T',).
@@ -118,24 +118,25 @@ def look_up(
     """
     _, decisions, agents, skus = actions.shape
     periods, rows = size
+    own, all_rows = agents * skus, rows * skus
+    first, first_return = first_row * skus, first_row * skus if returns.shape[2] > 1 else 0
     flat, sums = actions.reshape(-1), returns.reshape(-1)
-    kept = np.empty(cells.shape[1], np.int64)
+    kept = np.empty(cells.shape[1], np.uint64)
     for u in range(cells.shape[0]):
         for n in range(cells.shape[1]):
             cell = cells[u, n]
-            of_agent = _divide(cell, skus)
-            of_period = _divide(of_agent, agents)
+            of_period = _divide(cell, own)
             episode = _divide(of_period, decisions)
-            k, row = cell - of_agent * skus, first_row + of_agent - of_period * agents
-            decision = of_period - episode * decisions
+            place = cell - of_period * own  # among the agents and SKUs, as in the observation
+            decision = np.uint64(of_period - episode * decisions)  # not negative: no check
             discount_t[u, n] = discounts[decision]
             start = episode * periods
-            line_tm1[u, n] = ((start + times[decision]) * rows + row) * skus + k
-            line_t[u, n] = ((start + next_times[decision]) * rows + row) * skus + k
+            line_tm1[u, n] = (start + times[decision]) * all_rows + first + place
+            line_t[u, n] = (start + next_times[decision]) * all_rows + first + place
             # Read below: loads that depend on nothing else overlap.
-            kept[n] = (of_period * returns.shape[2] + row * (returns.shape[2] > 1)) * skus + k
+            kept[n] = of_period * returns.shape[2] * skus + first_return + place
         for n in range(cells.shape[1]):
-            a_tm1[u, n] = flat[cells[u, n]]
+            a_tm1[u, n] = flat[np.uint64(cells[u, n])]
         for n in range(cells.shape[1]):
             r_t[u, n] = sums[kept[n]]
 
