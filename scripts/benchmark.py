@@ -9,13 +9,13 @@ about a minute, `--quick` about half of it, where nothing else runs.
 
 What to expect, on two virtual cores and scenario `paper` (in brackets: ratio to another row):
 
-    simulator x256         204 k env steps/s
-    environment x256        48 k  (0.23 of the simulator)
-    sampling in process   11-15 k  (0.31 to 0.41 of the networks' forward passes alone)
-    runner actors x1        13 k  (0.93 of sampling in process, both undisturbed)
-    runner actors x2     23-25 k  (1.6 to 1.9 of one)
-    learner                383 k transitions/s  (1.3 of a bare torch loop)
-    end to end             3.5 k env steps/s and 330 k transitions learnt/s
+    simulator x256         267 k env steps/s
+    environment x256        77 k  (0.29 of the simulator)
+    sampling in process   14-17 k  (0.38 to 0.46 of the networks' forward passes alone)
+    runner actors x1        15 k  (0.9 of sampling in process, both undisturbed)
+    runner actors x2     23-29 k  (1.7 to 2.0 of one)
+    learner                400 k transitions/s  (1.3 of a bare torch loop)
+    end to end               4 k env steps/s and 390 k transitions learnt/s
 """
 
 import argparse
