@@ -165,25 +165,20 @@ class FusedDQNLearner(ScheduledLearner):
         weight: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """One step on (M, N) transitions; returns |TD error|, (M, N), and Q by module, (M,)."""
-        batch_size = r_t.shape[1]
         noise, target_noise = self._draw_noise(), self._draw_noise(of_target=True)
         with torch.no_grad():
-            target_z_t = self._target.compute_quantiles(obs_t, target_noise)
-        if self.config.double_q:
-            # One product for both observations; the selector's gradient is cut off below.
-            z_both = self._online.compute_quantiles(torch.cat([obs_tm1, obs_t], dim=1), noise)
-            z_tm1, selector_z_t = z_both[:, :batch_size], z_both[:, batch_size:]
-        else:
-            z_tm1, selector_z_t = self._online.compute_quantiles(obs_tm1, noise), target_z_t
-        a_t = selector_z_t.detach().mean(dim=-2).argmax(dim=-1)
-        target = r_t[..., None] + discount_t[..., None] * _take(target_z_t, a_t)  # (M, N, Q)
-        z_a_tm1 = _take(z_tm1, a_tm1)
+            target_z_t = selector_z_t = self._target.compute_quantiles(obs_t, target_noise)
+            if self.config.double_q:
+                selector_z_t = self._online.compute_quantiles(obs_t, noise)
+            a_t = selector_z_t.mean(dim=-2).argmax(dim=-1)
+            target = r_t[..., None] + discount_t[..., None] * _take(target_z_t, a_t)  # (M, N, Q)
+        z_a_tm1 = _take(self._online.compute_quantiles(obs_tm1, noise), a_tm1)
         if self._group is not None:
             z_a_tm1, target = (average_groups(z, self._group) for z in (z_a_tm1, target))
         losses = self._compute_losses(z_a_tm1, target)
         loss = (losses if weight is None else weight * losses).sum()
         self._optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss / batch_size)
+        torch.autograd.backward(loss / r_t.shape[1])
         self._clip_by_module()
         self._optimizer.step()
         with torch.no_grad():

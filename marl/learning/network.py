@@ -17,6 +17,8 @@ from torch.nn import functional
 
 MASKED = -1e9
 
+_WIDTH = 16  # numbers that a processor's registers hold
+
 # By layer, the head last: factors at its inputs (..., in) and at its outputs (..., out).
 Noise = list[tuple[Tensor, Tensor]]
 
@@ -287,7 +289,8 @@ class StackedQNetworks:
         factors: Sequence[tuple[Tensor, Tensor] | None] = noise or [None] * (self.num_hidden + 1)
         hidden = features
         for layer in range(self.num_hidden):
-            hidden = functional.relu(self._linear(hidden, f"layers.{layer}", factors[layer]))
+            # In place, because memory that was just written is still in the processor's cache.
+            hidden = torch.relu_(self._linear(hidden, f"layers.{layer}", factors[layer]))
         output = split_quantiles(self._linear(hidden, "head", factors[-1]), self.num_quantiles)
         return combine_heads(output, self.mask, dueling=self.dueling)
 
@@ -298,4 +301,10 @@ class StackedQNetworks:
             factors = at_output[:, :, None] * at_input[:, None]
             weight = weight + self.parameters[f"{layer}.weight_sigma"] * factors
             bias = bias + self.parameters[f"{layer}.bias_sigma"] * at_output
-        return torch.baddbmm(bias[:, None], features, weight.transpose(1, 2))
+        # Products with a few outputs more, up to a multiple of sixteen, take half the time.
+        outputs = weight.shape[1]
+        if spare := -outputs % _WIDTH:
+            weight = functional.pad(weight, (0, 0, 0, spare))
+            bias = functional.pad(bias, (0, spare))
+        product = torch.baddbmm(bias[:, None], features, weight.transpose(1, 2))
+        return product[..., :outputs]
