@@ -301,10 +301,10 @@ class StackedQNetworks:
             factors = at_output[:, :, None] * at_input[:, None]
             weight = weight + self.parameters[f"{layer}.weight_sigma"] * factors
             bias = bias + self.parameters[f"{layer}.bias_sigma"] * at_output
-        # Products with a few outputs more, up to a multiple of sixteen, take half the time.
         outputs = weight.shape[1]
-        if spare := -outputs % _WIDTH:
-            weight = functional.pad(weight, (0, 0, 0, spare))
-            bias = functional.pad(bias, (0, spare))
-        product = torch.baddbmm(bias[:, None], features, weight.transpose(1, 2))
-        return product[..., :outputs]
+        spare = -outputs % _WIDTH
+        if not spare:
+            return torch.baddbmm(bias[:, None], features, weight.transpose(1, 2))
+        # Products with a few outputs more, up to a multiple of sixteen, take half the time.
+        weight, bias = functional.pad(weight, (0, 0, 0, spare)), functional.pad(bias, (0, spare))
+        return torch.baddbmm(bias[:, None], features, weight.transpose(1, 2))[..., :outputs]
