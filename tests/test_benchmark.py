@@ -30,7 +30,8 @@ from marl.learning.algorithm import build_algorithm
 NAMES = [
     "simulator x256", "environment x256", "environment x32", "forward passes alone",
     "sampling in process", ONE_THREAD, TWO_THREADS, "runner actors x1", "runner actors x2",
-    "pool add", "pool sample", "prioritised, with updates", "learner", "bare torch loop",
+    "pool add", "pool sample", "prioritised, with updates", "learner, by priority",
+    "learner", "bare torch loop",
     "stored transition", "pool, 1 M a low module", "pool, 1 M every module", "end to end, sampled",
     "end to end, learnt",
 ]  # fmt: skip

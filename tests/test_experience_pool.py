@@ -70,7 +70,7 @@ def test_pool__returns_by_hand() -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"prioritized": Prioritized()}, {"grouped": True}])
-def test_sample_in_place__draws_the_same_into_the_memory_of_the_last_batch(
+def test_sample_in_place__draws_the_same_into_the_memory_of_the_last_batch_but_one(
     changes: dict[str, Any],
 ) -> None:
     pool, other = make_pool(**changes), make_pool(**changes)
@@ -83,8 +83,9 @@ def test_sample_in_place__draws_the_same_into_the_memory_of_the_last_batch(
         for name, values in vars(expected).items():
             np.testing.assert_array_equal(getattr(found, name), values, err_msg=name)
 
-    again = pool.sample_in_place(2, 9)
-    assert np.shares_memory(again.obs_t, found.obs_t)
+    third, fourth = pool.sample_in_place(2, 9), pool.sample_in_place(2, 9)
+    assert not np.shares_memory(third.obs_t, found.obs_t)
+    assert np.shares_memory(fourth.obs_t, found.obs_t)
 
 
 def test_sample__separate_draws_for_every_agent_its_own_transitions() -> None:

@@ -1,12 +1,20 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.errors import InputError
-from marl.config import load_config
+from marl.config import Prioritized, load_config
 from marl.learning.experience_pool import Batch, find_shard
-from marl.learning.pool_shards import PoolShard, join_batches, make_shard_seed, split_batch
+from marl.learning.pool_shards import (
+    DriverPool,
+    PoolShard,
+    join_batches,
+    make_shard_seed,
+    split_batch,
+)
 from tests.test_experience_pool import make_fragment, make_shape
 
 
@@ -84,3 +92,39 @@ def test_config__several_shards_are_actors() -> None:
     with pytest.raises(InputError, match="num_shards: 2 is not allowed with placement driver; 1"):
         load_config("default", ["pool.num_shards=2"])
     assert load_config("default", ["pool.num_shards=2", "pool.placement=actor"]).pool.num_shards
+
+
+def make_driver_pool(prioritized: Prioritized | None) -> DriverPool:
+    """Three episodes."""
+    settings: dict[str, Any] = {
+        "capacity_env_steps": 20,
+        "max_memory_mb": 1.0,
+        "n_step": 2,
+        "gamma": 0.5,
+    }
+    pool = DriverPool(make_shape(), seed=0, prioritized=prioritized, **settings)
+    pool.add(make_fragment(0, 3))
+    return pool
+
+
+@pytest.mark.parametrize("prioritized", [None, Prioritized()])
+def test_driver_pool__draws_ahead_what_it_would_draw_before_the_priorities_change(
+    prioritized: Prioritized | None,
+) -> None:
+    pool, other = (make_driver_pool(prioritized) for _ in range(2))
+    counts = [3, 3, 2]
+
+    drawn = []
+    for batch in pool.draw(counts, 8):
+        drawn.append({name: np.copy(values) for name, values in vars(batch).items()})
+        pool.update_priorities(batch, np.full(batch.r_t.shape, 5.0, np.float32))
+
+    ahead = [other.sample(count, 8) for count in counts[:2]]
+    other.update_priorities(ahead[0], np.full(ahead[0].r_t.shape, 5.0, np.float32))
+    for found, expected in zip(drawn, [*ahead, other.sample(counts[2], 8)], strict=True):
+        for name, values in vars(expected).items():
+            np.testing.assert_array_equal(found[name], np.copy(values), err_msg=name)
+
+
+def test_driver_pool__draws_nothing_for_no_updates() -> None:
+    assert list(make_driver_pool(None).draw([], 8)) == []

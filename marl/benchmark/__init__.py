@@ -57,6 +57,8 @@ def run_benchmark(*, quick: bool = False, scenario: str = "paper") -> list[Row]:
     - `pool add`: storing a runner's fragment, returns computed. `pool sample`: batches for the
       updates of one call of the learner; its ratio to `learner` is learning time by sampling time.
       `prioritised, with updates`: the same by priority, and the priorities set anew.
+    - `learner, by priority`: a round's updates on batches drawn by priority, each in a thread while
+      the one before is learnt from; its ratio to `learner` is what priorities leave of its speed.
     - `learner`: updates through RLlib's `LearnerGroup`, default batch. `bare torch loop`: the same
       arithmetic on the same batch, one network after the other, nothing around it.
     - `stored transition`, `pool, 1 M ...`: memory, computed from the arrays.

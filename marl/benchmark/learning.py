@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from marl.learning.experience_pool import Batch, ExperiencePool, Fragment
     from marl.learning.network import QNetwork
     from marl.learning.pool_shape import PoolShape
+    from marl.learning.pool_shards import DriverPool
 
 _NEVER_DUE = 2**62  # updates counted as done, so that none is due
+_CALLS_PER_ROUND = 6  # of the learner, about: 3,200 env steps at 32 an update
 
 
 def measure_training(
@@ -115,6 +117,7 @@ def _make_learning_probes(
     num_stored = sum(actions.size for actions in fragment.actions.values())
     batch = pool.sample(UPDATES_PER_CALL, size)
     bare = BareLoop(networks, config.learner)
+    timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: algorithm.env_steps}
 
     def add() -> float:
         pool.add(fragment)
@@ -125,8 +128,16 @@ def _make_learning_probes(
         prioritized.update_priorities(drawn, np.abs(drawn.r_t))  # for want of real errors
         return drawn.r_t.size
 
+    def learn_by_priority() -> float:
+        """As many updates as a round has, each batch drawn while the one before is learnt from."""
+        counts = [UPDATES_PER_CALL] * _CALLS_PER_ROUND
+        for drawn in prioritized.draw(counts, size):
+            group.update(batch=drawn, timesteps=timesteps)
+            prioritized.update_priorities(drawn, algorithm.learner_group._learner.get_td_errors())
+        return sum(counts) * len(MODULES) * size
+
     def learn() -> float:
-        group.update(batch=batch, timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: algorithm.env_steps})
+        group.update(batch=batch, timesteps=timesteps)
         return batch.r_t.size
 
     def learn_bare() -> float:
@@ -142,6 +153,7 @@ def _make_learning_probes(
             "learner",
         ),
         Probe("prioritised, with updates", TRANSITIONS, draw_by_priority, "learner"),
+        Probe("learner, by priority", TRANSITIONS, learn_by_priority, "learner"),
         Probe("learner", TRANSITIONS, learn, "bare torch loop"),
         Probe("bare torch loop", TRANSITIONS, learn_bare),
     ]
@@ -149,12 +161,12 @@ def _make_learning_probes(
 
 def _make_prioritized_pool(
     scenario: Scenario, config: TrainConfig, fragment: Fragment
-) -> ExperiencePool:
+) -> DriverPool:
     """A full pool of the configuration's size whose draws follow priorities."""
-    from marl.learning.experience_pool import ExperiencePool
     from marl.learning.pool_shape import PoolShape
+    from marl.learning.pool_shards import DriverPool
 
-    pool = ExperiencePool(
+    pool = DriverPool(
         PoolShape.from_env(BatchedEnv(scenario, num_copies=1), prioritized=True),
         capacity_env_steps=config.pool.capacity_env_steps,
         max_memory_mb=config.pool.max_memory_mb,

@@ -125,7 +125,7 @@ class ExperiencePool:
         self.shape = shape
         self.size = 0  # episodes held
         self._next = 0
-        self._room: Batch | None = None
+        self._rooms: list[Batch | None] = [None, None]
         self._grouped = grouped
         # Who has a network: module_id and agent, None where the agents share it.
         self._learners: list[tuple[str, int | None]] = [
@@ -192,13 +192,14 @@ class ExperiencePool:
         return self._fill(self._allocate(num_updates, batch_size))
 
     def sample_in_place(self, num_updates: int, batch_size: int) -> Batch:
-        """As `sample`, into arrays that the next call writes over.
+        """As `sample`, into arrays that the call after the next one writes over.
 
         What the system takes to hand out as much fresh memory is longer than the draw.
         """
-        room = self._room
+        room, other = self._rooms
         if room is None or len(room.r_t) < num_updates or room.r_t.shape[2] != batch_size:
-            room = self._room = self._allocate(num_updates, batch_size)
+            room = self._allocate(num_updates, batch_size)
+        self._rooms = [other, room]
         return self._fill(room.take(num_updates))
 
     def _allocate(self, num_updates: int, batch_size: int) -> Batch:

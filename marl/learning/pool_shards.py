@@ -8,6 +8,7 @@ so the pool does not depend on who is first, and what was handed over twice is s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -95,11 +96,31 @@ class InDriver:
 class DriverPool(ExperiencePool, InDriver):
     """The pool in the driver's process."""
 
+    _ahead: Future[Batch] | None = None  # the last batch asked for
+
     @override(InDriver)
     def draw(self, counts: Sequence[int], batch_size: int) -> Iterator[Batch]:
-        """Draws a batch for each count of updates, each over the one before."""
-        for count in counts:
-            yield self.sample_in_place(count, batch_size)
+        """Draws a batch for each count of updates; the next one while this one is learnt from.
+
+        In a thread, which takes a core that has nothing to do. So priorities are those from before
+        the batch that is being learnt from.
+        """
+        if not counts:
+            return
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            self._ahead = ahead = thread.submit(self.sample_in_place, counts[0], batch_size)
+            for following in counts[1:]:
+                batch = ahead.result()
+                self._ahead = ahead = thread.submit(self.sample_in_place, following, batch_size)
+                yield batch
+            yield ahead.result()
+
+    @override(ExperiencePool)
+    def update_priorities(self, batch: Batch, td_errors: Float32Array) -> None:
+        """Waits for the batch that is being drawn, so that it is the same in every run."""
+        if self._ahead:
+            self._ahead.result()
+        super().update_priorities(batch, td_errors)
 
 
 class ShardedPool:
