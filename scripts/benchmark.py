@@ -13,9 +13,9 @@ What to expect, on two virtual cores and scenario `paper` (in brackets: ratio to
     environment x256        77 k  (0.29 of the simulator)
     sampling in process   14-17 k  (0.38 to 0.46 of the networks' forward passes alone)
     runner actors x1        15 k  (0.9 of sampling in process, both undisturbed)
-    runner actors x2     23-29 k  (1.7 to 2.0 of one)
-    learner                635 k transitions/s  (2.0 of a bare torch loop)
-    end to end             5.8 k env steps/s and 560 k transitions learnt/s
+    runner actors x2     19-29 k  (1.5 to 2.0 of one)
+    learner            550-635 k transitions/s  (1.8 to 2.4 of a bare torch loop)
+    end to end               5 k to 6 k env steps/s and 490 k to 600 k transitions learnt/s
 """
 
 import argparse
