@@ -14,8 +14,8 @@ What to expect, on two virtual cores and scenario `paper` (in brackets: ratio to
     sampling in process   14-17 k  (0.38 to 0.46 of the networks' forward passes alone)
     runner actors x1        15 k  (0.9 of sampling in process, both undisturbed)
     runner actors x2     19-29 k  (1.5 to 2.0 of one)
-    learner            550-635 k transitions/s  (1.8 to 2.4 of a bare torch loop)
-    end to end               5 k to 6 k env steps/s and 490 k to 600 k transitions learnt/s
+    learner            550-635 k transitions/s  (1.8 to 2.5 of a bare torch loop)
+    end to end               4.5-6 k env steps/s and 430-600 k transitions learnt/s
 """
 
 import argparse
