@@ -11,7 +11,7 @@ What to expect, on two virtual cores and scenario `paper` (in brackets: ratio to
 
     simulator x256         267 k env steps/s
     environment x256        77 k  (0.29 of the simulator)
-    sampling in process   14-17 k  (0.38 to 0.46 of the networks' forward passes alone)
+    sampling in process   10-17 k  (0.30 to 0.46 of the networks' forward passes alone)
     runner actors x1        15 k  (0.9 of sampling in process, both undisturbed)
     runner actors x2     19-29 k  (1.5 to 2.0 of one)
     learner            550-635 k transitions/s  (1.8 to 2.5 of a bare torch loop)

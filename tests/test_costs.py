@@ -25,6 +25,7 @@ def test_compute_costs__without_flows_nothing_is_paid(
     costs = CostModel(tiny, Network.from_scenario(tiny)).compute_costs(make_flows())
     assert tuple(costs) == TERMS
     assert all(money.shape == (1, 3, 2) and not money.any() for money in costs.values())
+    assert "rent" not in costs
 
 
 def test_holding__is_units_times_rate(tiny: Scenario, make_flows: MakeFlows) -> None:

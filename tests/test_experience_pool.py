@@ -265,11 +265,11 @@ def test_pool__restores_prioritized_draws_exactly() -> None:
 
 
 def test_pool__prioritized_memory_is_counted() -> None:
-    """But for what fills the last node of each module's tree."""
+    """Of 256 episodes, so that no module's tree has a node that is not full."""
     shape = replace(make_shape(), prioritized=True)
     pool = ExperiencePool(
         shape,
-        capacity_env_steps=2000 * T,
+        capacity_env_steps=256 * T,
         max_memory_mb=100,
         n_step=2,
         gamma=0.5,
@@ -281,8 +281,8 @@ def test_pool__prioritized_memory_is_counted() -> None:
     held = sum(array.nbytes for p in priorities for array in p._tree)
 
     counted = pool.capacity * (shape.bytes_per_episode - make_shape().bytes_per_episode)
-    assert pool.capacity == 2000
-    assert held == pytest.approx(counted, rel=0.01)
+    assert pool.capacity == 256
+    assert 0 <= counted - held < 256  # rounded up to whole bytes an episode
 
 
 def test_check_pool_fits__refuses_what_this_machine_cannot_hold(

@@ -10,7 +10,7 @@ from marl.learning.network import (
     QNetwork,
     SeparateQNetwork,
     StackedQNetworks,
-    Valid,
+    ValidActions,
     combine_heads,
     draw_noise,
 )
@@ -31,7 +31,7 @@ def test_combine_heads__dueling_by_hand() -> None:
     output = torch.tensor([[1.0, 2.0, 6.0, 99.0, 10.0]])
     mask = torch.tensor([True, True, True, False])
 
-    values = combine_heads(output, Valid.from_mask(mask), dueling=True)
+    values = combine_heads(output, ValidActions.from_mask(mask), dueling=True)
 
     assert values.tolist() == [[8.0, 9.0, 13.0, MASKED]]
 
@@ -40,7 +40,7 @@ def test_combine_heads__without_dueling_ignores_the_value() -> None:
     output = torch.tensor([[1.0, 2.0, 6.0, 99.0, 10.0]])
     mask = torch.tensor([True, True, True, False])
 
-    values = combine_heads(output, Valid.from_mask(mask), dueling=False)
+    values = combine_heads(output, ValidActions.from_mask(mask), dueling=False)
     assert values.tolist() == [[1.0, 2.0, 6.0, MASKED]]
 
 

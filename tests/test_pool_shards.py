@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,14 @@ def test_config__several_shards_are_actors() -> None:
     assert load_config("default", ["pool.num_shards=2", "pool.placement=actor"]).pool.num_shards
 
 
+class SlowPool(DriverPool):
+    """Whose draws begin late, as they may on a busy machine."""
+
+    def sample_in_place(self, num_updates: int, batch_size: int) -> Batch:
+        time.sleep(0.02)
+        return super().sample_in_place(num_updates, batch_size)
+
+
 def make_driver_pool(prioritized: Prioritized | None) -> DriverPool:
     """Three episodes."""
     settings: dict[str, Any] = {
@@ -102,7 +111,7 @@ def make_driver_pool(prioritized: Prioritized | None) -> DriverPool:
         "n_step": 2,
         "gamma": 0.5,
     }
-    pool = DriverPool(make_shape(), seed=0, prioritized=prioritized, **settings)
+    pool = SlowPool(make_shape(), seed=0, prioritized=prioritized, **settings)
     pool.add(make_fragment(0, 3))
     return pool
 

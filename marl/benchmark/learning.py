@@ -133,7 +133,7 @@ def _make_learning_probes(
         counts = [UPDATES_PER_CALL] * _CALLS_PER_ROUND
         for drawn in prioritized.draw(counts, size):
             group.update(batch=drawn, timesteps=timesteps)
-            prioritized.update_priorities(drawn, algorithm.learner_group._learner.get_td_errors())
+            prioritized.update_priorities(drawn, group._learner.get_td_errors())
         return sum(counts) * len(MODULES) * size
 
     def learn() -> float:

@@ -112,7 +112,7 @@ class QNetwork(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Returns action values; invalid actions are `MASKED`."""
         output = split_quantiles(self.head(self._encode(features)), self.num_quantiles)
-        valid = Valid.from_mask(self.mask)
+        valid = ValidActions.from_mask(self.mask)
         return combine_heads(output, valid, dueling=self.dueling).mean(dim=-2)
 
     def rank_actions(self, features: Tensor, noise: Noise | None = None) -> Tensor:
@@ -193,7 +193,7 @@ class SeparateQNetwork(QNetwork):
     def forward(self, features: Tensor) -> Tensor:
         """Returns action values; invalid actions are `MASKED`."""
         output = split_quantiles(self._compute(features), self.num_quantiles)
-        valid = Valid.from_mask(self.mask)
+        valid = ValidActions.from_mask(self.mask)
         return combine_heads(output, valid, dueling=self.dueling).mean(dim=-2)
 
     def rank_actions(self, features: Tensor, noise: Noise | None = None) -> Tensor:
@@ -237,7 +237,7 @@ def split_quantiles(output: Tensor, num_quantiles: int) -> Tensor:
     return output.view(*output.shape[:-1], num_quantiles, -1)
 
 
-class Valid(NamedTuple):
+class ValidActions(NamedTuple):
     """Which of A actions a network has, as numbers: masked fills take twice as long as products."""
 
     share: Tensor  # (..., A) 1 where there is one, else 0
@@ -251,7 +251,7 @@ class Valid(NamedTuple):
         return cls(share, share.sum(dim=-1, keepdim=True), (1 - share) * MASKED)
 
 
-def combine_heads(output: Tensor, valid: Valid, *, dueling: bool) -> Tensor:
+def combine_heads(output: Tensor, valid: ValidActions, *, dueling: bool) -> Tensor:
     """Turns head outputs (..., A + 1) into action values (..., A), invalid ones masked."""
     values, state_value = output[..., :-1], output[..., -1:]
     if dueling:
@@ -280,7 +280,7 @@ class StackedQNetworks:
             for network, count, end in zip(networks, counts, ends, strict=True)
         ]
         masks = [n.mask.expand(count, -1) for n, count in zip(networks, counts, strict=True)]
-        self.valid = Valid.from_mask(torch.cat(masks)[:, None, None])
+        self.valid = ValidActions.from_mask(torch.cat(masks)[:, None, None])
         self.parameters: dict[str, Tensor] = {}
         for name, _ in networks[0].named_parameters():
             own = [dict(network.named_parameters())[name] for network in networks]

@@ -285,6 +285,8 @@ class Simulator:
     ) -> tuple[IntArray, IntArray]:
         """Event 1 of the next period, with the inspections that this one began.
 
+        What DCs begin to inspect goes into `arrived` or `in_transit`, in place.
+
         Returns:
             On hand then, (B, N, K), and what is in inspection at stores, (B, days, S, K).
         """
