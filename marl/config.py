@@ -130,6 +130,8 @@ class Pool(StrictModel):
     """The shared experience pool."""
 
     capacity_env_steps: Count = 40_000
+    # Of the high level, whose decisions are rarer; null: as many. They take a hundredth as much.
+    high_capacity_env_steps: Count | None = None
     max_memory_mb: Positive = 2048.0  # the capacity shrinks to fit
     min_env_steps: Count = 3_000  # before the first update
     prioritized: Prioritized | None = None  # null: drawn uniformly; {}: with the defaults

@@ -15,7 +15,8 @@ FIXED_FIELDS = (
     "learner.hidden", "learner.dueling", "learner.n_step", "learner.gamma",
     "learner.distributional", "learner.noisy", "learner.share_parameters",
     "learner.control_variate",
-    "pool.capacity_env_steps", "pool.max_memory_mb", "pool.prioritized", "pool.num_shards",
+    "pool.capacity_env_steps", "pool.high_capacity_env_steps", "pool.max_memory_mb",
+    "pool.prioritized", "pool.num_shards",
 )  # fmt: skip
 
 

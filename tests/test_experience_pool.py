@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from envs.errors import InputError
-from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from envs.omnichannel.agents.roster import HIGH_MODULES, LEVELS, MODULES
 from envs.omnichannel.scenario import Scenario
 from marl.config import Prioritized, load_config
 from marl.learning.experience_pool import ExperiencePool, Fragment
-from marl.learning.pool_shape import PoolShape, check_pool_fits, measure_memory_mb
+from marl.learning.pool_shape import PoolShape, PoolSize, check_pool_fits, measure_memory_mb
 
 T, ROWS, SKUS, FEATURES = 5, 4, 2, 3  # one DC, two stores, the network
 REVIEWS = 3  # periods 0, 2 and 4
@@ -27,15 +27,15 @@ def make_shape() -> PoolShape:
     )
 
 
-def make_pool(**changes: Any) -> ExperiencePool:
-    settings = {
-        "capacity_env_steps": 20,
-        "max_memory_mb": 1.0,
-        "n_step": 2,
-        "gamma": 0.5,
-        "seed": 0,
-    }
-    return ExperiencePool(make_shape(), **{**settings, **changes})
+def make_pool(
+    env_steps: int = 20,
+    max_memory_mb: float = 1.0,
+    high_env_steps: int | None = None,
+    **changes: Any,
+) -> ExperiencePool:
+    size = PoolSize(env_steps, max_memory_mb, high_env_steps)
+    settings = {"n_step": 2, "gamma": 0.5, "seed": 0}
+    return ExperiencePool(make_shape(), size, **{**settings, **changes})
 
 
 def make_fragment(first: int, count: int = 1) -> Fragment:
@@ -64,9 +64,9 @@ def test_pool__returns_by_hand() -> None:
     state = pool.get_state()
 
     # n = 2, gamma = 1/2: 1 + 2/2, 2 + 4/2, 4 + 8/2, 8 + 16/2, and one period only at the end.
-    assert state["low_return"][0, :, 0, 0].tolist() == [2, 4, 8, 16, 16]
+    assert state["low"]["returns"][0, :, 0, 0].tolist() == [2, 4, 8, 16, 16]
     # Review periods of two days: 1 + 2/2, 4 + 8/2, and the last one is cut short.
-    assert state["high_return"][0, :, 1].tolist() == [2, 8, 16]
+    assert state["high"]["returns"][0, :, 0, 1].tolist() == [2, 8, 16]
 
 
 @pytest.mark.parametrize("changes", [{}, {"prioritized": Prioritized()}, {"grouped": True}])
@@ -99,7 +99,7 @@ def test_sample__separate_draws_for_every_agent_its_own_transitions() -> None:
     code = batch.obs_tm1[..., 0].astype(int)
     assert (code // 10 % 10 == np.array(rows)[:, None]).all()
     assert set(np.unique(code % 10)) == {0, 1}
-    actions = pool.get_state()["actions/shipping_low"]
+    actions = pool.get_state()["low"]["actions/shipping_low"]
     place = sum(shape.num_agents(m) for m in MODULES[: MODULES.index("shipping_low")])
     for u in range(4):
         for n in range(8):
@@ -173,37 +173,98 @@ def test_pool__high_level_decides_on_review_periods_only() -> None:
 
 
 def test_pool__keeps_the_latest_episodes() -> None:
-    pool = make_pool(capacity_env_steps=3 * T)
+    pool = make_pool(env_steps=3 * T)
 
     for first in range(5):
         pool.add(make_fragment(first))
 
-    held = set((pool.get_state()["obs"][:, 0, 0, 0, 0] // 1000).astype(int).tolist())
-    assert held == {2, 3, 4}
+    for level in LEVELS:
+        codes = pool.get_state()[level]["observations"][:, 0, 0, 0, 0]
+        assert set((codes // 1000).astype(int).tolist()) == {2, 3, 4}
     assert pool.num_env_steps == 3 * T
     assert pool.num_transitions("ordering_low") == 3 * T * 3 * SKUS
     assert pool.num_transitions("return_high") == 3 * REVIEWS * 1 * SKUS
 
 
 def test_pool__memory_limit_shrinks_the_capacity() -> None:
-    pool = make_pool(capacity_env_steps=10**9, max_memory_mb=0.01)
+    pool = make_pool(env_steps=10**9, max_memory_mb=0.01)
 
     assert pool.memory_mb <= 0.01
-    state = make_pool().get_state()
-    held = sum(v.nbytes for v in state.values() if isinstance(v, np.ndarray))
-    assert held == 0
     filled = make_pool()
+    assert count_bytes(filled) == 0
     filled.add(make_fragment(0))
-    held = sum(v.nbytes for v in filled.get_state().values() if isinstance(v, np.ndarray))
-    assert held == make_shape().bytes_per_episode
+    assert count_bytes(filled) == sum(make_shape().bytes_per_episode(level) for level in LEVELS)
+
+
+def count_bytes(pool: ExperiencePool) -> int:
+    """Of what a checkpoint would hold of the episodes."""
+    state = pool.get_state()
+    return sum(
+        v.nbytes for level in LEVELS for v in state[level].values() if isinstance(v, np.ndarray)
+    )
+
+
+def test_pool__the_high_level_may_keep_more_episodes() -> None:
+    pool = make_pool(env_steps=2 * T, high_env_steps=4 * T)
+    for first in range(5):
+        pool.add(make_fragment(first))
+
+    batch = pool.sample(1, 300)
+
+    for m, module_id in enumerate(MODULES):
+        episodes = set((batch.obs_tm1[0, m, :, 0].astype(int) // 1000).tolist())
+        assert episodes == ({1, 2, 3, 4} if module_id in HIGH_MODULES else {3, 4})
+        later = batch.obs_t[0, m, :, 0] - batch.obs_tm1[0, m, :, 0]
+        assert set(np.round(later, -2).astype(int).tolist()) == {100, 200}  # codes are rounded
+    assert pool.num_env_steps == 2 * T
+    assert pool.num_transitions("shipping_high") == 4 * REVIEWS * SKUS
+    shape = make_shape()
+    taken = 2 * shape.bytes_per_episode("low") + 4 * shape.bytes_per_episode("high")
+    assert pool.memory_mb * 2**20 == pytest.approx(taken)
+
+
+def test_pool__memory_limit_shrinks_both_levels_alike() -> None:
+    most = make_pool(env_steps=20 * T, high_env_steps=100 * T).memory_mb
+
+    pool = make_pool(env_steps=20 * T, high_env_steps=100 * T, max_memory_mb=most / 2)
+
+    assert {level: ring.capacity for level, ring in pool.rings.items()} == {"high": 50, "low": 10}
+
+
+def test_pool__reads_a_checkpoint_of_one_ring_for_both_levels() -> None:
+    """As they were written before: observations of all rows, and in one array."""
+    pool = make_pool(prioritized=Prioritized())
+    fragment = make_fragment(0, 3)
+    pool.add(fragment)
+    state = pool.get_state()
+    network = np.zeros((3, T, 1, SKUS), np.float32)  # the network's row, of which none learnt
+    earlier = {
+        "obs": fragment.observations,
+        "low_return": np.concatenate([state["low"]["returns"], network], axis=2),
+        "high_return": state["high"]["returns"][:, :, 0],
+        **{f"actions/{m}": fragment.actions[m] for m in MODULES},
+        **{name: value for name, value in state.items() if name.startswith("priorities")},
+        "next": 3,
+        "capacity": 4,
+        "rng": state["rng"],
+    }
+    restored = make_pool(prioritized=Prioritized(), seed=9)
+
+    restored.set_state(earlier)
+    for other in (pool, restored):
+        other.add(make_fragment(7))
+
+    expected, found = pool.sample(2, 50), restored.sample(2, 50)
+    for name, values in vars(expected).items():
+        np.testing.assert_array_equal(getattr(found, name), values)
 
 
 def test_pool__restores_exactly() -> None:
-    pool = make_pool(capacity_env_steps=3 * T)
+    pool = make_pool(env_steps=3 * T)
     for first in range(4):
         pool.add(make_fragment(first))
     pool.sample(1, 10)
-    restored = make_pool(capacity_env_steps=3 * T, seed=99)
+    restored = make_pool(env_steps=3 * T, seed=99)
 
     restored.set_state(pool.get_state())
     for other in (pool, restored):
@@ -218,7 +279,7 @@ def test_pool__refuses_a_state_of_another_capacity() -> None:
     pool = make_pool()
 
     with pytest.raises(ValueError, match="capacity 2 differs from the checkpoint's 4"):
-        make_pool(capacity_env_steps=2 * T).set_state(pool.get_state())
+        make_pool(env_steps=2 * T).set_state(pool.get_state())
 
 
 def test_pool__refuses_a_fragment_that_overwrites_itself() -> None:
@@ -247,7 +308,7 @@ def test_pool__prioritized_draws_follow_the_errors_and_count_less() -> None:
 
 def test_pool__restores_prioritized_draws_exactly() -> None:
     pool, restored = (
-        make_pool(prioritized=Prioritized(), seed=seed, capacity_env_steps=3 * T) for seed in (0, 9)
+        make_pool(prioritized=Prioritized(), seed=seed, env_steps=3 * T) for seed in (0, 9)
     )
     for first in range(4):
         pool.add(make_fragment(first))
@@ -269,8 +330,7 @@ def test_pool__prioritized_memory_is_counted() -> None:
     shape = replace(make_shape(), prioritized=True)
     pool = ExperiencePool(
         shape,
-        capacity_env_steps=256 * T,
-        max_memory_mb=100,
+        PoolSize(256 * T, max_memory_mb=100),
         n_step=2,
         gamma=0.5,
         seed=0,
@@ -280,9 +340,13 @@ def test_pool__prioritized_memory_is_counted() -> None:
 
     held = sum(array.nbytes for p in priorities for array in p._tree)
 
-    counted = pool.capacity * (shape.bytes_per_episode - make_shape().bytes_per_episode)
-    assert pool.capacity == 256
-    assert 0 <= counted - held < 256  # rounded up to whole bytes an episode
+    plain = make_shape()
+    counted = sum(
+        ring.capacity * (shape.bytes_per_episode(level) - plain.bytes_per_episode(level))
+        for level, ring in pool.rings.items()
+    )
+    assert all(ring.capacity == 256 for ring in pool.rings.values())
+    assert 0 <= counted - held < 2 * 256  # rounded up to whole bytes an episode and level
 
 
 def test_check_pool_fits__refuses_what_this_machine_cannot_hold(

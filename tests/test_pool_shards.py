@@ -1,5 +1,4 @@
 import time
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 from envs.errors import InputError
 from marl.config import Prioritized, load_config
 from marl.learning.experience_pool import Batch, find_shard
+from marl.learning.pool_shape import PoolSize
 from marl.learning.pool_shards import (
     DriverPool,
     PoolShard,
@@ -53,19 +53,17 @@ def test_make_shard_seed__is_the_runs_own_for_the_first_shard() -> None:
 
 
 def test_shard__stores_what_was_handed_over_for_a_round_and_drops_what_is_older() -> None:
-    shard = PoolShard(
-        make_shape(), capacity_env_steps=20, max_memory_mb=1.0, n_step=2, gamma=0.5, seed=0
-    )
+    shard = PoolShard(make_shape(), PoolSize(20, max_memory_mb=1.0), n_step=2, gamma=0.5, seed=0)
     shard.hand_over(0, 1, make_fragment(9))
     shard.hand_over(1, 2, make_fragment(2))
     shard.hand_over(1, 1, make_fragment(7))
     shard.hand_over(1, 1, make_fragment(1))  # asked for again
     shard.hand_over(2, 1, make_fragment(3))
 
-    assert shard.store([(1, 1), (1, 2)]) == 2
-    assert shard.store([(2, 1)]) == 3
+    assert shard.store([(1, 1), (1, 2)]) == {"high": 2, "low": 2}
+    assert shard.store([(2, 1)]) == {"high": 3, "low": 3}
 
-    first = shard.pool.get_state()["obs"][:, 0, 0, 0, 0]
+    first = shard.pool.get_state()["low"]["observations"][:, 0, 0, 0, 0]
     np.testing.assert_array_equal(first, [1000, 2000, 3000])
     with pytest.raises(KeyError):
         shard.store([(0, 1)])
@@ -105,13 +103,8 @@ class SlowPool(DriverPool):
 
 def make_driver_pool(prioritized: Prioritized | None) -> DriverPool:
     """Three episodes."""
-    settings: dict[str, Any] = {
-        "capacity_env_steps": 20,
-        "max_memory_mb": 1.0,
-        "n_step": 2,
-        "gamma": 0.5,
-    }
-    pool = SlowPool(make_shape(), seed=0, prioritized=prioritized, **settings)
+    size = PoolSize(20, max_memory_mb=1.0)
+    pool = SlowPool(make_shape(), size, n_step=2, gamma=0.5, seed=0, prioritized=prioritized)
     pool.add(make_fragment(0, 3))
     return pool
 

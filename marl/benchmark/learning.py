@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from envs.omnichannel.agents.roster import LEVELS, MODULES, MODULES_OF
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.world.draws import make_seeds
@@ -79,7 +79,8 @@ def _make_algorithm(
 
 def _fill(pool: ExperiencePool, fragment: Fragment) -> None:
     """Stores the same episodes until the pool is full."""
-    for _ in range(math.ceil(pool.capacity / fragment.num_episodes)):
+    capacity = max(ring.capacity for ring in pool.rings.values())
+    for _ in range(math.ceil(capacity / fragment.num_episodes)):
         pool.add(fragment)
 
 
@@ -163,13 +164,12 @@ def _make_prioritized_pool(
     scenario: Scenario, config: TrainConfig, fragment: Fragment
 ) -> DriverPool:
     """A full pool of the configuration's size whose draws follow priorities."""
-    from marl.learning.pool_shape import PoolShape
+    from marl.learning.pool_shape import PoolShape, PoolSize
     from marl.learning.pool_shards import DriverPool
 
     pool = DriverPool(
         PoolShape.from_env(BatchedEnv(scenario, num_copies=1), prioritized=True),
-        capacity_env_steps=config.pool.capacity_env_steps,
-        max_memory_mb=config.pool.max_memory_mb,
+        PoolSize.from_rules(config.pool),
         n_step=config.learner.n_step,
         gamma=config.learner.gamma,
         seed=config.seed,
@@ -182,22 +182,22 @@ def _make_prioritized_pool(
 def describe_memory(shape: PoolShape) -> list[Row]:
     """Computes what a stored transition takes, and pools of a million transitions a module.
 
-    All modules read the same observations, so a pool holds them once, and its size follows from
-    the module that decides least often: a high-level one needs 7 periods for each of its decisions.
+    The modules of a level read the same observations, so its ring holds them once, and its size
+    follows from the module with the fewest agents.
     """
-    per_episode = {
-        m: shape.num_decisions(m) * shape.num_agents(m) * shape.num_skus for m in MODULES
-    }
 
-    def count_mb(modules: Sequence[str]) -> float:
-        episodes = 1e6 / min(per_episode[m] for m in modules)
-        return episodes * shape.bytes_per_episode / 2**20
+    def count_mb(levels: Sequence[str]) -> float:
+        """Of a million transitions of each of the levels' modules."""
+        fewest = {n: min(map(shape.transitions_per_episode, MODULES_OF[n])) for n in levels}
+        return shape.compute_memory_mb({n: math.ceil(1e6 / count) for n, count in fewest.items()})
 
-    low = [m for m in MODULES if m not in HIGH_MODULES]
+    stored = shape.compute_memory_mb(dict.fromkeys(LEVELS, 1)) * 2**20
     return [
-        Row("stored transition", shape.bytes_per_episode / shape.transitions_per_episode, "bytes"),
-        Row("pool, 1 M a low module", count_mb(low), "MB"),
-        Row("pool, 1 M every module", count_mb(MODULES), "MB"),
+        Row(
+            "stored transition", stored / sum(map(shape.transitions_per_episode, MODULES)), "bytes"
+        ),
+        Row("pool, 1 M a low module", count_mb(["low"]), "MB"),
+        Row("pool, 1 M every module", count_mb(LEVELS), "MB"),
     ]
 
 

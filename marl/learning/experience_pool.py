@@ -1,9 +1,10 @@
-"""The shared experience pool: whole episodes in one array ring, transitions cut on demand.
+"""The shared experience pool: whole episodes in array rings, transitions cut on demand.
 
-A transition is one agent's decision for one SKU. All agents of a network read rows of the same
-observation, so an observation is stored once for all of them and once for its role as the next
-one; only actions are stored by module. n-step returns and the high level's review-period returns
-are computed on insertion.
+A transition is one agent's decision for one SKU. All agents of a level read rows of the same
+observation, so an observation is stored once for all of them and for its role as the next one;
+only actions are stored by module. n-step returns and the high level's review-period returns are
+computed on insertion. Each level has a ring of its own, so that the high level, which decides
+seldom and for all locations at once, may keep many more episodes.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from envs.omnichannel.agents.roster import MODULES, find_level
 from envs.omnichannel.types import Bytes, Float32Array, Half, IntArray
 from marl.config import Prioritized
 from marl.learning.kernels import look_up
-from marl.learning.pool_shape import PoolShape, compute_capacity
+from marl.learning.pool_shape import PoolShape, PoolSize
 from marl.learning.priorities import Priorities
-from marl.learning.returns import Returns
+from marl.learning.rings import make_rings, split_levels
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,11 @@ def find_shard(worker: int, num_shards: int) -> int:
 
 
 class ExperiencePool:
-    """A ring of the latest episodes, sampled by transition: uniformly, or by priority.
+    """The latest episodes, sampled by transition: uniformly, or by priority.
 
     Args:
         shape: of the environment.
-        capacity_env_steps: periods to keep; rounded down to whole episodes, at least one.
-        max_memory_mb: upper bound of the memory, which shrinks the capacity.
+        size: how much to keep; rounded down to whole episodes, at least one of each level.
         n_step: periods a low-level return spans.
         gamma: discount a period.
         seed: of the sampling.
@@ -111,9 +111,8 @@ class ExperiencePool:
     def __init__(
         self,
         shape: PoolShape,
+        size: PoolSize,
         *,
-        capacity_env_steps: int,
-        max_memory_mb: float,
         n_step: int,
         gamma: float,
         seed: int,
@@ -121,10 +120,9 @@ class ExperiencePool:
         grouped: bool = False,
         separate: bool = False,
     ) -> None:
-        self.capacity = max(1, compute_capacity(shape, capacity_env_steps, max_memory_mb))
         self.shape = shape
-        self.size = 0  # episodes held
-        self._next = 0
+        capacity = {level: max(1, n) for level, n in size.count_episodes(shape).items()}
+        self.rings, self._lines = make_rings(shape, capacity, n_step=n_step, gamma=gamma)
         self._rooms: list[Batch | None] = [None, None]
         self._grouped = grouped
         # Who has a network: module_id and agent, None where the agents share it.
@@ -134,53 +132,44 @@ class ExperiencePool:
             for agent in (range(shape.num_agents(m)) if separate else (None,))
         ]
         self._rng = np.random.default_rng(seed)
-        t, n = shape.horizon, self.capacity
-        self._obs = np.zeros(
-            (n, t + 1, shape.num_rows, shape.num_skus, shape.num_features), np.float16
-        )
-        self._actions = {
-            m: np.zeros((n, shape.num_decisions(m), shape.num_agents(m), shape.num_skus), np.uint8)
-            for m in MODULES
-        }
-        self._priorities = (
-            None
-            if prioritized is None
-            else {m: Priorities(a.shape, prioritized) for m, a in self._actions.items()}
-        )
-        everywhere, network = (shape.num_rows, shape.num_skus), (1, shape.num_skus)
-        self._low = Returns.zeros(n, np.arange(t), n_step, everywhere, t, gamma)
-        self._high = Returns.zeros(n, shape.review_times, shape.review_period, network, t, gamma)
+        self._priorities = None
+        if prioritized is not None:
+            self._priorities = {
+                m: Priorities(self.rings[find_level(m)].actions[m].shape, prioritized)
+                for m in MODULES
+            }
 
     @property
     def memory_mb(self) -> float:
         """Memory of all arrays."""
-        return self.capacity * self.shape.bytes_per_episode / 2**20
+        capacity = {level: ring.capacity for level, ring in self.rings.items()}
+        return self.shape.compute_memory_mb(capacity)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Episodes held, by level."""
+        return {level: ring.size for level, ring in self.rings.items()}
 
     @property
     def num_env_steps(self) -> int:
-        """Periods held."""
-        return self.size * self.shape.horizon
+        """Periods held of the low level."""
+        return self.rings["low"].size * self.shape.horizon
 
     def num_transitions(self, module_id: str) -> int:
         """Transitions of a module: decisions for a SKU."""
-        return self.size * int(np.prod(self._actions[module_id].shape[1:]))
+        return self.rings[find_level(module_id)].num_transitions(module_id)
 
     def add(self, fragment: Fragment) -> None:
-        """Stores whole episodes over the oldest ones."""
-        slots = (self._next + np.arange(len(fragment.rewards))) % self.capacity
-        if len(slots) > self.capacity:
-            raise ValueError(
-                f"a fragment of {len(slots)} episodes does not fit a pool of {self.capacity}"
-            )
-        self._obs[slots] = fragment.observations
-        for module_id, actions in fragment.actions.items():
-            self._actions[module_id][slots] = actions
-        self._low.store(slots, fragment.rewards)
-        self._high.store(slots, fragment.rewards[:, :, -1:])
-        for priorities in (self._priorities or {}).values():
-            priorities.renew(slots)
-        self._next = int(slots[-1] + 1) % self.capacity
-        self.size = min(self.size + len(slots), self.capacity)
+        """Stores whole episodes over the oldest ones.
+
+        Raises:
+            ValueError: if they are more than the pool holds.
+        """
+        for ring in self.rings.values():
+            slots = ring.add(fragment.observations, fragment.actions, fragment.rewards)
+            if self._priorities is not None:
+                for module_id in ring.modules:
+                    self._priorities[module_id].renew(slots)
 
     def sample(self, num_updates: int, batch_size: int) -> Batch:
         """Draws transitions for all modules and several updates at once.
@@ -218,7 +207,6 @@ class ExperiencePool:
 
     def _fill(self, batch: Batch) -> Batch:
         """Draws into all arrays of a batch."""
-        shape = self.shape
         num_updates, _, batch_size = dims = batch.r_t.shape
         line_tm1, line_t = np.empty(dims, np.int64), np.empty(dims, np.int64)
         for m, (module_id, own) in enumerate(self._learners):
@@ -231,18 +219,17 @@ class ExperiencePool:
                 batch.weight[:, m] = priorities.compute_weights(found, held)
                 batch.cells[:, m] = cells
             if self._grouped and batch.weight is not None:
-                agents = shape.num_agents(module_id)
+                agents = self.shape.num_agents(module_id)
                 batch.weight[:, m, batch_size - batch_size % agents :] = 0
-            kept = self._high if module_id in HIGH_MODULES else self._low
+            ring = self.rings[find_level(module_id)]
             look_up(
                 cells,
-                self._actions[module_id],
-                kept.returns,
-                kept.discounts,
-                kept.times,
-                kept.next_times,
-                shape.module_rows[module_id].start,
-                (shape.horizon + 1, shape.num_rows),
+                ring.actions[module_id],
+                ring.returns.sums,
+                ring.returns.discounts,
+                ring.ends,
+                ring.first_row[module_id],
+                ring.first_line,
                 batch.a_tm1[:, m],
                 batch.r_t[:, m],
                 batch.discount_t[:, m],
@@ -250,9 +237,8 @@ class ExperiencePool:
                 line_t[:, m],
             )
         # One block's copy a row: so more of them are under way at once than in a compiled loop.
-        observations = self._obs.reshape(-1, shape.num_features)
-        observations.take(line_tm1, axis=0, out=batch.obs_tm1, mode="clip")
-        observations.take(line_t, axis=0, out=batch.obs_t, mode="clip")
+        self._lines.take(line_tm1, axis=0, out=batch.obs_tm1, mode="clip")
+        self._lines.take(line_t, axis=0, out=batch.obs_t, mode="clip")
         return batch
 
     def update_priorities(self, batch: Batch, td_errors: Float32Array) -> None:
@@ -274,7 +260,7 @@ class ExperiencePool:
         batch is a part of one more.
         """
         if self._grouped or own is not None:
-            _, _, agents, skus = self._actions[module_id].shape
+            agents, skus = self.shape.num_agents(module_id), self.shape.num_skus
             members = np.arange(agents) if own is None else np.array([own])
             groups = -(-dims[1] // len(members))
             drawn = self._rng.integers(
@@ -287,15 +273,15 @@ class ExperiencePool:
 
     def get_state(self) -> dict[str, Any]:
         """Arrays of the episodes held, and the sampling's random state; no copies."""
-        held = slice(0, self.size)
         return {
-            "obs": self._obs[held],
-            "low_return": self._low.returns[held],
-            "high_return": self._high.returns[held, :, 0],
-            **{f"actions/{m}": self._actions[m][held] for m in MODULES},
-            **self._get_priorities(),
-            "next": self._next,
-            "capacity": self.capacity,
+            **{level: ring.get_state() for level, ring in self.rings.items()},
+            **{
+                f"priorities/{m}": {
+                    "by_cell": p.by_cell[: self.rings[find_level(m)].size],
+                    "highest": p.highest,
+                }
+                for m, p in (self._priorities or {}).items()
+            },
             "rng": self._rng.bit_generator.state,
         }
 
@@ -305,34 +291,11 @@ class ExperiencePool:
         Raises:
             ValueError: if the pool has another capacity or shape.
         """
-        if state["capacity"] != self.capacity:
-            raise ValueError(
-                f"pool capacity {self.capacity} differs from the checkpoint's {state['capacity']}"
-            )
-        arrays: dict[str, NDArray[Any]] = {
-            "obs": self._obs,
-            "low_return": self._low.returns,
-            "high_return": self._high.returns[:, :, 0],
-            **{f"actions/{m}": self._actions[m] for m in MODULES},
-        }
-        for name, target in arrays.items():
-            stored = state[name]
-            if stored.shape[1:] != target.shape[1:]:
-                raise ValueError(f"pool array {name} of the checkpoint has another shape")
-            target[: len(stored)] = stored
-            self.size = len(stored)
+        if "obs" in state:
+            state = split_levels(state, self.shape)
+        for level, ring in self.rings.items():
+            ring.set_state(state[level])
         for module_id, priorities in (self._priorities or {}).items():
             own = state[f"priorities/{module_id}"]
             priorities.restore(own["by_cell"], own["highest"])
-        self._next = state["next"]
         self._rng.bit_generator.state = state["rng"]
-
-    def _get_priorities(self) -> dict[str, Any]:
-        """What a restored pool must draw with, by module."""
-        return {
-            f"priorities/{m}": {
-                "by_cell": p.by_cell[: self.size],
-                "highest": p.highest,
-            }
-            for m, p in (self._priorities or {}).items()
-        }

@@ -87,10 +87,9 @@ def look_up(
     actions: Bytes,
     returns: Float32Array,
     discounts: Float32Array,
-    times: IntArray,
-    next_times: IntArray,
+    ends: IntArray,
     first_row: int,
-    size: tuple[int, int],
+    first_line: int,
     a_tm1: IntArray,
     r_t: Float32Array,
     discount_t: Float32Array,
@@ -104,22 +103,19 @@ def look_up(
     Args:
         cells: indices into the flat actions, (U, N).
         actions: (E, T', A, K).
-        returns: (E, T', R, K); where there is one row, there is one agent, whose it is.
+        returns: of the level's R rows, (E, T', R, K).
         discounts: by decision, (T',).
-        times: period of the decision, (T',).
-        next_times: period of the next observation, (T',).
-        first_row: of the module's agents.
-        size: periods and rows of an episode's observations.
+        ends: of the returns, among the T' + 1 observations of an episode, (T',).
+        first_row: of the module's agents, of R.
+        first_line: of the level's observations.
         a_tm1: (U, N), written in place as all that follow.
         r_t: (U, N).
         discount_t: (U, N).
-        line_tm1: index into the flat (episodes, periods, rows, SKUs), (U, N).
+        line_tm1: of the observation, which lie as (E, T' + 1, R, K), (U, N).
         line_t: the same of the next observation, (U, N).
     """
     _, decisions, agents, skus = actions.shape
-    periods, rows = size
-    own, all_rows = agents * skus, rows * skus
-    first, first_return = first_row * skus, first_row * skus if returns.shape[2] > 1 else 0
+    own, all_rows, first = agents * skus, returns.shape[2] * skus, first_row * skus
     flat, sums = actions.reshape(-1), returns.reshape(-1)
     kept = np.empty(cells.shape[1], np.uint64)
     for u in range(cells.shape[0]):
@@ -127,14 +123,15 @@ def look_up(
             cell = cells[u, n]
             of_period = _divide(cell, own)
             episode = _divide(of_period, decisions)
-            place = cell - of_period * own  # among the agents and SKUs, as in the observation
-            decision = np.uint64(of_period - episode * decisions)  # not negative: no check
-            discount_t[u, n] = discounts[decision]
-            start = episode * periods
-            line_tm1[u, n] = (start + times[decision]) * all_rows + first + place
-            line_t[u, n] = (start + next_times[decision]) * all_rows + first + place
+            place = first + cell - of_period * own  # among the level's rows and SKUs
+            decision = of_period - episode * decisions
+            discount_t[u, n] = discounts[np.uint64(decision)]  # not negative: no check
+            # An episode has one observation more than decisions.
+            line_tm1[u, n] = first_line + (of_period + episode) * all_rows + place
+            start = episode * (decisions + 1)
+            line_t[u, n] = first_line + (start + ends[np.uint64(decision)]) * all_rows + place
             # Read below: loads that depend on nothing else overlap.
-            kept[n] = of_period * returns.shape[2] * skus + first_return + place
+            kept[n] = of_period * all_rows + place
         for n in range(cells.shape[1]):
             a_tm1[u, n] = flat[np.uint64(cells[u, n])]
         for n in range(cells.shape[1]):

@@ -11,11 +11,11 @@ from typing import Self
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from envs.omnichannel.agents.roster import MODULES, MODULES_OF, find_level
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import IntArray
-from marl.config import TrainConfig
+from marl.config import Pool, TrainConfig
 from marl.learning.priorities import BYTES_PER_TRANSITION
 
 
@@ -28,7 +28,7 @@ class PoolShape:
     num_rows: int  # R
     num_skus: int  # K
     num_features: int  # F
-    module_rows: dict[str, slice]  # module_id -> its agents' rows
+    module_rows: dict[str, slice]  # module_id -> its agents' rows; the high level's is the last one
     prioritized: bool = False
 
     @classmethod
@@ -54,28 +54,38 @@ class PoolShape:
         rows = self.module_rows[module_id]
         return int(rows.stop - rows.start)
 
-    def num_decisions(self, module_id: str) -> int:
-        """Periods of an episode in which the module decides."""
-        return len(self.review_times) if module_id in HIGH_MODULES else self.horizon
+    def level_rows(self, level: str) -> slice:
+        """Rows that a level's agents read: those of all locations, or the network's."""
+        last = self.num_rows - 1
+        return slice(last, self.num_rows) if level == "high" else slice(0, last)
 
-    @property
-    def transitions_per_episode(self) -> int:
-        """Decisions for a SKU, of all modules."""
-        return sum(self.num_decisions(m) * self.num_agents(m) for m in MODULES) * self.num_skus
+    def decision_times(self, level: str) -> IntArray:
+        """Periods in which a level decides, (T',)."""
+        return self.review_times if level == "high" else np.arange(self.horizon)
 
-    @property
-    def bytes_per_episode(self) -> int:
-        """Memory of an episode, with the returns that are computed on insertion."""
-        cells = self.num_rows * self.num_skus
-        stored = (
-            (self.horizon + 1) * cells * self.num_features * 2
-            + self.horizon * cells * 4
-            + len(self.review_times) * self.num_skus * 4
-            + self.transitions_per_episode
-        )
+    def transitions_per_episode(self, module_id: str) -> int:
+        """Decisions for a SKU, of a module."""
+        times = self.decision_times(find_level(module_id))
+        return len(times) * self.num_agents(module_id) * self.num_skus
+
+    def lines_per_episode(self, level: str) -> int:
+        """Observations of a row and SKU that a level's agents decide with, and the last ones."""
+        rows = self.level_rows(level)
+        return (len(self.decision_times(level)) + 1) * (rows.stop - rows.start) * self.num_skus
+
+    def bytes_per_episode(self, level: str) -> int:
+        """Memory of an episode of a level, with the returns that are computed on insertion."""
+        rows = self.level_rows(level)
+        sums = len(self.decision_times(level)) * (rows.stop - rows.start) * self.num_skus
+        decisions = sum(self.transitions_per_episode(m) for m in MODULES_OF[level])
+        stored = self.lines_per_episode(level) * self.num_features * 2 + sums * 4 + decisions
         if self.prioritized:
-            stored += math.ceil(BYTES_PER_TRANSITION * self.transitions_per_episode)
+            stored += math.ceil(BYTES_PER_TRANSITION * decisions)
         return stored
+
+    def compute_memory_mb(self, capacity: dict[str, int]) -> float:
+        """Returns what pools of some episodes a level take."""
+        return sum(n * self.bytes_per_episode(level) for level, n in capacity.items()) / 2**20
 
 
 def count_agents(scenario: Scenario) -> list[int]:
@@ -84,10 +94,39 @@ def count_agents(scenario: Scenario) -> list[int]:
     return [roster.num_agents(m) for m in MODULES]
 
 
-def compute_capacity(shape: PoolShape, capacity_env_steps: int, max_memory_mb: float) -> int:
-    """Returns how many whole episodes a pool holds: the asked ones, or what the memory allows."""
-    by_memory = int(max_memory_mb * 2**20 / shape.bytes_per_episode)
-    return min(capacity_env_steps // shape.horizon, by_memory)
+@dataclass(frozen=True)
+class PoolSize:
+    """How much a pool is to hold."""
+
+    capacity_env_steps: int  # periods
+    max_memory_mb: float  # where they take more, all levels hold less, in proportion
+    high_capacity_env_steps: int | None = None  # periods of the high level; None: as many
+
+    @classmethod
+    def from_rules(cls, rules: Pool) -> Self:
+        """Reads the size off the configuration."""
+        return cls(rules.capacity_env_steps, rules.max_memory_mb, rules.high_capacity_env_steps)
+
+    def count_asked(self, shape: PoolShape) -> dict[str, int]:
+        """Whole episodes by level, whatever they take."""
+        low, high = self.capacity_env_steps, self.high_capacity_env_steps
+        asked = {"high": low if high is None else high, "low": low}
+        return {level: env_steps // shape.horizon for level, env_steps in asked.items()}
+
+    def count_episodes(self, shape: PoolShape) -> dict[str, int]:
+        """Whole episodes by level that the memory allows."""
+        asked = self.count_asked(shape)
+        share = min(1.0, self.max_memory_mb / max(shape.compute_memory_mb(asked), 1e-9))
+        return {level: int(episodes * share) for level, episodes in asked.items()}
+
+    def divide(self, parts: int) -> PoolSize:
+        """The size of each of several equal pools."""
+        high = self.high_capacity_env_steps
+        return PoolSize(
+            self.capacity_env_steps // parts,
+            self.max_memory_mb / parts,
+            None if high is None else high // parts,
+        )
 
 
 def check_pool_fits(scenario: Scenario, config: TrainConfig) -> None:
@@ -101,33 +140,36 @@ def check_pool_fits(scenario: Scenario, config: TrainConfig) -> None:
         BatchedEnv(scenario, num_copies=1), prioritized=pool.prioritized is not None
     )
     least = copies * shape.horizon * pool.num_shards
-    if pool.capacity_env_steps < least:
-        shards = f" x {pool.num_shards} shards" if pool.num_shards > 1 else ""
-        raise InputError(
-            f"pool.capacity_env_steps: {pool.capacity_env_steps} is not allowed; at least "
-            f"{least} ({copies} copies x {shape.horizon} periods{shards})"
-        )
+    for name in ("capacity_env_steps", "high_capacity_env_steps"):
+        asked = getattr(pool, name)
+        if asked is not None and asked < least:
+            shards = f" x {pool.num_shards} shards" if pool.num_shards > 1 else ""
+            raise InputError(
+                f"pool.{name}: {asked} is not allowed; at least "
+                f"{least} ({copies} copies x {shape.horizon} periods{shards})"
+            )
     most_agents = max(shape.num_agents(m) for m in MODULES)
     if config.learner.vdn and config.learner.batch_size < most_agents:
         raise InputError(
             f"learner.batch_size: {config.learner.batch_size} is not allowed with learner.vdn; at "
             f"least {most_agents} (agents of a module)"
         )
-    capacity = compute_capacity(shape, pool.capacity_env_steps, pool.max_memory_mb)
+    size = PoolSize.from_rules(pool)
+    capacity = size.count_episodes(shape)
     # Half, because a checkpoint holds a copy of the pool while it is written.
-    most = measure_memory_mb() / 2
-    if capacity * shape.bytes_per_episode / 2**20 > most:
+    most, needed = measure_memory_mb() / 2, shape.compute_memory_mb(capacity)
+    if needed > most:
         raise InputError(
             f"pool.max_memory_mb: {pool.max_memory_mb:g} is not allowed for a pool of "
-            f"{capacity * shape.bytes_per_episode / 2**20:.0f} MB; at most {most:.0f} "
-            "(half of this machine's memory)"
+            f"{needed:.0f} MB; at most {most:.0f} (half of this machine's memory)"
         )
     copies *= pool.num_shards
-    if capacity < copies:
-        needed = copies * shape.bytes_per_episode / 2**20
+    if min(capacity.values()) < copies:
+        asked = size.count_asked(shape)
+        needed = shape.compute_memory_mb(asked) * copies / min(asked.values())
         raise InputError(
-            f"pool.max_memory_mb: {pool.max_memory_mb:g} is not allowed; at least {needed:.0f} "
-            f"({copies} copies of one episode)"
+            f"pool.max_memory_mb: {pool.max_memory_mb:g} is not allowed; at least "
+            f"{math.ceil(needed)} ({copies} copies of one episode)"
         )
 
 

@@ -18,6 +18,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.rllib.utils.annotations import override
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from envs.omnichannel.agents.roster import LEVELS, find_level
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array
@@ -25,22 +26,22 @@ from marl.checkpoints import Tree
 from marl.config import Pool
 from marl.errors import PoolLostError
 from marl.learning.experience_pool import Batch, ExperiencePool, Fragment, Sampled, find_shard
-from marl.learning.pool_shape import PoolShape, compute_capacity
+from marl.learning.pool_shape import PoolShape, PoolSize
 
 
 class PoolShard:
     """An actor with a part of the pool; takes the arguments of `ExperiencePool`."""
 
-    def __init__(self, shape: PoolShape, **settings: Any) -> None:
-        self.pool = ExperiencePool(shape, **settings)
+    def __init__(self, shape: PoolShape, size: PoolSize, **settings: Any) -> None:
+        self.pool = ExperiencePool(shape, size, **settings)
         self._handed_over: dict[tuple[int, int], Fragment] = {}  # by iteration and worker
 
     def hand_over(self, iteration: int, worker: int, fragment: Fragment) -> None:
         """Keeps a worker's episodes of a round aside."""
         self._handed_over[iteration, worker] = fragment
 
-    def store(self, shares: Sequence[tuple[int, int]]) -> int:
-        """Adds what workers handed over, in this order; returns the episodes held.
+    def store(self, shares: Sequence[tuple[int, int]]) -> dict[str, int]:
+        """Adds what workers handed over, in this order; returns the episodes held, by level.
 
         Args:
             shares: iterations and workers. What earlier iterations left is dropped.
@@ -49,7 +50,7 @@ class PoolShard:
             self.pool.add(self._handed_over[share])
         last = max(shares, default=(-1, 0))[0]
         self._handed_over = {s: f for s, f in self._handed_over.items() if s[0] > last}
-        return self.pool.size
+        return self.pool.sizes
 
     def sample(self, num_updates: int, batch_size: int) -> Batch:
         """See `ExperiencePool.sample`; Ray copies the batch before the next call."""
@@ -59,10 +60,10 @@ class PoolShard:
         """See `ExperiencePool.get_state`."""
         return self.pool.get_state()
 
-    def set_state(self, state: Tree) -> int:
-        """Restores `get_state`; returns the episodes held."""
+    def set_state(self, state: Tree) -> dict[str, int]:
+        """Restores `get_state`; returns the episodes held, by level."""
         self.pool.set_state(state)
-        return self.pool.size
+        return self.pool.sizes
 
 
 class InDriver:
@@ -131,9 +132,8 @@ class ShardedPool:
 
     Args:
         shape: of the environment.
+        size: of all shards.
         num_shards: actors; one lives beside the driver, several spread over the machines.
-        capacity_env_steps: of all shards.
-        max_memory_mb: of all shards.
         seed: of the sampling.
         settings: further arguments of `ExperiencePool`.
     """
@@ -141,44 +141,35 @@ class ShardedPool:
     def __init__(
         self,
         shape: PoolShape,
+        size: PoolSize,
         *,
         num_shards: int,
-        capacity_env_steps: int,
-        max_memory_mb: float,
         seed: int,
         **settings: Any,
     ) -> None:
         self.shape = shape
-        steps, memory = capacity_env_steps // num_shards, max_memory_mb / num_shards
-        episodes = num_shards * compute_capacity(shape, steps, memory)
-        self.memory_mb = episodes * shape.bytes_per_episode / 2**20
+        of_shard = size.divide(num_shards)
+        self.memory_mb = num_shards * shape.compute_memory_mb(of_shard.count_episodes(shape))
         # Without CPUs of its own, a single actor would land on any machine.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         actor = ray.remote(PoolShard).options(
             num_cpus=0, max_restarts=0, scheduling_strategy=here if num_shards == 1 else "SPREAD"
         )
         self.shards = [
-            actor.remote(
-                shape,
-                capacity_env_steps=steps,
-                max_memory_mb=memory,
-                seed=make_shard_seed(seed, shard),
-                **settings,
-            )
+            actor.remote(shape, of_shard, seed=make_shard_seed(seed, shard), **settings)
             for shard in range(num_shards)
         ]
-        self._sizes = [0] * num_shards  # episodes held
+        self._sizes = [dict.fromkeys(LEVELS, 0)] * num_shards  # episodes held, by level
 
     @property
     def num_env_steps(self) -> int:
-        """Periods held."""
-        return sum(self._sizes) * self.shape.horizon
+        """Periods held of the low level."""
+        return sum(sizes["low"] for sizes in self._sizes) * self.shape.horizon
 
     def num_transitions(self, module_id: str) -> int:
         """Transitions of a module: decisions for a SKU."""
-        shape = self.shape
-        cells = shape.num_decisions(module_id) * shape.num_agents(module_id) * shape.num_skus
-        return sum(self._sizes) * cells
+        episodes = sum(sizes[find_level(module_id)] for sizes in self._sizes)
+        return episodes * self.shape.transitions_per_episode(module_id)
 
     def store(self, round_: Mapping[int, Sampled]) -> None:
         """Adds what the round's workers handed over, in their order.
@@ -222,7 +213,7 @@ class ShardedPool:
         self._sizes = self._get([shard.set_state.remote(state) for shard, state in pairs])
 
     def _ask(self, num_updates: int, batch_size: int) -> list[ray.ObjectRef]:
-        parts = split_batch(batch_size, self._sizes)
+        parts = split_batch(batch_size, [sizes["low"] for sizes in self._sizes])
         return [
             shard.sample.remote(num_updates, part)
             for shard, part in zip(self.shards, parts, strict=True)
@@ -254,12 +245,10 @@ def make_experience_pool(
     """
     is_prioritized = rules.prioritized is not None
     shape = PoolShape.from_env(BatchedEnv(scenario, num_copies=1), prioritized=is_prioritized)
-    settings |= {
-        "capacity_env_steps": rules.capacity_env_steps, "max_memory_mb": rules.max_memory_mb
-    }  # fmt: skip
+    size = PoolSize.from_rules(rules)
     if rules.placement == "actor":
-        return ShardedPool(shape, num_shards=rules.num_shards, **settings)
-    return DriverPool(shape, prioritized=rules.prioritized, **settings)
+        return ShardedPool(shape, size, num_shards=rules.num_shards, **settings)
+    return DriverPool(shape, size, prioritized=rules.prioritized, **settings)
 
 
 def make_shard_seed(seed: int, shard: int) -> int:

@@ -17,7 +17,7 @@ class Returns:
     All episodes are equally long, so when a return begins and ends depends on the decision alone.
     """
 
-    returns: Float32Array  # (E, T', R, K); the high level's have one row, the network's
+    sums: Float32Array  # (E, T', R, K)
     times: IntArray  # period of the decision, (T',)
     next_times: IntArray  # period of the next observation, (T',)
     discounts: Float32Array  # of its value, (T',)
@@ -45,13 +45,13 @@ class Returns:
         """
         next_times = np.minimum(times + span, horizon)
         discounts = (gamma ** (next_times - times)).astype(np.float32)
-        returns = np.zeros((episodes, len(times), *cells), np.float32)
-        return cls(returns, times, next_times, discounts, gamma)
+        sums = np.zeros((episodes, len(times), *cells), np.float32)
+        return cls(sums, times, next_times, discounts, gamma)
 
     def store(self, slots: IntArray, rewards: Float32Array) -> None:
         """Sums the rewards, (B, T, R, K), of the episodes that go to these slots, (B,)."""
-        total = np.zeros((len(rewards), *self.returns.shape[1:]), np.float32)
+        total = np.zeros((len(rewards), *self.sums.shape[1:]), np.float32)
         for i in range(int((self.next_times - self.times).max())):
             inside = self.times + i < self.next_times
             total[:, inside] += self.gamma**i * rewards[:, self.times[inside] + i]
-        self.returns[slots] = total
+        self.sums[slots] = total

@@ -11,6 +11,7 @@ LEVELS = ("high", "low")
 MODULES = tuple(f"{role}_{level}" for role in ROLES for level in LEVELS)
 HIGH_MODULES = tuple(m for m in MODULES if m.endswith("_high"))
 LOW_MODULES = tuple(m for m in MODULES if m.endswith("_low"))
+MODULES_OF = {"high": HIGH_MODULES, "low": LOW_MODULES}
 
 # Who proposes each decision, in the order of axis 0 of `Proposals`.
 PROPOSERS = {
@@ -51,6 +52,11 @@ class Roster:
         """A_m, agents that share the module's parameters."""
         rows = self.module_rows[module_id]
         return int(rows.stop - rows.start)
+
+
+def find_level(module_id: str) -> str:
+    """Returns a module's level."""
+    return "high" if module_id in HIGH_MODULES else "low"
 
 
 def make_roster(network: Network) -> Roster:
