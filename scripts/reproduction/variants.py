@@ -39,7 +39,6 @@ OPTIONS = {
     "without_double": ("learner.double=false",),
     "without_dueling": ("learner.dueling=false",),
     "prioritized": ("pool.prioritized={}",),
-    "high_level_keeps_all": ("pool.high_capacity_env_steps=60000",),
     "periodic_target": ("learner.target_update=100",),
     "control_variate": ("learner.control_variate={policy: forecast_order_up_to}",),
     "control_variate_before": ("learner.control_variate={}",),
