@@ -73,6 +73,10 @@ MISTAKES = [
         "pool.capacity_env_steps: 100 is not allowed; at least 3200 (32 copies x 100 periods)",
     ),
     (
+        ["train", "--set", "pool.high_capacity_env_steps=200"],
+        "pool.high_capacity_env_steps: 200 is not allowed; at least 3200 (32 copies x 100 periods)",
+    ),
+    (
         ["train", "--set", "pool.max_memory_mb=1"],
         "pool.max_memory_mb: 1 is not allowed; at least 11 (32 copies of one episode)",
     ),

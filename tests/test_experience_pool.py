@@ -6,7 +6,7 @@ import pytest
 
 from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES, LEVELS, MODULES
-from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario import Scenario, load_scenario
 from marl.config import Prioritized, load_config
 from marl.learning.experience_pool import ExperiencePool, Fragment
 from marl.learning.pool_shape import PoolShape, PoolSize, check_pool_fits, measure_memory_mb
@@ -347,6 +347,22 @@ def test_pool__prioritized_memory_is_counted() -> None:
     )
     assert all(ring.capacity == 256 for ring in pool.rings.values())
     assert 0 <= counted - held < 2 * 256  # rounded up to whole bytes an episode and level
+
+
+@pytest.mark.parametrize("high", ["null", "9600", "400000"])
+def test_check_pool_fits__names_the_least_memory_that_is_enough(high: str) -> None:
+    paper = load_scenario("paper")
+    settings = [f"pool.high_capacity_env_steps={high}", "pool.capacity_env_steps=6400"]
+    with pytest.raises(InputError, match="at least") as refused:
+        check_pool_fits(paper, load_config("default", [*settings, "pool.max_memory_mb=0.5"]))
+
+    least = int(str(refused.value).split("at least ")[1].split()[0])
+
+    check_pool_fits(paper, load_config("default", [*settings, f"pool.max_memory_mb={least}"]))
+    with pytest.raises(InputError, match=f"at least {least} "):
+        check_pool_fits(
+            paper, load_config("default", [*settings, f"pool.max_memory_mb={least - 1}"])
+        )
 
 
 def test_check_pool_fits__refuses_what_this_machine_cannot_hold(
