@@ -130,7 +130,7 @@ def _make_learning_probes(
         return drawn.r_t.size
 
     def learn_by_priority() -> float:
-        """As many updates as a round has, each batch drawn while the one before is learnt from."""
+        """Each batch is drawn while the one before is learnt from, as in training."""
         counts = [UPDATES_PER_CALL] * _CALLS_PER_ROUND
         for drawn in prioritized.draw(counts, size):
             group.update(batch=drawn, timesteps=timesteps)
@@ -138,8 +138,9 @@ def _make_learning_probes(
         return sum(counts) * len(MODULES) * size
 
     def learn() -> float:
-        group.update(batch=batch, timesteps=timesteps)
-        return batch.r_t.size
+        for _ in range(_CALLS_PER_ROUND):
+            group.update(batch=batch, timesteps=timesteps)
+        return _CALLS_PER_ROUND * batch.r_t.size
 
     def learn_bare() -> float:
         bare.update(batch)
