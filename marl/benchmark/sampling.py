@@ -97,7 +97,7 @@ def _make_actors_probe(name: str, algorithm: SharedPoolDQN, ratio_to: str) -> Pr
     def run() -> float:
         return sum(iterate(algorithm) for _ in range(_ROUNDS_AT_ONCE))
 
-    return Probe(name, ENV_STEPS, run, ratio_to, settle=algorithm.crew.drop_round)
+    return Probe(name, ENV_STEPS, run, ratio_to, settle=algorithm.crew.drop_rounds)
 
 
 def _hash(num_threads: int) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy as np
 import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
-from ray.rllib.core import COMPONENT_OPTIMIZER, COMPONENT_RL_MODULE
 from ray.rllib.policy.policy import PolicySpec
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import (
@@ -25,7 +23,7 @@ from ray.rllib.utils.metrics import (
 from envs.errors import InputError
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.scenario import Scenario
-from marl.checkpoints import Part, Tree, read_part, verify_checkpoint, write_manifest
+from marl.checkpoints import Part, read_part, verify_checkpoint, write_manifest
 from marl.config import Learner, Pool, TrainConfig, WeightSearchRules
 from marl.errors import RunError
 from marl.learning.coordination import make_weight_search
@@ -163,6 +161,7 @@ class SharedPoolDQN(DQN):
         self.episodes = 0
         self.updates = 0
         self.rounds = 0
+        self._round_size: tuple[int, int] | None = None  # env steps and episodes of the last one
         self._seen_env_steps = 0
         self.adjustment = Adjustment()
         self.sample_metrics: dict[str, np.ndarray[Any, Any]] = {}
@@ -192,28 +191,47 @@ class SharedPoolDQN(DQN):
     @override(DQN)
     def training_step(self) -> None:
         if not self.crew.is_sampling:
-            self._start_round()
+            self._restart_round()
         self._learn()
+        self.crew.set_weights(self.learner_group)
+        ahead = self._ask_ahead()
         round_ = self.crew.collect_round()
         self._count(round_)
-        self.crew.set_weights(self.learner_group)
-        self._start_round()
+        if ahead is None or ahead != self._make_request():
+            self._restart_round()
         self.pool.store(round_)
 
-    def _start_round(self) -> None:
-        """Asks for the episodes of the next round."""
+    def _ask_ahead(self) -> dict[str, Any] | None:
+        """Asks for the next round before this one ends, so that no runner waits for the others.
+
+        Returns:
+            What was asked for. None: nothing, as nobody knows how large a round is, no runner has
+            started yet, or the coordinator has to learn from this round first.
+        """
         self.crew.revive()
-        self.crew.start_round(
-            {
-                "iteration": self.rounds,
-                "env_steps": self.env_steps,
-                "episodes": self.episodes,
-                "shards": self.pool.shards,
-                "epsilon_scale": self.adjustment.epsilon,
-                "service_weight": self.adjustment.service,
-                "coordination": self.weight_search and self.weight_search.make_request(),
-            }
-        )
+        if not self._round_size or not self.crew.num_healthy or self.weight_search:
+            return None
+        request = self._make_request(*self._round_size)
+        self.crew.start_round(request)
+        return request
+
+    def _restart_round(self) -> None:
+        """Asks for the next round, in the place of what was asked for before."""
+        self.crew.forget_rounds()
+        self.crew.revive()
+        self.crew.start_round(self._make_request())
+
+    def _make_request(self, env_steps: int = 0, episodes: int = 0) -> dict[str, Any]:
+        """Returns what runners are asked for, in this round or after one of that size."""
+        return {
+            "iteration": self.rounds + (episodes > 0),
+            "env_steps": self.env_steps + env_steps,
+            "episodes": self.episodes + episodes,
+            "shards": self.pool.shards,
+            "epsilon_scale": self.adjustment.epsilon,
+            "service_weight": self.adjustment.service,
+            "coordination": self.weight_search and self.weight_search.make_request(),
+        }
 
     @override(DQN)
     def restore_env_runners(self, env_runner_group: Any) -> list[int]:
@@ -261,8 +279,12 @@ class SharedPoolDQN(DQN):
             rewards = [sampled.metrics["reward"] for sampled in shares]
             self.weight_search.learn(rewards, self.rounds)
         self.rounds += 1
-        self.env_steps += sum(sampled.num_env_steps for sampled in shares)
-        self.episodes += sum(sampled.num_episodes for sampled in shares)
+        self._round_size = (
+            sum(sampled.num_env_steps for sampled in shares),
+            sum(sampled.num_episodes for sampled in shares),
+        )
+        self.env_steps += self._round_size[0]
+        self.episodes += self._round_size[1]
         self.env_steps_by_node = dict.fromkeys((sampled.node for sampled in shares), 0)
         for sampled in shares:
             self.env_steps_by_node[sampled.node] += sampled.num_env_steps
@@ -288,7 +310,7 @@ class SharedPoolDQN(DQN):
         self._local_learner.scale_lr(adjustment.learning_rate)
         before, self.adjustment = self.adjustment, adjustment
         if self.crew.is_sampling and not adjustment.samples_like(before):
-            self._start_round()
+            self._restart_round()
 
     def make_snapshot(self) -> dict[str, Part]:
         """Copies all that a resumed run needs, by the checkpoint's part.
@@ -300,7 +322,7 @@ class SharedPoolDQN(DQN):
         return {
             **({COORDINATION: Part.freeze(search.get_state())} if search else {}),
             "counters": Part.freeze(counters),
-            "learner": Part.freeze(self._get_learner_state()),
+            "learner": Part.freeze(self._local_learner.get_training_state()),
             **{
                 _name_pool(shard): Part.freeze(state)
                 for shard, state in enumerate(self.pool.get_states())
@@ -331,7 +353,7 @@ class SharedPoolDQN(DQN):
     def restore_parts(self, folder: Path) -> None:
         """`restore_from_path` for a checkpoint that is verified already."""
         try:
-            self._set_learner_state(read_part(folder, "learner"))
+            self._local_learner.set_training_state(read_part(folder, "learner"))
             names = [_name_pool(shard) for shard in range(self.config.pool_config["num_shards"])]
             self.pool.set_states([read_part(folder, name) for name in names])
         except (InputError, RunError):
@@ -344,24 +366,7 @@ class SharedPoolDQN(DQN):
         for name, value in read_part(folder, "counters").items():
             setattr(self, name, value)
         self.crew.set_weights(self.learner_group)
-        self.crew.drop_round()
-
-    def _get_learner_state(self) -> Tree:
-        """Weights, target weights, their average and the optimizer's moments."""
-        return self._local_learner.get_state(components=[COMPONENT_RL_MODULE, COMPONENT_OPTIMIZER])
-
-    def _set_learner_state(self, state: Tree) -> None:
-        """Restores `_get_learner_state`.
-
-        Raises:
-            ValueError: if it is of other networks: RLlib leaves out what it does not know.
-        """
-        own = self._get_learner_state()[COMPONENT_RL_MODULE]
-        if _list_shapes(own) != _list_shapes(state[COMPONENT_RL_MODULE]):
-            raise ValueError("its networks have other shapes")
-        # RLlib ignores weights that it takes for older than its own.
-        self._local_learner._weights_seq_no = 0
-        self._local_learner.set_state(state)
+        self.crew.drop_rounds()
 
 
 def _size_batch(scenario: Scenario, learner: Learner) -> int:
@@ -374,11 +379,6 @@ def _size_batch(scenario: Scenario, learner: Learner) -> int:
 def _name_pool(shard: int) -> str:
     """The name of a shard's part of a checkpoint."""
     return f"pool_{shard}" if shard else "pool"
-
-
-def _list_shapes(modules: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
-    """Shapes by module/parameter."""
-    return {f"{m}/{name}": v.shape for m, values in modules.items() for name, v in values.items()}
 
 
 def build_algorithm(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
+from ray.rllib.core import COMPONENT_OPTIMIZER, COMPONENT_RL_MODULE
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import ALL_MODULES, NUM_ENV_STEPS_SAMPLED_LIFETIME
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.types import Float32Array
+from marl.checkpoints import Tree
 from marl.learning.experience_pool import Batch
 from marl.learning.losses import average_groups, compute_quantile_loss
 from marl.learning.network import Noise, StackedQNetworks, draw_noise
@@ -51,6 +53,22 @@ class ScheduledLearner(DQNTorchLearner):
     @override(DQNTorchLearner)
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """The optimizers are made in `build`."""
+
+    def get_training_state(self) -> Tree:
+        """Weights, target weights, their average and the optimizers' moments."""
+        return self.get_state(components=[COMPONENT_RL_MODULE, COMPONENT_OPTIMIZER])
+
+    def set_training_state(self, state: Tree) -> None:
+        """Restores `get_training_state`.
+
+        Raises:
+            ValueError: if it is of other networks: RLlib leaves out what it does not know.
+        """
+        own, stored = (s[COMPONENT_RL_MODULE] for s in (self.get_training_state(), state))
+        if _list_shapes(own) != _list_shapes(stored):
+            raise ValueError("its networks have other shapes")
+        self._weights_seq_no = 0  # RLlib ignores weights that it takes for older than its own
+        self.set_state(state)
 
     def _set_lr(self, env_steps: int, optimizers: Iterable[torch.optim.Optimizer]) -> None:
         """Anneals the rate linearly to its final fraction."""
@@ -264,6 +282,11 @@ class FusedDQNLearner(ScheduledLearner):
             self._optimizer.state[parameter] = {
                 name: torch.tensor(value) for name, value in moments.items()
             }
+
+
+def _list_shapes(modules: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
+    """Shapes by module/parameter."""
+    return {f"{m}/{name}": v.shape for m, values in modules.items() for name, v in values.items()}
 
 
 def _take(quantiles: Tensor, action: Tensor) -> Tensor:

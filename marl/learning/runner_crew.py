@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -21,6 +22,15 @@ from marl.errors import PoolLostError, RunError
 from marl.learning.experience_pool import Sampled
 
 STRAGGLER_TIMEOUT_S = 30.0  # runners start side by side; who is later waits for a free core
+
+
+@dataclass
+class _Round:
+    """What runners were asked for, and with which weights."""
+
+    request: dict[str, Any]
+    weights: ray.ObjectRef  # None: those that they have
+    calls: dict[int, ray.ObjectRef] = field(default_factory=dict)  # by worker
 
 
 class RunnerCrew:
@@ -42,8 +52,7 @@ class RunnerCrew:
         self._group, self._manager = group, group._worker_manager
         self._local = group.local_env_runner
         self._timeout_s = timeout_s
-        self._request: dict[str, Any] = {}
-        self._asked: dict[int, ray.ObjectRef] | None = None  # by worker; None: no round runs
+        self._rounds: list[_Round] = []  # asked for and not collected yet, in this order
         self._pings: dict[int, ray.ObjectRef] = {}  # of lost workers
         self._late: set[int] = set()  # workers that have not started yet
         self._announced: set[int] = set()  # those of them of which an event tells
@@ -103,37 +112,41 @@ class RunnerCrew:
     @property
     def is_sampling(self) -> bool:
         """Whether a round was started and not collected yet."""
-        return self._asked is not None
+        return bool(self._rounds)
 
     def start_round(self, request: dict[str, Any]) -> None:
-        """Asks every runner for its share, in the place of what was asked before.
+        """Asks every runner for its share, which it begins when it is done with earlier rounds.
 
         Args:
             request: arguments of `BatchedEnvRunner.sample_async`, but for worker and weights.
         """
-        self._request = request
-        self._asked = {w: self._ask(w, w) for w in self._manager.healthy_actor_ids()}
+        round_ = _Round(request, self._weights)
+        round_.calls = {w: self._ask(round_, w, w) for w in self._manager.healthy_actor_ids()}
+        self._rounds.append(round_)
 
     def collect_round(self) -> dict[int, Sampled]:
-        """Waits for the round; returns all shares by worker, in their order."""
+        """Waits for the oldest round; returns all shares by worker, in their order."""
+        round_ = self._rounds[0]
         workers = self._manager.actor_ids() or [1]
-        found = self._fetch(self._asked or {})
+        found = self._fetch(round_.calls, self._timeout_s)
         while lost := [worker for worker in workers if worker not in found]:
-            found |= self._sample_again(lost)
-        self._asked = None
+            found |= self._sample_again(round_, lost)
+        self._rounds.remove(round_)
         return {worker: found[worker] for worker in workers}
 
-    def drop_round(self) -> None:
-        """Forgets the round that runs, if any; waits until the runners are free again."""
-        if calls := list((self._asked or {}).values()):
-            ray.wait(calls, num_returns=len(calls), timeout=self._timeout_s)
-        self._asked = None
+    def forget_rounds(self) -> None:
+        """Forgets what was asked for; runners still finish it."""
+        self._rounds.clear()
+
+    def drop_rounds(self) -> None:
+        """Forgets what was asked for, and waits until the runners are free again."""
+        if calls := [call for round_ in self._rounds for call in round_.calls.values()]:
+            ray.wait(calls, num_returns=len(calls), timeout=self._timeout_s * len(self._rounds))
+        self.forget_rounds()
 
     def set_weights(self, learner_group: LearnerGroup) -> None:
         """Takes the learner's weights for the rounds to come; they travel with the requests."""
-        state = _get_weights(learner_group)
-        self._local.set_state(state)
-        self._weights = ray.put(state)
+        self._weights = ray.put(_get_weights(learner_group))
 
     def revive(self) -> None:
         """Takes in the runners that have started or answer again.
@@ -186,23 +199,25 @@ class RunnerCrew:
             answered.append(worker)
         return answered
 
-    def _ask(self, by: int, worker: int) -> ray.ObjectRef:
+    def _ask(self, round_: _Round, by: int, worker: int) -> ray.ObjectRef:
         """Asks the runner `by` for a worker's share."""
         actor = self._manager.actors()[by]
-        return actor.sample_async.remote(**self._request, worker=worker, weights=self._weights)
+        return actor.sample_async.remote(**round_.request, worker=worker, weights=round_.weights)
 
-    def _sample_again(self, lost: list[int]) -> dict[int, Sampled]:
+    def _sample_again(self, round_: _Round, lost: list[int]) -> dict[int, Sampled]:
         """Samples lost shares, at most one by each healthy runner; returns those that came."""
         if not self._manager.healthy_actor_ids():
             self.revive()
         healthy = self._manager.healthy_actor_ids()
         if not healthy:
-            return {lost[0]: self._sample_here(lost[0])}
+            return {lost[0]: self._sample_here(round_, lost[0])}
         share_of = dict(zip(healthy, lost, strict=False))
-        found = self._fetch({by: self._ask(by, worker) for by, worker in share_of.items()})
+        calls = {by: self._ask(round_, by, worker) for by, worker in share_of.items()}
+        # They may have a share of every later round to do before.
+        found = self._fetch(calls, self._timeout_s * len(self._rounds))
         return {share_of[by]: sample for by, sample in found.items()}
 
-    def _sample_here(self, worker: int) -> Sampled:
+    def _sample_here(self, round_: _Round, worker: int) -> Sampled:
         """Samples a worker's share in this process.
 
         Raises:
@@ -211,13 +226,19 @@ class RunnerCrew:
         # As a runner would: more threads could add up in another order.
         with _torch_threads(1 if self._manager.actor_ids() else torch.get_num_threads()):
             try:
-                sampled: Sampled = self._local.sample_async(**self._request, worker=worker)
+                sampled: Sampled = self._local.sample_async(
+                    **round_.request, worker=worker, weights=ray.get(round_.weights)
+                )
             except RayActorError:
                 raise PoolLostError from None
         return sampled
 
-    def _fetch(self, calls: dict[int, ray.ObjectRef]) -> dict[int, Any]:
+    def _fetch(self, calls: dict[int, ray.ObjectRef], timeout_s: float) -> dict[int, Any]:
         """Waits for answers by worker; who fails or is too late is lost.
+
+        Args:
+            calls: by worker.
+            timeout_s: for all of them.
 
         Raises:
             PoolLostError: if the actor found a shard of the pool dead.
@@ -225,12 +246,12 @@ class RunnerCrew:
         """
         if not calls:
             return {}
-        done, _ = ray.wait(list(calls.values()), num_returns=len(calls), timeout=self._timeout_s)
+        done, _ = ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout_s)
         found = {}
-        for worker, call in calls.items():
+        for worker, call in list(calls.items()):
             if call not in done:
                 ray.kill(self._manager.actors()[worker], no_restart=False)
-                self._lose(worker, f"did not answer for {self._timeout_s:g} s and is replaced")
+                self._lose(worker, f"did not answer for {timeout_s:g} s and is replaced")
                 continue
             try:
                 found[worker] = ray.get(call)
@@ -245,6 +266,8 @@ class RunnerCrew:
 
     def _lose(self, worker: int, what: str) -> None:
         self._manager.set_actor_state(worker, healthy=False)
+        for round_ in self._rounds:  # whatever else it was asked for is lost with it
+            round_.calls.pop(worker, None)
         self._events.append(
             f"runner {worker} {what}; {self.num_healthy} left, its episodes are sampled by others"
         )
