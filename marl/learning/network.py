@@ -99,6 +99,9 @@ class QNetwork(nn.Module):
         # In this order: checkpoints hold the optimizer's moments by the parameter's number.
         self.layers = nn.ModuleList(hidden_layers)
         self.head = head
+        # The same parameters: asking modules for them takes as long as small products.
+        self._hidden = [(layer.weight, layer.bias) for layer in hidden_layers]
+        self._head = head.weight, head.bias
         self.dueling = dueling
         self.num_levels, self.max_levels = num_levels, max_levels
         self.num_quantiles = num_quantiles
@@ -127,8 +130,11 @@ class QNetwork(nn.Module):
         """
         if noise is not None:
             return self._rank_noisy(features, noise)
-        weight, bias = (self._average(p) for p in (self.head.weight, self.head.bias))
-        return functional.linear(self._encode(features), weight, bias)
+        hidden = features
+        for weight, bias in self._hidden:
+            hidden = torch.relu_(functional.linear(hidden, weight, bias))
+        weight, bias = (self._average(p) for p in self._head)
+        return functional.linear(hidden, weight, bias)
 
     def _rank_noisy(self, features: Tensor, noise: Noise) -> Tensor:
         hidden = features
