@@ -1,3 +1,6 @@
+import copy
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,18 @@ def make_network(seed: int, *, num_levels: int = 3, **options: Any) -> QNetwork:
     network = QNetwork(4, num_levels, 5, (8, 6), **options)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter)
+    return network
+
+
+def unpickle(network: QNetwork) -> QNetwork:
+    """As Ray sends it."""
+    found: QNetwork = pickle.loads(pickle.dumps(network))
+    return found
+
+
+def stack(network: QNetwork) -> QNetwork:
+    """As the learner holds it."""
+    StackedQNetworks([network, make_network(9)], trainable=False)
     return network
 
 
@@ -73,6 +88,22 @@ def test_q_network__never_prefers_an_invalid_action() -> None:
 @pytest.mark.parametrize("options", OPTIONS)
 def test_q_network__ranks_actions_as_their_values_do(options: dict[str, Any]) -> None:
     network = make_network(3, **options)
+    features = torch.randn(500, 4)
+
+    chosen = network.rank_actions(features).argmax(dim=-1)
+
+    assert torch.equal(chosen, network(features).argmax(dim=-1))
+    assert len(set(chosen.tolist())) > 1
+
+
+@pytest.mark.parametrize("move", [copy.deepcopy, unpickle, stack])
+def test_rank_actions__sees_the_parameters_that_forward_sees_wherever_they_lie(
+    move: Callable[[QNetwork], QNetwork],
+) -> None:
+    network = move(make_network(3))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_()
     features = torch.randn(500, 4)
 
     chosen = network.rank_actions(features).argmax(dim=-1)

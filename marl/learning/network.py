@@ -133,8 +133,7 @@ class QNetwork(nn.Module):
         hidden = features
         for weight, bias in self._hidden:
             hidden = torch.relu_(functional.linear(hidden, weight, bias))
-        weight, bias = (self._average(p) for p in self._head)
-        return functional.linear(hidden, weight, bias)
+        return functional.linear(hidden, *(self._average(p) for p in self._head))
 
     def _rank_noisy(self, features: Tensor, noise: Noise) -> Tensor:
         hidden = features
@@ -195,6 +194,7 @@ class SeparateQNetwork(QNetwork):
         layers = zip(*(network.layers for network in networks), strict=True)
         self.layers = nn.ModuleList(SeparateLinear(own) for own in layers)
         self.head: Any = SeparateLinear([network.head for network in networks])
+        del self._hidden, self._head  # of a network that nobody has
 
     def forward(self, features: Tensor) -> Tensor:
         """Returns action values; invalid actions are `MASKED`."""
