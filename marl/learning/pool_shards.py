@@ -150,14 +150,17 @@ class ShardedPool:
         self.shape = shape
         of_shard = size.divide(num_shards)
         self.memory_mb = num_shards * shape.compute_memory_mb(of_shard.count_episodes(shape))
-        # Without CPUs of its own, a single actor would land on any machine.
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        actor = ray.remote(PoolShard).options(
-            num_cpus=0, max_restarts=0, scheduling_strategy=here if num_shards == 1 else "SPREAD"
-        )
-        self.shards = [
-            actor.remote(shape, of_shard, seed=make_shard_seed(seed, shard), **settings)
+        actor, nodes = ray.remote(PoolShard), _list_nodes()
+        # By name: an actor that asks for no CPU lands anywhere, even where Ray is to spread them.
+        places = [
+            NodeAffinitySchedulingStrategy(nodes[shard % len(nodes)], soft=False)
             for shard in range(num_shards)
+        ]
+        self.shards = [
+            actor.options(num_cpus=0, max_restarts=0, scheduling_strategy=place).remote(
+                shape, of_shard, seed=make_shard_seed(seed, shard), **settings
+            )
+            for shard, place in enumerate(places)
         ]
         self._sizes = [dict.fromkeys(LEVELS, 0)] * num_shards  # episodes held, by level
 
@@ -249,6 +252,13 @@ def make_experience_pool(
     if rules.placement == "actor":
         return ShardedPool(shape, size, num_shards=rules.num_shards, **settings)
     return DriverPool(shape, size, prioritized=rules.prioritized, **settings)
+
+
+def _list_nodes() -> list[str]:
+    """Ids of the machines that are there, this one first."""
+    here: str = ray.get_runtime_context().get_node_id()
+    nodes = (node["NodeID"] for node in ray.nodes() if node["Alive"])
+    return [here, *sorted(node for node in nodes if node != here)]
 
 
 def make_shard_seed(seed: int, shard: int) -> int:
