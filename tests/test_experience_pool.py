@@ -285,6 +285,15 @@ def test_pool__refuses_a_state_of_another_capacity() -> None:
 def test_pool__refuses_a_fragment_that_overwrites_itself() -> None:
     with pytest.raises(ValueError, match="5 episodes does not fit a pool of 4"):
         make_pool().add(make_fragment(0, 5))
+    larger = make_pool(high_env_steps=10 * T)
+    with pytest.raises(ValueError, match="5 episodes does not fit a pool of 4"):
+        larger.add(make_fragment(0, 5))
+    assert larger.sizes == {"high": 0, "low": 0}
+
+
+def test_pool_size__is_divided_among_shards() -> None:
+    assert PoolSize(41, 8.0, 80).divide(4) == PoolSize(10, 2.0, 20)
+    assert PoolSize(41, 8.0).divide(4) == PoolSize(10, 2.0)
 
 
 def test_pool__prioritized_draws_follow_the_errors_and_count_less() -> None:

@@ -163,8 +163,13 @@ class ExperiencePool:
         """Stores whole episodes over the oldest ones.
 
         Raises:
-            ValueError: if they are more than the pool holds.
+            ValueError: if they are more than the pool holds; then none is stored.
         """
+        capacity = min(ring.capacity for ring in self.rings.values())
+        if fragment.num_episodes > capacity:
+            raise ValueError(
+                f"a fragment of {fragment.num_episodes} episodes does not fit a pool of {capacity}"
+            )
         for ring in self.rings.values():
             slots = ring.add(fragment.observations, fragment.actions, fragment.rewards)
             if self._priorities is not None:

@@ -78,16 +78,9 @@ class Ring:
             rewards: of all rows, (B, T, R', K).
 
         Returns:
-            Where they lie, (B,).
-
-        Raises:
-            ValueError: if they are more than the ring holds.
+            Where they lie, (B,), which differ: B is at most the capacity.
         """
         slots = (self.next + np.arange(len(rewards))) % self.capacity
-        if len(slots) > self.capacity:
-            raise ValueError(
-                f"a fragment of {len(slots)} episodes does not fit a pool of {self.capacity}"
-            )
         self.observations[slots] = observations[:, self._periods, self._rows]
         for module_id, kept in self.actions.items():
             kept[slots] = actions[module_id]

@@ -29,7 +29,7 @@ class _Round:
     """What runners were asked for, and with which weights."""
 
     request: dict[str, Any]
-    weights: ray.ObjectRef  # None: those that they have
+    weights: ray.ObjectRef  # of all modules
     calls: dict[int, ray.ObjectRef] = field(default_factory=dict)  # by worker
 
 
@@ -57,7 +57,7 @@ class RunnerCrew:
         self._late: set[int] = set()  # workers that have not started yet
         self._announced: set[int] = set()  # those of them of which an event tells
         self._began, self._start_timeout_s = 0.0, 0.0
-        self._weights: ray.ObjectRef = None  # the latest
+        self._weights: ray.ObjectRef = None  # the latest; `set_weights` comes before any round
         self._events: list[str] = []
 
     def start(self, num_runners: int, timeout_s: float) -> None:
