@@ -32,7 +32,7 @@ def run_random(env: BatchedEnv) -> float:
     rng, done = np.random.default_rng(0), False
     shapes = {m: (env.num_copies, env.roster.num_agents(m), 2) for m in MODULES}
     while not done:
-        levels = {m: rng.integers(0, env.decoder.num_levels[m], shapes[m]) for m in MODULES}
+        levels = {m: rng.integers(0, env.decoder.num_options[m], shapes[m]) for m in MODULES}
         done = env.step(levels).done
     return float(env.compute_metrics()["reward"].mean())
 

@@ -3,8 +3,8 @@
 from ray.rllib.algorithms.ppo import PPOConfig
 
 from envs.omnichannel.agents.roster import MODULES
-from marl.ray_start import start_ray
-from marl.rllib_env import get_module_id, register_omnichannel
+from marl.learning.rllib.env import get_module_id, register_omnichannel
+from marl.training.ray_start import start_ray
 
 if __name__ == "__main__":
     start_ray(None, num_env_runners=1)

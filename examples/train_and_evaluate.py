@@ -9,10 +9,10 @@ from envs.omnichannel import load_scenario
 from marl.config import load_config
 from marl.evaluation.evaluate import evaluate_policies, make_tables
 from marl.policies import Policy, make_policy
-from marl.progress import TrainingProgress
-from marl.ray_start import start_ray
-from marl.run_folder import RunFolder
-from marl.training import Trainer
+from marl.runs.folder import RunFolder
+from marl.training.progress import TrainingProgress
+from marl.training.ray_start import start_ray
+from marl.training.trainer import Trainer
 
 if __name__ == "__main__":
     scenario, console = load_scenario("tiny"), Console()

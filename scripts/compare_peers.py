@@ -48,7 +48,7 @@ from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import TrainConfig, load_config
 from marl.learning.algorithm import build_algorithm
-from marl.ray_start import start_ray
+from marl.training.ray_start import start_ray
 
 Dict = dict[str, Any]
 
@@ -142,7 +142,7 @@ def build_stock(scenario: Scenario, config: TrainConfig | None) -> Any:
         )
         .training(replay_buffer_config={"type": "MultiAgentEpisodeReplayBuffer"})
         .reporting(min_sample_timesteps_per_iteration=0, min_time_s_per_iteration=0)
-        .debugging(log_level="ERROR")
+        .debugging(log_drift="ERROR")
     )
     if config is not None:
         _equalize(stock, config)
@@ -211,7 +211,7 @@ def measure_env(scenario: Scenario, seconds: float) -> float:
     env, rng = BatchedEnv(scenario, _COPIES), np.random.default_rng(0)
     levels = {
         m: rng.integers(
-            env.decoder.num_levels[m], size=(_COPIES, env.roster.num_agents(m), len(scenario.skus))
+            env.decoder.num_options[m], size=(_COPIES, env.roster.num_agents(m), len(scenario.skus))
         )
         for m in MODULES
     }

@@ -37,7 +37,7 @@ def ray_session() -> Iterator[None]:
     """A real Ray on this machine, with room for two runners."""
     import ray
 
-    from marl.ray_start import start_ray
+    from marl.training.ray_start import start_ray
 
     start_ray(None, 2)
     yield
@@ -70,10 +70,10 @@ def write_policy(tmp_path: Path) -> WritePolicy:
 
     def write(scenario: Scenario, levels: Mapping[str, int] | None = None) -> Path:
         env = BatchedEnv(scenario, 1)
-        chosen = {**env.decoder.initial_level, **(levels or {})}
+        chosen = {**env.decoder.initial_option, **(levels or {})}
         arguments, weights = {}, {}
-        for module_id, count in env.decoder.num_levels.items():
-            arguments[module_id] = {"hidden": [1], "num_levels": count, "dueling": False}
+        for module_id, count in env.decoder.num_options.items():
+            arguments[module_id] = {"hidden": [1], "num_options": count, "dueling": False}
             bias = np.zeros(count + 1, np.float32)
             bias[chosen[module_id]] = 1
             weights[module_id] = {

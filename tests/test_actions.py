@@ -50,7 +50,7 @@ def make_actions(**levels: int) -> Actions:
 
 def test_num_levels__follow_the_grids(tiny: Scenario) -> None:
     # 11 covers; 4 push covers x 3 online shares; 4 dispositions.
-    assert make_decoder(tiny).num_levels == {
+    assert make_decoder(tiny).num_options == {
         "ordering_high": 11,
         "ordering_low": 11,
         "shipping_high": 12,

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.omnichannel.network_rules import Rationing
 from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.fulfillment import Rationing
 from envs.omnichannel.types import Network
 from envs.omnichannel.world.allocation import (
     ration,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.branching import Recording, record_episodes, simulate_branches
+from envs.omnichannel.branches.branching import Recording, record_episodes, simulate_branches
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.types import Targets
 from envs.omnichannel.world.draws import make_seeds
@@ -71,7 +71,7 @@ def test_simulate_branches__another_decision_meets_the_same_demand() -> None:
     targets = replace(targets, supplier_gap=more)
     asked = np.diff(env.decide(targets).supplier_order.sum(axis=(1, 2)))
     branch = simulate_branches(env, recording, entries, targets, 3, rule)
-    np.testing.assert_array_equal(branch.state.log_level[0], branch.state.log_level[1])
+    np.testing.assert_array_equal(branch.state.log_drift[0], branch.state.log_drift[1])
     np.testing.assert_array_equal(branch.state.returns_due[0], branch.state.returns_due[1])
     held = branch.state.on_hand.sum(axis=(1, 2)) + branch.state.in_transit.sum(axis=(1, 2, 3))
     rest = np.diff(held)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from marl.checkpoints import (
+from marl.runs.checkpoints import (
     MANIFEST_FILE,
     BackgroundWriter,
     DamagedError,

@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from envs.omnichannel.scenario import Scenario, load_scenario
-from marl.cli import main
+from marl.commands.cli import main
 from marl.config import load_config
 from marl.learning.learned_policy import make_network_arguments, make_untrained
 from marl.learning.policy_arrays import save_policy
 from marl.policies import list_families
-from marl.run_folder import RunFolder
+from marl.runs.folder import RunFolder
 
 
 @pytest.fixture(autouse=True)
@@ -271,8 +271,8 @@ def test_main__without_an_extra_says_how_to_install_it(
 ) -> None:
     code = """
 import sys
-import marl.console
-from marl.cli import main
+import marl.commands.console
+from marl.commands.cli import main
 
 class NotInstalled:
     def find_spec(self, name, *_):
@@ -280,7 +280,7 @@ class NotInstalled:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, NotInstalled())
-marl.console.find_spec = lambda name: None if name == "ray" else True
+marl.commands.console.find_spec = lambda name: None if name == "ray" else True
 main()
 """
     command = [sys.executable, "-c", code, *arguments]
@@ -295,7 +295,7 @@ main()
 
 def test_help__loads_neither_ray_nor_torch() -> None:
     code = (
-        "import sys, marl.cli\n"
+        "import sys, marl.commands.cli\n"
         "heavy = {'ray', 'torch', 'pandas', 'scipy', 'pydantic'} & set(sys.modules)\n"
         "print(*sorted(heavy))"
     )

@@ -8,7 +8,7 @@ from marl.config import (
     list_configs,
     load_config,
 )
-from marl.config_changes import check_resumable, describe_changes, make_stop_overrides
+from marl.runs.changes import check_resumable, describe_changes, make_stop_overrides
 
 
 @pytest.mark.parametrize("name", list_configs())

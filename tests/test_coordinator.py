@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 from envs.omnichannel.agents.actions import ActionDecoder, Actions
 from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
 from envs.omnichannel.agents.roster import PROPOSERS
-from envs.omnichannel.coordination_rules import Coordination
 from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.types import FloatArray, IntArray, Network, Targets, View
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
@@ -35,7 +35,7 @@ def make_view(tiny: Scenario) -> View:
 
 
 def make_actions() -> Actions:
-    """Levels that pull apart: cover 8 against 0, push 0.5 against 5, online share 1 against 0."""
+    """Options that pull apart: cover 8 against 0, push 0.5 against 5, online share 1 against 0."""
     return {
         "ordering_high": np.full((1, 1, 2), 10),  # stores 8 days, DC 24 days
         "ordering_low": np.full((1, 3, 2), 0),  # stores 0 days, DC 6 days
@@ -155,7 +155,7 @@ def test_coordinate__targets_lie_between_the_proposals(seed: int) -> None:
     tiny, rng = load_scenario("tiny"), np.random.default_rng(seed)
     coordinator = make_coordinator(tiny)
     actions = {
-        module_id: rng.integers(0, coordinator.decoder.num_levels[module_id], array.shape)
+        module_id: rng.integers(0, coordinator.decoder.num_options[module_id], array.shape)
         for module_id, array in make_actions().items()
     }
     proposals, targets = coordinator.coordinate(actions, make_view(tiny))
@@ -173,7 +173,7 @@ def test_compute_targets__is_the_weighted_mean_of_the_proposals(seed: int, strat
         tiny, strategy=strategy, role_weights={"shipping": 3}, level_weights={"high": 0.5}
     )
     actions = {
-        module_id: rng.integers(0, coordinator.decoder.num_levels[module_id], array.shape)
+        module_id: rng.integers(0, coordinator.decoder.num_options[module_id], array.shape)
         for module_id, array in make_actions().items()
     }
     view = make_view(tiny)

@@ -3,7 +3,7 @@ import pytest
 
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Flows, Network
-from envs.omnichannel.world.costs import TERMS, CostModel
+from envs.omnichannel.world.account.costs import TERMS, CostModel
 from tests.conftest import MakeFlows
 
 # Money is that of `tiny`: the defaults. Rows are DC, store_0 (distance 1), store_1 (distance 2).

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.branching import Recording, record_episodes, simulate_branches
+from envs.omnichannel.branches.branching import Recording, record_episodes, simulate_branches
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import Float32Array
 from envs.omnichannel.world.draws import make_seeds

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from envs.errors import InputError
-from envs.omnichannel.demand_rules import SeasonalNormal, Trace
 from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.demand import SeasonalNormal, Trace
 from envs.omnichannel.types import IntArray, State
 from envs.omnichannel.world.demand import ParametricDemand, TraceDemand, make_demand
 from envs.omnichannel.world.draws import make_seeds

@@ -139,7 +139,7 @@ def test_sample_units__do_not_depend_on_the_batch(
                 state,
                 day=state.day + 1,
                 period=state.period + 1,
-                log_level=simulator.demand.step_log_level(state),
+                log_drift=simulator.demand.step_log_drift(state),
             )
             for state in (together, alone)
         )
@@ -149,14 +149,14 @@ def test_level__is_stationary_with_the_given_moments(tiny: Scenario) -> None:
     """On the first day and 20 days later: mean 0, sd 0.4, and phi between neighbours."""
     process, state = make(tiny, NORMAL | {"level": LEVEL})
     for _ in range(21):
-        log_level = state.log_level
-        error = 0.4 / np.sqrt(log_level.size)
-        assert abs(log_level.mean()) < 4 * error
-        assert abs(log_level.std() - 0.4) < 4 * error / np.sqrt(2)
-        after = process.step_log_level(state)
-        correlation = np.corrcoef(log_level.ravel(), after.ravel())[0, 1]
-        assert abs(correlation - 0.9) < 4 * (1 - 0.9**2) / np.sqrt(log_level.size)
-        state = replace(state, log_level=after, period=state.period + 1)
+        log_drift = state.log_drift
+        error = 0.4 / np.sqrt(log_drift.size)
+        assert abs(log_drift.mean()) < 4 * error
+        assert abs(log_drift.std() - 0.4) < 4 * error / np.sqrt(2)
+        after = process.step_log_drift(state)
+        correlation = np.corrcoef(log_drift.ravel(), after.ravel())[0, 1]
+        assert abs(correlation - 0.9) < 4 * (1 - 0.9**2) / np.sqrt(log_drift.size)
+        state = replace(state, log_drift=after, period=state.period + 1)
 
 
 def test_level__has_mean_one_and_is_the_cells_own(tiny: Scenario) -> None:
@@ -165,18 +165,18 @@ def test_level__has_mean_one_and_is_the_cells_own(tiny: Scenario) -> None:
     spread = np.sqrt(np.exp(0.4**2) - 1)  # of a lognormal with mean 1
     assert (np.abs(factor.mean(axis=0) - 1) < 4 * spread / np.sqrt(COPIES)).all()
     np.testing.assert_allclose(factor[..., 0], factor[..., 1])
-    between = np.corrcoef(state.log_level.reshape(COPIES, 4).T) - np.eye(4)
+    between = np.corrcoef(state.log_drift.reshape(COPIES, 4).T) - np.eye(4)
     assert np.abs(between).max() < 4 / np.sqrt(COPIES)
 
 
 def test_level__expectation_ahead_is_the_mean_of_what_follows(tiny: Scenario) -> None:
     process, state = make(tiny, NORMAL | {"season_amplitude": 0.0, "level": LEVEL})
     # One copy's level for all, so that the seeds differ in the shocks alone.
-    state = replace(state, log_level=np.broadcast_to(state.log_level[:1], state.log_level.shape))
+    state = replace(state, log_drift=np.broadcast_to(state.log_drift[:1], state.log_drift.shape))
     expected, later = process.expect_units(state, 3)[0], state
     for _ in range(3):
-        shocked = process.step_log_level(later)
-        later = replace(later, log_level=shocked, period=later.period + 1)
+        shocked = process.step_log_drift(later)
+        later = replace(later, log_drift=shocked, period=later.period + 1)
     followed = process.expect_units(later)
     error = followed.std(axis=0) / np.sqrt(COPIES)
     assert (np.abs(followed.mean(axis=0) - expected) < 4 * error).all()
@@ -188,7 +188,7 @@ def test_simulator__carries_the_level_whatever_is_decided(
 ) -> None:
     simulator = make_simulator(tiny, NORMAL | {"level": level})
     state = expected = simulator.make_state(make_seeds("test", 0, 4))
-    assert state.log_level.shape == shape
+    assert state.log_drift.shape == shape
     for units in (0, 5, 9):
         decisions = Decisions(
             supplier_order=np.full((4, 1, 2), units),
@@ -197,9 +197,9 @@ def test_simulator__carries_the_level_whatever_is_decided(
             disposition=np.broadcast_to([1.0, 0, 0], (4, 2, 2, 3)),
         )
         state, _ = simulator.simulate_period(state, decisions, simulator.sample_demand(state))
-        after = simulator.demand.step_log_level(expected)
-        expected = replace(expected, log_level=after, period=expected.period + 1)
-        np.testing.assert_array_equal(state.log_level, after)
+        after = simulator.demand.step_log_drift(expected)
+        expected = replace(expected, log_drift=after, period=expected.period + 1)
+        np.testing.assert_array_equal(state.log_drift, after)
 
 
 def find_uplift(process: DemandProcess, state: State, periods: int) -> FloatArray:

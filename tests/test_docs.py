@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from marl.cli import app, main
+from marl.commands.cli import app, main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

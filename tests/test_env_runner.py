@@ -7,9 +7,9 @@ from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import load_config
-from marl.learning.env_runner import explore_levels, sample_episodes
+from marl.learning.env_runner import explore_options, sample_episodes
 from marl.learning.experience_pool import Fragment
-from marl.learning.kernels import choose_levels, uphold_goals
+from marl.learning.kernels import choose_options, uphold_goals
 from marl.learning.learned_policy import make_network_arguments, make_untrained
 from marl.policies import make_policy
 
@@ -18,7 +18,7 @@ def test_choose_levels__takes_the_first_of_the_best() -> None:
     values = np.random.default_rng(0).integers(5, size=(3, 4, 2, 6)).astype(np.float32)
     levels = np.empty((4, 3, 2), np.int64)
 
-    choose_levels(values, levels)
+    choose_options(values, levels)
 
     np.testing.assert_array_equal(levels, values.argmax(axis=-1).swapaxes(0, 1))
 
@@ -58,12 +58,12 @@ def test_sample_episodes__counts_rewards_from_the_control_variates(tiny: Scenari
 
 
 def test_explore_levels__replaces_each_copys_share_by_uniform_levels() -> None:
-    epsilon, num_levels = np.array([0.0, 0.3, 1.0]), 4
+    epsilon, num_options = np.array([0.0, 0.3, 1.0]), 4
     levels = np.full((3, 50, 40), 9)
 
-    explore_levels(levels, num_levels, epsilon, np.random.default_rng(0))
+    explore_options(levels, num_options, epsilon, np.random.default_rng(0))
 
     replaced = levels != 9
     np.testing.assert_allclose(replaced.mean(axis=(1, 2)), epsilon, atol=0.03)
-    shares = np.bincount(levels[replaced], minlength=num_levels) / np.count_nonzero(replaced)
-    np.testing.assert_allclose(shares, 1 / num_levels, atol=0.03)
+    shares = np.bincount(levels[replaced], minlength=num_options) / np.count_nonzero(replaced)
+    np.testing.assert_allclose(shares, 1 / num_options, atol=0.03)

@@ -11,8 +11,8 @@ from envs.errors import InputError
 from envs.omnichannel.agents.actions import Actions
 from envs.omnichannel.agents.roster import MODULES, PROPOSERS
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.coordination_rules import Coordination
 from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.types import FloatArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import load_config
@@ -27,7 +27,7 @@ from marl.learning.learned_policy import (
 from marl.learning.policy_arrays import NetworkArguments, Weights, save_policy
 from marl.planning.export import describe_policy, export_policy, make_model
 from marl.planning.policy_file import OnnxPolicy
-from marl.run_folder import PROGRESS_FILE, RunFolder
+from marl.runs.folder import PROGRESS_FILE, RunFolder
 
 COPIES = 100
 
@@ -63,7 +63,7 @@ def sample_levels(env: BatchedEnv, random: np.random.Generator) -> Actions:
     shape = (env.num_copies, env.network.num_skus)
     return {
         m: random.integers(
-            env.decoder.num_levels[m], size=(shape[0], env.roster.num_agents(m), shape[1])
+            env.decoder.num_options[m], size=(shape[0], env.roster.num_agents(m), shape[1])
         )
         for m in MODULES
     }
@@ -147,7 +147,7 @@ def test_make_model__gives_the_networks_action_values(tiny: Scenario, dueling: b
     outputs = session.run([f"{m}/values" for m in MODULES], dict.fromkeys(MODULES, features))
 
     for module_id, values in zip(MODULES, outputs, strict=True):
-        levels = arguments[module_id]["num_levels"]
+        levels = arguments[module_id]["num_options"]
         with torch.inference_mode():
             expected = networks[module_id](torch.from_numpy(features))[:, :levels].numpy()
         np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-4)

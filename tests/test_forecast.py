@@ -5,8 +5,8 @@ import pytest
 
 from envs.omnichannel.agents.forecast import KnownMean, Oracle, SeasonalSmoothing
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.demand_rules import SeasonalNormal
 from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.scenario.demand import SeasonalNormal
 from envs.omnichannel.types import FloatArray, State, Targets
 from envs.omnichannel.world.demand import ParametricDemand
 from envs.omnichannel.world.draws import make_seeds
@@ -115,7 +115,7 @@ def test_known_mean__is_the_mean_on_every_day(tiny: Scenario) -> None:
 
 def test_oracle__averages_the_expectation_of_the_coming_week(tiny: Scenario) -> None:
     demand = make_demand(tiny, season_period=14, level={"phi": 0.5, "sd": 0.0})
-    state = replace(at(tiny, 3), log_level=np.zeros((1, 2, 2)))
+    state = replace(at(tiny, 3), log_drift=np.zeros((1, 2, 2)))
     oracle, level = Oracle(demand, smoothing=0.25), np.zeros((1, 2, 2, 2))
     ahead = 1 + 0.2 * np.sin(2 * np.pi * np.arange(3, 10) / 14)
     assert oracle.predict_week(level, state)[0, 0, 0, 0] == pytest.approx(6 * ahead.mean())

@@ -13,8 +13,8 @@ from envs.omnichannel.data import load_grocery_demand
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.world.demand import TraceDemand, make_demand
 from marl.evaluation.evaluate import evaluate_policies
-from marl.planning.data_in.summary import Estimate
-from marl.planning.from_data import FromData, Sources, make_scenario
+from marl.planning.from_data.make import FromData, Sources, make_scenario
+from marl.planning.from_data.summary import Estimate
 from marl.policies import make_policy
 
 FIRST = date(2024, 1, 1)  # a Monday

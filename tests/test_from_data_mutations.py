@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import load_scenario
-from marl.planning.from_data import Sources, make_scenario
+from marl.planning.from_data.make import Sources, make_scenario
 
 STORES, SKUS, DAYS = ("S1", "S2"), ("hat", "coat"), 30
 FILES = ("demand", "returns", "skus", "nodes", "lanes")

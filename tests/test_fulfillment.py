@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from envs.omnichannel.network_rules import Fulfillment
 from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.fulfillment import Fulfillment
 from envs.omnichannel.types import IntArray, Network
 from envs.omnichannel.world.fulfillment import Fulfilled, fulfill_demand, thin
 

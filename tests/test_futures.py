@@ -10,7 +10,7 @@ import pytest
 
 from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.futures import FutureSampler, LevelBelief
+from envs.omnichannel.branches.futures import DriftBelief, FutureSampler
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import SeedArray, State
 from envs.omnichannel.world.draws import make_seeds
@@ -78,7 +78,7 @@ def test_sample__does_not_depend_on_what_will_really_come() -> None:
     view = env.view
     other = replace(view, state=replace(view.state, seed=seeds[::-1]))
     real, swapped = (sampler.sample(v, SEEDS[:3], PERIODS) for v in (view, other))
-    for name in ("units", "next_log_level", "lead_time", "confirmed", "return_rounding"):
+    for name in ("units", "next_log_drift", "lead_time", "confirmed", "return_rounding"):
         np.testing.assert_array_equal(
             getattr(real.demand, name), getattr(swapped.demand, name), err_msg=name
         )
@@ -91,7 +91,7 @@ def test_sample__starts_from_the_view_and_continues_what_is_known() -> None:
     futures = FutureSampler(env).sample(env.view, SEEDS[5:8], PERIODS)
     assert futures.num_copies == 6
     assert futures.num_entries == PERIODS * 6
-    drawn = {"seed", "log_level"}
+    drawn = {"seed", "log_drift"}
     for field in fields(State):
         if field.name not in drawn:
             known = np.repeat(getattr(env.state, field.name), 3, axis=0)
@@ -112,10 +112,10 @@ def test_sample__starts_from_the_view_and_continues_what_is_known() -> None:
 
 def test_level_belief__is_as_sure_as_it_is_right() -> None:
     env = run(SCARCE, 30, make_seeds("test", 9, 200))
-    belief = LevelBelief(env.simulator, env.forecast)
+    belief = DriftBelief(env.simulator, env.forecast)
     means = [belief.sample(env.view, make_seeds("own", i, 200)) for i in range(40)]
     expected, spread = np.mean(means, axis=0), np.std(means, axis=0).mean()
-    missed = env.state.log_level - expected
+    missed = env.state.log_drift - expected
     assert abs(missed.mean()) < 0.02
     assert missed.std() == pytest.approx(spread, rel=0.1)
     assert spread < 0.8 * 0.25  # less than nobody knows
@@ -123,14 +123,14 @@ def test_level_belief__is_as_sure_as_it_is_right() -> None:
 
 def test_level_belief__knows_nothing_on_the_first_day() -> None:
     env = run(SCARCE, 0, SEEDS[:2])
-    belief = LevelBelief(env.simulator, env.forecast)
+    belief = DriftBelief(env.simulator, env.forecast)
     drawn = np.stack([belief.sample(env.view, make_seeds("own", i, 2)) for i in range(200)])
     assert drawn.std(axis=0).mean() == pytest.approx(0.25, rel=0.1)
 
 
 def test_level_belief__without_a_level_there_is_nothing_to_draw() -> None:
     env = run(load_scenario("tiny"), 0, SEEDS[:2])
-    assert LevelBelief(env.simulator, env.forecast).sample(env.view, SEEDS[:2]).shape == (2, 0, 0)
+    assert DriftBelief(env.simulator, env.forecast).sample(env.view, SEEDS[:2]).shape == (2, 0, 0)
 
 
 @pytest.mark.parametrize(

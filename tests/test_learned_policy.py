@@ -7,8 +7,8 @@ import torch
 from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES, PROPOSERS
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.coordination_rules import Coordination
 from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import load_config
 from marl.evaluation.evaluate import run_episodes
@@ -135,7 +135,7 @@ def test_select_greedy__others_see_what_was_explored(tiny: Scenario) -> None:
 
     actions = select_greedy(env, networks, env.observe(), explore=explore)
 
-    initial = env.decoder.initial_level["shipping_low"]
+    initial = env.decoder.initial_option["shipping_low"]
     assert (actions["shipping_low"][1] == 5).all()
     assert (actions["shipping_low"][[0, 2]] == initial).all()
 

@@ -8,10 +8,10 @@ from envs.omnichannel.scenario import Scenario, list_scenarios, load_scenario
 from envs.omnichannel.world.demand import ParametricDemand
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
+from marl.evaluation.bounds.expected_loss import make_tangents
+from marl.evaluation.bounds.linear_program import LinearProgram
+from marl.evaluation.bounds.lower_bound import compute_reward_bounds
 from marl.evaluation.evaluate import run_episodes
-from marl.evaluation.expected_loss import make_tangents
-from marl.evaluation.linear_program import LinearProgram
-from marl.evaluation.lower_bound import compute_reward_bounds
 from marl.policies import make_policy
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from envs.omnichannel.record_rules import Records
 from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.records import Records
 from envs.omnichannel.types import Flows, Network
-from envs.omnichannel.world.costs import TERMS, Costs
-from envs.omnichannel.world.metrics import MetricsAccumulator
+from envs.omnichannel.world.account.costs import TERMS, Costs
+from envs.omnichannel.world.account.metrics import MetricsAccumulator
 from tests.conftest import MakeFlows
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from envs.omnichannel.scenario import DISPOSITIONS
 from envs.omnichannel.types import Decisions, Demand, Flows, State
-from envs.omnichannel.world.costs import TERMS, Costs
-from envs.omnichannel.world.metrics import MetricsAccumulator
+from envs.omnichannel.world.account.costs import TERMS, Costs
+from envs.omnichannel.world.account.metrics import MetricsAccumulator
 from envs.omnichannel.world.simulator import Simulator
 from tests.test_simulator import make_worked_scenario
 
@@ -58,7 +58,7 @@ def read_inputs(table: dict[str, list[list[str]]], day: int) -> tuple[Decisions,
         return_rate=np.full((1, 2, 1), 0.25),
         return_rounding=half,
         scrap_rounding=half,
-        next_log_level=np.zeros((1, 0, 0)),
+        next_log_drift=np.zeros((1, 0, 0)),
     )
 
 

@@ -21,9 +21,9 @@ from marl.learning.network import (
 OPTIONS = [{}, {"dueling": False}, {"num_quantiles": 3}, {"num_quantiles": 2, "noisy": 0.5}]
 
 
-def make_network(seed: int, *, num_levels: int = 3, **options: Any) -> QNetwork:
+def make_network(seed: int, *, num_options: int = 3, **options: Any) -> QNetwork:
     torch.manual_seed(seed)
-    network = QNetwork(4, num_levels, 5, (8, 6), **options)
+    network = QNetwork(4, num_options, 5, (8, 6), **options)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter)
     return network
@@ -63,7 +63,7 @@ def test_combine_heads__without_dueling_ignores_the_value() -> None:
 def test_q_network__untrained_takes_the_initial_level_whatever_it_sees(
     options: dict[str, Any],
 ) -> None:
-    network = QNetwork(4, 3, 5, (8,), initial_level=2, initial_bias=0.02, **options)
+    network = QNetwork(4, 3, 5, (8,), initial_option=2, initial_bias=0.02, **options)
 
     values = network(torch.randn(50, 4) * 5)
 
@@ -114,7 +114,7 @@ def test_rank_actions__sees_the_parameters_that_forward_sees_wherever_they_lie(
 
 @pytest.mark.parametrize("options", OPTIONS)
 def test_stacked_q_networks__compute_what_the_networks_compute(options: dict[str, Any]) -> None:
-    networks = [make_network(seed, num_levels=seed + 2, **options) for seed in range(3)]
+    networks = [make_network(seed, num_options=seed + 2, **options) for seed in range(3)]
     features = torch.randn(3, 7, 4)
     expected = torch.stack([n(x) for n, x in zip(networks, features, strict=True)])
 
@@ -124,7 +124,7 @@ def test_stacked_q_networks__compute_what_the_networks_compute(options: dict[str
 
 
 def test_stacked_q_networks__noise_is_that_of_the_networks() -> None:
-    networks = [make_network(seed, num_levels=5, noisy=0.5) for seed in range(3)]
+    networks = [make_network(seed, num_options=5, noisy=0.5) for seed in range(3)]
     features = torch.randn(3, 100, 4)
     noise = draw_noise(networks[0].sizes, (3,), np.random.default_rng(0))
 
@@ -196,7 +196,7 @@ def test_separate__agents_without_sharing_are_networks_of_their_own(
     quantiles: int, dueling: bool
 ) -> None:
     shape: dict[str, Any] = {
-        "num_features": 4, "num_levels": 3, "max_levels": 5, "hidden": (8, 6),
+        "num_features": 4, "num_options": 3, "max_options": 5, "hidden": (8, 6),
         "dueling": dueling, "num_quantiles": quantiles,
     }  # fmt: skip
     together = SeparateQNetwork(3, **shape)

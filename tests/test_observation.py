@@ -120,7 +120,7 @@ def test_compute_observations__are_bounded_and_of_one_width(name: str) -> None:
         env.step(
             {
                 m: rng.integers(0, levels, (4, env.roster.num_agents(m), net.num_skus))
-                for m, levels in env.decoder.num_levels.items()
+                for m, levels in env.decoder.num_options.items()
             }
         )
 

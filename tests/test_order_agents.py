@@ -8,7 +8,7 @@ import torch
 
 from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.branching import record_episodes
+from envs.omnichannel.branches.branching import record_episodes
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.types import State
 from envs.omnichannel.world.draws import make_seeds
@@ -40,7 +40,7 @@ def make_policy(scenario: str) -> OrderPolicy:
 def test_observe__one_location_sees_its_stock_and_pipeline() -> None:
     groups = make_groups(load_scenario("lost_sales"), Orders())
     assert list(groups) == ["store_order"]
-    assert groups["store_order"].num_levels == 11  # 0 to 2 days of 5 units
+    assert groups["store_order"].num_options == 11  # 0 to 2 days of 5 units
     state = make_state("lost_sales", [0, 7], [[0, 4], [0, 0]])
     np.testing.assert_array_equal(groups["store_order"].observe(state), [[[7, 4]]])
 
@@ -65,7 +65,7 @@ def test_make_targets__a_dc_without_lead_time_orders_what_is_asked_for() -> None
 
 
 def test_encode__tells_numbers_apart_up_to_the_most() -> None:
-    network = OrderNetwork([2, 3], num_levels=4, hidden=[8])
+    network = OrderNetwork([2, 3], num_options=4, hidden=[8])
     features = network.encode(torch.tensor([[1.0, 5.0]]))
     np.testing.assert_allclose(features, [[1, 0, 1, 1, 1, 0.5, 5 / 3]])
 

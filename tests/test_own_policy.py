@@ -7,8 +7,8 @@ import pytest
 
 from envs.errors import InputError
 from envs.omnichannel import Scenario
-from marl.cli import main
-from marl.policy_sources import load_own, resolve_policies
+from marl.commands.cli import main
+from marl.evaluation.sources import load_own, resolve_policies
 
 GOOD = """
 from marl.policies import make_policy

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from envs.omnichannel.agents.coordinator import make_feasible
 from envs.omnichannel.agents.packing import fill_to_total, limit_total
 from envs.omnichannel.types import Targets
-from envs.omnichannel.world.costs import count_trucks
+from envs.omnichannel.world.account.costs import count_trucks
 
 GAPS = arrays(np.float64, (6, 4), elements=st.floats(-300, 300))
 RATES = arrays(np.float64, (6, 4), elements=st.floats(0.05, 60))

@@ -9,17 +9,17 @@ from envs.omnichannel.pettingzoo_env import OmnichannelEnv
 from envs.omnichannel.types import IntArray
 from envs.omnichannel.world.draws import make_seeds
 
-Levels = dict[str, IntArray]
+Options = dict[str, IntArray]
 
 
-def sample_levels(env: BatchedEnv, rng: np.random.Generator) -> Levels:
+def sample_levels(env: BatchedEnv, rng: np.random.Generator) -> Options:
     return {
         m: rng.integers(0, levels, (env.num_copies, env.roster.num_agents(m), env.network.num_skus))
-        for m, levels in env.decoder.num_levels.items()
+        for m, levels in env.decoder.num_options.items()
     }
 
 
-def sample_actions(env: OmnichannelEnv, names: list[str]) -> Levels:
+def sample_actions(env: OmnichannelEnv, names: list[str]) -> Options:
     return {name: env.action_space(name).sample().astype(np.int64) for name in names}
 
 
@@ -81,7 +81,7 @@ def test_batched_env__holds_high_level_actions_between_reviews(tiny: Scenario) -
     obedient, chatty, rng = BatchedEnv(tiny, 2), BatchedEnv(tiny, 2), make_rng()
     for env in (obedient, chatty):
         env.reset(make_seeds("test", 0, 2))
-    held: Levels = {}
+    held: Options = {}
     for period in range(14):
         assert obedient.is_review == (period in {0, 7})
         levels = sample_levels(obedient, rng)

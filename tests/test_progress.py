@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from marl.progress import TrainingProgress, format_duration
+from marl.training.progress import TrainingProgress, format_duration
 
 METRICS = {"on_time": 0.968, "served": 0.99, "reward": 0.9, "cost/total": 50.0}
 RECORD = {

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from envs.errors import InputError
-from envs.omnichannel.network_rules import SupplyCuts
 from envs.omnichannel.scenario import Scenario, load_scenario
-from marl.planning.answer import Decision, Goals, Outlook, Recommendation
+from envs.omnichannel.scenario.network import SupplyCuts
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.recommend import Planner
-from marl.planning.situation import read_situation
+from marl.planning.recommendation import Decision, Goals, Outlook, Recommendation
+from marl.planning.stock_count import read_situation
 from tests.conftest import WritePolicy
 
 LEVELS = {

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from envs.omnichannel.scenario import Scenario, load_scenario
-from marl.cli import main
+from marl.commands.cli import main
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.recommend import Planner
-from marl.planning.situation import read_situation
+from marl.planning.stock_count import read_situation
 from tests.conftest import WritePolicy
 from tests.test_recommend import STATE
 
@@ -123,7 +123,7 @@ def test_recommend_command__answers_for_ten_stores_and_thirty_skus_in_two_second
     policy = write_policy(retail)
     planner = Planner(OnnxPolicy.load(policy), retail, num_futures=1)
     (tmp_path / "state.csv").write_text(planner.schema.make_template(), encoding="utf-8")
-    command = "from marl.cli import main; main()"
+    command = "from marl.commands.cli import main; main()"
     arguments = ("recommend", "--policy", str(policy), "--scenario", "retail", "--state")
     words = [sys.executable, "-c", command, *arguments, str(tmp_path / "state.csv")]
     seconds = []
@@ -148,7 +148,7 @@ def test_recommend__imports_neither_compiler_nor_pandas(
     planner = Planner(OnnxPolicy.load(policy), tiny)
     (tmp_path / "state.csv").write_text(planner.schema.make_template(), encoding="utf-8")
     code = (
-        "import sys; from marl.cli import app; app(sys.argv[1:], standalone_mode=False); "
+        "import sys; from marl.commands.cli import app; app(sys.argv[1:], standalone_mode=False); "
         "slow = {'numba.np.arraymath', 'scipy.linalg', 'scipy.special', 'pandas', 'rich.console', "
         "'marl.config'}; print(sorted(slow & set(sys.modules)))"
     )

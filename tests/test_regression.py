@@ -59,13 +59,13 @@ def run_simulator(name: str) -> str:
 
 
 def run_environment(name: str) -> tuple[str, float, float]:
-    """Levels that differ by period, agent and SKU."""
+    """Options that differ by period, agent and SKU."""
     env, digest = BatchedEnv(load_scenario(name), COPIES, "evaluate"), hashlib.sha256()
     env.reset(make_seeds("test", 2, COPIES))
     observed, earned = 0.0, 0.0
     for period in range(PERIODS):
         levels = {}
-        for m, count in env.decoder.num_levels.items():
+        for m, count in env.decoder.num_options.items():
             shape = (COPIES, env.roster.num_agents(m), env.network.num_skus)
             levels[m] = (np.arange(np.prod(shape)).reshape(shape) * 7 + period) % count
         observations = env.observe()[..., :NUM_FEATURES].astype(np.float64)

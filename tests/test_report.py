@@ -16,14 +16,14 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
-from marl.cli import main
+from marl.commands.cli import main
 from marl.config import load_config
 from marl.evaluation.evaluate import evaluate_policies
 from marl.learning.learned_policy import make_network_arguments, make_untrained
 from marl.learning.policy_arrays import save_policy
 from marl.policies import make_policy
-from marl.run_folder import POLICY_FILE, PROGRESS_FILE, RunFolder
-from marl.run_report import count_episodes, write_report
+from marl.report.gather import count_episodes, write_report
+from marl.runs.folder import POLICY_FILE, PROGRESS_FILE, RunFolder
 from scripts.screenshots import SIZES, find_browser, open_browser, set_scheme, show_report
 
 

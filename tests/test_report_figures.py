@@ -9,10 +9,11 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-import marl.evaluation.report
+import marl.report
 from envs.omnichannel.scenario import Scenario
 from marl.evaluation.evaluate import Evaluation
-from marl.evaluation.report.comparisons import (
+from marl.evaluation.statistics import Interval
+from marl.report.comparisons import (
     compute_store_service,
     make_ablation_figure,
     make_channel_figure,
@@ -20,11 +21,10 @@ from marl.evaluation.report.comparisons import (
     make_returns_figure,
     make_store_figure,
 )
-from marl.evaluation.report.curves import make_reward_figure, make_service_figure, read_curve
-from marl.evaluation.report.figure import Figure, make_tick
-from marl.evaluation.report.recording import Recording, Selection
-from marl.evaluation.report.report import ReportData, make_figures, make_rows, make_tiles
-from marl.evaluation.statistics import Interval
+from marl.report.curves import make_reward_figure, make_service_figure, read_curve
+from marl.report.figure import Figure, make_tick
+from marl.report.page import ReportData, make_figures, make_rows, make_tiles
+from marl.report.recording import Recording, Selection
 from tests.test_report_network import recordings, selection
 
 __all__ = ["recordings", "selection"]  # fixtures
@@ -195,7 +195,7 @@ def check_with_plotly(figure: Figure) -> None:
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_colours__hold_against_the_page(scheme: int) -> None:
-    folder = Path(marl.evaluation.report.__path__[0])
+    folder = Path(marl.report.__path__[0])
     blocks = (folder / "report.css").read_text("utf-8").split(":root {")[1:]
     colours = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{3,6});", blocks[scheme].split("}")[0]))
 

@@ -9,17 +9,17 @@ from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation.evaluate import run_episodes
-from marl.evaluation.report.figure import to_list
-from marl.evaluation.report.network import (
+from marl.policies import make_policy
+from marl.policies.base import Policy
+from marl.report.figure import to_list
+from marl.report.network import (
     Box,
     compute_cover,
     make_flow_diagram,
     make_proposal_figure,
     make_stock_figure,
 )
-from marl.evaluation.report.recording import Recording, Selection, record_episodes
-from marl.policies import make_policy
-from marl.policies.base import Policy
+from marl.report.recording import Recording, Selection, record_episodes
 
 
 class Constant:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from envs.omnichannel.scenario import Scenario, load_scenario
+from marl.evaluation.bounds.optimum import LostSalesSystem
 from marl.evaluation.evaluate import EpisodeRunner
-from marl.evaluation.optimum import LostSalesSystem
 from marl.evaluation.tuning import TunedParameters
 from scripts.reproduction import rules
 from scripts.reproduction.agents import enlarge, tabulate_paper

@@ -18,16 +18,16 @@ from marl.evaluation.evaluate import run_episodes
 from marl.learning.counterfactual.network import ChoiceNetwork
 from marl.learning.counterfactual.policy import ResidualPolicy
 from marl.learning.methods import ResidualMethod
-from marl.planning.answer import Goals, Recommendation
-from marl.planning.deciders import ResidualDecider
 from marl.planning.export import export_policy
-from marl.planning.morning import restore
+from marl.planning.planner import ResidualDecider
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.recommend import Planner
-from marl.planning.situation import read_situation
+from marl.planning.recommendation import Goals, Recommendation
+from marl.planning.restore import restore
+from marl.planning.stock_count import read_situation
 from marl.policies.base import Setting
 from marl.policies.families import FullTruck
-from marl.run_folder import PROGRESS_FILE, RunFolder
+from marl.runs.folder import PROGRESS_FILE, RunFolder
 from tests.test_recommend_command import run
 
 COPIES = 100

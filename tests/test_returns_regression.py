@@ -26,7 +26,7 @@ def compute_digest(name: str) -> tuple[str, float]:
     for _ in range(periods):
         levels = {
             m: rng.integers(0, levels, (copies, env.roster.num_agents(m), env.network.num_skus))
-            for m, levels in env.decoder.num_levels.items()
+            for m, levels in env.decoder.num_options.items()
         }
         step = env.step(levels)
         for field in LEDGER:

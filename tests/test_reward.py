@@ -3,9 +3,10 @@ import pytest
 
 from envs.omnichannel.agents.reward import RewardModel
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.scenario import Credit, Reward, Scenario, load_scenario
+from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.scenario.agents import Credit, Reward
 from envs.omnichannel.types import FloatArray, Network
-from envs.omnichannel.world.costs import TERMS, Costs
+from envs.omnichannel.world.account.costs import TERMS, Costs
 from envs.omnichannel.world.demand import make_demand
 from envs.omnichannel.world.draws import make_seeds
 from marl.policies import make_policy

@@ -91,7 +91,7 @@ def test_rollouts__do_not_know_what_will_really_come() -> None:
     assert len(same) > 1
     rollouts = Rollouts(VOLATILE, make_rule(VOLATILE), horizons=SHORT, futures=4, margin=0)
     view = env.view
-    other = replace(view.state, seed=same[1:2], log_level=-view.state.log_level)
+    other = replace(view.state, seed=same[1:2], log_drift=-view.state.log_drift)
     targets = rollouts.compute_targets(view)
     assert_equal(rollouts.compute_targets(replace(view, state=other)), targets)
     rule = make_rule(VOLATILE).compute_targets(view)

@@ -10,7 +10,7 @@ from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
 from marl.config import load_config
 from marl.errors import RunError
-from marl.run_folder import PROGRESS_FILE, RunFolder
+from marl.runs.folder import PROGRESS_FILE, RunFolder
 
 
 @pytest.fixture

@@ -6,11 +6,7 @@ import pytest
 import yaml
 
 from envs.errors import InputError
-from envs.omnichannel.scenario import (
-    Scenario,
-    list_scenarios,
-    load_scenario,
-)
+from envs.omnichannel.scenario import Scenario, list_scenarios, load_scenario
 from envs.validation import parse_yaml, validate_model
 
 Data = dict[str, Any]
@@ -258,7 +254,7 @@ def test_validate_model__says_what_is_wrong(
 def test_validate_model__refuses_what_fits_no_memory(
     data: Data, monkeypatch: pytest.MonkeyPatch, limit: str, message: str
 ) -> None:
-    monkeypatch.setattr(f"envs.omnichannel.scenario.{limit}", 3)
+    monkeypatch.setattr(f"envs.omnichannel.scenario.scenario.{limit}", 3)
     assert message_of(data) == f"my.yaml: {message}"
 
 

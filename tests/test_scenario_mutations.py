@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from envs.omnichannel.scenario import list_scenarios, load_scenario
-from marl.cli import main
+from marl.commands.cli import main
 
 NUM_FILES = 200
 HUGE = 10**30

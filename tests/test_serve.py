@@ -22,7 +22,7 @@ from envs.omnichannel.scenario import Scenario
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.recommend import Planner
 from marl.planning.serve import make_app, run_server
-from marl.planning.situation import read_situation
+from marl.planning.stock_count import read_situation
 from tests.conftest import WritePolicy
 
 

@@ -9,9 +9,9 @@ from envs.omnichannel import BatchedEnv
 from envs.omnichannel.agents.observation import FEATURES
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import Decisions, Demand, Flows, State
-from envs.omnichannel.world.costs import TERMS, CostModel, Costs
+from envs.omnichannel.world.account.costs import TERMS, CostModel, Costs
+from envs.omnichannel.world.account.metrics import MetricsAccumulator
 from envs.omnichannel.world.draws import make_seeds
-from envs.omnichannel.world.metrics import MetricsAccumulator
 from envs.omnichannel.world.simulator import Simulator
 
 
@@ -54,7 +54,7 @@ def run_day(
         return_rate=np.full(cells, rate),
         return_rounding=half,
         scrap_rounding=half,
-        next_log_level=np.empty((1, 0, 0)),
+        next_log_drift=np.empty((1, 0, 0)),
     )
     return simulator.simulate_period(state, decisions, demand)
 

@@ -30,7 +30,7 @@ def compute_digest(name: str, periods: int = 12) -> str:
     for _ in range(periods):
         shape = {m: (3, env.roster.num_agents(m), env.network.num_skus) for m in MODULES}
         step = env.step(
-            {m: rng.integers(0, env.decoder.num_levels[m], s) for m, s in shape.items()}
+            {m: rng.integers(0, env.decoder.num_options[m], s) for m, s in shape.items()}
         )
         for record, names in ((env.view.state, STATE), (step.flows, FLOWS)):
             for field in names:

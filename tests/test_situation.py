@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.simulator import Simulator
-from marl.planning.situation import SituationSchema, read_situation
+from marl.planning.stock_count import SituationSchema, read_situation
 
 GOOD = """\
 day,node,sku,on_hand,in_transit_1,online_backorders_2,returns_due_0,level_store

@@ -15,8 +15,8 @@ from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
 from marl.config import TrainConfig
 from marl.errors import RunError
-from marl.run_folder import PROGRESS_FILE, RunFolder
-from marl.storage import Storage
+from marl.runs.folder import PROGRESS_FILE, RunFolder
+from marl.runs.storage import Storage
 
 
 @pytest.fixture

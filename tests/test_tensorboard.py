@@ -12,7 +12,14 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from envs.omnichannel.scenario import Scenario
 from marl.config import load_config
-from marl.tensorboard import CHARTS, HPARAM_METRICS, STOCK_TAG, EventLog, describe, draw_cells
+from marl.training.tensorboard import (
+    CHARTS,
+    HPARAM_METRICS,
+    STOCK_TAG,
+    EventLog,
+    describe,
+    draw_cells,
+)
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ import pytest
 import yaml
 
 from envs.errors import InputError
-from envs.omnichannel.demand_rules import Trace
 from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import State
 from envs.omnichannel.world.demand import TraceDemand, make_demand
 from envs.omnichannel.world.demand.trace_file import RecordedDemand, load_trace, save_trace
 from marl.config import load_config
 from marl.evaluation.evaluate import evaluate_policies, make_tables
 from marl.policies import make_policy
-from marl.run_folder import RunFolder
+from marl.runs.folder import RunFolder
 
 DAYS = 28
 HEADER = "date,store,channel,hat,coat"

@@ -27,9 +27,9 @@ from envs.omnichannel.types import (
     Targets,
     View,
 )
-from envs.omnichannel.world.costs import CostModel, Costs
+from envs.omnichannel.world.account.costs import CostModel, Costs
+from envs.omnichannel.world.account.metrics import EpisodeMetrics, MetricsAccumulator
 from envs.omnichannel.world.demand import Split
-from envs.omnichannel.world.metrics import EpisodeMetrics, MetricsAccumulator
 from envs.omnichannel.world.simulator import Simulator
 
 
@@ -89,7 +89,7 @@ class BatchedEnv:
             raise ValueError(f"seeds has shape {seeds.shape}; ({self.num_copies},) is needed")
         level = self.forecast.make_level(self.num_copies)
         shape = (self.num_copies, 1, self.network.num_skus)
-        goals = {m: np.full(shape, self.decoder.initial_level[m]) for m in HIGH_MODULES}
+        goals = {m: np.full(shape, self.decoder.initial_option[m]) for m in HIGH_MODULES}
         state = self.simulator.make_state(seeds, self.split)
         self.restore(state, level, np.rint(level).astype(np.int64), goals)
 

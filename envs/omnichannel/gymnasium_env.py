@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario, load_scenario
-from envs.omnichannel.types import Float32Array, FloatArray, Levels, SeedArray
+from envs.omnichannel.types import Float32Array, FloatArray, Options, SeedArray
 from envs.omnichannel.world.demand import Split
 
 Info = dict[str, Any]
@@ -44,7 +44,7 @@ class JointCopies:
         }
         num_rows, num_skus = env.network.num_nodes + 1, env.network.num_skus
         # The roster lists agents by module, in the order of MODULES.
-        by_agent = np.repeat([env.decoder.num_levels[m] for m in MODULES], counts)
+        by_agent = np.repeat([env.decoder.num_options[m] for m in MODULES], counts)
         self.action_space = MultiDiscrete(np.repeat(by_agent, num_skus))
         self.observation_space = Box(-5, 5, (num_rows * num_skus * env.num_features,), np.float32)
 
@@ -57,14 +57,14 @@ class JointCopies:
         """Returns all rows of every copy, (B, (N + 1) K F)."""
         return self.batched_env.observe().reshape(self.batched_env.num_copies, -1)
 
-    def step(self, actions: Levels) -> Step:
+    def step(self, actions: Options) -> Step:
         """Runs a period under flat actions, (B, A K)."""
         env = self.batched_env
         levels = np.asarray(actions, np.int64).reshape(env.num_copies, -1, env.network.num_skus)
         return env.step({m: levels[:, block] for m, block in self._blocks.items()})
 
 
-class JointEnv(Env[Float32Array, Levels]):
+class JointEnv(Env[Float32Array, Options]):
     """The whole network as a single-agent environment, `omnichannel/Joint-v0`.
 
     - **Observation**: `Box(-5, 5, ((N + 1) K F,), float32)`, the rows of all DCs, all stores and
@@ -105,13 +105,13 @@ class JointEnv(Env[Float32Array, Levels]):
         first = self.np_random.integers(2**63) if seed is None else seed
         return self._copies.reset(np.array([first], np.uint64))[0], {}
 
-    def step(self, action: Levels) -> tuple[Float32Array, float, bool, bool, Info]:
+    def step(self, action: Options) -> tuple[Float32Array, float, bool, bool, Info]:
         """Runs a period under one level for each agent and SKU, (A K,)."""
         step = self._copies.step(action)
         return self._copies.observe()[0], float(step.team_reward[0]), False, step.done, {}
 
 
-class JointVectorEnv(VectorEnv[Float32Array, Levels, NDArray[Any]]):
+class JointVectorEnv(VectorEnv[Float32Array, Options, NDArray[Any]]):
     """B copies of `JointEnv` as arrays, without a loop over copies.
 
     All copies end together, at the horizon; the step after that begins the next episodes and
@@ -162,7 +162,7 @@ class JointVectorEnv(VectorEnv[Float32Array, Levels, NDArray[Any]]):
         self._ended = False
         return self._copies.reset(seeds), {}
 
-    def step(self, actions: Levels) -> tuple[Float32Array, FloatArray, BoolArray, BoolArray, Info]:
+    def step(self, actions: Options) -> tuple[Float32Array, FloatArray, BoolArray, BoolArray, Info]:
         """Runs a period of every copy, or begins the next episodes; actions (B, A K)."""
         never = np.zeros(self.num_envs, np.bool_)
         if self._ended:

@@ -13,13 +13,13 @@ from pettingzoo.utils import parallel_to_aec
 from envs.omnichannel.agents.roster import MODULES, Agent
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, load_scenario
-from envs.omnichannel.types import Float32Array, Levels
+from envs.omnichannel.types import Float32Array, Options
 from envs.omnichannel.world.demand import Split
 
 Info = dict[str, Any]
 
 
-class OmnichannelEnv(ParallelEnv[str, Float32Array, Levels]):
+class OmnichannelEnv(ParallelEnv[str, Float32Array, Options]):
     """The omni-channel network as a parallel multi-agent environment.
 
     - **Agents**: ordering, shipping and return agents, one high-level each, one low-level per DC
@@ -55,7 +55,7 @@ class OmnichannelEnv(ParallelEnv[str, Float32Array, Levels]):
         }
         num_rows = self.batched_env.network.num_nodes + 1
         self.state_space = Box(-5.0, 5.0, (num_rows, *box), np.float32)
-        levels = self.batched_env.decoder.num_levels
+        levels = self.batched_env.decoder.num_options
         self.action_spaces = {
             agent.name: MultiDiscrete([levels[agent.module_id]] * num_skus)
             for agent in roster.agents
@@ -90,7 +90,7 @@ class OmnichannelEnv(ParallelEnv[str, Float32Array, Levels]):
         return self._observe(), {name: {} for name in self.agents}
 
     def step(
-        self, actions: Mapping[str, Levels]
+        self, actions: Mapping[str, Options]
     ) -> tuple[
         dict[str, Float32Array],
         dict[str, float],
@@ -152,7 +152,7 @@ def parallel_env(scenario: str | Scenario = "paper", split: Split = "train") -> 
 
 def aec_env(
     scenario: str | Scenario = "paper", split: Split = "train"
-) -> AECEnv[str, Float32Array, Levels | None]:
+) -> AECEnv[str, Float32Array, Options | None]:
     """Makes the same environment under PettingZoo's AEC API: one agent after the other.
 
     The network moves on when the last agent has acted.

@@ -90,7 +90,7 @@ def _ray_running(num_actors: int) -> Iterator[None]:
     """Starts Ray unless it runs already, and stops it only if it was started here."""
     import ray
 
-    from marl.ray_start import start_ray
+    from marl.training.ray_start import start_ray
 
     if ray.is_initialized():
         yield

@@ -124,7 +124,7 @@ def make_env_run(scenario: Scenario, copies: int) -> Callable[[], float]:
     rng = np.random.default_rng(0)
     levels = {
         m: rng.integers(
-            env.decoder.num_levels[m],
+            env.decoder.num_options[m],
             size=(copies, env.roster.num_agents(m), env.network.num_skus),
         )
         for m in MODULES

@@ -12,15 +12,15 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.demand_rules import Trace
 from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import FloatArray, SeedArray
-from envs.omnichannel.world.costs import TERMS
+from envs.omnichannel.world.account.costs import TERMS
+from envs.omnichannel.world.account.metrics import EpisodeMetrics
 from envs.omnichannel.world.demand import Split
 from envs.omnichannel.world.draws import make_seeds
-from envs.omnichannel.world.metrics import EpisodeMetrics
-from marl.evaluation.lower_bound import compute_reward_bounds
-from marl.evaluation.optimum import OPTIMUM
+from marl.evaluation.bounds.lower_bound import compute_reward_bounds
+from marl.evaluation.bounds.optimum import OPTIMUM
 from marl.evaluation.statistics import Interval, compute_mean_interval, compute_paired_interval
 from marl.policies import BASELINES
 from marl.policies.base import Policy

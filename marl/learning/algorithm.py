@@ -23,7 +23,6 @@ from ray.rllib.utils.metrics import (
 from envs.errors import InputError
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.scenario import Scenario
-from marl.checkpoints import Part, read_part, verify_checkpoint, write_manifest
 from marl.config import Learner, Pool, TrainConfig, WeightSearchRules
 from marl.errors import RunError
 from marl.learning.coordination import make_weight_search
@@ -36,6 +35,7 @@ from marl.learning.pool_shape import count_agents
 from marl.learning.pool_shards import make_experience_pool
 from marl.learning.rl_module import make_module_spec
 from marl.learning.runner_crew import RunnerCrew
+from marl.runs.checkpoints import Part, read_part, verify_checkpoint, write_manifest
 
 _COUNTERS = ("env_steps", "episodes", "updates", "rounds")  # of a checkpoint
 UPDATES_PER_CALL = 16  # bounds the memory of a batch; more gains nothing in the driver
@@ -114,7 +114,7 @@ class SharedPoolDQNConfig(DQNConfig):
             restart_failed_env_runners=True,
             delay_between_env_runner_restarts_s=1.0,
         )
-        self.debugging(log_level="ERROR")
+        self.debugging(log_drift="ERROR")
         # Not RLlib's `seed`, with which it loads torch's compiler into every process (2 s each).
         self.run_seed = config.seed
         self.pool_config = config.pool.model_dump()

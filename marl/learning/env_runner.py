@@ -245,7 +245,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
 def make_spaces(decoder: ActionDecoder, num_features: int) -> Spaces:
     """Observation and action space of one row by module."""
     box = Box(-5.0, 5.0, (num_features,), np.float32)
-    return {m: (box, Discrete(decoder.num_levels[m])) for m in MODULES}
+    return {m: (box, Discrete(decoder.num_options[m])) for m in MODULES}
 
 
 def sample_episodes(
@@ -274,7 +274,7 @@ def sample_episodes(
     chosen: dict[str, list[Bytes]] = {m: [] for m in MODULES}
 
     def explore(module_id: str, levels: IntArray) -> None:
-        explore_levels(levels, env.decoder.num_levels[module_id], epsilon, rng)
+        explore_options(levels, env.decoder.num_options[module_id], epsilon, rng)
         chosen[module_id].append(levels.astype(np.uint8))
 
     for period in range(horizon):
@@ -299,9 +299,9 @@ def _draw_noise(
     return {m: draw_noise(network.sizes, (copies, 1), rng) for m, network in networks.items()}
 
 
-def explore_levels(
-    levels: IntArray, num_levels: int, epsilon: FloatArray, rng: np.random.Generator
+def explore_options(
+    levels: IntArray, num_options: int, epsilon: FloatArray, rng: np.random.Generator
 ) -> None:
     """Replaces levels (B, A, K), in place, by uniform ones with each copy's epsilon (B,)."""
     marked = mark_explored(levels, rng.random(levels.shape, np.float32), epsilon)
-    fill_explored(levels, rng.integers(num_levels, size=marked))
+    fill_explored(levels, rng.integers(num_options, size=marked))

@@ -11,7 +11,7 @@ TO_EXPLORE = -1  # stands for a level that is still to be drawn
 
 
 @compiled
-def choose_levels(values: Float32Array, levels: IntArray) -> None:
+def choose_options(values: Float32Array, levels: IntArray) -> None:
     """Writes the best level of every agent and SKU, the first one of equals.
 
     Args:

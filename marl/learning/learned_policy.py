@@ -16,7 +16,7 @@ from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from marl.config import Learner
-from marl.learning.kernels import choose_levels, uphold_goals
+from marl.learning.kernels import choose_options, uphold_goals
 from marl.learning.network import Noise, QNetwork, make_network
 from marl.learning.policy_arrays import (
     COORDINATION,
@@ -70,7 +70,7 @@ class LearnedPolicy:
         """
         env = BatchedEnv(scenario, num_copies=1)
         for module_id, network in self.networks.items():
-            levels, expected = network.num_levels, env.decoder.num_levels[module_id]
+            levels, expected = network.num_options, env.decoder.num_options[module_id]
             features = network.layers[0].in_features
             if levels != expected or features != env.num_features:
                 raise InputError(
@@ -99,11 +99,11 @@ def make_network_arguments(scenario: Scenario, learner: Learner) -> NetworkArgum
     return {
         m: {
             "num_features": env.num_features,
-            "num_levels": decoder.num_levels[m],
-            "max_levels": max(decoder.num_levels.values()),
+            "num_options": decoder.num_options[m],
+            "max_options": max(decoder.num_options.values()),
             "hidden": list(learner.hidden),
             "dueling": learner.dueling,
-            "initial_level": decoder.initial_level[m],
+            "initial_option": decoder.initial_option[m],
             "initial_bias": learner.initial_bias,
             "num_quantiles": quantiles.num_quantiles if quantiles else 1,
             "noisy": learner.noisy,
@@ -149,7 +149,7 @@ def select_greedy(
             values = networks[module_id].rank_actions(torch.from_numpy(rows), factors).numpy()
             agents, copies, skus, _ = values.shape
             levels = actions[module_id] = np.empty((copies, agents, skus), np.int64)
-            choose_levels(values, levels)
+            choose_options(values, levels)
             if rules.strategy == "valued" and module_id not in HIGH_MODULES:
                 goals = {**env.goals, **actions}[module_id.replace("_low", "_high")]
                 uphold_goals(values, goals, rules.margin, levels)

@@ -17,11 +17,11 @@ from torch.nn import functional
 
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.types import Float32Array
-from marl.checkpoints import Tree
 from marl.learning.experience_pool import Batch
 from marl.learning.losses import average_groups, compute_quantile_loss
 from marl.learning.network import Noise, StackedQNetworks, draw_noise
 from marl.learning.policy_arrays import Weights
+from marl.runs.checkpoints import Tree
 
 TD_ERROR = "td_error"
 Q_MEAN = "q_mean"

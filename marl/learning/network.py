@@ -58,17 +58,17 @@ class QNetwork(nn.Module):
     """Dueling MLP: features (..., F) to action values (..., A).
 
     Source: Wang et al. 2016, eq. 9 (dueling, mean over the valid actions). The head starts at zero
-    but for a small bias on `initial_level`, so that an untrained agent takes that action. With
+    but for a small bias on `initial_option`, so that an untrained agent takes that action. With
     quantiles it has one such output for each of them, and an action's value is their mean.
 
     Args:
         num_features: F.
-        num_levels: valid actions of this module.
-        max_levels: A, the widest module's actions; the rest is masked, so that the networks of
+        num_options: valid actions of this module.
+        max_options: A, the widest module's actions; the rest is masked, so that the networks of
             all modules have one shape.
         hidden: sizes of the hidden layers.
         dueling: whether value and advantage are separate.
-        initial_level: the action of an untrained agent.
+        initial_option: the action of an untrained agent.
         initial_bias: its head start.
         num_quantiles: of the return's distribution; 1: its mean alone.
         noisy: initial sigma of noisy layers; None: plain ones.
@@ -79,19 +79,19 @@ class QNetwork(nn.Module):
     def __init__(
         self,
         num_features: int,
-        num_levels: int,
-        max_levels: int,
+        num_options: int,
+        max_options: int,
         hidden: Sequence[int],
         *,
         dueling: bool = True,
-        initial_level: int = 0,
+        initial_option: int = 0,
         initial_bias: float = 0.0,
         num_quantiles: int = 1,
         noisy: float | None = None,
     ) -> None:
         super().__init__()
         # The last output of a quantile is the state's value.
-        self.sizes = [num_features, *hidden, num_quantiles * (max_levels + 1)]
+        self.sizes = [num_features, *hidden, num_quantiles * (max_options + 1)]
         *hidden_layers, head = (
             nn.Linear(*sizes) if noisy is None else NoisyLinear(*sizes, noisy)
             for sizes in pairwise(self.sizes)
@@ -103,14 +103,14 @@ class QNetwork(nn.Module):
         self._hidden = [(layer.weight, layer.bias) for layer in hidden_layers]
         self._head = head.weight, head.bias
         self.dueling = dueling
-        self.num_levels, self.max_levels = num_levels, max_levels
+        self.num_options, self.max_options = num_options, max_options
         self.num_quantiles = num_quantiles
         self.is_noisy = noisy is not None
-        self.register_buffer("mask", torch.arange(max_levels) < num_levels, persistent=False)
+        self.register_buffer("mask", torch.arange(max_options) < num_options, persistent=False)
         with torch.no_grad():
             self.head.weight.zero_()
             self.head.bias.zero_()
-            self._split(self.head.bias)[:, initial_level] = initial_bias
+            self._split(self.head.bias)[:, initial_option] = initial_bias
 
     def forward(self, features: Tensor) -> Tensor:
         """Returns action values; invalid actions are `MASKED`."""
@@ -119,7 +119,7 @@ class QNetwork(nn.Module):
         return combine_heads(output, valid, dueling=self.dueling).mean(dim=-2)
 
     def rank_actions(self, features: Tensor, noise: Noise | None = None) -> Tensor:
-        """Returns values whose order is that of the valid actions' values, (..., num_levels).
+        """Returns values whose order is that of the valid actions' values, (..., num_options).
 
         The state's value and the mean advantage are the same for all actions, so neither is
         needed to find the best one.
@@ -140,16 +140,16 @@ class QNetwork(nn.Module):
         for layer, factors in zip(self.layers, noise[:-1], strict=True):
             hidden = functional.relu(layer(hidden, factors), inplace=True)
         output = split_quantiles(self.head(hidden, noise[-1]), self.num_quantiles)
-        return output.mean(dim=-2)[..., : self.num_levels]
+        return output.mean(dim=-2)[..., : self.num_options]
 
     def _average(self, head: Tensor) -> Tensor:
         """Returns what a head of plain values of the valid levels has, (levels, ...)."""
         values = head if self.num_quantiles == 1 else self._split(head).mean(dim=0)
-        return values[: self.num_levels]
+        return values[: self.num_options]
 
     def _split(self, head: Tensor) -> Tensor:
         """Views values by the head's output by quantile, (Q, A + 1, ...)."""
-        return head.view(self.num_quantiles, self.max_levels + 1, *head.shape[1:])
+        return head.view(self.num_quantiles, self.max_options + 1, *head.shape[1:])
 
     def _encode(self, features: Tensor) -> Tensor:
         hidden = features
@@ -203,11 +203,11 @@ class SeparateQNetwork(QNetwork):
         return combine_heads(output, valid, dueling=self.dueling).mean(dim=-2)
 
     def rank_actions(self, features: Tensor, noise: Noise | None = None) -> Tensor:
-        """Returns values whose order is that of the valid actions' values, (A, ..., num_levels)."""
+        """Returns values in the order of the valid actions' values, (A, ..., num_options)."""
         if noise is not None:
             raise ValueError("networks without shared parameters have no noisy layers")
         output = split_quantiles(self._compute(features), self.num_quantiles)
-        return output.mean(dim=-2)[..., : self.num_levels]
+        return output.mean(dim=-2)[..., : self.num_options]
 
     def _compute(self, features: Tensor) -> Tensor:
         """Outputs of the head, (A, ..., Q (A + 1))."""

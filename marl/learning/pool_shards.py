@@ -22,11 +22,11 @@ from envs.omnichannel.agents.roster import LEVELS, find_level
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array
-from marl.checkpoints import Tree
 from marl.config import Pool
 from marl.errors import PoolLostError
 from marl.learning.experience_pool import Batch, ExperiencePool, Fragment, Sampled, find_shard
 from marl.learning.pool_shape import PoolShape, PoolSize
+from marl.runs.checkpoints import Tree
 
 
 class PoolShard:

@@ -13,14 +13,14 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, checker, helper
 from envs.errors import InputError
 from envs.omnichannel.agents.observation import list_features
 from envs.omnichannel.agents.roster import MODULES
-from envs.omnichannel.coordination_rules import Coordination
 from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.types import FloatArray
 from marl.evaluation.tuning import read_tuned
 from marl.learning.policy_arrays import COORDINATION, NetworkArguments, Weights, load_arrays
 from marl.planning.policy_file import FORMAT_VERSION, PolicyMetadata, ResidualMetadata, TunedRule
 from marl.policies import list_families
-from marl.run_folder import POLICY_FILE, RunFolder
+from marl.runs.folder import POLICY_FILE, RunFolder
 
 # Old enough for every onnxruntime that the project allows, and all that the graph needs.
 _OPSET, _IR_VERSION = 17, 8
@@ -121,14 +121,14 @@ def make_model(arguments: NetworkArguments, weights: Weights) -> ModelProto:
     inputs, outputs = [], []
     for module_id in MODULES:
         layers = _make_layers(arguments[module_id], weights[module_id])
-        num_features, num_levels = layers[0][0].shape[1], layers[-1][0].shape[0]
+        num_features, num_options = layers[0][0].shape[1], layers[-1][0].shape[0]
         rows = f"{module_id}/rows"  # each module has its own number of agents
         inputs.append(
             helper.make_tensor_value_info(module_id, TensorProto.FLOAT, [rows, num_features])
         )
         outputs += [
             helper.make_tensor_value_info(
-                f"{module_id}/values", TensorProto.DOUBLE, [rows, num_levels]
+                f"{module_id}/values", TensorProto.DOUBLE, [rows, num_options]
             ),
             helper.make_tensor_value_info(f"{module_id}/level", TensorProto.INT64, [rows]),
         ]
@@ -208,7 +208,7 @@ def _make_layers(arguments: dict[str, Any], parameters: dict[str, NDArray[Any]])
     quantiles = arguments.get("num_quantiles", 1)
     head = _get_layer(parameters, "head")
     weight, bias = (p.reshape(quantiles, -1, *p.shape[1:]).mean(axis=0) for p in head)
-    levels = arguments["num_levels"]
+    levels = arguments["num_options"]
     values = weight[:levels], bias[:levels]
     if arguments["dueling"]:
         # Level by level, so that levels with equal weights keep equal values: the first one wins.

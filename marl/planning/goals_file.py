@@ -11,8 +11,8 @@ from pathlib import Path
 
 from envs.errors import InputError
 from envs.validation import StrictModel, read_text, validate_model
-from marl.console import write_file
-from marl.planning.answer import Goals
+from marl.planning.recommendation import Goals
+from marl.runs.files import write_file
 
 
 class GoalsFile(StrictModel):

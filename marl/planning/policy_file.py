@@ -25,8 +25,9 @@ from envs.errors import InputError
 from envs.omnichannel.agents.observation import list_features
 from envs.omnichannel.agents.roster import LOW_MODULES, MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.coordination_rules import Coordination
-from envs.omnichannel.scenario import Actions, Scenario
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.agents import Actions
+from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.types import Float32Array, IntArray
 from envs.validation import StrictModel, validate_model
 from marl.policies.choices import CHOICES

@@ -22,8 +22,8 @@ from envs.omnichannel.agents.inventory import (
 )
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.demand_rules import Trace
 from envs.omnichannel.scenario import DISPOSITIONS, Scenario
+from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import (
     ONLINE,
     Decisions,
@@ -34,11 +34,11 @@ from envs.omnichannel.types import (
     sum_axis,
     sum_channels,
 )
-from marl.planning.answer import Decision, Goals, Outlook, Recommendation
-from marl.planning.deciders import Proposed, Rule, make_decider
-from marl.planning.morning import HeldLevels, Morning, restore
+from marl.planning.planner import Proposed, Rule, make_decider
 from marl.planning.policy_file import OnnxPolicy
-from marl.planning.situation import Situation, SituationSchema
+from marl.planning.recommendation import Decision, Goals, Outlook, Recommendation
+from marl.planning.restore import HeldOptions, Morning, restore
+from marl.planning.stock_count import Situation, SituationSchema
 from marl.policies import FAMILIES, list_families, make_policy
 from marl.policies.base import Setting, TargetRule
 
@@ -162,7 +162,7 @@ class Planner:
         """
         decoder, skus = self.today.decoder, self.schema.skus
         initial = {
-            m: np.full((1, 1, len(skus)), decoder.initial_level[m], np.int64) for m in HIGH_MODULES
+            m: np.full((1, 1, len(skus)), decoder.initial_option[m], np.int64) for m in HIGH_MODULES
         }
         if goals is None:
             return Morning(situation, initial, 0)
@@ -176,14 +176,14 @@ class Planner:
                 f"goals.day: {goals.day} is not allowed; a day before today's {situation.day} is "
                 "needed"
             )
-        held: HeldLevels = {}
+        held: HeldOptions = {}
         for m in HIGH_MODULES:
             levels = goals.levels.get(m, {})
             for sku in skus:
-                if not 0 <= levels.get(sku, -1) < decoder.num_levels[m]:
+                if not 0 <= levels.get(sku, -1) < decoder.num_options[m]:
                     raise InputError(
                         f"goals.levels.{m}.{sku}: {levels.get(sku)} is not allowed; a level from "
-                        f"0 to {decoder.num_levels[m] - 1} is needed"
+                        f"0 to {decoder.num_options[m] - 1} is needed"
                     )
             held[m] = np.array([levels[sku] for sku in skus], np.int64).reshape(1, 1, -1)
         since = situation.day - goals.day

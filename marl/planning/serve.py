@@ -16,9 +16,9 @@ from starlette.exceptions import HTTPException
 
 from envs.errors import InputError
 from envs.validation import StrictModel
-from marl.planning.answer import JSON_INTEGER, Day, Goals, Recommendation
 from marl.planning.recommend import Planner
-from marl.planning.situation import MOST_UNITS
+from marl.planning.recommendation import JSON_INTEGER, Day, Goals, Recommendation
+from marl.planning.stock_count import MOST_UNITS
 
 # Numbers alone: true is no count of anything.
 Amount = Annotated[float, Field(ge=0, le=MOST_UNITS, strict=True)]

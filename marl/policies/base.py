@@ -11,8 +11,8 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.demand_rules import Trace
 from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import FloatArray, Network, Targets, View
 from envs.omnichannel.world.demand import make_demand
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from envs.omnichannel.scenario import Before as BeforeRules
+from envs.omnichannel.scenario.agents import Before as BeforeRules
 from envs.omnichannel.types import Targets, View
 from marl.policies.base import Setting, TargetRule
 from marl.policies.families import OrderUpTo

@@ -102,7 +102,7 @@ class ResidualRule:
         decoder, observation = self._env.decoder, self._env.observation
         shape = (len(view.state.period), 1, self._env.network.num_skus)
         # The high level of the 34 agents has no part here: its goals stay as they begin.
-        goals = {m: np.full(shape, decoder.initial_level[m]) for m in HIGH_MODULES}
+        goals = {m: np.full(shape, decoder.initial_option[m]) for m in HIGH_MODULES}
         rows = observation.compute_rows(view, goals, slice(first, last), num_own)
         found = {}
         for name, choice in choices.items():

@@ -14,8 +14,8 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.branching import Recording, simulate_branches
-from envs.omnichannel.futures import FutureSampler
+from envs.omnichannel.branches.branching import Recording, simulate_branches
+from envs.omnichannel.branches.futures import FutureSampler
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray, Targets, View
 from envs.omnichannel.world.draws import make_seeds

@@ -13,13 +13,13 @@ import numpy as np
 
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import SeedArray
+from envs.omnichannel.world.account.metrics import EpisodeMetrics
 from envs.omnichannel.world.draws import make_seeds
-from envs.omnichannel.world.metrics import EpisodeMetrics
 from marl.evaluation.evaluate import EpisodeRunner
+from marl.evaluation.sources import load_learned
 from marl.evaluation.statistics import compute_paired_interval
 from marl.evaluation.tuning import load_or_tune
 from marl.policies import make_policy
-from marl.policy_sources import load_learned
 from scripts.reproduction.common import (
     EPISODES,
     SEED,

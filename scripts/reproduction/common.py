@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.world.metrics import EpisodeMetrics
+from envs.omnichannel.world.account.metrics import EpisodeMetrics
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.evaluation.statistics import Interval, compute_mean_interval
 from marl.evaluation.tuning import load_or_tune
 from marl.policies import list_families, make_policy
-from marl.run_folder import RunFolder
+from marl.runs.folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs" / "reproduce"
@@ -37,7 +37,7 @@ def train(name: str, *arguments: str, one_core: bool = False) -> RunFolder:
     """
     folder = RUNS / name
     if not (folder / "evaluation.json").is_file():
-        command = [sys.executable, "-m", "marl.cli"]
+        command = [sys.executable, "-m", "marl.commands.cli"]
         go_on = (folder / "checkpoints").is_dir()
         if folder.is_dir() and not go_on:  # it was cut before its first checkpoint
             shutil.rmtree(folder)

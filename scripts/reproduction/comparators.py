@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.world.account.metrics import EpisodeMetrics
 from envs.omnichannel.world.draws import make_seeds
-from envs.omnichannel.world.metrics import EpisodeMetrics
 from marl.evaluation.evaluate import EpisodeRunner
+from marl.evaluation.sources import load_learned
 from marl.policies.base import Setting
 from marl.policies.families import FAMILIES
 from marl.policies.rollouts import Rollouts
-from marl.policy_sources import load_learned
-from marl.run_folder import RunFolder
+from marl.runs.folder import RunFolder
 from scripts.reproduction.common import RUNS, SEED, train
 from scripts.reproduction.rules import BestRule, compare_with_ladder
 

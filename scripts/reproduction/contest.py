@@ -12,7 +12,7 @@ from scipy.stats import trim_mean
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation.evaluate import EpisodeRunner
-from marl.policy_sources import load_learned
+from marl.evaluation.sources import load_learned
 from scripts.reproduction.common import EPISODES, SEED, describe_policy, show, write_result
 from scripts.reproduction.comparators import compare_grid, compare_rollouts, train_residual
 from scripts.reproduction.rules import (

@@ -11,7 +11,7 @@ from typing import Any
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation.evaluate import EpisodeRunner
-from marl.policy_sources import load_learned
+from marl.evaluation.sources import load_learned
 from scripts.reproduction.common import EPISODES, RESULTS, SEED, write_result
 from scripts.reproduction.comparators import train_residual
 from scripts.reproduction.contest import GAIN_COLUMNS, show_gains

@@ -13,16 +13,16 @@ import yaml
 
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
-from marl.evaluation.evaluate import EpisodeRunner
-from marl.evaluation.optimum import (
+from marl.evaluation.bounds.optimum import (
     LostSalesSystem,
     Model,
     evaluate_orders,
     solve,
     tabulate_orders,
 )
+from marl.evaluation.evaluate import EpisodeRunner
+from marl.evaluation.sources import load_learned
 from marl.evaluation.statistics import compute_paired_interval
-from marl.policy_sources import load_learned
 from scripts.reproduction.common import (
     EPISODES,
     RUNS,

@@ -11,7 +11,7 @@ import numpy as np
 
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray
-from envs.omnichannel.world.metrics import EpisodeMetrics
+from envs.omnichannel.world.account.metrics import EpisodeMetrics
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.evaluation.statistics import compute_paired_interval
 from marl.evaluation.tuning import TunedParameters, load_or_tune, tune_family

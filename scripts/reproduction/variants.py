@@ -14,12 +14,12 @@ import numpy as np
 import yaml
 
 from envs.omnichannel.scenario import load_scenario
+from envs.omnichannel.world.account.metrics import EpisodeMetrics
 from envs.omnichannel.world.draws import make_seeds
-from envs.omnichannel.world.metrics import EpisodeMetrics
 from marl.evaluation.evaluate import EpisodeRunner
+from marl.evaluation.sources import load_learned
 from marl.evaluation.statistics import compute_mean_interval
-from marl.policy_sources import load_learned
-from marl.run_folder import RunFolder
+from marl.runs.folder import RunFolder
 from scripts.reproduction.common import EPISODES, RUNS, SEED, show, train, write_result
 from scripts.reproduction.comparators import RESIDUAL_STEPS
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-CODE = "import sys; from marl.cli import main; sys.argv[0] = 'omnichannel'; main()"
+CODE = "import sys; from marl.commands.cli import main; sys.argv[0] = 'omnichannel'; main()"
 
 # Seconds of training, and a checkpoint every few rounds.
 SMALL = (

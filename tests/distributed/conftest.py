@@ -18,6 +18,6 @@ def compiled_kernels() -> None:
     env.step(
         {
             module_id: np.zeros((1, env.roster.num_agents(module_id), skus), np.int64)
-            for module_id in env.decoder.num_levels
+            for module_id in env.decoder.num_options
         }
     )

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.scenario import Scenario
-from marl.checkpoints import Part
 from marl.config import load_config
 from marl.learning.algorithm import SharedPoolDQN, build_algorithm
+from marl.runs.checkpoints import Part
 
 pytestmark = [pytest.mark.distributed, pytest.mark.usefixtures("ray_session")]
 

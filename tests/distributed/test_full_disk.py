@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from marl.checkpoints import verify_checkpoint
+from marl.runs.checkpoints import verify_checkpoint
 from tests.distributed.commands import CODE, ENVIRONMENT, SMALL
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from marl.checkpoints import verify_checkpoint
+from marl.runs.checkpoints import verify_checkpoint
 from tests.distributed.commands import SMALL, kill_group, start_command, wait_until
 
 pytestmark = pytest.mark.distributed

@@ -7,12 +7,12 @@ import ray
 from rich.console import Console
 
 from envs.omnichannel.scenario import Scenario
-from marl.checkpoints import Part, verify_checkpoint
 from marl.config import load_config
 from marl.errors import RunError
-from marl.progress import TrainingProgress
-from marl.run_folder import RunFolder
-from marl.training import Trainer
+from marl.runs.checkpoints import Part, verify_checkpoint
+from marl.runs.folder import RunFolder
+from marl.training.progress import TrainingProgress
+from marl.training.trainer import Trainer
 from tests.distributed.test_faults import SETTINGS, assert_same, build
 
 pytestmark = [

@@ -12,9 +12,9 @@ import pytest
 
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.scenario import load_scenario
-from marl.checkpoints import Part, read_part
 from marl.config import load_config
 from marl.learning.algorithm import SharedPoolDQN, build_algorithm
+from marl.runs.checkpoints import Part, read_part
 
 pytestmark = [pytest.mark.distributed, pytest.mark.usefixtures("ray_session")]
 
@@ -35,7 +35,7 @@ from pathlib import Path
 
 import ray
 
-from marl.ray_start import start_ray
+from marl.training.ray_start import start_ray
 from tests.distributed.test_resume import build, train
 
 scenario, folder = sys.argv[1:]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from marl.run_folder import RunFolder
+from marl.runs.folder import RunFolder
 from tests.distributed.commands import SMALL, run_command, start_command, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.distributed, pytest.mark.timeout(1800)]

@@ -19,10 +19,10 @@ from envs.omnichannel.scenario import load_scenario
 from marl.config import load_config
 from marl.errors import RunError
 from marl.learning.algorithm import SharedPoolDQN, build_algorithm
-from marl.progress import TrainingProgress
-from marl.ray_start import start_ray
-from marl.run_folder import RunFolder
-from marl.training import Trainer
+from marl.runs.folder import RunFolder
+from marl.training.progress import TrainingProgress
+from marl.training.ray_start import start_ray
+from marl.training.trainer import Trainer
 from tests.distributed.test_faults import SETTINGS
 from tests.distributed.test_pool_actors import ACTORS
 

@@ -12,8 +12,8 @@ import torch
 
 from envs.errors import InputError
 from envs.omnichannel.agents.roster import MODULES
-from envs.omnichannel.coordination_rules import Coordination
 from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.coordination import Coordination
 from marl.config import load_config
 from marl.learning.algorithm import SharedPoolDQN, build_algorithm
 from marl.learning.experience_pool import Batch
@@ -251,7 +251,7 @@ def test_noisy__copies_explore_by_noise_alone(tiny: Scenario) -> None:
         noisy = runner.sample(iteration=0)[0].actions["ordering_low"]
         greedy = runner.sample(iteration=0, explore=False)[0].actions["ordering_low"]
 
-        initial = runner.env.decoder.initial_level["ordering_low"]
+        initial = runner.env.decoder.initial_option["ordering_low"]
         assert (greedy == initial).all()
         # Every copy its own noise, and another one in every period.
         assert len(np.unique(noisy[:, 0, 0, 0])) > 1
@@ -299,12 +299,12 @@ def clone(network: QNetwork) -> list[QNetwork]:
     """
     shape = {name: p.shape for name, p in network.named_parameters()}
     hidden = [shape[f"layers.{i}.bias"][-1] for i in range(len(network.layers))]
-    num_levels, max_levels = int(network.mask.sum()), len(network.mask)
+    num_options, max_options = int(network.mask.sum()), len(network.mask)
     states = [network.state_dict()]
     if isinstance(network, SeparateQNetwork):
         states = [{n: p[a] for n, p in states[0].items()} for a in range(network.num_agents)]
     copies = [
-        QNetwork(shape["layers.0.weight"][-1], num_levels, max_levels, hidden) for _ in states
+        QNetwork(shape["layers.0.weight"][-1], num_options, max_options, hidden) for _ in states
     ]
     for copy, state in zip(copies, states, strict=True):
         copy.load_state_dict(state)
@@ -370,7 +370,7 @@ def test_runner__epsilon_falls_along_the_copies_and_with_time(tiny: Scenario) ->
         assert start[-1] == pytest.approx(0.15**8)
         np.testing.assert_allclose(end, 0.25 * start)
         greedy = runner.sample(iteration=0, explore=False)[0]
-        initial = runner.env.decoder.initial_level
+        initial = runner.env.decoder.initial_option
         assert all((greedy.actions[m] == initial[m]).all() for m in MODULES)
 
 

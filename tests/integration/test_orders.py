@@ -73,7 +73,7 @@ def test_update__values_what_an_order_leads_to() -> None:
     config = make_config("learner.gamma=0.5", "learner.lr=0.01")
     with build("lost_sales", config) as algorithm:
         network = algorithm.learner_group._learner.module["store_order"].unwrapped().network
-        options = network.num_levels
+        options = network.num_options
         features = np.zeros((400, 64, 1 + options, 2), np.float16)
         features[:, :, 1, 0] = 1  # what is seen after order 0; after all others nothing changes
         features[:, 32:, 0, 0] = 1

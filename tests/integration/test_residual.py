@@ -13,6 +13,7 @@ import torch
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
+from marl.commands.runs import tune_rules
 from marl.config import TrainConfig, load_config
 from marl.evaluation.evaluate import run_episodes
 from marl.evaluation.tuning import TunedParameters
@@ -23,7 +24,6 @@ from marl.policies import FAMILIES, make_policy
 from marl.policies.base import Setting
 from marl.policies.choices import CHOICES
 from marl.policies.residual import check_residual
-from marl.run_commands import tune_rules
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -4,7 +4,7 @@ from gymnasium.spaces import Box, MultiDiscrete
 
 from envs.errors import InputError
 from envs.omnichannel import parallel_env
-from marl.rllib_env import RLlibEnv, get_module_id, register_omnichannel
+from marl.learning.rllib.env import RLlibEnv, get_module_id, register_omnichannel
 
 
 def test_rllib_env__is_the_parallel_environment() -> None:

@@ -12,7 +12,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from envs.omnichannel.agents.roster import MODULES
-from envs.omnichannel.world.costs import TERMS
+from envs.omnichannel.world.account.costs import TERMS
 
 SMALL = (
     *("--scenario", "tiny", "--set", "env_runners.num_envs_per_env_runner=8"),
@@ -23,7 +23,7 @@ SMALL = (
 
 
 def command(*arguments: str) -> list[str]:
-    code = "import sys; from marl.cli import main; sys.argv[0] = 'omnichannel'; main()"
+    code = "import sys; from marl.commands.cli import main; sys.argv[0] = 'omnichannel'; main()"
     return [sys.executable, "-c", code, *arguments]
 
 

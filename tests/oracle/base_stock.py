@@ -10,7 +10,7 @@ import numpy as np
 from envs.omnichannel.agents.inventory import compute_echelon_position, compute_store_position
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Decisions, Demand, FloatArray, IntArray, SeedArray, State
-from envs.omnichannel.world.costs import CostModel
+from envs.omnichannel.world.account.costs import CostModel
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 

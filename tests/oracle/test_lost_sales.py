@@ -7,7 +7,7 @@ from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
-from marl.evaluation.optimum import (
+from marl.evaluation.bounds.optimum import (
     LostSalesSystem,
     Optimum,
     evaluate_orders,

@@ -14,7 +14,7 @@ import pytest
 
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import FloatArray
-from envs.omnichannel.world.costs import CostModel
+from envs.omnichannel.world.account.costs import CostModel
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 from tests.oracle.base_stock import make_decisions, make_demand, make_state, run_base_stock

@@ -20,7 +20,7 @@ import numpy as np
 from envs.omnichannel.agents.inventory import compute_store_position
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Decisions, FloatArray, SeedArray, sum_channels
-from envs.omnichannel.world.costs import CostModel
+from envs.omnichannel.world.account.costs import CostModel
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 from marl.evaluation.statistics import compute_mean_interval

@@ -59,8 +59,8 @@ class ActionDecoder:
             "shipping": (len(self.push_cover), grid.initial_push),
             "return": (len(self.disposition), grid.initial_disposition),
         }
-        self.num_levels = {m: by_role[m.rpartition("_")[0]][0] for m in MODULES}
-        self.initial_level = {m: by_role[m.rpartition("_")[0]][1] for m in MODULES}
+        self.num_options = {m: by_role[m.rpartition("_")[0]][0] for m in MODULES}
+        self.initial_option = {m: by_role[m.rpartition("_")[0]][1] for m in MODULES}
 
     def decode_shares(self, actions: Actions) -> FloatArray:
         """Returns the online shares proposed, (P, B, S, K)."""

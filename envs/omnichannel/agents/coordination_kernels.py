@@ -24,7 +24,7 @@ from envs.omnichannel.types import (
 )
 
 
-class Levels(NamedTuple):
+class Options(NamedTuple):
     """What the agents chose, (B, A_m, K); those of the high level are for all nodes."""
 
     ordering_high: IntArray
@@ -75,17 +75,17 @@ class Wishes(NamedTuple):
 
 
 @compiled
-def are_valid(levels: IntArray, num_levels: int) -> bool:
-    """Whether all levels, (B, A, K), are in [0, num_levels)."""
+def are_valid(levels: IntArray, num_options: int) -> bool:
+    """Whether all levels, (B, A, K), are in [0, num_options)."""
     flat, valid = levels.reshape(-1), True
     for i in range(len(flat)):
-        valid &= 0 <= flat[i] < num_levels
+        valid &= 0 <= flat[i] < num_options
     return valid
 
 
 @compiled
 def average_proposals(
-    levels: Levels,
+    levels: Options,
     grids: Grids,
     weights: Weights,
     units: Units,
@@ -170,7 +170,9 @@ def _add_positions(
 
 
 @compiled
-def _average_shares(levels: Levels, grids: Grids, weights: Weights, wishes: Wishes, b: int) -> None:
+def _average_shares(
+    levels: Options, grids: Grids, weights: Weights, wishes: Wishes, b: int
+) -> None:
     """Averages what is fractions: online shares and dispositions."""
     _, stores, skus = wishes.online_share.shape
     own_weights = min(b, len(weights.supplier_gap) - 1)

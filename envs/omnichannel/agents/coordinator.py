@@ -14,7 +14,7 @@ from envs.omnichannel.agents.actions import ActionDecoder, Actions
 from envs.omnichannel.agents.coordination_kernels import (
     Grids,
     Lanes,
-    Levels,
+    Options,
     Weights,
     Wishes,
     are_valid,
@@ -24,7 +24,7 @@ from envs.omnichannel.agents.coordination_kernels import (
 )
 from envs.omnichannel.agents.roster import MODULES, PROPOSERS, make_roster
 from envs.omnichannel.agents.units import make_units
-from envs.omnichannel.coordination_rules import Coordination
+from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.types import (
     Decisions,
     FloatArray,
@@ -133,16 +133,16 @@ class Coordinator:
         )
         return targets
 
-    def _check(self, actions: Actions, copies: int) -> Levels:
+    def _check(self, actions: Actions, copies: int) -> Options:
         """Returns the levels for a compiled loop, which would read beyond what it is given."""
         levels = {m: np.ascontiguousarray(actions[m], np.int64) for m in MODULES}
-        for module_id, num_levels in self.decoder.num_levels.items():
+        for module_id, num_options in self.decoder.num_options.items():
             found, shape = levels[module_id], (copies, *self._shapes[module_id])
             if found.shape != shape:
                 raise ValueError(f"{module_id} has levels of shape {found.shape}, not {shape}")
-            if not are_valid(found, num_levels):
-                raise IndexError(f"{module_id} has levels outside 0 to {num_levels - 1}")
-        return Levels(**levels)
+            if not are_valid(found, num_options):
+                raise IndexError(f"{module_id} has levels outside 0 to {num_options - 1}")
+        return Options(**levels)
 
 
 def make_feasible(

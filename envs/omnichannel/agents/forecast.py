@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from envs.omnichannel.demand_rules import ForecastSettings
+from envs.omnichannel.scenario.demand import ForecastSettings
 from envs.omnichannel.types import FloatArray, IntArray, State
 from envs.omnichannel.world.demand import DemandProcess
 

@@ -7,8 +7,8 @@ import numpy as np
 from envs.omnichannel.agents.coordination_kernels import Scales, share_credit
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, Network
-from envs.omnichannel.world.costs import TERMS, Costs
-from envs.omnichannel.world.ledger_kernels import weigh_terms
+from envs.omnichannel.world.account.costs import TERMS, Costs
+from envs.omnichannel.world.account.ledger_kernels import weigh_terms
 
 SERVICE_TERMS = ("lost_sales", "late")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from envs.omnichannel.network_rules import Rationing
+from envs.omnichannel.scenario.fulfillment import Rationing
 from envs.omnichannel.types import FloatArray, IntArray, Network, sum_axis
 from envs.omnichannel.world.kernels import (
     add_to_largest,

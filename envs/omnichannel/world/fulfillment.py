@@ -7,8 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from envs.omnichannel.network_rules import Fulfillment
 from envs.omnichannel.scenario import CHANNELS, PICKUP_CHANNEL
+from envs.omnichannel.scenario.fulfillment import Fulfillment
 from envs.omnichannel.types import (
     ONLINE,
     PICKUP,

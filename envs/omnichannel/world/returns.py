@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from envs.omnichannel.data import load_return_delays
-from envs.omnichannel.return_rules import (
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.returns import (
     Delay,
     GeometricDelay,
     LognormalDelay,
     RecordedDelay,
     TableDelay,
 )
-from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
     ONLINE,
     Demand,

@@ -110,7 +110,7 @@ class Simulator:
             returns_due=empty(len(self.returns.delays), *cells),
             mail_due=empty(len(self.returns.delays) * self.returns.mails, *cells),
             inspection_queue=empty(net.num_nodes * self._queues, net.num_skus),
-            log_level=self.demand.sample_log_level(seed),
+            log_drift=self.demand.sample_log_drift(seed),
             record_error=self.records.make_error(seed, on_hand),
             shelf=self.shelves.make(on_hand),
         )
@@ -125,7 +125,7 @@ class Simulator:
             return_rate=state.return_rate,
             return_rounding=draws.sample_uniform(seed, period, draws.RETURN_ROUNDING, cells),
             scrap_rounding=draws.sample_uniform(seed, period, draws.SCRAP_ROUNDING, cells),
-            next_log_level=self.demand.step_log_level(state),
+            next_log_drift=self.demand.step_log_drift(state),
             dc_offer=(
                 draws.sample_uniform(seed, period, draws.DC_OFFER, (*cells, 2))
                 if self._has_offers
@@ -246,7 +246,7 @@ class Simulator:
             returns_due=returns_due,
             mail_due=mail_due,
             inspection_queue=queue,
-            log_level=demand.next_log_level,
+            log_drift=demand.next_log_drift,
             record_error=record_error,
             shelf=shelf,
         )

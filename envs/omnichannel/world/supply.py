@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.omnichannel.network_rules import SupplyCuts
 from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.network import SupplyCuts
 from envs.omnichannel.types import FloatArray, IntArray, Network, SeedArray, sum_axis
 from envs.omnichannel.world import draws
 from envs.omnichannel.world.allocation import split_proportionally

@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Discrete
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.annotations import override
 
-from envs.omnichannel.branching import record_episodes
+from envs.omnichannel.branches.branching import record_episodes
 from envs.omnichannel.types import FloatArray, SeedArray
 from marl.config import Residual
 from marl.learning.counterfactual.labels import Exploring, LabelMaker, Labels

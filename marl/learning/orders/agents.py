@@ -53,12 +53,12 @@ class Group(ABC):
         """Returns units that each agent sees, (B, G, D)."""
 
     @property
-    def num_levels(self) -> int:
+    def num_options(self) -> int:
         """A: orders of 0, 1, ..., A - 1 units."""
         return math.ceil(self.largest_order * self.mean_demand) + 1
 
     @property
-    def initial_level(self) -> int:
+    def initial_option(self) -> int:
         """What an untrained agent orders."""
         return round(self.mean_demand)
 
@@ -105,7 +105,7 @@ class StoreOrders(Group):
 
     @property
     def _open_orders(self) -> list[int]:
-        return [self.num_levels - 1] * (self._lead_time - 1)
+        return [self.num_options - 1] * (self._lead_time - 1)
 
 
 class DcOrders(Group):
@@ -133,7 +133,7 @@ class DcOrders(Group):
         """Own stock and open orders, the stores' positions in descending order."""
         stores = StoreOrders(self.setting, self.largest_order)
         position = _count(stores.mean_demand, stores.setting.network.lane_lead_time.max() + 3)
-        own = [_count(self.mean_demand, 3), *[self.num_levels - 1] * self.num_open]
+        own = [_count(self.mean_demand, 3), *[self.num_options - 1] * self.num_open]
         return [*own, *[position] * stores.num_agents]
 
     def see_own(self, state: State) -> list[IntArray]:
@@ -202,10 +202,10 @@ def make_network_arguments(
     return {
         name: {
             "most": group.most,
-            "num_levels": group.num_levels,
+            "num_options": group.num_options,
             "hidden": list(learner.hidden),
             "dueling": learner.dueling,
-            "initial_level": group.initial_level,
+            "initial_option": group.initial_option,
             "initial_bias": learner.initial_bias,
         }
         for name, group in groups.items()

@@ -45,7 +45,7 @@ class OrdersDQNConfig(SharedPoolDQNConfig):
         self.policies = {}
         self.multi_agent(policies={name: PolicySpec() for name in groups})
         arguments = make_network_arguments(groups, config.learner)
-        spaces = {n: make_order_spaces(g.most, g.num_levels) for n, g in groups.items()}
+        spaces = {n: make_order_spaces(g.most, g.num_options) for n, g in groups.items()}
         self.rl_module(rl_module_spec=specify_modules(OrderModule, spaces, arguments))
         return self
 
@@ -67,7 +67,7 @@ class OrdersDQN(CounterfactualDQN):
         orders = Orders.model_validate(self.config.env_config["orders"])
         shapes = {
             name: LabelShape(
-                features=(1 + group.num_levels, len(group.most)), num_options=group.num_levels
+                features=(1 + group.num_options, len(group.most)), num_options=group.num_options
             )
             for name, group in make_groups(scenario, orders).items()
         }

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.branching import Recording, play_branches
+from envs.omnichannel.branches.branching import Recording, play_branches
 from envs.omnichannel.types import IntArray, Targets, View
 from marl.learning.counterfactual.labels import Labels
 from marl.learning.orders.agents import has_dc_orders, make_targets
@@ -83,7 +83,7 @@ class BranchMaker:
     ) -> Labels:
         """The experience of these situations, (M,), for agents drawn at random."""
         group = self.policy.groups[name]
-        count, levels = len(entries), group.num_levels
+        count, levels = len(entries), group.num_options
         agents = rng.integers(group.num_agents, size=count)
         state = recording.states.select(entries)
         now = group.observe(state)[np.arange(count), agents]  # (M, D)

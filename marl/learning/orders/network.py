@@ -18,10 +18,10 @@ class OrderNetwork(nn.Module):
 
     Args:
         most: the highest number that is told apart, by input, D.
-        num_levels: A, orders of 0 to A - 1 units.
+        num_options: A, orders of 0 to A - 1 units.
         hidden: sizes of the hidden layers.
         dueling: whether value and advantage are separate.
-        initial_level: the order of an untrained agent.
+        initial_option: the order of an untrained agent.
         initial_bias: its head start.
     """
 
@@ -32,11 +32,11 @@ class OrderNetwork(nn.Module):
     def __init__(
         self,
         most: Sequence[int],
-        num_levels: int,
+        num_options: int,
         hidden: Sequence[int],
         *,
         dueling: bool = True,
-        initial_level: int = 0,
+        initial_option: int = 0,
         initial_bias: float = 0.0,
     ) -> None:
         super().__init__()
@@ -45,14 +45,14 @@ class OrderNetwork(nn.Module):
         self.register_buffer("column", columns, persistent=False)  # (F,)
         self.register_buffer("threshold", thresholds.float(), persistent=False)  # (F,)
         self.register_buffer("scale", torch.tensor(most).float(), persistent=False)  # (D,)
-        self.num_levels = num_levels
+        self.num_options = num_options
         self.values = QNetwork(
             num_features=len(columns) + len(most),
-            num_levels=num_levels,
-            max_levels=num_levels,
+            num_options=num_options,
+            max_options=num_options,
             hidden=hidden,
             dueling=dueling,
-            initial_level=initial_level,
+            initial_option=initial_option,
             initial_bias=initial_bias,
         )
 

@@ -60,6 +60,6 @@ class ExploringOrders:
         taken = {}
         for name, best in self.policy.choose(env.view.state).items():
             random = self.rng.random(best.shape) < self.epsilon[:, None]
-            levels = self.policy.groups[name].num_levels
+            levels = self.policy.groups[name].num_options
             taken[name] = np.where(random, self.rng.integers(levels, size=best.shape), best)
         return env.apply(make_targets(taken))

@@ -9,7 +9,7 @@ from gymnasium.spaces import Box, Discrete
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.annotations import override
 
-from envs.omnichannel.branching import record_episodes
+from envs.omnichannel.branches.branching import record_episodes
 from envs.omnichannel.types import FloatArray, SeedArray
 from marl.config import Orders
 from marl.learning.counterfactual.pool import LabelFragment
@@ -36,7 +36,7 @@ class OrdersEnvRunner(BranchingEnvRunner):
     def get_spaces(self) -> Spaces:
         """Spaces of an agent by group."""
         return {
-            name: make_order_spaces(group.most, group.num_levels)
+            name: make_order_spaces(group.most, group.num_options)
             for name, group in self.groups.items()
         }
 
@@ -55,6 +55,6 @@ class OrdersEnvRunner(BranchingEnvRunner):
         )
 
 
-def make_order_spaces(most: list[int], num_levels: int) -> tuple[Box, Any]:
+def make_order_spaces(most: list[int], num_options: int) -> tuple[Box, Any]:
     """Observation and action space of one agent."""
-    return Box(0.0, np.inf, (len(most),), np.float32), Discrete(num_levels)
+    return Box(0.0, np.inf, (len(most),), np.float32), Discrete(num_options)

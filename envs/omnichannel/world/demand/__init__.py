@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from envs.omnichannel.demand_rules import Trace
 from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.world.demand.parametric import ParametricDemand
 from envs.omnichannel.world.demand.process import DemandProcess, Split
 from envs.omnichannel.world.demand.traces import TraceDemand

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from envs.omnichannel.demand_rules import (
+from envs.omnichannel.scenario.demand import (
     Intermittent,
     NegativeBinomial,
     Poisson,

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from envs.omnichannel.demand_rules import (
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.demand import (
     Calendar,
     Intermittent,
     NegativeBinomial,
@@ -14,7 +15,6 @@ from envs.omnichannel.demand_rules import (
     Poisson,
     SeasonalNormal,
 )
-from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray, SeedArray, State
 from envs.omnichannel.world import draws
 from envs.omnichannel.world.demand.distributions import make_distribution
@@ -63,19 +63,19 @@ class ParametricDemand:
         start = draws.sample_uniform(seed, np.zeros(len(seed), np.int64), draws.START, ())
         return (start * len(self.season)).astype(np.int64)
 
-    def sample_log_level(self, seed: SeedArray) -> FloatArray:
+    def sample_log_drift(self, seed: SeedArray) -> FloatArray:
         """Draws from the stationary distribution, (B, S, K); (B, 0, 0) without a level."""
         if self.level is None:
             return np.empty((len(seed), 0, 0))
         return self.level.sd * self._sample_shock(seed, np.zeros(len(seed), np.int64))
 
-    def step_log_level(self, state: State) -> FloatArray:
+    def step_log_drift(self, state: State) -> FloatArray:
         """The AR(1) step to the next day, (B, S, K); (B, 0, 0) without a level."""
         if self.level is None:
-            return state.log_level
+            return state.log_drift
         scale = self.level.sd * math.sqrt(1 - self.level.phi**2)
         shock = self._sample_shock(state.seed, state.period + 1)
-        return self.level.phi * state.log_level + scale * shock
+        return self.level.phi * state.log_drift + scale * shock
 
     def compute_uplift(self, state: State, ahead: int = 0) -> FloatArray | None:
         """The factor of the promotions `ahead` days on, (B, 1, K, 1); None without any."""
@@ -123,14 +123,14 @@ class ParametricDemand:
             return factor
         kept = self.level.phi**ahead
         # E[exp(x')] given x: what the shocks up to then add is in the mean of 1 already.
-        level = np.exp(kept * state.log_level - (kept * self.level.sd) ** 2 / 2)[..., None]
+        level = np.exp(kept * state.log_drift - (kept * self.level.sd) ** 2 / 2)[..., None]
         return level if factor is None else level * factor
 
     def _sample_shock(self, seed: SeedArray, period: IntArray) -> FloatArray:
         from scipy.special import ndtri
 
         cells = self.mean.shape[:2]
-        return ndtri(draws.sample_uniform(seed, period, draws.DEMAND_LEVEL, cells))
+        return ndtri(draws.sample_uniform(seed, period, draws.DEMAND_DRIFT, cells))
 
     def _sample_uniform(self, state: State) -> FloatArray:
         seed, period = state.seed, state.period

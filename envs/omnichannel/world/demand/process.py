@@ -23,10 +23,10 @@ class DemandProcess(Protocol):
     def sample_start(self, seed: SeedArray, horizon: int, split: Split) -> IntArray:
         """Draws the calendar day on which each episode begins, (B,)."""
 
-    def sample_log_level(self, seed: SeedArray) -> FloatArray:
+    def sample_log_drift(self, seed: SeedArray) -> FloatArray:
         """Draws the log level of an episode's first day, (B, S, K); (B, 0, 0) without levels."""
 
-    def step_log_level(self, state: State) -> FloatArray:
+    def step_log_drift(self, state: State) -> FloatArray:
         """Draws the log level of the day after the state's, (B, S, K) or (B, 0, 0)."""
 
     def compute_uplift(self, state: State, ahead: int = 0) -> FloatArray | None:

@@ -9,8 +9,10 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.data import load_grocery_demand
-from envs.omnichannel.demand_rules import Trace
-from envs.omnichannel.scenario import Scenario, Sku, Store
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.demand import Trace
+from envs.omnichannel.scenario.goods import Sku
+from envs.omnichannel.scenario.network import Store
 from envs.omnichannel.types import (
     ONLINE,
     STORE,
@@ -71,13 +73,13 @@ class TraceDemand:
         start = draws.sample_uniform(seed, np.zeros(len(seed), np.int64), draws.START, ())
         return first + (start * (end - horizon + 1 - first)).astype(np.int64)
 
-    def sample_log_level(self, seed: SeedArray) -> FloatArray:
+    def sample_log_drift(self, seed: SeedArray) -> FloatArray:
         """None: the level is in the records, (B, 0, 0)."""
         return np.empty((len(seed), 0, 0))
 
-    def step_log_level(self, state: State) -> FloatArray:
+    def step_log_drift(self, state: State) -> FloatArray:
         """None, (B, 0, 0)."""
-        return state.log_level
+        return state.log_drift
 
     def compute_uplift(self, state: State, ahead: int = 0) -> None:
         """Nothing is announced."""

@@ -1,0 +1,173 @@
+"""Imagined futures: what the world may bring from now on, drawn from what is known today.
+
+They are recordings like those of episodes that happened, so decisions are tried on them in the
+same way (`branching`); but nothing in them depends on what the world will really do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from envs.errors import InputError
+from envs.omnichannel.agents.forecast import Forecast
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.branches.branching import Recording, join_records
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.demand import Trace
+from envs.omnichannel.types import FloatArray, SeedArray, State, View
+from envs.omnichannel.world import draws
+from envs.omnichannel.world.simulator import Simulator
+
+_CASES = 256  # episodes from which the belief is estimated
+_LOWEST_RATIO = 0.05  # of sales to their mean; its log is taken
+
+
+class FutureSampler:
+    """Draws futures that agree with a view.
+
+    Known are stocks and pipelines as the view shows them, the announced supply cuts and the
+    smoothed level of demand. Not known, and drawn anew: demand and its hidden level, lead times of
+    coming orders, returns of coming sales, and cuts that are not announced yet.
+
+    Args:
+        env: of the scenario; its copies are not touched.
+
+    Raises:
+        InputError: if the scenario replays records or has promotions, whose futures have no
+            distribution to draw from.
+    """
+
+    def __init__(self, env: BatchedEnv) -> None:
+        _check(env.scenario)
+        self.simulator, self.forecast = env.simulator, env.forecast
+        self.belief = DriftBelief(env.simulator, env.forecast)
+
+    def sample(self, view: View, seeds: SeedArray, periods: int) -> Recording:
+        """Returns F futures of each of B copies; future f of copy b is entry b F + f.
+
+        Args:
+            view: what is known, (B, ...).
+            seeds: of the futures, the same for all copies, (F,).
+            periods: T, from the view's own on.
+        """
+        copies = np.repeat(np.arange(len(view.level)), len(seeds))
+        now = view.select(copies)
+        imagined = np.tile(seeds, len(view.level))
+        cuts = self._imagine_cuts(now.state, periods, imagined)
+        log_drift = self.belief.sample(now, imagined)
+        start = replace(now.state, seed=imagined, log_drift=log_drift)
+        state, level, last_demand = start, now.level, now.last_demand
+        forecasts, levels, sales, demand = [], [], [], []
+        for ahead in range(periods):
+            brought = self.simulator.sample_demand(state)
+            if cuts is not None:
+                brought = replace(brought, confirmed=cuts[..., ahead])
+            forecasts.append(self.forecast.predict_week(level, state))
+            levels.append(level)
+            sales.append(last_demand)
+            demand.append(brought)
+            level = self.forecast.update(level, brought.units, state)
+            last_demand = brought.units
+            state = _pass_day(state, brought.next_log_drift)
+        views = View(
+            state=start,
+            forecast=np.concatenate(forecasts),
+            level=np.concatenate(levels),
+            last_demand=np.concatenate(sales),
+            confirmed=_announce(cuts, now.confirmed, periods),
+        )
+        return Recording(views, start, join_records(demand), num_copies=len(copies))
+
+    def _imagine_cuts(self, known: State, periods: int, imagined: SeedArray) -> FloatArray | None:
+        """Shares of all periods and of what is announced in the last one, (B F, W, days)."""
+        supply = self.simulator.supply
+        days = periods + (supply.cuts.notice if supply.cuts else 0)
+        return supply.imagine_ahead(known.seed, known.period, days, imagined)
+
+
+class DriftBelief:
+    """What the smoothed level of demand says about the hidden one.
+
+    For every cell and period, a linear regression of the log level on the log ratio of smoothed to
+    mean demand, from episodes of its own; what is left is taken as normal.
+
+    Args:
+        simulator: of the scenario.
+        forecast: which smooths.
+    """
+
+    def __init__(self, simulator: Simulator, forecast: Forecast) -> None:
+        self.mean = np.maximum(simulator.demand.mean.sum(axis=-1), 1e-9)  # (S, K)
+        state = simulator.make_state(draws.make_seeds("belief", 0, _CASES))
+        self.is_known = not state.log_drift.size
+        fits = []
+        level = forecast.make_level(_CASES)
+        for _ in range(0 if self.is_known else simulator.scenario.horizon):
+            fits.append(_regress(self._observe(level), state.log_drift))
+            units = simulator.demand.sample_units(state)
+            level = forecast.update(level, units, state)
+            state = _pass_day(state, simulator.demand.step_log_drift(state))
+        self._fits = np.array(fits)  # (T, 3, S, K) slope, intercept, standard deviation
+
+    def sample(self, view: View, seeds: SeedArray) -> FloatArray:
+        """Draws a log level for every copy, (B, S, K); (B, 0, 0) where there is none.
+
+        Args:
+            view: what is known, (B, ...).
+            seeds: of the draws, (B,).
+        """
+        if self.is_known:
+            return view.state.log_drift
+        from scipy.special import ndtri
+
+        period = view.state.period
+        slope, intercept, deviation = self._fits[period].swapaxes(0, 1)
+        uniform = draws.sample_uniform(seeds, period, draws.DRIFT_BELIEF, self.mean.shape)
+        drawn: FloatArray = (
+            intercept + slope * self._observe(view.level) + deviation * ndtri(uniform)
+        )
+        return drawn
+
+    def _observe(self, level: FloatArray) -> FloatArray:
+        """Log ratio of the smoothed level, (B, S, K, C), to the mean, (B, S, K)."""
+        ratio: FloatArray = np.log(np.maximum(level.sum(axis=-1) / self.mean, _LOWEST_RATIO))
+        return ratio
+
+
+def _regress(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Slope, intercept and standard deviation of what is left, over the first axis."""
+    centred = x - x.mean(axis=0)
+    variance = (centred**2).mean(axis=0)
+    slope = (centred * y).mean(axis=0) / np.maximum(variance, 1e-12)
+    intercept = y.mean(axis=0) - slope * x.mean(axis=0)
+    return slope, intercept, (y - intercept - slope * x).std(axis=0)
+
+
+def _announce(
+    cuts: FloatArray | None, confirmed: FloatArray | None, periods: int
+) -> FloatArray | None:
+    """What is announced in each period, (T B, W, H), as far ahead as it is today, (B, W, H)."""
+    if cuts is None or confirmed is None:
+        return None
+    days = confirmed.shape[-1]
+    return np.concatenate([cuts[..., ahead : ahead + days] for ahead in range(periods)])
+
+
+def _pass_day(state: State, log_drift: FloatArray) -> State:
+    """The next day's calendar and level; stocks stay as they are."""
+    return replace(state, period=state.period + 1, day=state.day + 1, log_drift=log_drift)
+
+
+def _check(scenario: Scenario) -> None:
+    if isinstance(scenario.demand, Trace):
+        raise InputError(
+            f"demand.process: trace is not allowed here (scenario {scenario.name}): records have "
+            "one future, which nobody may know; a drawn process is needed"
+        )
+    if scenario.demand.promotions is not None:
+        raise InputError(
+            f"demand.promotions: not allowed here (scenario {scenario.name}): futures that agree "
+            "with what is announced cannot be drawn; none is needed"
+        )

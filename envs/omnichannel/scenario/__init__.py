@@ -1,0 +1,19 @@
+"""What a network looks like: pydantic models, one file a concern, and the built-in YAML files."""
+
+from envs.omnichannel.scenario.scenario import (
+    CHANNELS,
+    DISPOSITIONS,
+    PICKUP_CHANNEL,
+    Scenario,
+    list_scenarios,
+    load_scenario,
+)
+
+__all__ = [
+    "CHANNELS",
+    "DISPOSITIONS",
+    "PICKUP_CHANNEL",
+    "Scenario",
+    "list_scenarios",
+    "load_scenario",
+]

@@ -1,0 +1,81 @@
+"""What the agents may choose, and the reward of eq. 8."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from envs.validation import LARGEST, CountOrZero, NonNegative, Share, StrictModel
+
+Shares = tuple[Share, Share, Share]  # of DISPOSITIONS
+# Days beyond the lead time; below 0 not even its demand is covered.
+Cover = Annotated[float, Field(ge=-1000, le=1000)]
+
+
+class Actions(StrictModel):
+    """The grids that discrete actions index; `initial_*` are the levels of an untrained agent."""
+
+    store_cover: Annotated[list[Cover], Field(min_length=2, max_length=100)] = [
+        0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6.5, 8,
+    ]  # days of cover beyond the lead time  # fmt: skip
+    dc_cover: Annotated[list[Cover], Field(min_length=2, max_length=100)] = [
+        6, 7, 8, 9, 10, 12, 14, 16, 18, 21, 24,
+    ]  # days of echelon cover, lead time included  # fmt: skip
+    push_cover: Annotated[list[Cover], Field(min_length=1, max_length=100)] = [0.5, 1.5, 3, 5]
+    online_share: Annotated[list[Share], Field(min_length=1, max_length=100)] = [0.0, 0.5, 1.0]
+    disposition: Annotated[list[Shares], Field(min_length=1, max_length=100)] = [
+        (1, 0, 0), (0, 1, 0), (0, 0, 1), (0.5, 0.5, 0),
+    ]  # fmt: skip
+    initial_cover: CountOrZero = 1
+    initial_push: CountOrZero = 0
+    initial_disposition: CountOrZero = 1
+
+    @model_validator(mode="after")
+    def check_grids(self) -> Self:
+        """The high level's ordering action indexes both cover grids, so they are equally long."""
+        if len(self.store_cover) != len(self.dc_cover):
+            raise ValueError(
+                f"dc_cover has {len(self.dc_cover)} levels; "
+                f"{len(self.store_cover)} are allowed (as many as store_cover)"
+            )
+        for shares in self.disposition:
+            if abs(sum(shares) - 1) > 1e-9:
+                raise ValueError(f"disposition {shares} must sum to 1")
+        sizes = {
+            "initial_cover": len(self.store_cover),
+            "initial_push": len(self.push_cover) * len(self.online_share),
+            "initial_disposition": len(self.disposition),
+        }
+        for field, size in sizes.items():
+            if getattr(self, field) >= size:
+                raise ValueError(f"{field} {getattr(self, field)} must be below {size}")
+        return self
+
+
+class Credit(StrictModel):
+    """Weights of an agent's own, its location's and the team's share of the reward."""
+
+    local: NonNegative = 0.4
+    store: NonNegative = 0.4
+    team: NonNegative = 0.2
+
+
+class Reward(StrictModel):
+    """Eq. 8: alpha service - beta inventory - gamma returns - delta (transport, ordering)."""
+
+    alpha: NonNegative = 1.0
+    beta: NonNegative = 1.0
+    gamma: NonNegative = 1.0
+    delta: NonNegative = 1.0
+    cost_scale: Annotated[float, Field(ge=1e-6, le=LARGEST)] = (
+        1.0  # money per unit of expected demand that weighs as much as service
+    )
+    credit: Credit = Credit()
+
+
+class Before(StrictModel):
+    """The policy before optimisation: constant covers, online from the DC, returns to the DC."""
+
+    store_cover: Cover = 0.5
+    dc_cover: Cover = 7.0

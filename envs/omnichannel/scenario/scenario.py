@@ -1,0 +1,191 @@
+"""The scenario: everything about a network, validated, from YAML.
+
+A scenario file holds only what differs from the defaults. Quantities are units, times are
+periods (days), money is per unit unless the field says otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from envs.errors import InputError
+from envs.omnichannel.scenario.agents import Actions, Before, Reward
+from envs.omnichannel.scenario.coordination import Coordination
+from envs.omnichannel.scenario.costs import Costs
+from envs.omnichannel.scenario.demand import DemandSettings, ForecastSettings, SeasonalNormal, Trace
+from envs.omnichannel.scenario.fulfillment import Fulfillment
+from envs.omnichannel.scenario.goods import Category, Name, Sku
+from envs.omnichannel.scenario.network import Network, SupplyCuts, Transshipment
+from envs.omnichannel.scenario.records import Records
+from envs.omnichannel.scenario.returns import Returns
+from envs.validation import StrictModel, parse_yaml, read_text, validate_model
+
+# Of every scenario; `Scenario.channels` adds pickup where it is sold.
+CHANNELS = ("store", "online")
+PICKUP_CHANNEL = "pickup"
+DISPOSITIONS = ("restock", "consolidate", "liquidate")
+
+Days = Annotated[float, Field(ge=0, le=1000)]
+MOST_CELLS = 1_000_000  # stores x SKUs
+MOST_CELL_DAYS = 100_000_000  # the known season is a dense array by day
+
+
+class Scenario(StrictModel):
+    """One network with its demand, returns, costs, action grids and reward."""
+
+    name: Name
+    description: str = ""
+    caveat: str = ""  # printed under every result: what the numbers cannot tell
+    horizon: Annotated[int, Field(ge=1, le=3650)] = 100  # periods an episode
+    review_period: Annotated[int, Field(ge=1, le=365)] = 7  # of the high-level agents
+    initial_store_cover: Days = 2.0  # days of mean demand on hand at the start
+    initial_dc_cover: Days = 5.0
+    network: Network
+    skus: Annotated[list[Sku], Field(min_length=1)]
+    categories: dict[str, Category]
+    demand: DemandSettings = SeasonalNormal()
+    supply_cuts: SupplyCuts | None = None
+    transshipment: Transshipment | None = None
+    returns: Returns = Returns()
+    records: Records | None = None  # None: always right
+    fulfillment: Fulfillment = Fulfillment()
+    costs: Costs = Costs()
+    forecast: ForecastSettings = ForecastSettings()
+    actions: Actions = Actions()
+    coordination: Coordination = Coordination()
+    reward: Reward = Reward()
+    before: Before = Before()
+
+    @model_validator(mode="after")
+    def check_skus(self) -> Self:
+        """SKU names are unique and their categories defined."""
+        counts = Counter(sku.name for sku in self.skus)
+        for sku in self.skus:
+            if counts[sku.name] > 1:
+                raise ValueError(f"skus: name {sku.name!r} is used twice; names must be unique")
+            if sku.category not in self.categories:
+                allowed = ", ".join(self.categories)
+                raise ValueError(
+                    f"skus: category {sku.category!r} of {sku.name} is not defined; "
+                    f"allowed: {allowed}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def check_supply_cuts(self) -> Self:
+        """Windows fit into their parts of the horizon."""
+        cuts = self.supply_cuts
+        if cuts and cuts.windows * cuts.length > self.horizon:
+            raise ValueError(
+                f"supply_cuts: {cuts.windows} windows of {cuts.length} periods do not fit into the "
+                f"horizon of {self.horizon}; windows x length <= horizon is allowed"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def check_size(self) -> Self:
+        """One copy fits into the memory of a machine."""
+        cells = len(self.network.stores) * len(self.skus)
+        if cells > MOST_CELLS:
+            raise ValueError(
+                f"skus: {len(self.network.stores)} stores x {len(self.skus)} SKUs are {cells} "
+                f"cells; at most {MOST_CELLS} are allowed"
+            )
+        period = getattr(self.demand, "season_period", 1)
+        if cells * period > MOST_CELL_DAYS:
+            raise ValueError(
+                f"demand.season_period: {period} is not allowed; at most {MOST_CELL_DAYS // cells} "
+                f"for {cells} cells (stores x SKUs)"
+            )
+        return self
+
+    @property
+    def has_perishables(self) -> bool:
+        """Whether a SKU has a shelf life."""
+        return any(sku.shelf_life is not None for sku in self.skus)
+
+    @property
+    def has_waste(self) -> bool:
+        """Whether units can vanish from stores or spoil there."""
+        return self.records is not None or self.has_perishables
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names along axis C; pickup only where a SKU has pickup demand."""
+        pickup = any(sku.pickup_demand > 0 for sku in self.skus)
+        return (*CHANNELS, PICKUP_CHANNEL) if pickup else CHANNELS
+
+    @property
+    def base_demand(self) -> list[list[float]]:
+        """Units a period in a store of size 1, by SKU and channel, (K, C)."""
+        return [[getattr(sku, f"{c}_demand") for c in self.channels] for sku in self.skus]
+
+    def hash(self) -> str:
+        """A short digest of every value, to key caches."""
+        # The content of a trace counts, by its digest; the place of the file does not.
+        values = self.model_dump(mode="json", exclude={"demand": {"file"}})
+        # Fields that came later count only where they are set, so that older caches stay valid.
+        for name in ("margin", "proposer_weights"):
+            if getattr(self.coordination, name) == getattr(Coordination(), name):
+                del values["coordination"][name]
+        payload = json.dumps(values, sort_keys=True)
+        return hashlib.sha256(payload.encode()).hexdigest()[:12]
+
+
+def list_scenarios() -> list[str]:
+    """Names of the built-in scenarios, sorted."""
+    folder = resources.files("envs.omnichannel") / "scenarios"
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith("yaml"))
+
+
+def load_scenario(name_or_path: str | Path) -> Scenario:
+    """Reads a built-in scenario by name, or a YAML file by path.
+
+    Raises:
+        InputError: if there is no such scenario or file, or a value in it is not allowed.
+    """
+    text = str(name_or_path)
+    if text in list_scenarios():
+        source = resources.files("envs.omnichannel") / "scenarios" / f"{text}.yaml"
+        content = source.read_text(encoding="utf-8")
+        return validate_model(Scenario, parse_yaml(content, text), text)
+    path = Path(text)
+    if path.suffix not in {".yaml", ".yml"}:
+        raise InputError(
+            f"scenario: {text!r} is not known; allowed: {', '.join(list_scenarios())}, "
+            "or the path of a .yaml file"
+        )
+    content = read_text(path, "scenario")
+    return _find_trace(validate_model(Scenario, parse_yaml(content, text), text), path)
+
+
+def _find_trace(scenario: Scenario, path: Path) -> Scenario:
+    """The scenario with its trace file as an absolute path, and with the digest of its bytes."""
+    trace = scenario.demand
+    if not isinstance(trace, Trace) or trace.file is None:
+        return scenario
+    file = (path.parent / trace.file).resolve()
+    try:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: demand.file: '{trace.file}' does not exist; give a path relative to the "
+            "scenario's file"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: demand.file: '{trace.file}' cannot be read ({reason})") from None
+    if trace.digest not in {None, digest}:
+        raise InputError(
+            f"{path}: demand.digest: {trace.digest!r} is not allowed; '{trace.file}' has {digest} "
+            "(the file has changed)"
+        )
+    found = trace.model_copy(update={"file": str(file), "digest": digest})
+    return scenario.model_copy(update={"demand": found})

@@ -1,0 +1,1 @@
+"""The account of a period: costs and metrics of the ledger."""

@@ -1,0 +1,173 @@
+"""The planner's commands. Heavy imports live inside them, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from envs.errors import InputError
+from marl.commands.console import make_console, name_command, write_json
+from marl.runs.files import write_file
+
+if TYPE_CHECKING:
+    from marl.planning.recommend import Planner
+
+PolicyOption = Annotated[Path, typer.Option("--policy", help="A file that export wrote.")]
+ScenarioOption = Annotated[
+    str, typer.Option("--scenario", "-s", help="Built-in name or a YAML file.")
+]
+LOCAL = "127.0.0.1"
+
+
+def register(app: typer.Typer, scenario_app: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    app.command()(export)
+    app.command()(recommend)
+    app.command()(serve)
+    scenario_app.command("from-data")(make_from_data)
+    scenario_app.command("state-template")(write_template)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    out: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("policy.onnx"),
+) -> None:
+    """Write a run's best policy as one file that needs neither Ray nor torch."""
+    from marl.planning.export import export_policy
+
+    metadata = export_policy(run, out)
+    tuned = ", ".join(metadata.classical) or "none: run `omnichannel tune` first to have them"
+    print(f"{out}: policy {metadata.name}, trained on {metadata.scenario}")
+    print(f"tuned classical policies inside: {tuned}")
+
+
+def recommend(
+    policy: PolicyOption,
+    scenario: ScenarioOption,
+    state: Annotated[Path, typer.Option(help="This morning's stock count, CSV.")],
+    out: Annotated[Path | None, typer.Option(help="The orders to write, CSV.")] = None,
+    explain: Annotated[
+        tuple[str, str] | None, typer.Option(help="Tell one decision in words: STORE SKU.")
+    ] = None,
+    goals: Annotated[
+        Path | None,
+        typer.Option(help="Keeps what the high-level agents hold between reviews, JSON."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the orders as JSON; -: stdout.")
+    ] = None,
+) -> None:
+    """Turn a stock count into today's orders, shipments and returns."""
+    from marl.planning.goals_file import read_goals, write_goals
+    from marl.planning.stock_count import read_situation
+
+    planner = _make_planner(policy, scenario)
+    situation = read_situation(state, planner.schema)
+    if goals is not None and not planner.decider.has_goals:
+        raise InputError(
+            f"--goals: policy {planner.policy.name!r} decides on every day anew and holds no "
+            "goals; leave it out"
+        )
+    before = None if goals is None else read_goals(goals, situation.day)
+    answer = planner.recommend(situation, before)
+    told = answer.explain(*explain) if explain else None
+    if out is not None:
+        write_file(out, answer.to_csv(), "--out")
+    write_json(json_file, answer.model_dump(mode="json"))
+    if goals is not None and answer.goals is not None:
+        write_goals(goals, before, answer.goals)
+    if str(json_file) == "-":
+        return
+    for note in answer.notes:
+        print(f"note: {note}")
+    if told is not None:
+        print(told)
+    if out is not None:
+        print(f"{out}: {len(answer.decisions)} decisions for day {answer.day}")
+    elif json_file is None and told is None:
+        print(answer.to_csv(), end="")
+
+
+def serve(
+    policy: PolicyOption,
+    scenario: ScenarioOption,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than this machine's are open to all.")
+    ] = LOCAL,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+) -> None:
+    """Answer stock counts with orders over HTTP; the page /docs says how."""
+    from marl.planning.serve import run_server
+
+    run_server(_make_planner(policy, scenario), host, port)
+
+
+def write_template(
+    scenario: Annotated[str, typer.Argument(help="Built-in name or a YAML file.")],
+    out: Annotated[Path | None, typer.Option(help="The CSV to write; default: stdout.")] = None,
+) -> None:
+    """Write a stock count with all columns that `recommend --state` reads."""
+    from envs.omnichannel.scenario import load_scenario
+    from envs.omnichannel.world.simulator import Simulator
+    from marl.planning.stock_count import SituationSchema
+
+    text = SituationSchema(Simulator(load_scenario(scenario))).make_template()
+    if out is None:
+        print(text, end="")
+    else:
+        write_file(out, text, "--out")
+        print(f"{out}: {text.count(chr(10)) - 1} rows")
+
+
+def _make_planner(policy: Path, scenario: str) -> Planner:
+    from envs.omnichannel.scenario import load_scenario
+    from marl.planning.policy_file import OnnxPolicy
+    from marl.planning.recommend import Planner
+
+    return Planner(OnnxPolicy.load(policy), load_scenario(scenario))
+
+
+def make_from_data(
+    demand: Annotated[Path, typer.Option(help="CSV: date, store, sku, units, [channel ...].")],
+    out: Annotated[Path, typer.Option(help="The scenario to write, a .yaml file.")],
+    returns: Annotated[
+        Path | None, typer.Option(help="CSV: date, store, sku, units, [sale_date].")
+    ] = None,
+    skus: Annotated[
+        Path | None, typer.Option(help="CSV: sku, [category, price, unit_cost ...].")
+    ] = None,
+    nodes: Annotated[
+        Path | None, typer.Option(help="CSV: node, kind (dc or store), [parent, capacity].")
+    ] = None,
+    lanes: Annotated[
+        Path | None, typer.Option(help="CSV: from, to, [distance, lead_time, cost].")
+    ] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Cure what can be cured, and say so.")] = False,
+    held_back: Annotated[
+        str | None, typer.Option(help="'30 days' or the first held-back date. Default: a fifth.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace --out where it exists.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the result as JSON; -: stdout.")
+    ] = None,
+) -> None:
+    """Make a scenario of your own CSV files: see docs/your-data.md."""
+    from marl.planning.from_data.make import Sources, make_scenario
+    from marl.planning.from_data.report import list_assumptions, list_fixes, make_summary_table
+
+    console = make_console(json_file)
+    sources = Sources(demand, returns, skus, nodes, lanes)
+    made = make_scenario(sources, out, fix=fix, held_back=held_back, force=force)
+    console.print(make_summary_table(made.summary))
+    for line in (*list_fixes(made.fixed), *list_assumptions(made.sections)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"{made.train_days} days to train on; {made.held_back_days} held back, from "
+        f"{made.first_held_back} on\nwrote {made.out} and {made.trace}\n"
+        f"next: {name_command('omnichannel')} train --scenario {made.out}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    write_json(json_file, made.to_json())

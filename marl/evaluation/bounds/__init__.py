@@ -1,0 +1,1 @@
+"""Costs that no policy can beat: relaxations and exact optima."""

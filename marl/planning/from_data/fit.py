@@ -1,0 +1,346 @@
+"""From checked files to a scenario: what is measured, what is assumed, and which is which."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, NoReturn
+
+import numpy as np
+
+from envs.errors import InputError
+from envs.omnichannel.scenario.costs import Costs
+from envs.omnichannel.types import FloatArray, IntArray
+from marl.planning.from_data.check_others import SUPPLIER
+from marl.planning.from_data.dataset import Dataset, ReturnRecords
+from marl.planning.from_data.fit_network import fit_network, scale_distances
+from marl.planning.from_data.section import Section
+from marl.planning.from_data.summary import WEEK, Summary, compute_delay_table
+
+LONGEST_DELAY = 180  # days that the simulator can follow a return
+LONGEST_SHELF_LIFE = 180  # days that the simulator can follow a unit on the shelf
+LONGEST_HORIZON = 84
+NUM_OPTIONS = 11  # of the ordering agents
+INITIAL_OPTION = 4
+PUSH_OPTIONS = (4, 6, 8, 10)  # the first is the initial one: untrained agents agree with `before`
+YEARLY_HOLDING = 0.25  # of the unit cost, where costs are given
+_SMOOTHINGS = np.array([0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3])
+
+
+def fit_scenario(
+    data: Dataset, summary: Summary, train_days: int, name: str, trace_file: str
+) -> list[Section]:
+    """Returns the fields of the scenario, in the order of the file.
+
+    Args:
+        data: the checked files.
+        summary: what the training days show.
+        train_days: first days of the records, to train on.
+        name: of the scenario.
+        trace_file: where the records will be, relative to the scenario's file.
+    """
+    demand = data.demand
+    held_back = demand.num_days - train_days
+    train = demand.units[:train_days]
+    dcs, stores, network_remarks = fit_network(data, train)
+    lead_time = max(dc["supplier_lead_time"] for dc in dcs)
+    lane = max(store["lead_time"] for store in stores)
+    store_cover, dc_cover = _make_grids(train, lead_time, lane)
+    horizon = min(max(held_back * 4 // 5 // WEEK, 1) * WEEK, LONGEST_HORIZON)
+    return [
+        Section("name", name),
+        Section(
+            "description",
+            f"{len(stores)} stores, {len(demand.skus)} SKUs, recorded {demand.get_date(0)} to "
+            f"{demand.get_date(demand.num_days - 1)}",
+        ),
+        Section("caveat", _make_caveat(data, train_days)),
+        Section(
+            "horizon",
+            horizon,
+            ["days an episode: four fifths of the held-back days, in whole weeks"],
+        ),
+        Section("initial_store_cover", 3, assumed=["days of stock at the start of an episode"]),
+        Section("initial_dc_cover", 5, assumed=["the same at the DCs"]),
+        network_remarks.place({"dcs": dcs, "stores": stores}),
+        _make_skus(data, train),
+        _make_categories(data, summary),
+        _make_demand(data, train_days, trace_file),
+        _make_returns(data, train_days),
+        Section(
+            "forecast",
+            {"smoothing": _fit_smoothing(train)},
+            ["weight of the latest day that foresaw the coming weeks best"],
+        ),
+        _make_costs(data, train),
+        *_make_reward(data, train),
+        Section(
+            "actions",
+            {
+                "store_cover": store_cover,
+                "dc_cover": dc_cover,
+                "push_cover": [store_cover[i] for i in PUSH_OPTIONS],
+                "initial_cover": INITIAL_OPTION,
+            },
+            ["days of cover that agents choose from, wide enough for the slow sellers found"],
+        ),
+        Section(
+            "before",
+            {"store_cover": store_cover[INITIAL_OPTION], "dc_cover": dc_cover[INITIAL_OPTION]},
+            assumed=["how stock is run today; put in your own days of cover"],
+        ),
+    ]
+
+
+def get_categories(data: Dataset) -> list[str]:
+    """Returns the category of each SKU of the demand."""
+    records = data.skus or {}
+    return [(r.category if (r := records.get(sku)) else None) or "all" for sku in data.demand.skus]
+
+
+def _make_caveat(data: Dataset, train_days: int) -> str:
+    demand = data.demand
+    first, last = demand.get_date(train_days), demand.get_date(demand.num_days - 1)
+    return (
+        f"Evaluated on the held-back period, {first} to {last} ({demand.num_days - train_days} "
+        "days), which neither training nor tuning has seen. All episodes replay this one period, "
+        "so the intervals speak of starting days and random splits, not of other seasons. Sales "
+        "are taken for demand: what was out of stock is not in the records."
+    )
+
+
+def _make_skus(data: Dataset, train: IntArray) -> Section:
+    demand = data.demand
+    mean = train.mean(axis=(0, 1))  # (K, C) a day in a store of size 1
+    values = []
+    for sku, category, by_channel in zip(demand.skus, get_categories(data), mean, strict=True):
+        rates = {
+            f"{channel}_demand": max(float(f"{rate:.4g}"), _smallest(channel))
+            for channel, rate in zip(demand.channels, by_channel, strict=True)
+        }
+        values.append({"name": sku, "category": category, **rates} | _get_shelf_life(data, sku))
+    section = Section("skus", values, ["units a day in the mean store, over the training days"])
+    if data.skus is None:
+        section.assumed.append("one category, all (no SKU file)")
+    elif not any("shelf_life" in value for value in values):
+        section.assumed.append(f"nothing perishes within {LONGEST_SHELF_LIFE} days")
+    return section
+
+
+def _get_shelf_life(data: Dataset, sku: str) -> dict[str, int]:
+    record = (data.skus or {}).get(sku)
+    days = record.shelf_life if record else None
+    return {} if days is None or days > LONGEST_SHELF_LIFE else {"shelf_life": int(days)}
+
+
+def _smallest(channel: str) -> float:
+    """Pickup exists where a SKU has demand for it, however little was seen in training."""
+    return 0.0001 if channel == "pickup" else 0.0
+
+
+def _make_categories(data: Dataset, summary: Summary) -> Section:
+    categories = dict.fromkeys(get_categories(data))
+    if data.returns is None:
+        value: dict[str, Any] = {name: {"return_rate": 0.0} for name in categories}
+        return Section("categories", value, assumed=["nothing comes back (no file of returns)"])
+    for name in categories:
+        if summary.return_rates[name].value > 1:
+            _refuse_rate(data, data.returns, name)
+    value = {
+        name: {"return_rate": round(summary.return_rates[name].value, 5)} for name in categories
+    }
+    return Section("categories", value, ["units returned / units sold, over the training days"])
+
+
+def _refuse_rate(data: Dataset, returns: ReturnRecords, category: str) -> NoReturn:
+    """Points at the first return of a category of which more comes back than was sold."""
+    members = [i for i, name in enumerate(get_categories(data)) if name == category]
+    row = np.flatnonzero(np.isin(returns.sku, members))[:1]
+    message = f"{{}} and the rows after it return more of category {category!r} than was sold"
+    raise InputError(str(returns.table.find_problem(row, "units", message)))
+
+
+def _make_demand(data: Dataset, train_days: int, trace_file: str) -> Section:
+    demand = data.demand
+    section = Section(
+        "demand",
+        {"process": "trace", "file": trace_file, "train_days": train_days},
+        [
+            f"trains on {demand.get_date(0)} to {demand.get_date(train_days - 1)}, evaluates on "
+            f"{demand.get_date(train_days)} to {demand.get_date(demand.num_days - 1)}",
+        ],
+    )
+    if demand.filled:
+        section.assumed.append(f"{demand.filled} days of series without a row sold 0 units")
+    if demand.channels == ["store"]:
+        section.value["online_share"] = 0.0
+        section.assumed.append("nothing is ordered online (no such rows); try online_share: 0.2")
+    return section
+
+
+def _make_returns(data: Dataset, train_days: int) -> Section:
+    table = compute_delay_table(data, train_days, LONGEST_DELAY)
+    if not table:
+        why = "no file of returns" if data.returns is None else "no sale dates"
+        delay: dict[str, Any] = {"kind": "uniform", "low": 2, "high": 7}
+        spread = "the rate is the same in all stores"
+        return Section(
+            "returns",
+            {"delay": delay, "store_spread": 0.0},
+            assumed=[f"returns take 2 to 7 days ({why})", spread],
+        )
+    return Section(
+        "returns",
+        {"delay": {"kind": "table", "probabilities": table}, "store_spread": 0.0},
+        [f"days from sale to return, by units; {LONGEST_DELAY} stands for all later ones"],
+        ["the rate is the same in all stores; all returns can be sold again"],
+    )
+
+
+def _fit_smoothing(train: IntArray) -> float:
+    """The smoothing under which the level foresees the mean of the coming week best."""
+    cells = train.sum(axis=3).reshape(len(train), -1).astype(np.float64)
+    sums = np.cumsum(np.vstack([np.zeros((1, cells.shape[1])), cells]), axis=0)
+    level = np.broadcast_to(cells[:WEEK].mean(axis=0), (len(_SMOOTHINGS), cells.shape[1])).copy()
+    loss = np.zeros(len(_SMOOTHINGS))
+    for day in range(len(cells) - WEEK):
+        level += _SMOOTHINGS[:, None] * (cells[day] - level)
+        coming = (sums[day + 1 + WEEK] - sums[day + 1]) / WEEK
+        if day >= WEEK:  # not the days that the level began with
+            loss += ((coming - level) ** 2).sum(axis=1)
+    return float(_SMOOTHINGS[loss.argmin()])
+
+
+def compute_margin(data: Dataset, train: IntArray) -> tuple[float, float] | None:
+    """Returns mean margin and unit cost of a unit sold, of the SKUs that have both; else None."""
+    weights, margins, costs = [], [], []
+    sold = train.sum(axis=(0, 1, 3))
+    for sku, units in zip(data.demand.skus, sold.tolist(), strict=True):
+        record = (data.skus or {}).get(sku)
+        price = record.price if record else None
+        if price is None:
+            price = (data.demand.price or {}).get(sku)
+        if record is None or record.unit_cost is None or price is None:
+            continue
+        weights.append(units)
+        margins.append(price - record.unit_cost)
+        costs.append(record.unit_cost)
+    if not sum(weights):
+        return None
+    margin, cost = (float(np.average(values, weights=weights)) for values in (margins, costs))
+    return (margin, cost) if margin > 0 else None
+
+
+def _make_costs(data: Dataset, train: IntArray) -> Section:
+    found = compute_margin(data, train)
+    lanes = [lane for lane in (data.lanes or {}).values() if lane.cost is not None]
+    scale = found[0] if found else 1.0
+    money = {
+        name: _round(scale * value)
+        for name, value in Costs().model_dump().items()
+        if isinstance(value, float) and value > 0
+    }
+    section = Section("costs", money)
+    if found is None:
+        section.assumed.append("all costs, in units of the margin lost with a lost sale")
+    else:
+        margin, cost = found
+        daily = YEARLY_HOLDING * cost / 365
+        section.value |= {"holding_store": _round(daily), "holding_dc": _round(daily / 2)}
+        section.measured.append(f"lost_sale: mean margin {margin:.4g}; unit cost {cost:.4g}")
+        section.assumed += [
+            f"holding_store: {YEARLY_HOLDING:.0%} of the unit cost a year; half of it at the DC",
+            "all other costs, as shares of the margin",
+        ]
+    if lanes:
+        section.value["transport"] = _round(_fit_transport(data))
+        section.measured.append("transport: per unit, least squares of cost on 1 + distance band")
+        if found is None:
+            section.assumed.append(
+                "the lanes' costs are in the same unit; give price and unit_cost for money"
+            )
+    return section
+
+
+def _fit_transport(data: Dataset) -> float:
+    """The rate r for which r x (1 + distance band) meets the lanes' costs best."""
+    lanes = {end: lane for (start, end), lane in (data.lanes or {}).items() if start != SUPPLIER}
+    bands = scale_distances(dict(lanes))
+    pairs = [
+        (1 + bands.get(store, 1), lane.cost)
+        for store, lane in lanes.items()
+        if lane.cost is not None
+    ]
+    x, y = np.array(pairs, np.float64).reshape(-1, 2).T
+    return float((x * y).sum() / max(float((x * x).sum()), 1e-9))
+
+
+def _make_reward(data: Dataset, train: IntArray) -> list[Section]:
+    found = compute_margin(data, train)
+    if found is None:
+        return []
+    return [
+        Section(
+            "reward",
+            {"cost_scale": _round(found[0])},
+            assumed=["a unit's margin weighs as much as serving it"],
+        )
+    ]
+
+
+def _make_grids(train: IntArray, lead_time: int, lane: int) -> tuple[list[float], list[float]]:
+    """Days of cover for stores (beyond the lead time) and DC echelons, ascending.
+
+    Safety stock in days grows with the coefficient of variation, so with 1 / sqrt(mean).
+    """
+    mean = max(float(train.sum(axis=3).mean()), 0.05)
+    highest = 4 + 12 / mean**0.5
+    steps = np.linspace(0, 1, NUM_OPTIONS)
+    store: FloatArray = np.round(2 * highest * steps**1.5) / 2
+    dc: FloatArray = np.round(2 * (lead_time + lane + (4 + highest) * steps**1.3)) / 2
+    return _ascend(store), _ascend(dc)
+
+
+def _ascend(levels: FloatArray) -> list[float]:
+    """The levels, those that rounding made equal moved half a day up."""
+    for i in range(1, len(levels)):
+        levels[i] = max(levels[i], levels[i - 1] + 0.5)
+    return [float(level) for level in levels]
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def choose_train_days(data: Dataset, held_back: str | None) -> int:
+    """Returns the number of training days.
+
+    Args:
+        data: the checked files.
+        held_back: `30`, `30 days`, or the first held-back day as YYYY-MM-DD; None: the last fifth.
+
+    Raises:
+        InputError: if too little is left on either side.
+    """
+    days = data.demand.num_days
+    if held_back is None:
+        return days - max(round(0.2 * days), WEEK)
+    words = held_back.split()
+    if words and words[0].isdecimal() and words[1:] in ([], ["days"], ["day"]):
+        train = days - int(words[0])
+    else:
+        train = _count_days_before(data, held_back)
+    if not 14 <= train <= days - WEEK:
+        raise InputError(
+            f"--held-back: {held_back!r} leaves {train} of {days} days to train on; 14 to "
+            f"{days - WEEK} are allowed"
+        )
+    return train
+
+
+def _count_days_before(data: Dataset, text: str) -> int:
+    try:
+        return (date.fromisoformat(text) - data.demand.first_day).days
+    except ValueError:
+        raise InputError(
+            f"--held-back: {text!r} is not allowed; a number of days or a date YYYY-MM-DD is needed"
+        ) from None

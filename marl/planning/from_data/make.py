@@ -1,0 +1,114 @@
+"""From a planner's CSV files to a scenario: read, check, summarise, fit, write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from envs.omnichannel.world.demand.trace_file import RecordedDemand
+from marl.planning.from_data.check_demand import load_demand
+from marl.planning.from_data.check_others import load_lanes, load_nodes, load_returns, load_skus
+from marl.planning.from_data.dataset import Dataset
+from marl.planning.from_data.fit import choose_train_days, fit_scenario, get_categories
+from marl.planning.from_data.problems import Findings, Problem
+from marl.planning.from_data.report import list_assumptions, list_fixes
+from marl.planning.from_data.section import Section
+from marl.planning.from_data.summary import Summary, summarise
+from marl.planning.from_data.writing import check_out, name_trace, write_scenario
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files; all but the demand may be left out."""
+
+    demand: Path
+    returns: Path | None = None
+    skus: Path | None = None
+    nodes: Path | None = None
+    lanes: Path | None = None
+
+
+@dataclass(frozen=True)
+class FromData:
+    """What was made, and of what."""
+
+    out: Path
+    trace: Path
+    train_days: int
+    held_back_days: int
+    first_held_back: str  # date
+    summary: Summary
+    sections: list[Section]
+    fixed: list[Problem]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `from-data --json` writes."""
+        return {
+            "scenario": str(self.out),
+            "trace": str(self.trace),
+            "train_days": self.train_days,
+            "held_back_days": self.held_back_days,
+            "first_held_back": self.first_held_back,
+            "summary": self.summary.to_json(),
+            "assumed": list_assumptions(self.sections),
+            "fixed": list_fixes(self.fixed),
+        }
+
+
+def make_scenario(
+    sources: Sources,
+    out: Path,
+    *,
+    fix: bool = False,
+    held_back: str | None = None,
+    force: bool = False,
+) -> FromData:
+    """Makes a scenario, and the trace beside it, of a planner's files.
+
+    Args:
+        sources: the files.
+        out: the scenario's file, new.
+        fix: cure what can be cured instead of refusing it.
+        held_back: `30 days` or the first held-back date; None: the last fifth.
+        force: replace `out` where it exists.
+
+    Raises:
+        InputError: one line naming file, line and column of the first mistake. Nothing is written.
+    """
+    check_out(out, force=force)
+    data, fixed = load_dataset(sources, fix=fix)
+    train_days = choose_train_days(data, held_back)
+    summary = summarise(data, train_days, get_categories(data))
+    sections = fit_scenario(data, summary, train_days, out.stem, name_trace(out))
+    demand = data.demand
+    recorded = RecordedDemand(
+        demand.first_day, demand.stores, demand.skus, demand.channels, demand.units
+    )
+    write_scenario(out, sections, recorded)
+    return FromData(
+        out=out,
+        trace=out.with_name(name_trace(out)),
+        train_days=train_days,
+        held_back_days=demand.num_days - train_days,
+        first_held_back=str(demand.get_date(train_days)),
+        summary=summary,
+        sections=sections,
+        fixed=fixed,
+    )
+
+
+def load_dataset(sources: Sources, *, fix: bool) -> tuple[Dataset, list[Problem]]:
+    """Reads and checks all files; returns them and what was cured.
+
+    Raises:
+        InputError: one line naming file, line and column of the first mistake.
+    """
+    findings = Findings(fix)
+    skus = load_skus(sources.skus, findings) if sources.skus else None
+    nodes = load_nodes(sources.nodes, findings) if sources.nodes else None
+    stores = None if nodes is None else [n for n, node in nodes.items() if node.kind == "store"]
+    demand = load_demand(sources.demand, findings, stores, skus)
+    returns = load_returns(sources.returns, demand, findings) if sources.returns else None
+    lanes = load_lanes(sources.lanes, demand, nodes, findings) if sources.lanes else None
+    return Dataset(demand, returns, skus, nodes, lanes), findings.fixed

@@ -1,0 +1,90 @@
+"""Writing a scenario and its trace: both whole, or neither."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from envs.errors import InputError
+from envs.omnichannel.scenario import load_scenario
+from envs.omnichannel.world.demand.trace_file import RecordedDemand, save_trace
+from envs.omnichannel.world.simulator import Simulator
+from marl.planning.from_data.section import Section
+
+WIDTH = 100
+
+
+def name_trace(out: Path) -> str:
+    """Returns the name of the trace file beside a scenario's file."""
+    return f"{out.stem}.demand.csv.gz"
+
+
+def check_out(out: Path, *, force: bool) -> None:
+    """Refuses a scenario file that cannot be written.
+
+    Raises:
+        InputError: names the file and what is allowed.
+    """
+    if out.suffix not in {".yaml", ".yml"}:
+        raise InputError(f"--out: '{out}' is not allowed; a name that ends in .yaml is needed")
+    if not out.parent.is_dir():
+        raise InputError(f"--out: the folder '{out.parent}' does not exist; make it first")
+    if out.is_dir():
+        raise InputError(f"--out: '{out}' is a folder; the name of a file is needed")
+    if not force and (out.exists() or out.with_name(name_trace(out)).exists()):
+        raise InputError(f"--out: '{out}' exists; give another name, or --force to replace it")
+
+
+def write_scenario(out: Path, sections: Sequence[Section], recorded: RecordedDemand) -> None:
+    """Writes the scenario and its trace beside it, after loading both once.
+
+    Raises:
+        InputError: if the scenario is not valid or the folder cannot be written.
+    """
+    trace = out.with_name(name_trace(out))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".from-data-", dir=out.parent))
+        try:
+            draft = folder / out.name
+            draft.write_text(render(sections), encoding="utf-8")
+            save_trace(folder / trace.name, recorded)
+            _check(draft, out)
+            (folder / trace.name).replace(trace)
+            draft.replace(out)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"--out: '{out}' cannot be written ({error.strerror})") from None
+
+
+def _check(draft: Path, out: Path) -> None:
+    """Loads and builds what was written; a refusal names the file that the user asked for."""
+    try:
+        Simulator(load_scenario(draft))
+    except InputError as error:
+        raise InputError(str(error).replace(str(draft), str(out))) from None
+
+
+def render(sections: Sequence[Section]) -> str:
+    """Returns the scenario's YAML; what is assumed stands above its field, marked so."""
+    lines = [
+        "# Made by omnichannel scenario from-data. What is ASSUMED is not in your files: put in",
+        "# what you know, then check with: omnichannel scenario validate FILE",
+    ]
+    for section in sections:
+        lines += [f"# {remark}" for remark in section.measured]
+        lines += [f"# ASSUMED: {remark}" for remark in section.assumed]
+        text = yaml.safe_dump(
+            {section.name: section.value},
+            sort_keys=False,
+            allow_unicode=True,
+            # None would put a mapping of nothing but one plain value in braces.
+            default_flow_style=None if isinstance(section.value, dict | list) else False,
+            width=WIDTH,
+        )
+        lines += text.splitlines()
+    return "\n".join(lines) + "\n"

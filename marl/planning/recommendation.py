@@ -1,0 +1,166 @@
+"""Today's orders as data: the JSON of the service, the CSV of the command, a decision in words."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from envs.errors import InputError
+from envs.validation import StrictModel
+from marl.planning.stock_count import MOST_DAYS
+
+
+def _take_whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# With `strict`, what JSON calls an integer: 5 and 5.0, neither true nor "5".
+JSON_INTEGER = BeforeValidator(_take_whole)
+Day = Annotated[int, Field(strict=True, ge=0, le=MOST_DAYS), JSON_INTEGER]
+Level = Annotated[int, Field(strict=True, ge=0, le=1000), JSON_INTEGER]
+
+
+class Goals(StrictModel):
+    """What the high-level agents hold from a review to the next: levels by module and SKU."""
+
+    day: Day  # of the review
+    levels: dict[str, dict[str, Level]]
+
+
+class Decision(StrictModel):
+    """One decision of one node for one SKU.
+
+    `decision` is `order`, `shipment`, `online` (who serves online orders) or what is done with
+    returns: `restock`, `consolidate`, `liquidate`. Orders and shipments are units. The others are
+    shares of what today brings, beside the units that are expected of it.
+    """
+
+    node: str
+    sku: str
+    decision: str
+    source: str
+    destination: str
+    units: float  # whole for orders and shipments
+    share: float | None
+    requested: int | None  # before suppliers' and DCs' limits
+    # By module, or by the rule that residual agents depart from: gap to the target, signed units;
+    # or shares.
+    proposals: dict[str, float]
+    classical: float  # units or share that the classical rule would decide
+
+
+class Outlook(StrictModel):
+    """A node's SKU before and after today's decision. Covers are days of forecast demand."""
+
+    node: str
+    sku: str
+    on_hand: int
+    on_the_way: int  # in transit and in inspection
+    owed: int
+    position: int  # inventory position; of a DC that of its echelon
+    forecast: float  # units a day over the coming week that the node is to serve
+    cover_before: float | None  # None: no demand is forecast
+    cover_after: float | None
+    protection_days: int  # until what is decided tomorrow can arrive
+    stockout_probability: float  # of a shortage within these days
+    classical_stockout_probability: float
+
+
+class Recommendation(StrictModel):
+    """Today's decisions, and what they were made of."""
+
+    policy: str
+    scenario: str
+    day: int
+    review: bool  # whether the high-level agents decided anew
+    classical: str
+    notes: list[str]
+    goals: Goals | None  # None: there is no high level
+    decisions: list[Decision]
+    outlook: list[Outlook]
+
+    def to_csv(self) -> str:
+        """Returns a line for each decision, with its node's outlook beside it."""
+        modules = list(dict.fromkeys(m for d in self.decisions for m in d.proposals))
+        own = [f for f in Decision.model_fields if f != "proposals"]
+        shared = [f for f in Outlook.model_fields if f not in {"node", "sku"}]
+        get_own, get_shared = attrgetter(*own), attrgetter(*shared)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([*own, *(f"proposal_{m}" for m in modules), *shared])
+        beside = {(o.node, o.sku): [*map(_to_cell, get_shared(o))] for o in self.outlook}
+        for decision in self.decisions:
+            writer.writerow(
+                [
+                    *map(_to_cell, get_own(decision)),
+                    *(_to_cell(decision.proposals.get(m)) for m in modules),
+                    *beside[decision.node, decision.sku],
+                ]
+            )
+        return text.getvalue()
+
+    def explain(self, node: str, sku: str) -> str:
+        """Returns the decisions of a node for a SKU in words and numbers.
+
+        Raises:
+            InputError: if there is no such node or SKU.
+        """
+        for kind, name, known in (
+            ("node", node, {o.node for o in self.outlook}),
+            ("sku", sku, {o.sku for o in self.outlook}),
+        ):
+            if name not in known:
+                raise InputError(
+                    f"--explain: {kind} {name!r} is not in the scenario; "
+                    f"allowed: {', '.join(sorted(known)[:20])}"
+                )
+        outlook = next(o for o in self.outlook if (o.node, o.sku) == (node, sku))
+        decisions = [d for d in self.decisions if (d.node, d.sku) == (node, sku)]
+        return "\n".join(self._tell(outlook, decisions))
+
+    def _tell(self, outlook: Outlook, decisions: list[Decision]) -> Iterator[str]:
+        main = decisions[0]
+        yield (
+            f"{outlook.node}, {outlook.sku}: {main.decision} of {main.units:g} units from "
+            f"{main.source}"
+            + ("" if main.requested == main.units else f" ({main.requested} asked)")
+        )
+        yield (
+            f"  stock      {outlook.on_hand} on hand, {outlook.on_the_way} on the way, "
+            f"{outlook.owed} owed; inventory position {outlook.position}"
+        )
+        yield f"  forecast   {outlook.forecast:.2f} units a day over the coming week"
+        if outlook.cover_before is not None and outlook.cover_after is not None:
+            yield (
+                f"  cover      {outlook.cover_before:.1f} days before, "
+                f"{outlook.cover_after:.1f} days after"
+            )
+        yield (
+            f"  shortage   {outlook.stockout_probability:.0%} likely within the "
+            f"{outlook.protection_days} days until tomorrow's decision can arrive; "
+            f"{outlook.classical_stockout_probability:.0%} under {self.classical}"
+        )
+        for decision in decisions:
+            proposed = ", ".join(f"{m} {v:+.2f}" for m, v in decision.proposals.items())
+            if decision.share is None:
+                yield f"  proposals  gap to the target in units: {proposed}"
+                yield f"  classical  {self.classical} would decide {decision.classical:g} units"
+            else:
+                yield (
+                    f"  {decision.decision:11}{decision.share:.0%} "
+                    f"{decision.source} to {decision.destination}, {decision.units:.1f} units "
+                    f"expected today; proposed {proposed}; "
+                    f"{self.classical} {decision.classical:.0%}"
+                )
+
+
+def _to_cell(value: str | float | None) -> str:
+    """Numbers with as many digits as a planner reads."""
+    if value is None:
+        return ""
+    return f"{value:.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

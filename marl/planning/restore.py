@@ -1,0 +1,112 @@
+"""Puts environments into the state of a stock count, with futures of their own from then on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import (
+    ArrayT,
+    FloatArray,
+    IntArray,
+    Network,
+    SeedArray,
+    State,
+    sum_channels,
+)
+from envs.omnichannel.world.demand import DemandProcess, TraceDemand
+from envs.omnichannel.world.draws import make_seeds
+from envs.omnichannel.world.supply import Supply
+from marl.planning.stock_count import Situation
+
+_WEEK = 7
+_LOWEST_DRIFT = 0.01  # of a demand level as a share of its mean, which has a logarithm
+
+HeldOptions = dict[str, IntArray]  # high-level module_id -> levels, (1, 1, K)
+
+
+@dataclass(frozen=True)
+class Morning:
+    """Where every simulation of a recommendation begins."""
+
+    situation: Situation
+    held: HeldOptions
+    since_review: int  # days; 0: the high level reviews today
+
+
+class AnnouncedSupply(Supply):
+    """Supply with the cuts that a stock count announces, and none after them."""
+
+    def __init__(self, scenario: Scenario, network: Network, morning: Morning) -> None:
+        super().__init__(scenario, network)
+        self._first_period = morning.since_review
+        self._shares = np.vstack([morning.situation.confirmed, np.ones((1, network.num_dcs))])
+
+    def look_ahead(self, seed: SeedArray, period: IntArray, days: int) -> FloatArray | None:
+        """Returns the announced shares of so many periods from this one on, (B, W, days)."""
+        del seed
+        if self.cuts is None:
+            return None
+        ahead = period[:, None] - self._first_period + np.arange(days)
+        shares = self._shares[np.minimum(ahead, len(self._shares) - 1)]  # (B, days, W)
+        return shares.swapaxes(1, 2)
+
+
+def restore(env: BatchedEnv, morning: Morning) -> None:
+    """Puts every copy into this morning; they differ in what the day and the next ones bring."""
+    copies, situation, demand = env.num_copies, morning.situation, env.simulator.demand
+    seeds = make_seeds("recommend", 0, copies)
+    drawn = env.simulator.make_state(seeds)
+
+    units = {field: _spread(array, copies) for field, array in situation.units.items()}
+    given, mean = np.moveaxis(situation.level, 0, -1), demand.mean
+    level = np.where(np.isnan(given), mean, given)
+    sold = np.moveaxis(situation.last_demand, 0, -1)
+    last_demand = np.where(np.isnan(sold), np.rint(level), sold).astype(np.int64)
+    has_queue = drawn.inspection_queue.shape[1] > 0
+    state = replace(
+        drawn,
+        on_hand=units["on_hand"][:, 0],
+        in_transit=units["in_transit"],
+        in_inspection=units["in_inspection"],
+        backorders=units["backorders"],
+        returns_due=units["returns_due"],
+        mail_due=units["mail_due"],
+        inspection_queue=units["inspection_queue"][:, 0] if has_queue else drawn.inspection_queue,
+        period=np.full(copies, morning.since_review),
+        day=_choose_days(demand, drawn.seed, situation.day, int(env.network.lead_time.max()) + 1),
+        log_drift=_estimate_log_drift(drawn, level, mean),
+        record_error=np.zeros_like(drawn.record_error),
+        shelf=env.simulator.shelves.make(units["on_hand"][:, 0]),
+    )
+    goals = {m: _spread(held[0], copies) for m, held in morning.held.items()}
+    env.simulator.supply = AnnouncedSupply(env.scenario, env.network, morning)
+    env.restore(state, _spread(level, copies), _spread(last_demand, copies), goals)
+
+
+def _spread(array: ArrayT, copies: int) -> ArrayT:
+    return np.repeat(array[None], copies, axis=0)
+
+
+def _choose_days(demand: DemandProcess, seeds: SeedArray, day: int, days: int) -> IntArray:
+    """Where in the demand's calendar each copy begins, (B,).
+
+    A record of demand has no future: its copies live through other weeks of its training part,
+    from the same weekday on.
+    """
+    if not isinstance(demand, TraceDemand):
+        return np.full(len(seeds), day)
+    start = demand.sample_start(seeds, days + _WEEK, "train")
+    return start + (day - start) % _WEEK
+
+
+def _estimate_log_drift(state: State, level: FloatArray, mean: FloatArray) -> FloatArray:
+    """What the smoothed level says of demand's hidden one, (B, S, K); (B, 0, 0) without one."""
+    if not state.log_drift.shape[1]:
+        return state.log_drift
+    share = sum_channels(level) / np.maximum(sum_channels(mean), 1e-9)
+    estimate = np.log(np.maximum(share, _LOWEST_DRIFT))
+    return np.broadcast_to(estimate, state.log_drift.shape).copy()

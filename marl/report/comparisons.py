@@ -1,0 +1,220 @@
+"""Policies side by side: costs, service, returns and ablations, on the same demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from envs.omnichannel.types import FloatArray
+from envs.omnichannel.world.account.costs import TERMS
+from marl.report.curves import Policies
+from marl.report.figure import (
+    LEGEND,
+    MARKERS,
+    SERIES,
+    Figure,
+    Json,
+    Plot,
+    choose_colours,
+    make_label,
+    make_layout,
+    make_tick,
+    to_list,
+)
+from marl.report.recording import Recording, Selection
+
+_RETURNS = ("restocked", "mailed", "consolidated", "liquidated", "scrapped")
+# Beside colour, so that stacked parts are told apart without it.
+_PATTERNS = ("", "/", ".", "\\", "x", "-", "|", "+")
+
+
+def make_cost_figure(policies: Policies) -> Figure:
+    """Cost by term, a stacked bar a policy."""
+    return Figure(
+        id="costs",
+        title="What a day costs",
+        reading="Each bar is a policy, each part a cost term; shorter is cheaper, and the number "
+        "at the end is the sum.",
+        plots=[
+            _make_stack(policies, {t: f"cost/{t}" for t in TERMS}, "money a day, whole network")
+        ],
+    )
+
+
+def make_returns_figure(policies: Policies) -> Figure:
+    """Returned units by disposition, a stacked bar a policy."""
+    return Figure(
+        id="returns",
+        title="Where returns go",
+        reading="Each bar is all that customers send back on a day: restocked in the store, mailed "
+        "to and restocked at the DC, consolidated to the DC, sold off or scrapped.",
+        plots=[_make_stack(policies, {name: name for name in _RETURNS}, "units a day")],
+    )
+
+
+def _make_stack(policies: Policies, metrics: Mapping[str, str], unit: str) -> Plot:
+    """Stacked bars, a policy a row; parts that are zero everywhere are left out."""
+    names = list(policies)
+    parts = {
+        label: np.array([policies[name][metric].mean for name in names])
+        for label, metric in metrics.items()
+        if all(metric in policies[name] for name in names)
+    }
+    parts = {label: values for label, values in parts.items() if values.any()}
+    labels = [make_tick(name) for name in names]
+    data: list[Json] = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": make_label(label),
+            "y": labels,
+            "x": to_list(values, 2),
+            "marker": {
+                "color": SERIES[i],
+                "pattern": {
+                    "shape": _PATTERNS[i],
+                    "fillmode": "overlay",
+                    "fgcolor": "var(--surface)",
+                    "solidity": 0.12,
+                    "size": 7,
+                },
+            },
+            "hovertemplate": f"%{{x:.2f}}<extra>{make_label(label)}</extra>",
+        }
+        for i, (label, values) in enumerate(parts.items())
+    ]
+    total = sum(parts.values(), np.zeros(len(names)))
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "text",
+            "y": labels,
+            "x": to_list(total, 2),
+            "text": [f" {value:.1f}" for value in total],
+            "textposition": "middle right",
+            "showlegend": False,
+            "hoverinfo": "skip",
+            "cliponaxis": False,
+        }
+    )
+    layout = make_layout(
+        130 + 44 * len(names),
+        barmode="stack",
+        legend=LEGEND | {"traceorder": "normal"},
+        xaxis={"range": [0, 1.15 * float(total.max(initial=0)) or 1]},
+        yaxis={"autorange": "reversed", "ticks": "outside", "tickcolor": "rgba(0,0,0,0)"},
+    )
+    return Plot(unit, data, layout)
+
+
+def make_channel_figure(policies: Policies, channels: Sequence[str]) -> Figure | None:
+    """Service on time by channel with intervals; None where a policy lacks one."""
+    marks = [f"on_time/{channel}" for channel in channels]
+    if not all(metric in metrics for metrics in policies.values() for metric in marks):
+        return None
+    colours = choose_colours(list(policies))
+    data = [
+        _make_points(
+            name,
+            list(channels),
+            [100 * policies[name][metric].mean for metric in marks],
+            [100 * policies[name][metric].half_width for metric in marks],
+            colours[name],
+            MARKERS[i % len(MARKERS)],
+        )
+        for i, name in enumerate(policies)
+    ]
+    lowest = min(metrics[m].mean for metrics in policies.values() for m in marks)
+    layout = make_layout(380, scattermode="group", yaxis={"range": [100 * lowest - 3, 101]})
+    return Figure(
+        id="channels",
+        title="Service by channel",
+        reading="Each mark is a policy's share of units handed over on the day of their demand, "
+        "its bar the 95% interval; higher is better.",
+        plots=[Plot("% of units demanded, on time", data, layout)],
+    )
+
+
+def make_store_figure(recordings: Mapping[str, Recording], selection: Selection) -> Figure:
+    """Service on time by store."""
+    colours = choose_colours(list(recordings))
+    stores = list(selection.node_names[len(selection.dcs) :])
+    data = [
+        _make_points(
+            name,
+            stores,
+            (100 * compute_store_service(recording)[selection.stores]).tolist(),
+            None,
+            colours[name],
+            MARKERS[i % len(MARKERS)],
+        )
+        for i, (name, recording) in enumerate(recordings.items())
+    ]
+    layout = make_layout(340)
+    return Figure(
+        id="stores",
+        title="Service by store",
+        reading="Each mark is the share of a region's units handed over on the day of their "
+        "demand, all channels together; marks on one level mean that no region is neglected.",
+        plots=[Plot("% of units demanded, on time", data, layout)],
+    )
+
+
+def compute_store_service(recording: Recording) -> FloatArray:
+    """Units on time / units demanded by store, (S,); 1 where nothing was demanded."""
+    on_time, demand = (recording.units[name].sum(axis=(1, 2)) for name in ("on_time", "demand"))
+    service: FloatArray = np.where(demand > 0, on_time / np.maximum(demand, 1e-9), 1.0)
+    return service
+
+
+def make_ablation_figure(policies: Policies) -> Figure:
+    """Reward of the runs that each leave one part out."""
+    names = list(policies)
+    data = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [round(policies[name]["reward"].mean, 4) for name in names],
+            "y": [make_tick(name) for name in names],
+            "error_x": {
+                "type": "data",
+                "array": [round(policies[name]["reward"].half_width, 4) for name in names],
+                "color": "var(--trained)",
+            },
+            "marker": {"color": "var(--trained)", "size": 9},
+            "hovertemplate": "%{x:.4f}<extra>%{y}</extra>",
+        }
+    ]
+    layout = make_layout(100 + 32 * len(names), yaxis={"autorange": "reversed"})
+    return Figure(
+        id="ablations",
+        title="What each part is worth",
+        reading="Each row is a variant of the run, its bar the 95% interval; further right is "
+        "better.",
+        plots=[Plot("reward (eq. 8)", data, layout)],
+    )
+
+
+def _make_points(
+    name: str,
+    x: list[str],
+    y: list[float],
+    half_widths: list[float] | None,
+    colour: str,
+    symbol: str,
+) -> Json:
+    """Marks of a policy over named places."""
+    points: Json = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": make_label(name),
+        "x": x,
+        "y": [round(value, 3) for value in y],
+        "marker": {"color": colour, "symbol": symbol, "size": 10},
+        "hovertemplate": f"%{{x}}: %{{y:.2f}} %<extra>{make_label(name)}</extra>",
+    }
+    if half_widths is not None:
+        array = [round(value, 3) for value in half_widths]
+        points["error_y"] = {"type": "data", "array": array, "color": colour}
+    return points

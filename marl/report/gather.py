@@ -1,0 +1,115 @@
+"""The report of a run folder: gathers what the page shows, renders it, writes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from envs.errors import InputError
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.world.draws import make_seeds
+from marl.evaluation.evaluate import Evaluation, evaluate_policies
+from marl.evaluation.sources import load_learned
+from marl.policies import make_policy
+from marl.policies.base import Policy
+from marl.report.curves import TRAINED, Records
+from marl.report.page import BEFORE, COLUMNS, ReportData, render_report
+from marl.report.recording import Selection, record_episodes
+from marl.runs.files import write_text
+from marl.runs.folder import RunFolder
+
+REPORT_FILE = "report.html"
+EVALUATION_FILE, METRICS_FILE, ABLATION_FILE = "evaluation.json", "metrics.jsonl", "ablation.json"
+
+MOST_EPISODES = 16
+# Store-SKU-days of all episodes of a policy: a few seconds, whatever the network's size.
+MOST_CELL_DAYS = 200_000
+
+
+def write_report(run: RunFolder, out: Path | None = None) -> Path:
+    """Writes a run's report and returns its path.
+
+    A run without its final comparison, because it was interrupted, is compared with `before` on
+    the report's own episodes.
+
+    Args:
+        run: with at least one checkpoint.
+        out: the file to write; default: report.html in the run folder.
+
+    Raises:
+        InputError: if the run has no checkpoint, one of its files is broken, or `out` cannot be
+            written.
+    """
+    policies: dict[str, Policy] = {
+        BEFORE: make_policy(BEFORE, run.scenario),
+        TRAINED: load_learned(run.find_checkpoint("best"), TRAINED, run.scenario),
+    }
+    episodes = count_episodes(run.scenario)
+    evaluation = _read_evaluation(run.path / EVALUATION_FILE) or evaluate_policies(
+        policies, run.scenario, episodes, run.config.seed, purpose="report"
+    )
+    selection = Selection.from_scenario(run.scenario)
+    seeds = make_seeds("report", run.config.seed, episodes)
+    data = ReportData(
+        name=run.path.resolve().name,
+        scenario=run.scenario,
+        evaluation=evaluation,
+        records=_read_records(run.path / METRICS_FILE),
+        recordings={
+            name: record_episodes(policy, run.scenario, seeds, selection)
+            for name, policy in policies.items()
+        },
+        ablation=_read_evaluation(run.path / ABLATION_FILE),
+        documents={
+            "Configuration": (run.path / "config.yaml").read_text(encoding="utf-8"),
+            "Scenario": (run.path / "scenario.yaml").read_text(encoding="utf-8"),
+            "Versions": (run.path / "versions.json").read_text(encoding="utf-8"),
+        },
+    )
+    path = out or run.path / REPORT_FILE
+    try:
+        write_text(path, render_report(data))
+    except OSError as error:
+        raise InputError(f"--out: '{path}' cannot be written ({error.strerror})") from None
+    return path
+
+
+def count_episodes(scenario: Scenario) -> int:
+    """Returns how many episodes of a policy the report may run."""
+    cell_days = len(scenario.network.stores) * len(scenario.skus) * scenario.horizon
+    return min(max(MOST_CELL_DAYS // cell_days, 1), MOST_EPISODES)
+
+
+def _read_evaluation(path: Path) -> Evaluation | None:
+    """What `evaluate --json` wrote, or None where there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        found = Evaluation.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(
+            f"report: '{path}' is not a comparison; write it anew with evaluate --json"
+        ) from None
+    for name, metrics in (found.policies | found.paired).items():
+        for metric in (column.metric for column in COLUMNS):
+            if metric not in metrics:
+                raise InputError(
+                    f"report: '{path}' has no {metric} of {name}; "
+                    "write it anew with evaluate --json"
+                )
+    return found
+
+
+def _read_records(path: Path) -> Records:
+    """The lines of metrics.jsonl; a last line that a killed run left half written is dropped."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            if number < len(lines):
+                raise InputError(f"report: '{path}', line {number} is not JSON") from None
+    return records

@@ -1,0 +1,205 @@
+"""Checkpoint folders: plain arrays and JSON, whole or refused.
+
+CHECKPOINT/manifest.json            size and SHA-256 of every other file
+CHECKPOINT/<part>.npz <part>.json   a part's arrays, and all else of it with the arrays' names
+
+Nothing is pickled and nothing is unpickled, so reading a stranger's checkpoint runs no code of his.
+The hashes find damage, not malice: who can change a file can change the manifest too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.errors import InputError
+from marl.runs.files import sync_to_disk
+
+MANIFEST_FILE = "manifest.json"
+FORMAT = 1
+
+Tree = Any  # nested dicts with string keys and lists; leaves are arrays and what JSON knows
+Arrays = dict[str, NDArray[Any]]  # path in the tree -> values
+
+_ARRAY = "$array"  # {"$array": path} stands for an array
+
+
+class DamagedError(InputError):
+    """A checkpoint that is not what its manifest says, or has none."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a checkpoint as it was at one moment: copies, so that training may go on."""
+
+    document: Tree  # the tree, with names in the place of arrays
+    arrays: Arrays
+
+    @classmethod
+    def freeze(cls, tree: Tree) -> Self:
+        """Copies a tree's arrays.
+
+        Raises:
+            TypeError: if a leaf is neither an array nor what JSON knows.
+        """
+        arrays: Arrays = {}
+        return cls(_take_arrays(tree, "", arrays), arrays)
+
+    def write(self, folder: Path, name: str) -> None:
+        """Writes `name`.json, and `name`.npz if there are arrays."""
+        text = json.dumps(self.document)
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+        if not self.arrays:
+            return
+        with (folder / f"{name}.npz").open("wb") as file:
+            np.savez(file, allow_pickle=False, **self.arrays)
+
+
+def read_part(folder: Path, name: str) -> Tree:
+    """Returns the tree of a part that `Part.write` wrote.
+
+    Raises:
+        DamagedError: if it cannot be read.
+    """
+    try:
+        document = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        if not (folder / f"{name}.npz").exists():
+            return _put_arrays(document, {})
+        with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
+            return _put_arrays(document, dict(file))
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        raise DamagedError(f"checkpoint: part {name} of '{folder}' is damaged") from None
+
+
+def _take_arrays(tree: Tree, path: str, arrays: Arrays) -> Tree:
+    """Copies the arrays below `path` into `arrays`; returns the rest."""
+    if isinstance(tree, np.ndarray):
+        if tree.dtype.hasobject:
+            raise TypeError(f"{path}: an array of objects has no place in a checkpoint")
+        arrays[path] = tree.copy()
+        return {_ARRAY: path}
+    if isinstance(tree, dict):
+        return {key: _take_arrays(tree[key], f"{path}/{key}".lstrip("/"), arrays) for key in tree}
+    if isinstance(tree, list | tuple):
+        return [_take_arrays(leaf, f"{path}/{i}", arrays) for i, leaf in enumerate(tree)]
+    if tree is None or isinstance(tree, bool | int | float | str):
+        return tree
+    raise TypeError(f"{path}: {type(tree).__name__} has no place in a checkpoint")
+
+
+def _put_arrays(document: Tree, arrays: Arrays) -> Tree:
+    if isinstance(document, dict):
+        if document.keys() == {_ARRAY}:
+            return arrays[document[_ARRAY]]
+        return {key: _put_arrays(value, arrays) for key, value in document.items()}
+    if isinstance(document, list):
+        return [_put_arrays(value, arrays) for value in document]
+    return document
+
+
+def write_manifest(folder: Path) -> int:
+    """Flushes every file of a folder to the disk, then writes the manifest.
+
+    Returns:
+        The folder's size in bytes.
+    """
+    files: dict[str, dict[str, Any]] = {
+        path.name: {"bytes": path.stat().st_size, "sha256": _hash_file(path)}
+        for path in sorted(folder.iterdir())
+    }
+    for name in files:
+        sync_to_disk(folder / name)
+    manifest = folder / MANIFEST_FILE
+    manifest.write_text(_format_manifest(files), encoding="utf-8")
+    sync_to_disk(manifest)
+    sync_to_disk(folder)
+    size: int = manifest.stat().st_size + sum(entry["bytes"] for entry in files.values())
+    return size
+
+
+def verify_checkpoint(folder: Path) -> None:
+    """Compares every file with the manifest.
+
+    Raises:
+        DamagedError: names the first file that is missing, too many or damaged.
+    """
+    files = _read_manifest(folder)
+    found = {path.name for path in folder.iterdir()} - {MANIFEST_FILE}
+    if odd := sorted(found ^ files.keys()):
+        state = "is missing" if odd[0] in files else "does not belong there"
+        raise DamagedError(f"checkpoint: '{folder / odd[0]}' {state}")
+    for name, entry in files.items():
+        path = folder / name
+        if path.stat().st_size != entry["bytes"] or _hash_file(path) != entry["sha256"]:
+            raise DamagedError(
+                f"checkpoint: '{path}' is damaged; its size and SHA-256 are not the manifest's"
+            )
+
+
+def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    path = folder / MANIFEST_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DamagedError(
+            f"checkpoint: '{folder}' has no {MANIFEST_FILE}; it is not whole, or of a version that "
+            "wrote pickles, which are not read"
+        ) from None
+    except ValueError:
+        raise DamagedError(f"checkpoint: '{path}' is damaged") from None
+    try:
+        files: dict[str, dict[str, Any]] = json.loads(text)["files"]
+        is_whole = text == _format_manifest(files)
+    except (ValueError, KeyError, TypeError):
+        is_whole = False
+    if not is_whole:
+        raise DamagedError(f"checkpoint: '{path}' is damaged, or of another version")
+    return files
+
+
+def _format_manifest(files: dict[str, dict[str, Any]]) -> str:
+    """The one text that a manifest of these files can have: its own hash is part of it."""
+    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    return json.dumps({"format": FORMAT, "files": files, "sha256": digest}, indent=2) + "\n"
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class BackgroundWriter:
+    """Runs jobs in a thread, one at a time; what went wrong is raised by the next call."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._pending: Future[object] | None = None
+
+    def submit(self, job: Callable[[], object]) -> None:
+        """Starts a job, once the one before has ended."""
+        self.wait()
+        self._pending = self._executor.submit(job)
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Waits for the job, at most `timeout_s`; raises what it raised."""
+        pending = self._pending
+        if pending is None or not wait_for([pending], timeout_s).done:
+            return
+        self._pending = None
+        pending.result()
+
+    def close(self) -> None:
+        """Waits for the job and ends the thread."""
+        self._executor.shutdown()
+        self.wait()

@@ -1,0 +1,282 @@
+"""Run folders: what a run writes, and how it is found again.
+
+RUN/config.yaml scenario.yaml versions.json   what was asked for
+RUN/metrics.jsonl events.out.tfevents.*       what happened
+RUN/checkpoints/000320/                       whole checkpoints, by episode; see marl.runs.checkpoints
+RUN/checkpoints/latest best                   names of two of them
+RUN/evaluation.json                           the final comparison
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from envs.errors import InputError
+from envs.omnichannel.scenario.demand import Trace
+from envs.omnichannel.scenario import Scenario, load_scenario
+from marl.runs.checkpoints import DamagedError, verify_checkpoint, write_manifest
+from marl.runs.files import PARTIAL, sync_to_disk, write_text
+from marl.config import TrainConfig, load_config
+from marl.errors import RunError
+
+POLICY_FILE = "policy.npz"
+PROGRESS_FILE = "progress.json"
+METRICS_FILE = "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """What saving took."""
+
+    name: str
+    num_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk, with the scenario and configuration it was started with."""
+
+    path: Path
+    scenario: Scenario
+    config: TrainConfig
+
+    @classmethod
+    def create(cls, path: Path | None, scenario: Scenario, config: TrainConfig) -> RunFolder:
+        """Makes a new run folder.
+
+        Raises:
+            InputError: if the folder exists and is not empty, or cannot be made.
+        """
+        if path is None:
+            path = Path("runs") / f"{scenario.name}-{datetime.now():%Y%m%d-%H%M%S}"
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(f"--run-dir: '{path}' is not empty; give a new or empty folder")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--run-dir: '{path}' cannot be made ({error.strerror})") from None
+        run = cls(path, scenario, config)
+        write_text(path / "config.yaml", _to_yaml(config.model_dump(mode="json")))
+        own = _copy_trace(scenario, path)
+        write_text(path / "scenario.yaml", _to_yaml(own.model_dump(mode="json")))
+        write_text(path / "versions.json", json.dumps(_collect_versions(), indent=2))
+        return run
+
+    @classmethod
+    def open(cls, path: Path, overrides: list[str] | None = None) -> RunFolder:
+        """Opens an existing run folder, with overrides of its configuration.
+
+        Raises:
+            InputError: if it is not one.
+        """
+        if not (path / "config.yaml").is_file() or not (path / "scenario.yaml").is_file():
+            raise InputError(f"run: '{path}' is not a run folder; give one that train has made")
+        scenario = load_scenario(path / "scenario.yaml")
+        return cls(path, scenario, load_config(path / "config.yaml", overrides))
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    def find_checkpoint(self, pointer: str) -> Path:
+        """Returns the checkpoint that `latest` or `best` names.
+
+        Raises:
+            InputError: if there is none.
+        """
+        file = self.checkpoints / pointer
+        if file.is_file():
+            checkpoint = self.checkpoints / file.read_text(encoding="utf-8").strip()
+            if (checkpoint / PROGRESS_FILE).is_file():
+                return checkpoint
+        raise InputError(
+            f"run: '{self.path}' has no checkpoint; a run folder with a whole checkpoint is needed"
+        )
+
+    def open_checkpoint(self, name: str | None = None) -> Path:
+        """Returns a checkpoint after comparing every byte of it with its manifest.
+
+        Args:
+            name: of the checkpoint; None: the latest.
+
+        Raises:
+            InputError: if it does not exist or is damaged; names the last one that is whole.
+        """
+        checkpoint = self.checkpoints / name if name else self.find_checkpoint("latest")
+        if checkpoint not in (known := self._list_checkpoints()):
+            names = ", ".join(path.name for path in known) or "none"
+            raise InputError(f"--checkpoint: {name!r} is not known; there are: {names}")
+        try:
+            verify_checkpoint(checkpoint)
+        except DamagedError as error:
+            raise InputError(f"{error}; {self.offer_checkpoint(checkpoint)}") from None
+        return checkpoint
+
+    def load_progress(self, checkpoint: Path | None = None) -> dict[str, Any]:
+        """Returns the counters of a checkpoint, by default of the latest.
+
+        Raises:
+            InputError: if there is none.
+        """
+        folder = checkpoint or self.find_checkpoint("latest")
+        progress: dict[str, Any] = json.loads((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
+        return progress
+
+    def save_checkpoint(
+        self, episodes: int, write: Callable[[Path], None], *, is_best: bool
+    ) -> SavedCheckpoint:
+        """Writes a checkpoint under a temporary name, renames it, then moves the pointers.
+
+        A run killed at any moment keeps its last whole checkpoint: `latest` changes last.
+
+        Args:
+            episodes: the checkpoint's name.
+            write: writes its files into the folder that it is given.
+            is_best: whether `best` is to name it.
+
+        Raises:
+            RunError: if the disk is full or fails; what was there before stays whole.
+        """
+        started = time.monotonic()
+        final = self.checkpoints / name_checkpoint(episodes)
+        partial = self.checkpoints / f".{final.name}{PARTIAL}"
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            write(partial)
+            num_bytes = write_manifest(partial)
+            _replace_folder(partial, final)
+            for pointer in ("best", "latest") if is_best else ("latest",):
+                write_text(self.checkpoints / pointer, final.name)
+            self._prune()
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise RunError(
+                f"checkpoint {final.name} of '{self.path}' cannot be saved ({error.strerror}); "
+                f"{self.offer_checkpoint(final)}"
+            ) from None
+        return SavedCheckpoint(final.name, num_bytes, time.monotonic() - started)
+
+    def rewind(self, checkpoint: Path) -> None:
+        """Makes a checkpoint the run's present: what came after it is dropped.
+
+        `latest` names it, so that a checkpoint written over a later one is never the only one;
+        half-written checkpoints go; metrics.jsonl ends where the checkpoint was made; config.yaml
+        holds what the run goes on with.
+        """
+        for partial in self.checkpoints.glob(f".*{PARTIAL}"):
+            if partial.is_dir():
+                shutil.rmtree(partial)
+        write_text(self.checkpoints / "latest", checkpoint.name)
+        write_text(self.path / "config.yaml", _to_yaml(self.config.model_dump(mode="json")))
+        metrics, last = self.path / METRICS_FILE, self.load_progress(checkpoint)["env_steps"]
+        if metrics.is_file():
+            lines = metrics.read_text(encoding="utf-8").splitlines()
+            write_text(metrics, "".join(f"{x}\n" for x in lines if _is_before(x, last)))
+
+    def append_metrics(self, record: Mapping[str, Any]) -> None:
+        """Adds a line to metrics.jsonl.
+
+        Raises:
+            RunError: if the disk is full or fails.
+        """
+        try:
+            with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise RunError(
+                f"'{self.path / METRICS_FILE}' cannot be written ({error.strerror}); "
+                f"{self.offer_checkpoint()}"
+            ) from None
+
+    def _list_checkpoints(self) -> list[Path]:
+        """Checkpoints by age, the newest last."""
+        if not self.checkpoints.is_dir():
+            return []
+        return sorted(p for p in self.checkpoints.iterdir() if p.is_dir() and p.name[0] != ".")
+
+    def offer_checkpoint(self, unusable: Path | None = None) -> str:
+        """Says how to go on, but not from `unusable`."""
+        for checkpoint in reversed(self._list_checkpoints()):
+            if checkpoint != unusable and _is_whole(checkpoint):
+                return (
+                    f"the last whole one is {checkpoint.name}; go on from it with: omnichannel "
+                    f"resume {self.path} --checkpoint {checkpoint.name}"
+                )
+        return "there is no other whole checkpoint in this run"
+
+    def _prune(self) -> None:
+        """Removes all but the last `keep` checkpoints and the named ones."""
+        named = {
+            (self.checkpoints / pointer).read_text(encoding="utf-8").strip()
+            for pointer in ("latest", "best")
+            if (self.checkpoints / pointer).is_file()
+        }
+        for old in self._list_checkpoints()[: -self.config.checkpoints.keep]:
+            if old.name not in named:
+                shutil.rmtree(old)
+
+
+def name_checkpoint(episodes: int) -> str:
+    """The name of a checkpoint; names sort by age."""
+    return f"{episodes:06d}"
+
+
+def _copy_trace(scenario: Scenario, folder: Path) -> Scenario:
+    """The scenario with its own copy of a trace file in the folder, so that a run can be moved."""
+    trace = scenario.demand
+    if not isinstance(trace, Trace) or trace.file is None:
+        return scenario
+    name = Path(trace.file).name
+    shutil.copyfile(trace.file, folder / name)
+    return scenario.model_copy(update={"demand": trace.model_copy(update={"file": name})})
+
+
+def _replace_folder(new: Path, final: Path) -> None:
+    """Renames a folder, over an older one if there is one."""
+    old = final.with_name(f".{final.name}.old{PARTIAL}")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        final.replace(old)
+    new.replace(final)
+    sync_to_disk(final.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        verify_checkpoint(checkpoint)
+    except InputError:
+        return False
+    return True
+
+
+def _is_before(line: str, env_steps: int) -> bool:
+    """Whether a line of metrics is whole and no later than `env_steps`."""
+    try:
+        return bool(json.loads(line)["env_steps"] <= env_steps)
+    except ValueError:
+        return False
+
+
+def _to_yaml(data: dict[str, Any]) -> str:
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def _collect_versions() -> dict[str, str]:
+    packages = ("omnichannel-marl", "ray", "torch", "numpy", "scipy", "pettingzoo", "gymnasium")
+    versions = {package: metadata.version(package) for package in packages}
+    return {"python": platform.python_version(), **versions}

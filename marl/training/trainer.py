@@ -1,0 +1,326 @@
+"""The loop: train, evaluate, adjust, checkpoint, resume, stop."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.omnichannel.world.account.costs import TERMS
+from envs.omnichannel.world.draws import make_seeds
+from marl.errors import PoolLostError, RunError
+from marl.evaluation.evaluate import EpisodeRunner
+from marl.learning.feedback import TrainingFeedback
+from marl.learning.methods import make_method
+from marl.policies.base import Policy
+from marl.runs.checkpoints import BackgroundWriter
+from marl.runs.folder import POLICY_FILE, PROGRESS_FILE, RunFolder, SavedCheckpoint, name_checkpoint
+from marl.training.progress import TrainingProgress
+from marl.training.tensorboard import EventLog
+
+Record = dict[str, float]
+
+MAX_PAUSE_S = 1.0  # of training, for a checkpoint
+
+_REPORTED = ("reward", "served", "on_time", "cost/total", *(f"cost/{term}" for term in TERMS))
+
+
+@dataclass
+class Progress:
+    """Where a run stands, beside what the algorithm itself keeps."""
+
+    seconds: float = 0.0  # trained, over all sessions
+    best_score: float = float("-inf")
+    next_evaluation: int = 0  # episodes
+    feedback: dict[str, Any] = field(default_factory=dict)
+
+
+class Trainer:
+    """Trains one run from wherever it stands.
+
+    Args:
+        run: the folder; its configuration says when to stop.
+        view: what a person sees.
+        after_save: called when a checkpoint is whole, beside training.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        view: TrainingProgress,
+        after_save: Callable[[], object] | None = None,
+    ) -> None:
+        self.run, self.view, self.after_save = run, view, after_save
+        config = run.config
+        self.method = make_method(run.scenario, config)
+        self.algorithm = self.method.build_algorithm()
+        self.feedback = TrainingFeedback(config.feedback)
+        self.progress = Progress()
+        seeds = make_seeds("validation", config.seed, config.evaluation.validation_episodes)
+        # Validation sees the training part of recorded demand: the held-back part only tests.
+        self._validation = EpisodeRunner(run.scenario, seeds, "train")
+        self._events: EventLog | None = None
+        self._checkpoints = BackgroundWriter()
+        self._checkpointed_episodes = -1
+        self._saved: SavedCheckpoint | None = None
+        self._pause = 0.0  # seconds that training waited for the last checkpoint
+        self._patience_s = 0.0  # that it will still wait
+
+    def restore(self, checkpoint: Path | None = None) -> None:
+        """Continues from a checkpoint; what the run did after it is dropped.
+
+        Args:
+            checkpoint: what `RunFolder.open_checkpoint` returned; None: the latest.
+
+        Raises:
+            InputError: if it is damaged or does not fit the configuration.
+        """
+        checkpoint = checkpoint or self.run.open_checkpoint()
+        self.algorithm.restore_parts(checkpoint)
+        self.progress = Progress(**self.run.load_progress(checkpoint)["progress"])
+        self.feedback.set_state(self.progress.feedback)
+        self.algorithm.adjust(self.feedback.adjustment)
+        self.run.rewind(checkpoint)
+        self._checkpointed_episodes = self.algorithm.episodes
+
+    def describe(self, *, resumed: bool) -> str:
+        """One line on where the run stands and on what it uses."""
+        algorithm, runners = self.algorithm, self.run.config.env_runners
+        pool = f"pool {algorithm.pool.memory_mb:.0f} MB"
+        actors = f"{runners.num_env_runners} runners x {runners.num_envs_per_env_runner} copies"
+        if not resumed:
+            return f"{self.run.scenario.name}: {actors}, {pool}"
+        epsilon = self.run.config.exploration.compute_epsilon(algorithm.env_steps)
+        name = name_checkpoint(algorithm.episodes)
+        return (
+            f"resumed at episode {algorithm.episodes}, env step {algorithm.env_steps:,}, update "
+            f"{algorithm.updates:,}, epsilon {epsilon:.4f}, {algorithm.pool.num_env_steps:,} env "
+            f"steps in the pool (checkpoint {name}, {actors}, {pool})"
+        )
+
+    def train(self) -> bool:
+        """Trains until the configuration's limit, or until the user interrupts.
+
+        Returns:
+            Whether the user interrupted. The last state is checkpointed in either case.
+
+        Raises:
+            RunError: if the disk or the pool fails; names the last whole checkpoint.
+        """
+        started, before = time.monotonic(), self.progress.seconds
+        if self.progress.best_score == float("-inf"):
+            self._evaluate()
+        with catch_interrupt() as interrupted, self.view, self._explain_loss():
+            while self.fraction < 1 and not interrupted:
+                self._iterate()
+                self.progress.seconds = before + time.monotonic() - started
+                if self.algorithm.episodes >= self.progress.next_evaluation:
+                    self._evaluate()
+            if self._checkpointed_episodes != self.algorithm.episodes:
+                self._evaluate()
+            self._checkpoints.wait()
+            if saved := self._saved:
+                self.view.say(
+                    f"checkpoint {saved.name}: {saved.num_bytes / 1e6:.1f} MB in "
+                    f"{saved.seconds:.2f} s; training paused for {self._pause:.2f} s"
+                )
+        return bool(interrupted)
+
+    def advance(self) -> Record:
+        """Trains until the next validation is due or the limit is reached, and saves a checkpoint.
+
+        For who owns the loop, as a search does.
+
+        Returns:
+            The validation's means by metric.
+        """
+        started, before = time.monotonic(), self.progress.seconds
+        while True:
+            self._iterate()
+            self.progress.seconds = before + time.monotonic() - started
+            # A round may bring nothing while the runners start.
+            due = max(self.progress.next_evaluation, 1)
+            if self.algorithm.episodes >= due or self.fraction >= 1:
+                break
+        metrics = self._evaluate()
+        self._checkpoints.wait()
+        return metrics
+
+    @contextmanager
+    def _explain_loss(self) -> Iterator[None]:
+        """Ends a run whose pool is lost with the way to go on: from a pool that was whole."""
+        try:
+            yield
+        except PoolLostError as error:
+            self._checkpoints.wait()
+            raise RunError(f"{error}; {self.run.offer_checkpoint()}") from None
+
+    def close(self) -> None:
+        """Stops the runners and closes the event file."""
+        if self._events:
+            self._events.close()
+        self.algorithm.stop()
+        self._checkpoints.close()
+
+    def make_policy(self, name: str = "learned") -> Policy:
+        """The greedy policy of the averaged networks."""
+        return self.method.make_policy(self.algorithm.get_averaged_weights(), name)
+
+    def _iterate(self) -> None:
+        """One round of sampling and learning, logged."""
+        algorithm, started = self.algorithm, time.monotonic()
+        env_steps, updates = algorithm.env_steps, algorithm.updates
+        result = algorithm.train()
+        self._await_checkpoint()
+        for line in algorithm.crew.take_events():
+            self.view.say(line)
+        seconds = time.monotonic() - started
+        transitions = (algorithm.updates - updates) * len(self.method.module_ids)
+        transitions *= self.run.config.learner.batch_size
+        record: Record = {
+            f"train/{name}": float(np.mean(algorithm.sample_metrics[name]))
+            for name in _REPORTED
+            if algorithm.sample_metrics
+        }
+        if record:
+            record["train/service_level"] = record["train/served"]
+        record["train/epsilon"] = _find_epsilon(result)
+        record["speed/env_steps_per_second"] = (algorithm.env_steps - env_steps) / seconds
+        record["speed/transitions_learnt_per_second"] = transitions / seconds
+        record["faults/healthy_runners"] = float(algorithm.crew.num_healthy)
+        for node, env_steps in algorithm.env_steps_by_node.items():
+            record[f"nodes/{node}/env_steps"] = float(env_steps)
+        record["pool/env_steps_per_update"] = algorithm.env_steps_per_update
+        if search := algorithm.weight_search:
+            record |= search.describe()
+        for module_id in self.method.module_ids:
+            record[f"pool/{module_id}/size"] = float(algorithm.pool.num_transitions(module_id))
+            if module_id in algorithm.learn_metrics:
+                td_error = algorithm.learn_metrics[module_id]["td_error"]
+                record[f"train/td_error/{module_id}"] = td_error
+        self._log(record)
+        if algorithm.sample_metrics:
+            self.view.show(algorithm.episodes, self.fraction, record)
+
+    def _evaluate(self) -> Record:
+        """Validates the greedy policy, adjusts training, checkpoints; returns the means."""
+        metrics = {
+            name: float(values.mean())
+            for name, values in self._validation.run(self.make_policy()).items()
+        }
+        reward, on_time = metrics["reward"], metrics["on_time"]
+        score = self.feedback.score(reward, on_time)
+        is_best = score > self.progress.best_score
+        self.progress.best_score = max(score, self.progress.best_score)
+        adjustment = self.feedback.update(reward, on_time)
+        self.algorithm.adjust(adjustment)
+        interval = self.run.config.evaluation.interval_episodes
+        self.progress.next_evaluation = (self.algorithm.episodes // interval + 1) * interval
+        self.progress.feedback = self.feedback.get_state()
+        record = {f"eval/{name}": metrics[name] for name in _REPORTED}
+        record["eval/service_level"] = metrics["served"]
+        for name, value in asdict(adjustment).items():
+            record[f"feedback/{name}_scale"] = value
+        self._log(record)
+        stock = self._validation.compute_final_stock()
+        self._open_events().add_stock(stock, self.algorithm.env_steps)
+        self.view.show_evaluation(self.algorithm.episodes, metrics, best=is_best)
+        self._save_checkpoint(is_best=is_best)
+        return metrics
+
+    def _save_checkpoint(self, *, is_best: bool) -> None:
+        """Copies the state, then writes the copy while training goes on."""
+        self._checkpoints.wait()
+        started = time.monotonic()
+        algorithm = self.algorithm
+        parts, weights = algorithm.make_snapshot(), algorithm.get_averaged_weights()
+        episodes = algorithm.episodes
+        counters = {
+            "episodes": episodes,
+            "env_steps": algorithm.env_steps,
+            "updates": algorithm.updates,
+            "progress": dict(vars(self.progress)),
+        }
+        self._pause = time.monotonic() - started
+        self._patience_s = max(MAX_PAUSE_S - self._pause, 0.0)
+
+        def write(folder: Path) -> None:
+            for name, part in parts.items():
+                part.write(folder, name)
+            self.method.save_policy(folder / POLICY_FILE, weights)
+            (folder / PROGRESS_FILE).write_text(json.dumps(counters, indent=2), encoding="utf-8")
+
+        def save() -> None:
+            self._saved = self.run.save_checkpoint(episodes, write, is_best=is_best)
+            if self.after_save:
+                self.after_save()
+
+        self._checkpoints.submit(save)
+        self._checkpointed_episodes = episodes
+
+    def _await_checkpoint(self) -> None:
+        """Waits a little for the writing that ran beside this round.
+
+        So no round counts before the checkpoint ahead of it is whole, if the disk is fast enough: a
+        killed run loses one interval, not one and what was trained meanwhile.
+        """
+        started = time.monotonic()
+        self._checkpoints.wait(self._patience_s)
+        self._pause += time.monotonic() - started
+        self._patience_s = 0.0
+
+    def _log(self, record: Record) -> None:
+        """Writes scalars to TensorBoard (x axis: env steps) and metrics.jsonl."""
+        finite = {tag: value for tag, value in record.items() if np.isfinite(value)}
+        self._open_events().add_scalars(finite, self.algorithm.env_steps)
+        self.run.append_metrics(
+            {
+                "episodes": self.algorithm.episodes,
+                "env_steps": self.algorithm.env_steps,
+                "seconds": round(self.progress.seconds, 2),
+                **finite,
+            }
+        )
+
+    def _open_events(self) -> EventLog:
+        """The event files, begun once it is known where the run stands."""
+        if self._events is None:
+            run = self.run
+            self._events = EventLog(run.path, run.scenario, run.config, self.algorithm.env_steps)
+        return self._events
+
+    @property
+    def fraction(self) -> float:
+        """Share of the way to the nearest limit."""
+        algorithm = self.algorithm
+        return self.run.config.stop.compute_fraction(
+            algorithm.episodes, algorithm.env_steps, self.progress.seconds
+        )
+
+
+def _find_epsilon(result: dict[str, Any]) -> float:
+    """Epsilon of a round; NaN if no runner answered in time, as when all are still starting."""
+    return float(result.get("env_runners", {}).get("epsilon", float("nan")))
+
+
+@contextmanager
+def catch_interrupt() -> Iterator[list[int]]:
+    """Collects the first Ctrl-C, so that the loop can end in order; the second one raises."""
+    received: list[int] = []
+
+    def remember(number: int, _frame: object) -> None:
+        received.append(number)
+        signal.signal(number, previous)
+
+    previous = signal.signal(signal.SIGINT, remember)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, previous)
