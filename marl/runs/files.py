@@ -40,5 +40,3 @@ def write_file(path: Path, text: str, field: str) -> None:
         write_text(path, text)
     except OSError as error:
         raise InputError(f"{field}: '{path}' cannot be written ({error.strerror})") from None
-
-

@@ -2,7 +2,7 @@
 
 RUN/config.yaml scenario.yaml versions.json   what was asked for
 RUN/metrics.jsonl events.out.tfevents.*       what happened
-RUN/checkpoints/000320/                       whole checkpoints, by episode; see marl.runs.checkpoints
+RUN/checkpoints/000320/                       whole checkpoints, by episode; see `checkpoints`
 RUN/checkpoints/latest best                   names of two of them
 RUN/evaluation.json                           the final comparison
 """
@@ -23,12 +23,12 @@ from typing import Any
 import yaml
 
 from envs.errors import InputError
-from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.scenario import Scenario, load_scenario
-from marl.runs.checkpoints import DamagedError, verify_checkpoint, write_manifest
-from marl.runs.files import PARTIAL, sync_to_disk, write_text
+from envs.omnichannel.scenario.demand import Trace
 from marl.config import TrainConfig, load_config
 from marl.errors import RunError
+from marl.runs.checkpoints import DamagedError, verify_checkpoint, write_manifest
+from marl.runs.files import PARTIAL, sync_to_disk, write_text
 
 POLICY_FILE = "policy.npz"
 PROGRESS_FILE = "progress.json"

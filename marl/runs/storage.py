@@ -19,8 +19,8 @@ from urllib.parse import urlsplit, urlunsplit
 from pyarrow import fs
 
 from envs.errors import InputError
-from marl.runs.checkpoints import MANIFEST_FILE
 from marl.errors import RunError
+from marl.runs.checkpoints import MANIFEST_FILE
 
 ALLOWED = "a folder, or a URI such as s3://bucket/runs, gs://bucket/runs or file:///folder"
 
