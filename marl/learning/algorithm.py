@@ -114,7 +114,7 @@ class SharedPoolDQNConfig(DQNConfig):
             restart_failed_env_runners=True,
             delay_between_env_runner_restarts_s=1.0,
         )
-        self.debugging(log_drift="ERROR")
+        self.debugging(log_level="ERROR")
         # Not RLlib's `seed`, with which it loads torch's compiler into every process (2 s each).
         self.run_seed = config.seed
         self.pool_config = config.pool.model_dump()
