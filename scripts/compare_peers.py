@@ -142,7 +142,7 @@ def build_stock(scenario: Scenario, config: TrainConfig | None) -> Any:
         )
         .training(replay_buffer_config={"type": "MultiAgentEpisodeReplayBuffer"})
         .reporting(min_sample_timesteps_per_iteration=0, min_time_s_per_iteration=0)
-        .debugging(log_drift="ERROR")
+        .debugging(log_level="ERROR")
     )
     if config is not None:
         _equalize(stock, config)
