@@ -7,6 +7,7 @@ in every process; written as a loop as well, it loads in a fraction of the time.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 from numba import njit
@@ -26,10 +27,16 @@ class MachineCode(FunctionCache):
     """
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Returns what was compiled for a signature, None if nothing was."""
+        """Returns what was compiled for a signature, None if nothing was that can be read."""
         rtsys.initialize(target_context)
-        with self._guard_against_spurious_io_errors():
-            return self._load_overload(sig, target_context)
+        try:
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(sig, target_context)
+        except (ArithmeticError, AttributeError, EOFError, ImportError, LookupError, TypeError,
+                ValueError, UnpicklingError):  # fmt: skip
+            # An index names the types of its signatures; after an update one may be gone.
+            self.flush()
+            return None
 
 
 def compiled(function: FunctionT) -> FunctionT:

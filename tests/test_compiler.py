@@ -42,3 +42,18 @@ def test_compiled__is_compiled_once_then_loaded_without_the_compiler(tmp_path: P
     code = f"import runpy; runpy.run_path({str(script)!r})"
     assert run_python("-c", code) == ["10", "0", "True", "True"]
     assert run_python("-c", code) == ["10", "1", "False", "False"]
+
+
+def test_compiled__an_index_that_cannot_be_read_is_compiled_anew(tmp_path: Path) -> None:
+    script = tmp_path / "kernel.py"
+    script.write_text(MODULE)
+    code = f"import runpy; runpy.run_path({str(script)!r})"
+    assert run_python("-c", code) == ["10", "0", "True", "True"]
+    (index,) = (tmp_path / "__pycache__").glob("kernel.add_up-*.nbi")
+    whole = index.read_bytes()
+    gone = whole.replace(b"numba.core.types", b"numba.core.typed")
+    assert gone != whole
+    for content in (gone, whole[:-20]):
+        index.write_bytes(content)
+        assert run_python("-c", code) == ["10", "0", "True", "True"]
+        assert run_python("-c", code) == ["10", "1", "False", "False"]
