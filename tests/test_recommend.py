@@ -9,10 +9,10 @@ import pytest
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.network import SupplyCuts
+from marl.planning.planner import Planner
 from marl.planning.policy_file import OnnxPolicy
-from marl.planning.recommend import Planner
 from marl.planning.recommendation import Decision, Goals, Outlook, Recommendation
-from marl.planning.stock_count import read_situation
+from marl.planning.stock_count_file import read_stock_count
 from tests.conftest import WritePolicy
 
 LEVELS = {
@@ -41,40 +41,40 @@ def steady(tiny: Scenario) -> Scenario:
 
 
 @pytest.fixture
-def answer(steady: Scenario, tmp_path: Path, write_policy: WritePolicy) -> Recommendation:
+def recommendation(steady: Scenario, tmp_path: Path, write_policy: WritePolicy) -> Recommendation:
     (tmp_path / "state.csv").write_text(STATE, encoding="utf-8")
     planner = Planner(OnnxPolicy.load(write_policy(steady, LEVELS)), steady)
-    return planner.recommend(read_situation(tmp_path / "state.csv", planner.schema))
+    return planner.recommend(read_stock_count(tmp_path / "state.csv", planner.schema))
 
 
 def find(
-    answer: Recommendation, node: str, sku: str, decision: str, source: str | None = None
+    recommendation: Recommendation, node: str, sku: str, decision: str, source: str | None = None
 ) -> Decision:
     (found,) = (
         d
-        for d in answer.decisions
+        for d in recommendation.decisions
         if (d.node, d.sku, d.decision) == (node, sku, decision) and source in {None, d.source}
     )
     return found
 
 
-def get_outlook(answer: Recommendation, node: str, sku: str) -> Outlook:
-    return next(o for o in answer.outlook if (o.node, o.sku) == (node, sku))
+def get_outlook(recommendation: Recommendation, node: str, sku: str) -> Outlook:
+    return next(o for o in recommendation.outlook if (o.node, o.sku) == (node, sku))
 
 
-def test_recommend__orders_the_mean_of_the_proposals(answer: Recommendation) -> None:
-    order = find(answer, "dc_0", "shirt", "order")
+def test_recommend__orders_the_mean_of_the_proposals(recommendation: Recommendation) -> None:
+    order = find(recommendation, "dc_0", "shirt", "order")
 
     # 9 + 4.5 shirts a day. Echelon: 10 in the DC, 4 + 3 and 2 in the stores, 1 order waits.
-    assert get_outlook(answer, "dc_0", "shirt").forecast == 13.5
-    assert get_outlook(answer, "dc_0", "shirt").position == 18
+    assert get_outlook(recommendation, "dc_0", "shirt").forecast == 13.5
+    assert get_outlook(recommendation, "dc_0", "shirt").position == 18
     assert order.proposals == {"ordering_high": 10 * 13.5 - 18, "ordering_low": 7 * 13.5 - 18}
     assert (order.units, order.requested) == (97, 97)  # (117 + 76.5) / 2, rounded half up
 
 
-def test_recommend__rations_what_the_dc_holds(answer: Recommendation) -> None:
-    first = find(answer, "store_0", "shirt", "shipment")
-    second = find(answer, "store_1", "shirt", "shipment")
+def test_recommend__rations_what_the_dc_holds(recommendation: Recommendation) -> None:
+    first = find(recommendation, "store_0", "shirt", "shipment")
+    second = find(recommendation, "store_1", "shirt", "shipment")
 
     # A quarter of the online orders is the store's: (0 + 0.5) / 2, so 6.75 and 3.375 a day. The
     # high level's push wants 9.875 + 9.8125 units and is scaled to the 10 that the DC holds.
@@ -94,15 +94,17 @@ def test_recommend__rations_what_the_dc_holds(answer: Recommendation) -> None:
     assert first.source == "dc_0"
 
 
-def test_recommend__never_ships_more_than_the_dc_holds(answer: Recommendation) -> None:
+def test_recommend__never_ships_more_than_the_dc_holds(recommendation: Recommendation) -> None:
     for sku, held in (("shirt", 10), ("lamp", 500)):
-        shipped = [d.units for d in answer.decisions if d.decision == "shipment" and d.sku == sku]
+        shipped = [
+            d.units for d in recommendation.decisions if d.decision == "shipment" and d.sku == sku
+        ]
         assert sum(shipped) <= held
 
 
-def test_recommend__tells_who_serves_online_orders(answer: Recommendation) -> None:
-    store = find(answer, "store_0", "lamp", "online", "store_0")
-    dc = find(answer, "store_0", "lamp", "online", "dc_0")
+def test_recommend__tells_who_serves_online_orders(recommendation: Recommendation) -> None:
+    store = find(recommendation, "store_0", "lamp", "online", "store_0")
+    dc = find(recommendation, "store_0", "lamp", "online", "dc_0")
 
     assert (store.share, dc.share) == (0.25, 0.75)
     assert store.proposals == {"shipping_high": 0.0, "shipping_low": 0.5}
@@ -110,23 +112,26 @@ def test_recommend__tells_who_serves_online_orders(answer: Recommendation) -> No
     assert store.units + dc.units == 2  # all of the day's demand
 
 
-def test_recommend__disposes_of_announced_returns(answer: Recommendation) -> None:
+def test_recommend__disposes_of_announced_returns(recommendation: Recommendation) -> None:
     units = {
-        name: find(answer, "store_0", "lamp", name).units
+        name: find(recommendation, "store_0", "lamp", name).units
         for name in ("restock", "consolidate", "liquidate")
     }
 
     # Four come back, 80% resaleable; the agents send all of those to the DC.
     assert units["restock"] == units["liquidate"] == 0
     assert units["consolidate"] == pytest.approx(3.2, abs=0.1)
-    assert find(answer, "store_0", "lamp", "consolidate").proposals == {
+    assert find(recommendation, "store_0", "lamp", "consolidate").proposals == {
         "return_high": 1.0,
         "return_low": 1.0,
     }
 
 
-def test_recommend__tells_cover_and_risk(answer: Recommendation) -> None:
-    shirt, lamp = get_outlook(answer, "store_0", "shirt"), get_outlook(answer, "store_0", "lamp")
+def test_recommend__tells_cover_and_risk(recommendation: Recommendation) -> None:
+    shirt, lamp = (
+        get_outlook(recommendation, "store_0", "shirt"),
+        get_outlook(recommendation, "store_0", "lamp"),
+    )
 
     assert (shirt.on_hand, shirt.on_the_way, shirt.owed, shirt.position) == (4, 3, 0, 7)
     assert shirt.cover_before == pytest.approx(7 / 6.75)
@@ -136,18 +141,18 @@ def test_recommend__tells_cover_and_risk(answer: Recommendation) -> None:
     assert shirt.stockout_probability == shirt.classical_stockout_probability == 1
     assert lamp.stockout_probability == 0
     # The DC cannot ship what its stores request of shirts.
-    assert get_outlook(answer, "dc_0", "shirt").stockout_probability == 1
-    assert get_outlook(answer, "dc_0", "lamp").stockout_probability == 0
+    assert get_outlook(recommendation, "dc_0", "shirt").stockout_probability == 1
+    assert get_outlook(recommendation, "dc_0", "lamp").stockout_probability == 0
 
 
-def test_recommend__puts_the_classical_decision_beside(answer: Recommendation) -> None:
+def test_recommend__puts_the_classical_decision_beside(recommendation: Recommendation) -> None:
     # Untuned: 1.5 days of cover, a tenth of the online orders from the store.
     store_0 = (1 + 1.5) * (6 + 0.1 * 3) - 7
     store_1 = (2 + 1.5) * (3 + 0.1 * 1.5) - 2
     assert (round(store_0), round(store_1)) == (9, 9)
-    assert find(answer, "store_0", "shirt", "shipment").classical == 5  # 9 and 9 share 10
-    assert find(answer, "store_0", "shirt", "online", "store_0").classical == 0.1
-    assert answer.notes == [
+    assert find(recommendation, "store_0", "shirt", "shipment").classical == 5  # 9 and 9 share 10
+    assert find(recommendation, "store_0", "shirt", "online", "store_0").classical == 0.1
+    assert recommendation.notes == [
         "forecast_order_up_to is not tuned for this network: its parameters are first guesses"
     ]
 
@@ -158,9 +163,9 @@ def test_recommend__is_uncertain_where_demand_is(
     state = STATE.replace("store_0,shirt,4,3", "store_0,shirt,16,0")
     (tmp_path / "state.csv").write_text(state, encoding="utf-8")
     planner = Planner(OnnxPolicy.load(write_policy(tiny, LEVELS)), tiny)
-    situation = read_situation(tmp_path / "state.csv", planner.schema)
+    stock_count = read_stock_count(tmp_path / "state.csv", planner.schema)
 
-    first, again = planner.recommend(situation), planner.recommend(situation)
+    first, again = planner.recommend(stock_count), planner.recommend(stock_count)
 
     assert 0 < get_outlook(first, "store_0", "shirt").stockout_probability < 1
     assert again == first
@@ -171,31 +176,31 @@ def test_recommend__holds_goals_between_reviews(
 ) -> None:
     (tmp_path / "state.csv").write_text(STATE, encoding="utf-8")
     planner = Planner(OnnxPolicy.load(write_policy(steady, LEVELS)), steady)
-    situation = read_situation(tmp_path / "state.csv", planner.schema)
+    stock_count = read_stock_count(tmp_path / "state.csv", planner.schema)
     held = {m: {"shirt": 0, "lamp": 0} for m in ("ordering_high", "shipping_high", "return_high")}
 
-    between = planner.recommend(situation, Goals(day=1, levels=held))
+    between = planner.recommend(stock_count, Goals(day=1, options=held))
     due = planner.recommend(
-        replace(situation, day=8),
-        Goals(day=1, levels=held),
+        replace(stock_count, day=8),
+        Goals(day=1, options=held),
     )
 
     assert (between.review, due.review) == (False, True)
     # Level 0 of the high level: 6 days of echelon cover instead of 10.
     assert find(between, "dc_0", "shirt", "order").proposals["ordering_high"] == 6 * 13.5 - 18
-    assert between.goals == Goals(day=1, levels=held)
+    assert between.goals == Goals(day=1, options=held)
     assert find(due, "dc_0", "shirt", "order").proposals["ordering_high"] == 10 * 13.5 - 18
     assert due.goals is not None
     assert due.goals.day == 8
-    assert due.goals.levels["ordering_high"] == {"shirt": 4, "lamp": 4}
+    assert due.goals.options["ordering_high"] == {"shirt": 4, "lamp": 4}
 
 
 @pytest.mark.parametrize(
     ("day", "levels", "message"),
     [
         (3, {}, "goals.day: 3 is not allowed; a day before today's 3 is needed"),
-        (1, {}, "goals.levels.ordering_high.shirt: None is not allowed; a level from 0 to 10"),
-        (1, {"ordering_high": {"shirt": 11, "lamp": 1}}, "goals.levels.ordering_high.shirt: 11"),
+        (1, {}, "goals.options.ordering_high.shirt: None is not allowed; an option from 0 to 10"),
+        (1, {"ordering_high": {"shirt": 11, "lamp": 1}}, "goals.options.ordering_high.shirt: 11"),
     ],
 )
 def test_recommend__refuses_goals_that_do_not_fit(
@@ -211,7 +216,7 @@ def test_recommend__refuses_goals_that_do_not_fit(
 
     with pytest.raises(InputError) as raised:
         planner.recommend(
-            read_situation(tmp_path / "state.csv", planner.schema), Goals(day=day, levels=levels)
+            read_stock_count(tmp_path / "state.csv", planner.schema), Goals(day=day, options=levels)
         )
     assert str(raised.value).startswith(message)
 
@@ -226,11 +231,11 @@ def test_recommend__reads_its_own_template_in_every_scenario(
     planner = Planner(OnnxPolicy.load(write_policy(scenario)), scenario, num_futures=4)
     (tmp_path / "state.csv").write_text(planner.schema.make_template(), encoding="utf-8")
 
-    answer = planner.recommend(read_situation(tmp_path / "state.csv", planner.schema))
+    recommendation = planner.recommend(read_stock_count(tmp_path / "state.csv", planner.schema))
 
     nodes = len(scenario.network.dcs) + len(scenario.network.stores)
-    assert len(answer.outlook) == nodes * len(scenario.skus)
-    assert all(np.isfinite(d.units) and d.units >= 0 for d in answer.decisions)
+    assert len(recommendation.outlook) == nodes * len(scenario.skus)
+    assert all(np.isfinite(d.units) and d.units >= 0 for d in recommendation.decisions)
 
 
 def test_recommend__orders_under_announced_cuts(
@@ -245,9 +250,9 @@ def test_recommend__orders_under_announced_cuts(
     (tmp_path / "state.csv").write_text("\n".join(lines), encoding="utf-8")
     planner = Planner(OnnxPolicy.load(write_policy(scenario, LEVELS)), scenario)
 
-    answer = planner.recommend(read_situation(tmp_path / "state.csv", planner.schema))
+    recommendation = planner.recommend(read_stock_count(tmp_path / "state.csv", planner.schema))
 
-    order = find(answer, "dc_0", "shirt", "order")
+    order = find(recommendation, "dc_0", "shirt", "order")
     assert (order.requested, order.units) == (97, 49)  # half of it, rounded half up
     assert planner.today.view.confirmed is not None
     assert planner.today.view.confirmed[0].tolist() == [[1.0, 1.0, 1.0]]  # tomorrow

@@ -13,9 +13,9 @@ import pytest
 
 from envs.omnichannel.scenario import Scenario, load_scenario
 from marl.commands.cli import main
+from marl.planning.planner import Planner
 from marl.planning.policy_file import OnnxPolicy
-from marl.planning.recommend import Planner
-from marl.planning.stock_count import read_situation
+from marl.planning.stock_count_file import read_stock_count
 from tests.conftest import WritePolicy
 from tests.test_recommend import STATE
 
@@ -153,7 +153,7 @@ def test_recommend__imports_neither_compiler_nor_pandas(
         "'marl.config'}; print(sorted(slow & set(sys.modules)))"
     )
     words = ("recommend", "--policy", str(policy), "--scenario", "tiny", "--state", "state.csv")
-    planner.recommend(read_situation(tmp_path / "state.csv", planner.schema))  # compiles
+    planner.recommend(read_stock_count(tmp_path / "state.csv", planner.schema))  # compiles
     done = subprocess.run(
         [sys.executable, "-c", code, *words, "--out", "orders.csv"],
         capture_output=True,

@@ -18,13 +18,13 @@ from marl.evaluation.evaluate import run_episodes
 from marl.learning.counterfactual.network import ChoiceNetwork
 from marl.learning.counterfactual.policy import ResidualPolicy
 from marl.learning.methods import ResidualMethod
+from marl.planning.decision_maker import ResidualDecisionMaker
 from marl.planning.export import export_policy
-from marl.planning.planner import ResidualDecider
+from marl.planning.planner import Planner
 from marl.planning.policy_file import OnnxPolicy
-from marl.planning.recommend import Planner
 from marl.planning.recommendation import Goals, Recommendation
 from marl.planning.restore import restore
-from marl.planning.stock_count import read_situation
+from marl.planning.stock_count_file import read_stock_count
 from marl.policies.base import Setting
 from marl.policies.families import FullTruck
 from marl.runs.folder import PROGRESS_FILE, RunFolder
@@ -81,7 +81,7 @@ def export(folder: Path) -> tuple[Path, ResidualPolicy]:
 
 def test_residual_file__takes_the_policys_options_in_10_000_states(tmp_path: Path) -> None:
     path, learned = export(tmp_path)
-    exported = ResidualDecider(OnnxPolicy.load(path), SCENARIO).policy
+    exported = ResidualDecisionMaker(OnnxPolicy.load(path), SCENARIO).policy
     env = BatchedEnv(SCENARIO, COPIES)
 
     states, departures = 0, 0.0
@@ -101,7 +101,7 @@ def test_residual_file__takes_the_policys_options_in_10_000_states(tmp_path: Pat
 
 def test_residual_file__runs_episodes_as_the_policy_does(tmp_path: Path) -> None:
     path, learned = export(tmp_path)
-    exported = ResidualDecider(OnnxPolicy.load(path), SCENARIO).policy
+    exported = ResidualDecisionMaker(OnnxPolicy.load(path), SCENARIO).policy
     seeds = make_seeds("test", 0, 4)
     expected = run_episodes(learned, SCENARIO, seeds, "evaluate")
     found = run_episodes(exported, SCENARIO, seeds, "evaluate")
@@ -125,22 +125,24 @@ def recommend(folder: Path, goals: Goals | None = None) -> tuple[Planner, Recomm
     path, _ = export(folder)
     (folder / "state.csv").write_text(STATE, encoding="utf-8")
     planner = Planner(OnnxPolicy.load(path), SCENARIO)
-    return planner, planner.recommend(read_situation(folder / "state.csv", planner.schema), goals)
+    return planner, planner.recommend(read_stock_count(folder / "state.csv", planner.schema), goals)
 
 
 def test_recommend__orders_what_the_residual_policy_decides(tmp_path: Path) -> None:
-    planner, answer = recommend(tmp_path)
-    assert (answer.goals, answer.review) == (None, False)
-    assert len(answer.decisions) == 26
-    assert {m for d in answer.decisions for m in d.proposals} == {"full_truck"}
+    planner, recommendation = recommend(tmp_path)
+    assert (recommendation.goals, recommendation.review) == (None, False)
+    assert len(recommendation.decisions) == 26
+    assert {m for d in recommendation.decisions for m in d.proposals} == {"full_truck"}
 
-    # By hand: the policy's own decisions in this morning's view.
+    # By hand: the policy's own decisions in today's view.
     _, learned = export(tmp_path / "again")
-    situation = read_situation(tmp_path / "state.csv", planner.schema)
-    restore(planner.today, planner.read_morning(situation))
+    stock_count = read_stock_count(tmp_path / "state.csv", planner.schema)
+    restore(planner.today, planner.make_start(stock_count))
     view = planner.today.view
     decided = planner.today.decide(learned.compute_targets(view))
-    found = {(d.node, d.sku): d for d in answer.decisions if d.decision in {"order", "shipment"}}
+    found = {
+        (d.node, d.sku): d for d in recommendation.decisions if d.decision in {"order", "shipment"}
+    }
     for k, sku in enumerate(("shirt", "lamp")):
         assert found["dc_0", sku].requested == decided.supplier_order[0, 0, k]
         for s, store in enumerate(("store_0", "store_1")):
@@ -153,7 +155,7 @@ def test_recommend__goals_are_refused_where_nobody_holds_any(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     with pytest.raises(InputError, match="goals: policy 'run' decides on every day anew"):
-        recommend(tmp_path, Goals(day=1, levels={}))
+        recommend(tmp_path, Goals(day=1, options={}))
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(SCENARIO.model_dump(mode="json")), "utf-8")

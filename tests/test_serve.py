@@ -19,10 +19,10 @@ import uvicorn
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
+from marl.planning.planner import Planner
 from marl.planning.policy_file import OnnxPolicy
-from marl.planning.recommend import Planner
 from marl.planning.serve import make_app, run_server
-from marl.planning.stock_count import read_situation
+from marl.planning.stock_count_file import read_stock_count
 from tests.conftest import WritePolicy
 
 
@@ -77,7 +77,7 @@ def test_serve__answers_as_the_command_does(
 ) -> None:
     planner = service.planner
     (tmp_path / "state.csv").write_text(planner.schema.make_template(), encoding="utf-8")
-    expected = planner.recommend(read_situation(tmp_path / "state.csv", planner.schema))
+    expected = planner.recommend(read_stock_count(tmp_path / "state.csv", planner.schema))
 
     status, answer = service.post(make_body(planner, tiny))
 
@@ -106,7 +106,7 @@ def test_serve__a_mistake_is_one_line(service: Service, tiny: Scenario) -> None:
         (body | {"rows": [first, first]}, 409, "rows.1: 'dc_0' and 'shirt' stand in rows.0"),
         (body | {"rows": [first | {"node": "x"}]}, 409, "rows.0, column node: 'x' is not in the"),
         (body | {"rows": [first | {"speed": 1}]}, 409, "rows.0, column 'speed': unknown; allowed"),
-        (body | {"goals": {"day": 0, "levels": {}}}, 409, "goals.day: 0 is not allowed; a day"),
+        (body | {"goals": {"day": 0, "options": {}}}, 409, "goals.day: 0 is not allowed; a day"),
     ]
     for sent, status, message in cases:
         found, answer = service.post(sent)

@@ -12,7 +12,7 @@ from marl.commands.console import make_console, name_command, write_json
 from marl.runs.files import write_file
 
 if TYPE_CHECKING:
-    from marl.planning.recommend import Planner
+    from marl.planning.planner import Planner
 
 PolicyOption = Annotated[Path, typer.Option("--policy", help="A file that export wrote.")]
 ScenarioOption = Annotated[
@@ -46,7 +46,7 @@ def export(
 def recommend(
     policy: PolicyOption,
     scenario: ScenarioOption,
-    state: Annotated[Path, typer.Option(help="This morning's stock count, CSV.")],
+    state: Annotated[Path, typer.Option(help="The stock count, CSV.")],
     out: Annotated[Path | None, typer.Option(help="The orders to write, CSV.")] = None,
     explain: Annotated[
         tuple[str, str] | None, typer.Option(help="Tell one decision in words: STORE SKU.")
@@ -61,33 +61,33 @@ def recommend(
 ) -> None:
     """Turn a stock count into today's orders, shipments and returns."""
     from marl.planning.goals_file import read_goals, write_goals
-    from marl.planning.stock_count import read_situation
+    from marl.planning.stock_count_file import read_stock_count
 
     planner = _make_planner(policy, scenario)
-    situation = read_situation(state, planner.schema)
-    if goals is not None and not planner.decider.has_goals:
+    stock_count = read_stock_count(state, planner.schema)
+    if goals is not None and not planner.decision_maker.has_goals:
         raise InputError(
             f"--goals: policy {planner.policy.name!r} decides on every day anew and holds no "
             "goals; leave it out"
         )
-    before = None if goals is None else read_goals(goals, situation.day)
-    answer = planner.recommend(situation, before)
-    told = answer.explain(*explain) if explain else None
+    before = None if goals is None else read_goals(goals, stock_count.day)
+    recommendation = planner.recommend(stock_count, before)
+    told = recommendation.explain(*explain) if explain else None
     if out is not None:
-        write_file(out, answer.to_csv(), "--out")
-    write_json(json_file, answer.model_dump(mode="json"))
-    if goals is not None and answer.goals is not None:
-        write_goals(goals, before, answer.goals)
+        write_file(out, recommendation.to_csv(), "--out")
+    write_json(json_file, recommendation.model_dump(mode="json"))
+    if goals is not None and recommendation.goals is not None:
+        write_goals(goals, before, recommendation.goals)
     if str(json_file) == "-":
         return
-    for note in answer.notes:
+    for note in recommendation.notes:
         print(f"note: {note}")
     if told is not None:
         print(told)
     if out is not None:
-        print(f"{out}: {len(answer.decisions)} decisions for day {answer.day}")
+        print(f"{out}: {len(recommendation.decisions)} decisions for day {recommendation.day}")
     elif json_file is None and told is None:
-        print(answer.to_csv(), end="")
+        print(recommendation.to_csv(), end="")
 
 
 def serve(
@@ -111,9 +111,9 @@ def write_template(
     """Write a stock count with all columns that `recommend --state` reads."""
     from envs.omnichannel.scenario import load_scenario
     from envs.omnichannel.world.simulator import Simulator
-    from marl.planning.stock_count import SituationSchema
+    from marl.planning.stock_count import StockCountSchema
 
-    text = SituationSchema(Simulator(load_scenario(scenario))).make_template()
+    text = StockCountSchema(Simulator(load_scenario(scenario))).make_template()
     if out is None:
         print(text, end="")
     else:
@@ -123,8 +123,8 @@ def write_template(
 
 def _make_planner(policy: Path, scenario: str) -> Planner:
     from envs.omnichannel.scenario import load_scenario
+    from marl.planning.planner import Planner
     from marl.planning.policy_file import OnnxPolicy
-    from marl.planning.recommend import Planner
 
     return Planner(OnnxPolicy.load(policy), load_scenario(scenario))
 

@@ -1,96 +1,170 @@
-"""How the policy of a file decides a morning, and what it does on the days after it."""
+"""From a stock count to today's orders, by the same parts that trained the policy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from collections.abc import Mapping
 
 import numpy as np
 
-from envs.omnichannel.agents.roster import PROPOSERS
+from envs.errors import InputError
+from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, IntArray, Targets, View
+from envs.omnichannel.scenario.demand import Trace
+from envs.omnichannel.types import IntArray
+from marl.planning.decision_maker import make_decision_maker
+from marl.planning.plan import simulate_plan
+from marl.planning.plan_rows import PlanRows
 from marl.planning.policy_file import OnnxPolicy
-from marl.policies.residual import Chooser, ResidualRule, make_reference
+from marl.planning.recommendation import Goals, Recommendation
+from marl.planning.restore import HeldOptions, Start, restore
+from marl.planning.stock_count import StockCount, StockCountSchema
+from marl.policies import FAMILIES, list_families, make_policy
+from marl.policies.base import Setting, TargetRule
 
-Rule = Callable[[View], Targets]
-# Decision -> proposer -> what it wishes: gaps in units (W or S, K), shares (S, K), (S, K, 3).
-Proposed = Mapping[str, Mapping[str, FloatArray]]
-
-
-@dataclass(frozen=True)
-class Today:
-    """What is decided this morning."""
-
-    follow: Rule  # decides today and all later days
-    proposed: Proposed
-    levels: Mapping[str, IntArray] = field(default_factory=dict)  # by module, (1, A_m, K)
+NUM_FUTURES = 100
+_UNTUNED = "forecast_order_up_to"  # the rule to compare with where none was tuned
 
 
-class Decider(Protocol):
-    """Whoever decides for a planner."""
+class Planner:
+    """Answers what to order, to ship and to do with returns today.
 
-    has_goals: ClassVar[bool]  # whether a high level decides once in a review period
+    Args:
+        policy: exported.
+        scenario: the planner's network, demand and costs; the policy brings its action grids and
+            its coordinator.
+        num_futures: F, what probabilities and expected units are averages over.
 
-    def decide(self, env: BatchedEnv, held: Mapping[str, IntArray]) -> Today:
-        """Decides in the state of an environment of one copy.
+    Raises:
+        InputError: if the policy does not fit the scenario.
+    """
+
+    def __init__(
+        self, policy: OnnxPolicy, scenario: Scenario, num_futures: int = NUM_FUTURES
+    ) -> None:
+        self.policy = policy
+        self.notes: list[str] = []
+        if policy.metadata.scenario_hash != scenario.hash():
+            self.notes.append(
+                f"the policy was trained on scenario {policy.metadata.scenario!r}, which is not "
+                f"this {scenario.name!r}"
+            )
+        self.scenario = self._leave_out_promotions(policy.adapt(scenario))
+        if self.scenario.has_perishables:
+            self.notes.append(
+                "perishables count as fresh: a stock count does not say how old they are"
+            )
+        self.today = BatchedEnv(self.scenario, 1)
+        self.decision_maker = make_decision_maker(policy, self.scenario)
+        self.schema = StockCountSchema(self.today.simulator)
+        self.futures = BatchedEnv(self.scenario, num_futures)
+        self.network = self.today.network
+        self.classical = self._make_classical()
+
+    def recommend(self, stock_count: StockCount, goals: Goals | None = None) -> Recommendation:
+        """Decides today.
 
         Args:
-            env: this morning.
-            held: levels that the high level has held, (1, 1, K).
+            stock_count: taken before the day opens.
+            goals: what the high level has held since its last review. It reviews today without
+                them, and `review_period` days after they were chosen.
+
+        Raises:
+            InputError: if the goals do not fit the policy, the scenario or the day.
         """
+        start = self.make_start(stock_count, goals)
+        env = self.today
+        restore(env, start)
+        view, reviews = env.view, env.is_review
+        decided = self.decision_maker.decide(env, start.held)
+        rows = PlanRows(
+            network=self.network,
+            nodes=self.schema.nodes,
+            skus=self.schema.skus,
+            plan=simulate_plan(env, self.futures, start, decided.follow),
+            classical=simulate_plan(env, self.futures, start, self.classical.compute_targets),
+        )
+        return Recommendation(
+            policy=self.policy.name,
+            scenario=self.scenario.name,
+            day=stock_count.day,
+            review=self.decision_maker.has_goals and reviews,
+            classical=self.classical.name,
+            notes=self.notes,
+            goals=(
+                self._make_goals(decided.options, stock_count.day - start.since_review)
+                if self.decision_maker.has_goals
+                else None
+            ),
+            decisions=[*rows.list_decisions(decided.proposed)],
+            outlook=[*rows.list_outlook(view)],
+        )
 
+    def _leave_out_promotions(self, scenario: Scenario) -> Scenario:
+        """The scenario without promotions: a stock count does not tell which are coming."""
+        if isinstance(scenario.demand, Trace) or scenario.demand.promotions is None:
+            return scenario
+        self.notes.append("promotions are left out: a stock count does not say which are coming")
+        demand = scenario.demand.model_copy(update={"promotions": None})
+        return scenario.model_copy(update={"demand": demand})
 
-class AgentsDecider:
-    """Agents on two levels, whose proposals the coordinator averages."""
+    def _make_classical(self) -> TargetRule:
+        """The best family of which the policy file has tuned parameters that fit this network."""
+        setting = Setting.from_scenario(self.scenario)
+        tuned = self.policy.metadata.classical
+        fitting = [
+            family
+            for family in list_families(self.scenario)
+            if family in tuned
+            and set(tuned[family].parameters) == set(FAMILIES[family].make_space(setting).names)
+        ]
+        if fitting:
+            best = max(fitting, key=lambda family: tuned[family].reward)
+            return make_policy(best, self.scenario, tuned[best].parameters)
+        self.notes.append(
+            f"{_UNTUNED} is not tuned for this network: its parameters are first guesses"
+        )
+        return make_policy(_UNTUNED, self.scenario)
 
-    has_goals: ClassVar[bool] = True
+    def make_start(self, stock_count: StockCount, goals: Goals | None = None) -> Start:
+        """Returns where every simulation begins: the stock, what is held, and for how long.
 
-    def __init__(self, policy: OnnxPolicy) -> None:
-        self.policy = policy
-
-    def decide(self, env: BatchedEnv, held: Mapping[str, IntArray]) -> Today:
-        """Takes the best levels; later days repeat them, which is a base-stock policy."""
-        levels = {**held, **self.policy.select_greedy(env, env.observe())}
-        proposals, _ = env.coordinator.coordinate(levels, env.view)
-
-        def follow(view: View) -> Targets:
-            shape = (len(view.state.period),)
-            spread = {m: np.broadcast_to(v, shape + v.shape[1:]) for m, v in levels.items()}
-            return env.coordinator.compute_targets(spread, view)
-
-        proposed = {
-            decision: {m: getattr(proposals, decision)[p, 0] for p, m in enumerate(modules)}
-            for decision, modules in PROPOSERS.items()
+        Args and errors as of `recommend`.
+        """
+        decoder, skus = self.today.decoder, self.schema.skus
+        initial = {
+            m: np.full((1, 1, len(skus)), decoder.initial_option[m], np.int64) for m in HIGH_MODULES
         }
-        return Today(follow, proposed, levels)
+        if goals is None:
+            return Start(stock_count, initial, 0)
+        if not self.decision_maker.has_goals:
+            raise InputError(
+                f"goals: policy {self.policy.name!r} decides on every day anew and holds none; "
+                "leave them out"
+            )
+        if goals.day >= stock_count.day:
+            raise InputError(
+                f"goals.day: {goals.day} is not allowed; a day before today's {stock_count.day} is "
+                "needed"
+            )
+        held: HeldOptions = {}
+        for m in HIGH_MODULES:
+            options = goals.options.get(m, {})
+            for sku in skus:
+                if not 0 <= options.get(sku, -1) < decoder.num_options[m]:
+                    raise InputError(
+                        f"goals.options.{m}.{sku}: {options.get(sku)} is not allowed; an option "
+                        f"from 0 to {decoder.num_options[m] - 1} is needed"
+                    )
+            held[m] = np.array([options[sku] for sku in skus], np.int64).reshape(1, 1, -1)
+        since = stock_count.day - goals.day
+        return Start(stock_count, held, since if since < self.scenario.review_period else 0)
 
-
-class ResidualDecider:
-    """Choices around a tuned rule, which decide on every day anew."""
-
-    has_goals: ClassVar[bool] = False
-
-    def __init__(self, policy: OnnxPolicy, scenario: Scenario) -> None:
-        residual = policy.metadata.residual
-        assert residual is not None, "a policy file without residual agents"
-        rule = make_reference(scenario, residual)
-        choosers: dict[str, Chooser] = {c: policy.make_chooser(c) for c in residual.choices}
-        self.policy = ResidualRule(scenario, rule, choosers, residual.margin, policy.name)
-
-    def decide(self, env: BatchedEnv, held: Mapping[str, IntArray]) -> Today:
-        """Follows the policy; the reference rule stands as who proposed."""
-        del held
-        rule = self.policy.rule
-        targets = rule.compute_targets(env.view)
-        proposed = {d: {rule.name: getattr(targets, d)[0]} for d in PROPOSERS}
-        return Today(self.policy.compute_targets, proposed)
-
-
-def make_decider(policy: OnnxPolicy, scenario: Scenario) -> Decider:
-    """Returns who decides with the policy of a file in a scenario that it was adapted to."""
-    if policy.metadata.residual is None:
-        return AgentsDecider(policy)
-    return ResidualDecider(policy, scenario)
+    def _make_goals(self, options: Mapping[str, IntArray], day: int) -> Goals:
+        skus = self.schema.skus
+        return Goals(
+            day=day,
+            options={
+                m: dict(zip(skus, options[m][0, 0].tolist(), strict=True)) for m in HIGH_MODULES
+            },
+        )

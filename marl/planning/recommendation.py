@@ -22,14 +22,14 @@ def _take_whole(value: object) -> object:
 # With `strict`, what JSON calls an integer: 5 and 5.0, neither true nor "5".
 JSON_INTEGER = BeforeValidator(_take_whole)
 Day = Annotated[int, Field(strict=True, ge=0, le=MOST_DAYS), JSON_INTEGER]
-Level = Annotated[int, Field(strict=True, ge=0, le=1000), JSON_INTEGER]
+Option = Annotated[int, Field(strict=True, ge=0, le=1000), JSON_INTEGER]
 
 
 class Goals(StrictModel):
-    """What the high-level agents hold from a review to the next: levels by module and SKU."""
+    """What the high-level agents hold from a review to the next: options by module and SKU."""
 
     day: Day  # of the review
-    levels: dict[str, dict[str, Level]]
+    options: dict[str, dict[str, Option]]
 
 
 class Decision(StrictModel):

@@ -20,30 +20,30 @@ from envs.omnichannel.types import (
 from envs.omnichannel.world.demand import DemandProcess, TraceDemand
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.supply import Supply
-from marl.planning.stock_count import Situation
+from marl.planning.stock_count import StockCount
 
 _WEEK = 7
 _LOWEST_DRIFT = 0.01  # of a demand level as a share of its mean, which has a logarithm
 
-HeldOptions = dict[str, IntArray]  # high-level module_id -> levels, (1, 1, K)
+HeldOptions = dict[str, IntArray]  # by high-level module, (1, 1, K)
 
 
 @dataclass(frozen=True)
-class Morning:
+class Start:
     """Where every simulation of a recommendation begins."""
 
-    situation: Situation
-    held: HeldOptions
+    stock_count: StockCount
+    held: HeldOptions  # by the high level since its last review
     since_review: int  # days; 0: the high level reviews today
 
 
 class AnnouncedSupply(Supply):
     """Supply with the cuts that a stock count announces, and none after them."""
 
-    def __init__(self, scenario: Scenario, network: Network, morning: Morning) -> None:
+    def __init__(self, scenario: Scenario, network: Network, start: Start) -> None:
         super().__init__(scenario, network)
-        self._first_period = morning.since_review
-        self._shares = np.vstack([morning.situation.confirmed, np.ones((1, network.num_dcs))])
+        self._first_period = start.since_review
+        self._shares = np.vstack([start.stock_count.confirmed, np.ones((1, network.num_dcs))])
 
     def look_ahead(self, seed: SeedArray, period: IntArray, days: int) -> FloatArray | None:
         """Returns the announced shares of so many periods from this one on, (B, W, days)."""
@@ -55,16 +55,16 @@ class AnnouncedSupply(Supply):
         return shares.swapaxes(1, 2)
 
 
-def restore(env: BatchedEnv, morning: Morning) -> None:
-    """Puts every copy into this morning; they differ in what the day and the next ones bring."""
-    copies, situation, demand = env.num_copies, morning.situation, env.simulator.demand
+def restore(env: BatchedEnv, start: Start) -> None:
+    """Puts every copy into the counted state; they differ in what today and the next days bring."""
+    copies, stock_count, demand = env.num_copies, start.stock_count, env.simulator.demand
     seeds = make_seeds("recommend", 0, copies)
     drawn = env.simulator.make_state(seeds)
 
-    units = {field: _spread(array, copies) for field, array in situation.units.items()}
-    given, mean = np.moveaxis(situation.level, 0, -1), demand.mean
+    units = {field: _spread(array, copies) for field, array in stock_count.units.items()}
+    given, mean = np.moveaxis(stock_count.level, 0, -1), demand.mean
     level = np.where(np.isnan(given), mean, given)
-    sold = np.moveaxis(situation.last_demand, 0, -1)
+    sold = np.moveaxis(stock_count.last_demand, 0, -1)
     last_demand = np.where(np.isnan(sold), np.rint(level), sold).astype(np.int64)
     has_queue = drawn.inspection_queue.shape[1] > 0
     state = replace(
@@ -76,14 +76,14 @@ def restore(env: BatchedEnv, morning: Morning) -> None:
         returns_due=units["returns_due"],
         mail_due=units["mail_due"],
         inspection_queue=units["inspection_queue"][:, 0] if has_queue else drawn.inspection_queue,
-        period=np.full(copies, morning.since_review),
-        day=_choose_days(demand, drawn.seed, situation.day, int(env.network.lead_time.max()) + 1),
+        period=np.full(copies, start.since_review),
+        day=_choose_days(demand, drawn.seed, stock_count.day, int(env.network.lead_time.max()) + 1),
         log_drift=_estimate_log_drift(drawn, level, mean),
         record_error=np.zeros_like(drawn.record_error),
         shelf=env.simulator.shelves.make(units["on_hand"][:, 0]),
     )
-    goals = {m: _spread(held[0], copies) for m, held in morning.held.items()}
-    env.simulator.supply = AnnouncedSupply(env.scenario, env.network, morning)
+    goals = {m: _spread(held[0], copies) for m, held in start.held.items()}
+    env.simulator.supply = AnnouncedSupply(env.scenario, env.network, start)
     env.restore(state, _spread(level, copies), _spread(last_demand, copies), goals)
 
 

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from envs.errors import InputError
 from envs.validation import StrictModel
-from marl.planning.recommend import Planner
+from marl.planning.planner import Planner
 from marl.planning.recommendation import JSON_INTEGER, Day, Goals, Recommendation
 from marl.planning.stock_count import MOST_UNITS
 
@@ -35,12 +35,12 @@ class StockRow(BaseModel):
     on_hand: Annotated[int, Field(strict=True, ge=0, le=MOST_UNITS), JSON_INTEGER]
 
 
-class StockCount(StrictModel):
-    """This morning's stock: a row for every node and SKU of the scenario."""
+class CountedStock(StrictModel):
+    """The stock before the day opens: a row for every node and SKU of the scenario."""
 
     day: Day
     rows: list[StockRow]
-    goals: Goals | None = None  # of the latest answer from a day before; without: a review
+    goals: Goals | None = None  # of the latest recommendation from a day before; without: a review
 
 
 class Health(StrictModel):
@@ -98,12 +98,12 @@ def make_app(planner: Planner) -> FastAPI:
     }
 
     @app.post("/recommend", responses=problems)
-    def recommend(count: StockCount) -> Recommendation:
+    def recommend(count: CountedStock) -> Recommendation:
         """Turns a stock count into today's orders, shipments and returns."""
         rows = ((f"rows.{i}", row.model_dump()) for i, row in enumerate(count.rows))
-        situation = planner.schema.parse(rows, "rows", count.day)
+        stock_count = planner.schema.parse(rows, "rows", count.day)
         with turn:
-            return planner.recommend(situation, count.goals)
+            return planner.recommend(stock_count, count.goals)
 
     return app
 

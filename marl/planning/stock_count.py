@@ -1,4 +1,4 @@
-"""What a planner knows this morning: a stock count, as CSV or JSON rows, checked.
+"""A stock count: what a planner knows before the day opens, as rows that are checked.
 
 A row is one node and SKU, days count from today, units are whole. Columns:
 
@@ -24,8 +24,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -33,9 +32,6 @@ from envs.errors import InputError
 from envs.omnichannel.types import FloatArray, IntArray
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
-
-if TYPE_CHECKING:
-    from _csv import Reader as CsvReader
 
 Cell = str | int | float | None
 Row = tuple[str, Mapping[str, Cell]]  # where it stands, values by column
@@ -57,7 +53,7 @@ _LIMITS = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column of units: where its values go in the arrays of a situation."""
+    """A column of units: where its values go in the arrays of a stock count."""
 
     name: str
     field: str
@@ -65,9 +61,9 @@ class Column:
     nodes: Nodes
 
 
-@dataclass(frozen=True)
-class Situation:
-    """A stock count: the arrays of `State` for one copy, and what is known of demand."""
+@dataclass(frozen=True, kw_only=True)
+class StockCount:
+    """The arrays of `State` for one copy, and what is known of demand."""
 
     day: int
     units: dict[str, IntArray]  # field of `State` -> (slots, nodes, K); nodes are N or S
@@ -76,7 +72,7 @@ class Situation:
     confirmed: FloatArray  # (H, W) announced shares of supplier orders; H is 0 without cuts
 
 
-class SituationSchema:
+class StockCountSchema:
     """The rows and columns that the stock count of a simulator's scenario has."""
 
     def __init__(self, simulator: Simulator) -> None:
@@ -120,8 +116,8 @@ class SituationSchema:
         self._node_index = {name: i for i, name in enumerate(self.nodes)}
         self._sku_index = {name: i for i, name in enumerate(self.skus)}
 
-    def parse(self, rows: Iterable[Row], source: str, day: int | None = None) -> Situation:
-        """Builds the situation from rows, every node and SKU exactly once.
+    def parse(self, rows: Iterable[Row], source: str, day: int | None = None) -> StockCount:
+        """Builds the stock count from rows, every node and SKU exactly once.
 
         Args:
             rows: in any order.
@@ -152,10 +148,12 @@ class SituationSchema:
         level, last_demand = arrays.pop("level"), arrays.pop("last_demand")
         confirmed = arrays.pop("confirmed").min(axis=2)
         units = {field: array.astype(np.int64) for field, array in arrays.items()}
-        return Situation(day, units, level, last_demand, confirmed)
+        return StockCount(
+            day=day, units=units, level=level, last_demand=last_demand, confirmed=confirmed
+        )
 
     def make_template(self, day: int = 0) -> str:
-        """Returns a stock count as CSV text: the scenario's first morning, nothing on its way."""
+        """Returns a stock count as CSV text: the scenario's first day, nothing on its way."""
         on_hand = self.simulator.make_state(make_seeds("template", 0, 1)).on_hand[0]
         mean = self.simulator.demand.mean
         shown = [
@@ -275,65 +273,6 @@ class SituationSchema:
                         f"{source}: the row of node {node!r} and sku {sku!r} is missing; "
                         f"{len(self.nodes) * len(self.skus)} rows are needed, one for each of them"
                     )
-
-
-def read_situation(path: Path, schema: SituationSchema) -> Situation:
-    """Reads a stock count.
-
-    Comma, semicolon or tab separated (as spreadsheets write them), UTF-8 with or without a byte
-    order mark.
-
-    Raises:
-        InputError: names the file, the line, the column and what is allowed.
-    """
-    text = io.StringIO(_decode(path), newline="")
-    lines = csv.reader(text, delimiter=_sniff(path), skipinitialspace=True)
-    try:
-        return schema.parse(_iterate_rows(lines, path, schema), str(path))
-    except csv.Error as error:
-        raise InputError(f"{path}, line {lines.line_num}: not a CSV line ({error})") from None
-
-
-def _iterate_rows(lines: CsvReader, path: Path, schema: SituationSchema) -> Iterator[Row]:
-    header = [name.strip() for name in next(lines, [])]
-    if not any(header):
-        raise InputError(f"{path}, line 1: empty; a line with the names of the columns is needed")
-    schema.check_columns(f"{path}, line 1", header)
-    # A cell in quotes may hold line breaks, and an unclosed quote the rest of the file: a row is
-    # named by its first line.
-    first = lines.line_num + 1
-    for cells in lines:
-        where, first = f"{path}, line {first}", lines.line_num + 1
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            raise InputError(
-                f"{where}, column {min(len(cells), len(header)) + 1}: {len(cells)} cells found; "
-                f"{len(header)} are needed, as in line 1"
-            )
-        yield where, dict(zip(header, cells, strict=True))
-
-
-def _decode(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"--state: '{path}' cannot be read ({error.strerror})") from None
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = content[: error.start]
-        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
-        raise InputError(
-            f"{path}, line {line}, column {column}: not UTF-8; save the file as CSV UTF-8"
-        ) from None
-
-
-def _sniff(path: Path) -> str:
-    """The separator: whichever the first line has most of."""
-    with path.open("rb") as file:
-        header = file.readline(65536).decode("utf-8", errors="replace")
-    return max(",;\t", key=header.count)
 
 
 def _check_day(where: str, value: Cell, before: int | None) -> int:

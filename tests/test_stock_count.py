@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.simulator import Simulator
-from marl.planning.stock_count import SituationSchema, read_situation
+from marl.planning.stock_count import StockCountSchema
+from marl.planning.stock_count_file import read_stock_count
 
 GOOD = """\
 day,node,sku,on_hand,in_transit_1,online_backorders_2,returns_due_0,level_store
@@ -21,13 +22,13 @@ day,node,sku,on_hand,in_transit_1,online_backorders_2,returns_due_0,level_store
 3,store_1,shirt,2,0,0,,
 3,store_1,lamp,40,0,0,,
 """
-TINY = SituationSchema(Simulator(load_scenario("tiny")))
+TINY = StockCountSchema(Simulator(load_scenario("tiny")))
 
 
-def test_read_situation__puts_every_cell_in_its_place(tmp_path: Path) -> None:
+def test_read_stock_count__puts_every_cell_in_its_place(tmp_path: Path) -> None:
     (tmp_path / "state.csv").write_text(GOOD, encoding="utf-8")
 
-    found = read_situation(tmp_path / "state.csv", TINY)
+    found = read_stock_count(tmp_path / "state.csv", TINY)
 
     assert found.day == 3
     assert found.units["on_hand"].tolist() == [[[10, 500], [4, 40], [2, 40]]]
@@ -40,10 +41,10 @@ def test_read_situation__puts_every_cell_in_its_place(tmp_path: Path) -> None:
     assert np.isnan(found.last_demand).all()
 
 
-def test_read_situation__takes_what_spreadsheets_write(tmp_path: Path) -> None:
+def test_read_stock_count__takes_what_spreadsheets_write(tmp_path: Path) -> None:
     path = tmp_path / "state.csv"
     path.write_text(GOOD, encoding="utf-8")
-    expected = read_situation(path, TINY).units["on_hand"].tolist()
+    expected = read_stock_count(path, TINY).units["on_hand"].tolist()
     rows = GOOD.splitlines()
     variants = [
         "\ufeff" + GOOD.replace(",", ";"),
@@ -54,14 +55,14 @@ def test_read_situation__takes_what_spreadsheets_write(tmp_path: Path) -> None:
 
     for text in variants:
         path.write_bytes(text.encode("utf-8"))
-        assert read_situation(path, TINY).units["on_hand"].tolist() == expected
+        assert read_stock_count(path, TINY).units["on_hand"].tolist() == expected
 
 
-def test_make_template__is_the_first_morning(tiny: Scenario, tmp_path: Path) -> None:
+def test_make_template__is_the_first_day(tiny: Scenario, tmp_path: Path) -> None:
     path = tmp_path / "state.csv"
     path.write_text(TINY.make_template(), encoding="utf-8")
 
-    found = read_situation(path, TINY)
+    found = read_stock_count(path, TINY)
 
     assert found.day == 0
     assert found.units["on_hand"].tolist() == [[[68, 38], [18, 10], [9, 5]]]
@@ -125,14 +126,14 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("content", "message"), BROKEN, ids=lambda v: str(v)[:30])
-def test_read_situation__a_mistake_is_one_line_with_file_line_and_column(
+def test_read_stock_count__a_mistake_is_one_line_with_file_line_and_column(
     content: bytes, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "state.csv"
     path.write_bytes(content)
 
     with pytest.raises(InputError) as raised:
-        read_situation(path, TINY)
+        read_stock_count(path, TINY)
 
     told = str(raised.value)
     assert told.startswith(str(path))
@@ -147,7 +148,7 @@ def test_read_situation__a_mistake_is_one_line_with_file_line_and_column(
     removed=st.integers(0, 40),
     inserted=st.binary(max_size=8) | st.sampled_from([b",", b"\n", b'"', b"-", b"e9", b"\x00"]),
 )
-def test_read_situation__any_mutation_is_read_or_refused_in_one_line(
+def test_read_stock_count__any_mutation_is_read_or_refused_in_one_line(
     tmp_path_factory: pytest.TempPathFactory, position: int, removed: int, inserted: bytes
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "mutated.csv"
@@ -156,16 +157,16 @@ def test_read_situation__any_mutation_is_read_or_refused_in_one_line(
 
     told = None
     try:
-        read_situation(path, TINY)
+        read_stock_count(path, TINY)
     except InputError as error:
         told = str(error)
 
     assert told is None or (told.startswith(str(path)) and "\n" not in told)
 
 
-def test_read_situation__stops_at_the_first_repeated_row(tmp_path: Path) -> None:
+def test_read_stock_count__stops_at_the_first_repeated_row(tmp_path: Path) -> None:
     path = tmp_path / "state.csv"
     path.write_text(ROWS[0] + "\n" + (ROWS[1] + "\n") * 1_000_000, encoding="utf-8")
 
     with pytest.raises(InputError, match=r"line 3: 'dc_0' and 'shirt' stand in .*, line 2 already"):
-        read_situation(path, TINY)
+        read_stock_count(path, TINY)

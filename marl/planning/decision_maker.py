@@ -1,0 +1,96 @@
+"""Decision makers: how the policy of a file decides today, and what it does on the days after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from envs.omnichannel.agents.roster import PROPOSERS
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import FloatArray, IntArray, Targets, View
+from marl.planning.policy_file import OnnxPolicy
+from marl.policies.residual import Chooser, ResidualRule, make_reference
+
+Rule = Callable[[View], Targets]
+# Decision -> proposer -> its proposal: gaps in units (W or S, K), shares (S, K), (S, K, 3).
+Proposed = Mapping[str, Mapping[str, FloatArray]]
+
+
+@dataclass(frozen=True)
+class Today:
+    """What is decided today."""
+
+    follow: Rule  # decides today and all later days
+    proposed: Proposed
+    options: Mapping[str, IntArray] = field(default_factory=dict)  # by module, (1, A_m, K)
+
+
+class DecisionMaker(Protocol):
+    """Decides for a planner."""
+
+    has_goals: ClassVar[bool]  # whether a high level decides once in a review period
+
+    def decide(self, env: BatchedEnv, held: Mapping[str, IntArray]) -> Today:
+        """Decides in the state of an environment of one copy.
+
+        Args:
+            env: today's state.
+            held: options that the high level has held, (1, 1, K).
+        """
+
+
+class AgentsDecisionMaker:
+    """Agents on two levels, whose proposals the coordinator averages."""
+
+    has_goals: ClassVar[bool] = True
+
+    def __init__(self, policy: OnnxPolicy) -> None:
+        self.policy = policy
+
+    def decide(self, env: BatchedEnv, held: Mapping[str, IntArray]) -> Today:
+        """Takes the best options; later days repeat them, which is a base-stock policy."""
+        options = {**held, **self.policy.select_greedy(env, env.observe())}
+        proposals, _ = env.coordinator.coordinate(options, env.view)
+
+        def follow(view: View) -> Targets:
+            shape = (len(view.state.period),)
+            spread = {m: np.broadcast_to(v, shape + v.shape[1:]) for m, v in options.items()}
+            return env.coordinator.compute_targets(spread, view)
+
+        proposed = {
+            decision: {m: getattr(proposals, decision)[p, 0] for p, m in enumerate(modules)}
+            for decision, modules in PROPOSERS.items()
+        }
+        return Today(follow, proposed, options)
+
+
+class ResidualDecisionMaker:
+    """Choices around a tuned rule, which decide on every day anew."""
+
+    has_goals: ClassVar[bool] = False
+
+    def __init__(self, policy: OnnxPolicy, scenario: Scenario) -> None:
+        residual = policy.metadata.residual
+        assert residual is not None, "a policy file without residual agents"
+        rule = make_reference(scenario, residual)
+        choosers: dict[str, Chooser] = {c: policy.make_chooser(c) for c in residual.choices}
+        self.policy = ResidualRule(scenario, rule, choosers, residual.margin, policy.name)
+
+    def decide(self, env: BatchedEnv, held: Mapping[str, IntArray]) -> Today:
+        """Follows the policy; its reference rule is named as the proposer."""
+        del held
+        rule = self.policy.rule
+        targets = rule.compute_targets(env.view)
+        proposed = {d: {rule.name: getattr(targets, d)[0]} for d in PROPOSERS}
+        return Today(self.policy.compute_targets, proposed)
+
+
+def make_decision_maker(policy: OnnxPolicy, scenario: Scenario) -> DecisionMaker:
+    """Returns the decision maker of a policy file, in a scenario that it was adapted to."""
+    if policy.metadata.residual is None:
+        return AgentsDecisionMaker(policy)
+    return ResidualDecisionMaker(policy, scenario)
