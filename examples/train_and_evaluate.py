@@ -7,7 +7,8 @@ from rich.console import Console
 
 from envs.omnichannel import load_scenario
 from marl.config import load_config
-from marl.evaluation.evaluate import evaluate_policies, make_tables
+from marl.evaluation.evaluate import evaluate_policies
+from marl.evaluation.tables import make_tables
 from marl.policies import Policy, make_policy
 from marl.runs.folder import RunFolder
 from marl.training.progress import TrainingProgress

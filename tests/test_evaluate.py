@@ -13,13 +13,12 @@ from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.types import IntArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation.evaluate import (
+    EpisodeRunner,
     Evaluation,
     choose_pairs,
     evaluate_policies,
-    make_paired_table,
-    make_tables,
-    run_episodes,
 )
+from marl.evaluation.tables import make_paired_table, make_tables
 from marl.policies import Policy, make_policy
 
 TINY = load_scenario("tiny")
@@ -51,7 +50,7 @@ def test_run_episodes__same_demand_for_all_policies() -> None:
     met = []
     for name in NAMES:
         recorder = Recorder(make_policy(name, TINY))
-        run_episodes(recorder, TINY, seeds, "evaluate")
+        EpisodeRunner(TINY, seeds, "evaluate").run(recorder)
         met.append(np.stack(recorder.demand))
     assert met[0].shape == (TINY.horizon, 3, 2, 2, 2)
     np.testing.assert_array_equal(met[0], met[1])
@@ -62,8 +61,8 @@ def test_run_episodes__same_demand_for_all_policies() -> None:
 def test_run_episodes__independent_of_batch_size(batch_size: int) -> None:
     seeds = make_seeds("test", 0, 7)
     policy = make_policy("order_up_to", TINY)
-    expected = run_episodes(policy, TINY, seeds, "evaluate", batch_size=7)
-    metrics = run_episodes(policy, TINY, seeds, "evaluate", batch_size)
+    expected = EpisodeRunner(TINY, seeds, "evaluate", batch_size=7).run(policy)
+    metrics = EpisodeRunner(TINY, seeds, "evaluate", batch_size).run(policy)
     assert metrics.keys() == expected.keys()
     for metric, values in metrics.items():
         assert values.shape == (7,)

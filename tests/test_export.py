@@ -16,7 +16,7 @@ from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.types import FloatArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import load_config
-from marl.evaluation.evaluate import run_episodes
+from marl.evaluation.evaluate import EpisodeRunner
 from marl.evaluation.tuning import load_or_tune
 from marl.learning.learned_policy import (
     LearnedPolicy,
@@ -122,14 +122,14 @@ def test_export__runs_episodes_as_the_learner_does(strategy: str, tmp_path: Path
     exported = OnnxPolicy.load(tmp_path / "policy.onnx")
 
     seeds = make_seeds("test", 0, 4)
-    expected = run_episodes(learned, paper, seeds, "evaluate")
-    found = run_episodes(exported, paper, seeds, "evaluate")
+    expected = EpisodeRunner(paper, seeds, "evaluate").run(learned)
+    found = EpisodeRunner(paper, seeds, "evaluate").run(exported)
     for metric, values in expected.items():
         np.testing.assert_array_equal(found[metric], values, err_msg=metric)
     if strategy == "learned":
         brought = exported.adapt(load_scenario("paper")).coordination.proposer_weights
         assert brought.disposition == pytest.approx(learnt["disposition"].tolist())
-        as_before = run_episodes(LearnedPolicy(learned.networks), paper, seeds, "evaluate")
+        as_before = EpisodeRunner(paper, seeds, "evaluate").run(LearnedPolicy(learned.networks))
         assert (as_before["reward"] != expected["reward"]).any()
 
 

@@ -11,7 +11,7 @@ from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import load_config
-from marl.evaluation.evaluate import run_episodes
+from marl.evaluation.evaluate import EpisodeRunner
 from marl.learning.learned_policy import (
     LearnedPolicy,
     make_network_arguments,
@@ -39,8 +39,10 @@ def test_learned_policy__acts_the_same_after_a_round_trip(tmp_path: Path, tiny: 
     loaded = LearnedPolicy.load(tmp_path / "policy.npz")
 
     seeds = make_seeds("test", 0, 5)
-    expected = run_episodes(LearnedPolicy.from_weights(arguments, weights), tiny, seeds, "evaluate")
-    found = run_episodes(loaded, tiny, seeds, "evaluate")
+    expected = EpisodeRunner(tiny, seeds, "evaluate").run(
+        LearnedPolicy.from_weights(arguments, weights)
+    )
+    found = EpisodeRunner(tiny, seeds, "evaluate").run(loaded)
     for metric, values in expected.items():
         np.testing.assert_array_equal(found[metric], values, err_msg=metric)
 
@@ -51,7 +53,7 @@ def test_learned_policy__runs_a_network_of_another_size(tiny: Scenario) -> None:
     paper = load_scenario("paper")
 
     policy.check_fits(paper, "mine")
-    metrics = run_episodes(policy, paper, make_seeds("test", 0, 2), "evaluate")
+    metrics = EpisodeRunner(paper, make_seeds("test", 0, 2), "evaluate").run(policy)
 
     assert np.isfinite(metrics["reward"]).all()
 
@@ -96,8 +98,10 @@ def test_untrained__is_close_to_the_policy_before(tiny: Scenario) -> None:
     untrained = make_untrained(make_network_arguments(tiny, load_config().learner))
     seeds = make_seeds("test", 0, 16)
 
-    learnt = run_episodes(untrained, tiny, seeds, "evaluate")["on_time"].mean()
-    before = run_episodes(make_policy("before", tiny), tiny, seeds, "evaluate")["on_time"].mean()
+    learnt = EpisodeRunner(tiny, seeds, "evaluate").run(untrained)["on_time"].mean()
+    before = (
+        EpisodeRunner(tiny, seeds, "evaluate").run(make_policy("before", tiny))["on_time"].mean()
+    )
 
     # They differ by the forecast alone, which knows the season.
     assert learnt == pytest.approx(before, abs=0.03)

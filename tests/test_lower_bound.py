@@ -11,7 +11,7 @@ from envs.omnichannel.world.simulator import Simulator
 from marl.evaluation.bounds.expected_loss import make_tangents
 from marl.evaluation.bounds.linear_program import LinearProgram
 from marl.evaluation.bounds.lower_bound import compute_reward_bounds
-from marl.evaluation.evaluate import run_episodes
+from marl.evaluation.evaluate import EpisodeRunner
 from marl.policies import make_policy
 
 
@@ -93,7 +93,9 @@ def test_compute_reward_bounds__no_policy_beats_them(name: str) -> None:
     seeds = make_seeds("test", 0, 1)
     bounds = compute_reward_bounds(scenario, seeds, "evaluate")
     for policy in ("before", "order_up_to", "stock_dependent"):
-        reward = run_episodes(make_policy(policy, scenario), scenario, seeds, "evaluate")["reward"]
+        reward = EpisodeRunner(scenario, seeds, "evaluate").run(make_policy(policy, scenario))[
+            "reward"
+        ]
         assert (reward < bounds).all()
     assert (bounds <= 1).all()
 
@@ -156,7 +158,9 @@ def test_compute_reward_bounds__penalised_ones_are_above_policies_on_average(nam
     seeds = make_seeds("test", 0, 3)
     bounds = compute_reward_bounds(scenario, seeds, "evaluate", penalised=True)
     for policy in ("order_up_to", "stock_dependent"):
-        reward = run_episodes(make_policy(policy, scenario), scenario, seeds, "evaluate")["reward"]
+        reward = EpisodeRunner(scenario, seeds, "evaluate").run(make_policy(policy, scenario))[
+            "reward"
+        ]
         assert reward.mean() < bounds.mean()
     assert bounds.mean() < compute_reward_bounds(scenario, seeds, "evaluate").mean()
 

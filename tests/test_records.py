@@ -9,7 +9,7 @@ from envs.omnichannel.types import IntArray, State
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.records import RecordKeeping
 from envs.omnichannel.world.simulator import Simulator
-from marl.evaluation.evaluate import run_episodes
+from marl.evaluation.evaluate import EpisodeRunner
 from marl.policies import make_policy
 
 
@@ -146,7 +146,7 @@ def test_waste__is_paid_for_what_vanishes() -> None:
 def test_miscounted__has_91_percent_of_the_records_right() -> None:
     scenario = load_scenario("miscounted")
     policy = make_policy("order_up_to", scenario)
-    found = run_episodes(policy, scenario, make_seeds("test", 0, 256), "evaluate")
+    found = EpisodeRunner(scenario, make_seeds("test", 0, 256), "evaluate").run(policy)
     accuracy = found["record_accuracy"]
     assert abs(accuracy.mean() - 0.91) < 0.01
     assert accuracy.std() / np.sqrt(256) < 0.003

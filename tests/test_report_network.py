@@ -8,7 +8,7 @@ import pytest
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
-from marl.evaluation.evaluate import run_episodes
+from marl.evaluation.evaluate import EpisodeRunner
 from marl.policies import make_policy
 from marl.policies.base import Policy
 from marl.report.figure import to_list
@@ -68,8 +68,8 @@ def test_selection__keeps_the_largest_in_the_networks_order() -> None:
 def test_recording__agrees_with_the_metrics_of_the_same_episodes(
     tiny: Scenario, recordings: dict[str, Recording]
 ) -> None:
-    metrics = run_episodes(
-        make_policy("before", tiny), tiny, make_seeds("report", 0, 2), "evaluate"
+    metrics = EpisodeRunner(tiny, make_seeds("report", 0, 2), "evaluate").run(
+        make_policy("before", tiny)
     )
     before = recordings["before"]
 

@@ -14,7 +14,7 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import load_config
-from marl.evaluation.evaluate import run_episodes
+from marl.evaluation.evaluate import EpisodeRunner
 from marl.learning.counterfactual.network import ChoiceNetwork
 from marl.learning.counterfactual.policy import ResidualPolicy
 from marl.learning.methods import ResidualMethod
@@ -103,10 +103,10 @@ def test_residual_file__runs_episodes_as_the_policy_does(tmp_path: Path) -> None
     path, learned = export(tmp_path)
     exported = ResidualDecisionMaker(OnnxPolicy.load(path), SCENARIO).policy
     seeds = make_seeds("test", 0, 4)
-    expected = run_episodes(learned, SCENARIO, seeds, "evaluate")
-    found = run_episodes(exported, SCENARIO, seeds, "evaluate")
+    expected = EpisodeRunner(SCENARIO, seeds, "evaluate").run(learned)
+    found = EpisodeRunner(SCENARIO, seeds, "evaluate").run(exported)
     np.testing.assert_array_equal(found["reward"], expected["reward"])
-    rule = run_episodes(learned.rule, SCENARIO, seeds, "evaluate")
+    rule = EpisodeRunner(SCENARIO, seeds, "evaluate").run(learned.rule)
     assert (found["reward"] != rule["reward"]).all()
 
 

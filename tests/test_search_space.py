@@ -6,7 +6,7 @@ import pytest
 
 from envs.errors import InputError
 from marl.config import TrainConfig
-from marl.training.search_space import Dimension, apply_values, check_space, parse_space
+from marl.training.search.space import Dimension, apply_values, check_space, parse_space
 
 
 def test_parse_space__reads_every_distribution() -> None:

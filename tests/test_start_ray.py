@@ -58,7 +58,7 @@ def test_start_ray__an_address_where_nobody_listens_is_refused_at_once() -> None
 def test_train__checks_its_input_before_it_imports_torch_and_ray() -> None:
     code = (
         "import sys\n"
-        "from marl.commands.runs import load_training, tune_rules\n"
+        "from marl.commands.prepare import load_training, tune_rules\n"
         "checked = load_training('paper', None, None, (None, None, None), None)\n"
         "tune_rules(*checked, quiet=True)\n"
         "assert not {'torch', 'ray'} & set(sys.modules)\n"

@@ -15,7 +15,8 @@ from envs.omnichannel.types import State
 from envs.omnichannel.world.demand import TraceDemand, make_demand
 from envs.omnichannel.world.demand.trace_file import RecordedDemand, load_trace, save_trace
 from marl.config import load_config
-from marl.evaluation.evaluate import evaluate_policies, make_tables
+from marl.evaluation.evaluate import evaluate_policies
+from marl.evaluation.tables import make_tables
 from marl.policies import make_policy
 from marl.runs.folder import RunFolder
 

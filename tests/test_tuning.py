@@ -10,7 +10,7 @@ from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.types import FloatArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation import tuning
-from marl.evaluation.evaluate import evaluate_policies, run_episodes
+from marl.evaluation.evaluate import EpisodeRunner, evaluate_policies
 from marl.evaluation.tuning import (
     TunedParameters,
     choose_budget,
@@ -49,7 +49,7 @@ def test_tune_family__beats_before_on_other_episodes() -> None:
 def test_tune_family__reports_the_reward_of_its_parameters(family: str) -> None:
     tuned = tune_family(family, TINY, episodes=3, trials=30, seed=2)
     policy = make_policy(family, TINY, tuned.parameters)
-    metrics = run_episodes(policy, TINY, make_seeds("tune", 2, 3), "train")
+    metrics = EpisodeRunner(TINY, make_seeds("tune", 2, 3), "train").run(policy)
     assert tuned.reward == pytest.approx(metrics["reward"].mean())
 
 
@@ -65,8 +65,8 @@ def test_tune_family__improves_over_generations() -> None:
 def test_tune_family__never_worse_than_its_initial_guess(monkeypatch: pytest.MonkeyPatch) -> None:
     # So wide a search meets nothing good in one generation.
     monkeypatch.setattr(tuning, "STEP_SIZE", 10.0)
-    metrics = run_episodes(
-        make_policy("order_up_to", TINY), TINY, make_seeds("tune", 0, 3), "train"
+    metrics = EpisodeRunner(TINY, make_seeds("tune", 0, 3), "train").run(
+        make_policy("order_up_to", TINY)
     )
     tuned = tune_family("order_up_to", TINY, episodes=3, trials=1)
     assert tuned.reward == pytest.approx(metrics["reward"].mean())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,9 +51,10 @@ def make_console(json_file: Path | None = None) -> Console:
     from rich.console import Console
 
     to_stderr = json_file is not None and str(json_file) == "-"
-    console = Console(stderr=to_stderr)
+    # Names and texts of users may hold brackets and colons, which are no markup.
+    make = partial(Console, stderr=to_stderr, markup=False, emoji=False)
     # Where nobody watches, tables keep their natural width instead of 80 columns.
-    return console if console.is_terminal else Console(stderr=to_stderr, width=140)
+    return make() if make().is_terminal else make(width=140)
 
 
 def write_json(json_file: Path | None, data: dict[str, Any]) -> None:

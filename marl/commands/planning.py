@@ -162,7 +162,7 @@ def make_from_data(
     made = make_scenario(sources, out, fix=fix, held_back=held_back, force=force)
     console.print(make_summary_table(made.summary))
     for line in (*list_fixes(made.fixed), *list_assumptions(made.sections)):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     console.print(
         f"{made.train_days} days to train on; {made.held_back_days} held back, from "
         f"{made.first_held_back} on\nwrote {made.out} and {made.trace}\n"

@@ -37,7 +37,7 @@ class TrainingProgress:
             TextColumn("episode {task.fields[episode]}"),
             BarColumn(bar_width=20 if console.width >= _NARROW else 8),
             TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[summary]}"),
+            TextColumn("{task.fields[summary]}", markup=False),
             console=console,
             disable=not self._live,
         )

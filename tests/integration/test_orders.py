@@ -12,7 +12,7 @@ from envs.errors import InputError
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import TrainConfig, load_config
-from marl.evaluation.evaluate import run_episodes
+from marl.evaluation.evaluate import EpisodeRunner
 from marl.learning.algorithm import SharedPoolDQN
 from marl.learning.counterfactual.pool import LabelBatch
 from marl.learning.methods import load_policy, make_method
@@ -101,7 +101,7 @@ def test_save_policy__loads_as_it_was(tmp_path: Path, scenario: str) -> None:
     assert loaded.name == "mine"
     seeds = make_seeds("test", 0, 2)
     expected, found, untrained = (
-        run_episodes(policy, loaded_scenario, seeds, "train")["reward"]
+        EpisodeRunner(loaded_scenario, seeds, "train").run(policy)["reward"]
         for policy in (method.make_policy(weights, "x"), loaded, method.make_untrained())
     )
     np.testing.assert_array_equal(found, expected)

@@ -13,9 +13,9 @@ import torch
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
-from marl.commands.runs import tune_rules
+from marl.commands.prepare import tune_rules
 from marl.config import TrainConfig, load_config
-from marl.evaluation.evaluate import run_episodes
+from marl.evaluation.evaluate import EpisodeRunner
 from marl.evaluation.tuning import TunedParameters
 from marl.learning.algorithm import SharedPoolDQN
 from marl.learning.counterfactual.pool import LabelBatch
@@ -115,7 +115,7 @@ def test_save_policy__loads_as_it_was(tmp_path: Path) -> None:
     assert loaded.name == "mine"
     seeds = make_seeds("test", 0, 2)
     expected, found, rule = (
-        run_episodes(policy, scenario, seeds, "train")["reward"]
+        EpisodeRunner(scenario, seeds, "train").run(policy)["reward"]
         for policy in (
             method.make_policy(weights, "x"), loaded, make_policy("full_truck", scenario),
         )
@@ -130,8 +130,8 @@ def test_make_untrained__is_the_rule() -> None:
     scenario = make_scenario()
     seeds = make_seeds("test", 0, 2)
     untrained = make_method(scenario, make_config()).make_untrained()
-    expected = run_episodes(make_policy("full_truck", scenario), scenario, seeds, "train")
-    found = run_episodes(untrained, scenario, seeds, "train")
+    expected = EpisodeRunner(scenario, seeds, "train").run(make_policy("full_truck", scenario))
+    found = EpisodeRunner(scenario, seeds, "train").run(untrained)
     np.testing.assert_array_equal(found["reward"], expected["reward"])
 
 

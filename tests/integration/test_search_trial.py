@@ -7,7 +7,7 @@ import pytest
 
 from envs.omnichannel.scenario import Scenario
 from marl.config import TrainConfig, apply_overrides
-from marl.training.search import Trial
+from marl.training.search.trial import Trial
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,150 @@
+"""What a new or a resumed run is asked for: read, checked and completed before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from envs.errors import InputError
+
+if TYPE_CHECKING:
+    from envs.omnichannel.scenario import Scenario
+    from marl.config import Residual, TrainConfig
+    from marl.evaluation.tuning import TunedParameters
+    from marl.runs.storage import Storage
+
+
+def load_training(
+    scenario: str | None,
+    config: str | None,
+    overrides: list[str] | None,
+    limits: tuple[str | None, str | None, float | None],
+    seed: int | None,
+) -> tuple[Scenario, TrainConfig]:
+    """Reads and checks what a new run is asked for.
+
+    Args:
+        scenario: name or file; None: `paper`.
+        config: name or file; None: the scenario's own if there is one.
+        overrides: of the configuration.
+        limits: episodes, env steps and minutes as given on the command line.
+        seed: of everything random.
+    """
+    from envs.omnichannel.scenario import load_scenario
+    from marl.config import list_configs, load_config
+    from marl.learning.pool_shape import check_pool_fits
+    from marl.policies import check_baseline
+    from marl.runs.changes import make_stop_overrides
+
+    loaded = load_scenario(scenario or "paper")
+    if config is None:
+        config = loaded.name if loaded.name in list_configs() else "default"
+    settings = [*(overrides or []), *make_stop_overrides(*limits)]
+    if seed is not None:
+        settings.append(f"seed={seed}")
+    checked = load_config(config, settings)
+    for baseline in checked.evaluation.baselines:
+        check_baseline(baseline)
+    check_pool_fits(loaded, checked)
+    if checked.method == "counterfactual":
+        from marl.learning.orders.agents import make_groups
+
+        make_groups(loaded, checked.orders)  # says what is wrong before anything takes time
+    return loaded, checked
+
+
+def tune_rules(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> TrainConfig:
+    """Fills in the tuned parameters of the classical rules that training needs.
+
+    They are the rule that residual agents depart from, and the control variate.
+    """
+    from marl.policies import FAMILIES, make_policy
+
+    variate = config.learner.control_variate
+    if config.method == "residual":
+        residual = _complete_residual(scenario, config, quiet=quiet)
+        config = config.model_copy(update={"residual": residual})
+    if variate is not None:
+        try:
+            make_policy(variate.policy, scenario, variate.parameters)
+        except InputError as error:
+            raise InputError(f"learner.control_variate.{error}") from None
+        if variate.parameters is None and variate.policy in FAMILIES:
+            tuned = _tune(variate.policy, scenario, quiet=quiet)
+            filled = variate.model_copy(update={"parameters": tuned.parameters})
+            learner = config.learner.model_copy(update={"control_variate": filled})
+            config = config.model_copy(update={"learner": learner})
+    return config
+
+
+def _complete_residual(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> Residual:
+    """Finds the choices that the scenario has, the rule to depart from, and its parameters.
+
+    What is wrong is said before anything takes time.
+    """
+    from marl.config import BEST
+    from marl.policies import list_families
+    from marl.policies.residual import check_residual, list_choices
+
+    residual = config.residual
+    if not residual.choices:
+        residual = residual.model_copy(update={"choices": list_choices(scenario)})
+    families = [residual.reference]
+    if residual.reference == BEST:
+        known = list_families(scenario)
+        families = [name for name in config.evaluation.baselines if name in known]
+        if not families:
+            raise InputError(
+                f"residual.reference: {BEST} is not allowed, since no family is among "
+                f"evaluation.baselines; for scenario {scenario.name} there are {', '.join(known)}"
+            )
+    for name in families:
+        check_residual(scenario, residual.model_copy(update={"reference": name}))
+    if residual.parameters is None:
+        tuned = {name: _tune(name, scenario, quiet=quiet) for name in families}
+        best = max(families, key=lambda name: tuned[name].reward)
+        found = {"reference": best, "parameters": tuned[best].parameters}
+        residual = residual.model_copy(update=found)
+    return residual
+
+
+def _tune(family: str, scenario: Scenario, *, quiet: bool) -> TunedParameters:
+    from marl.evaluation.tuning import load_or_tune
+
+    if not quiet:
+        typer.echo(f"tuning {family}, unless the cache has it ...", err=True)
+    return load_or_tune(family, scenario)
+
+
+def open_storage(uri: str | None, run_dir: Path | None) -> Storage | None:
+    """Opens the storage of new runs after trying to write there."""
+    from marl.runs.storage import Storage
+
+    if uri is None:
+        return None
+    storage = Storage.open(uri)
+    storage.check_writable()
+    if run_dir is not None:
+        storage.join(run_dir.resolve().name).check_new()
+    return storage
+
+
+def fetch_run(
+    run: str, run_dir: Path | None, storage_uri: str | None
+) -> tuple[Path, Storage | None]:
+    """Returns a run's folder, and where it is copied to; a stored run is downloaded first."""
+    from marl.runs.storage import Storage
+
+    if "://" not in run:
+        if run_dir is not None:
+            raise InputError(f"--run-dir: '{run_dir}' is not allowed; '{run}' is a folder already")
+        target = open_storage(storage_uri, None)
+        return Path(run), target.join(Path(run).resolve().name) if target else None
+    if storage_uri is not None:
+        raise InputError("--storage: not allowed; a stored run is copied to where it came from")
+    storage = Storage.open(run)
+    folder = run_dir or Path("runs") / storage.path.rpartition("/")[2]
+    storage.download(folder)
+    return folder, storage

@@ -1,0 +1,199 @@
+"""`train` and `resume`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from marl.commands.console import check_installed, make_console, name_command, write_json
+from marl.commands.evaluate import compare_best, print_evaluation
+from marl.commands.options import (
+    AddressOption,
+    ConfigOption,
+    EnvStepsOption,
+    EpisodesOption,
+    MinutesOption,
+    QuietOption,
+    RunDirOption,
+    ScenarioOption,
+    SetOption,
+    StorageOption,
+)
+from marl.commands.prepare import fetch_run, load_training, open_storage, tune_rules
+from marl.errors import RunError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from marl.config import TrainConfig
+    from marl.runs.folder import RunFolder
+    from marl.runs.storage import Storage
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    app.command()(train)
+    app.command()(resume)
+
+
+def train(
+    scenario: ScenarioOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    episodes: EpisodesOption = None,
+    env_steps: EnvStepsOption = None,
+    minutes: MinutesOption = None,
+    run_dir: RunDirOption = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random in the run.")] = None,
+    address: AddressOption = None,
+    storage: StorageOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Train the agents, evaluate them against tuned classical policies, checkpoint."""
+    from marl.runs.folder import RunFolder
+
+    check_installed("train")
+    limits = (episodes, env_steps, minutes)
+    loaded, checked = load_training(scenario, config, overrides, limits, seed)
+    checked = tune_rules(loaded, checked, quiet=quiet)
+    target = open_storage(storage, run_dir)
+    run = RunFolder.create(run_dir, loaded, checked)
+    copy = target.join(run.path.resolve().name) if target else None
+    run_training(run, address, quiet=quiet, storage=copy)
+
+
+def resume(
+    run: Annotated[str, typer.Argument(help="A run folder, or the URI of a stored one.")],
+    overrides: SetOption = None,
+    episodes: EpisodesOption = None,
+    env_steps: EnvStepsOption = None,
+    minutes: MinutesOption = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="Its name, as 000320; default: the latest.")
+    ] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Where a stored run goes; default: runs/NAME.")
+    ] = None,
+    address: AddressOption = None,
+    storage: StorageOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Go on from a run's latest whole checkpoint, or from an older one."""
+    from marl.runs.changes import check_resumable, make_stop_overrides
+    from marl.runs.folder import RunFolder
+
+    check_installed("train")
+    path, copy = fetch_run(run, run_dir, storage)
+    stored_run = RunFolder.open(path)
+    found = stored_run.open_checkpoint(checkpoint)
+    stored = stored_run.load_progress(found)
+    limits = make_stop_overrides(
+        episodes,
+        env_steps,
+        minutes,
+        done_episodes=int(stored["episodes"]),
+        done_env_steps=int(stored["env_steps"]),
+        done_seconds=float(stored["progress"]["seconds"]),
+    )
+    opened = RunFolder.open(path, [*(overrides or []), *limits])
+    check_resumable(stored_run.config, opened.config)
+    opened.config.stop.check_open(
+        stored["episodes"], stored["env_steps"], stored["progress"]["seconds"]
+    )
+    run_training(
+        opened,
+        address,
+        quiet=quiet,
+        storage=copy,
+        checkpoint=found,
+        before=stored_run.config,
+    )
+
+
+def run_training(
+    run: RunFolder,
+    address: str | None,
+    *,
+    quiet: bool,
+    storage: Storage | None = None,
+    checkpoint: Path | None = None,
+    before: TrainConfig | None = None,
+) -> None:
+    """Trains, then evaluates unless the user interrupted.
+
+    Args:
+        run: the run folder.
+        address: of the Ray cluster.
+        quiet: whether to print the result only.
+        storage: where the run is copied to.
+        checkpoint: what to go on from.
+        before: the configuration that the checkpoint was trained with.
+    """
+    from marl.runs.changes import describe_changes
+    from marl.training.progress import TrainingProgress
+    from marl.training.ray_start import prepare_training
+
+    console = make_console()
+    view = TrainingProgress(console, quiet=quiet)
+    view.say(f"run folder {run.path}")
+    for line in describe_changes(before, run.config) if before else ():
+        view.say(line)
+    prepare_training(address, run.config.env_runners.num_env_runners)
+    from marl.training.trainer import Trainer  # here, as Ray starts while it is imported
+
+    trainer = Trainer(run, view, _make_upload(run, storage, view.say))
+    try:
+        if checkpoint:
+            trainer.restore(checkpoint)
+        view.say(trainer.describe(resumed=checkpoint is not None))
+        interrupted = trainer.train()
+    finally:
+        trainer.close()
+    if interrupted:
+        resume_command = f"{name_command('omnichannel')} resume {run.path}"
+        if storage:
+            storage.upload(run.path)
+            resume_command += f", or resume {storage.uri}"
+        view.say(f"interrupted; checkpoint saved. Go on with: {resume_command}")
+        return
+    _finish_run(run, console, view)
+    if storage:
+        storage.upload(run.path)
+        view.say(f"stored           {storage.uri}")
+
+
+def _make_upload(
+    run: RunFolder, storage: Storage | None, say: Callable[[str], object]
+) -> Callable[[], None] | None:
+    """What follows a checkpoint; a storage that fails for a while does not stop the run."""
+    if storage is None:
+        return None
+
+    def upload() -> None:
+        try:
+            storage.upload(run.path)
+        except RunError as error:
+            say(f"warning: {error}; the next checkpoint tries again")
+
+    return upload
+
+
+def _finish_run(run: RunFolder, console: Console, view: Any) -> None:
+    """The final comparison on fresh episodes, and what to do next."""
+    from marl.report.gather import write_report
+
+    view.say(f"evaluating on {run.config.evaluation.test_episodes} fresh episodes ...")
+    evaluation = compare_best(run, view.say)
+    print_evaluation(console, evaluation, run.scenario)
+    write_json(run.path / "evaluation.json", evaluation.to_json())
+    report_file = write_report(run)
+    view.say(
+        f"best checkpoint  {run.find_checkpoint('best')}\n"
+        f"report           {report_file}\n"
+        f"look             {name_command('tensorboard')} --logdir {run.path}\n"
+        f"go on            {name_command('omnichannel')} resume {run.path} --episodes +500\n"
+        f"compare          {name_command('omnichannel')} evaluate {run.path} baselines"
+    )

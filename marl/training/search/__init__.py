@@ -1,0 +1,1 @@
+"""The search of training settings with Ray Tune."""
