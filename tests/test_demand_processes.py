@@ -22,7 +22,7 @@ POISSON: Rules = {"process": "poisson"}
 NEGATIVE_BINOMIAL: Rules = {"process": "negative_binomial", "cv": 0.7}
 INTERMITTENT: Rules = {"process": "intermittent", "probability": 0.25, "size_cv": 0.8}
 PROCESSES = [NORMAL, POISSON, NEGATIVE_BINOMIAL, INTERMITTENT]
-LEVEL = {"phi": 0.9, "sd": 0.4}
+DRIFT = {"phi": 0.9, "sd": 0.4}
 PROMOTIONS = {"interval": 10, "length": 3, "uplift": 2.5, "notice": 4}
 CALENDAR = {"weekdays": [1, 1, 1, 1, 2, 3, 1], "closed": [6]}
 
@@ -90,8 +90,8 @@ def test_intermittent__slow_sellers_keep_their_mean(tiny: Scenario) -> None:
 
 @pytest.mark.parametrize("process", PROCESSES, ids=lambda p: p["process"])
 def test_expect_units__is_the_mean_of_the_draws(tiny: Scenario, process: Rules) -> None:
-    """On a day with season, weekday, promotion in some copies, and a level of its own in each."""
-    rules = process | {"season_period": 8, "level": LEVEL}
+    """On a day with season, weekday, promotion in some copies, and a drift of its own in each."""
+    rules = process | {"season_period": 8, "drift": DRIFT}
     demand, state = make(
         tiny, rules | {"promotions": PROMOTIONS, "calendar": CALENDAR}, day=4, period=5
     )
@@ -104,7 +104,7 @@ def test_expect_units__is_the_mean_of_the_draws(tiny: Scenario, process: Rules) 
 @settings(max_examples=40)
 @given(
     process=st.sampled_from(PROCESSES),
-    level=st.sampled_from([None, LEVEL]),
+    drift=st.sampled_from([None, DRIFT]),
     promotions=st.sampled_from([None, PROMOTIONS]),
     calendar=st.sampled_from([None, CALENDAR]),
     correlation=st.sampled_from([0.0, 0.3, 1.0]),
@@ -113,15 +113,15 @@ def test_expect_units__is_the_mean_of_the_draws(tiny: Scenario, process: Rules) 
 def test_sample_units__do_not_depend_on_the_batch(
     tiny: Scenario,
     process: Rules,
-    level: object,
+    drift: object,
     promotions: object,
     calendar: object,
     correlation: float,
     copy: int,
 ) -> None:
-    """Whole numbers, never negative, the same for a copy alone: over three days, level included."""
+    """Whole numbers, never negative, the same for a copy alone: over three days, drift included."""
     modifiers: Rules = {
-        "level": level,
+        "drift": drift,
         "promotions": promotions,
         "calendar": calendar,
         "correlation": correlation,
@@ -145,9 +145,9 @@ def test_sample_units__do_not_depend_on_the_batch(
         )
 
 
-def test_level__is_stationary_with_the_given_moments(tiny: Scenario) -> None:
+def test_drift__is_stationary_with_the_given_moments(tiny: Scenario) -> None:
     """On the first day and 20 days later: mean 0, sd 0.4, and phi between neighbours."""
-    process, state = make(tiny, NORMAL | {"level": LEVEL})
+    process, state = make(tiny, NORMAL | {"drift": DRIFT})
     for _ in range(21):
         log_drift = state.log_drift
         error = 0.4 / np.sqrt(log_drift.size)
@@ -159,8 +159,8 @@ def test_level__is_stationary_with_the_given_moments(tiny: Scenario) -> None:
         state = replace(state, log_drift=after, period=state.period + 1)
 
 
-def test_level__has_mean_one_and_is_the_cells_own(tiny: Scenario) -> None:
-    process, state = make(tiny, NORMAL | {"season_amplitude": 0.0, "level": LEVEL})
+def test_drift__has_mean_one_and_is_the_cells_own(tiny: Scenario) -> None:
+    process, state = make(tiny, NORMAL | {"season_amplitude": 0.0, "drift": DRIFT})
     factor = process.expect_units(state) / MEAN
     spread = np.sqrt(np.exp(0.4**2) - 1)  # of a lognormal with mean 1
     assert (np.abs(factor.mean(axis=0) - 1) < 4 * spread / np.sqrt(COPIES)).all()
@@ -169,9 +169,9 @@ def test_level__has_mean_one_and_is_the_cells_own(tiny: Scenario) -> None:
     assert np.abs(between).max() < 4 / np.sqrt(COPIES)
 
 
-def test_level__expectation_ahead_is_the_mean_of_what_follows(tiny: Scenario) -> None:
-    process, state = make(tiny, NORMAL | {"season_amplitude": 0.0, "level": LEVEL})
-    # One copy's level for all, so that the seeds differ in the shocks alone.
+def test_drift__expectation_ahead_is_the_mean_of_what_follows(tiny: Scenario) -> None:
+    process, state = make(tiny, NORMAL | {"season_amplitude": 0.0, "drift": DRIFT})
+    # One copy's drift for all, so that the seeds differ in the shocks alone.
     state = replace(state, log_drift=np.broadcast_to(state.log_drift[:1], state.log_drift.shape))
     expected, later = process.expect_units(state, 3)[0], state
     for _ in range(3):
@@ -182,11 +182,11 @@ def test_level__expectation_ahead_is_the_mean_of_what_follows(tiny: Scenario) ->
     assert (np.abs(followed.mean(axis=0) - expected) < 4 * error).all()
 
 
-@pytest.mark.parametrize(("level", "shape"), [(LEVEL, (4, 2, 2)), (None, (4, 0, 0))])
-def test_simulator__carries_the_level_whatever_is_decided(
-    tiny: Scenario, level: object, shape: tuple[int, ...]
+@pytest.mark.parametrize(("drift", "shape"), [(DRIFT, (4, 2, 2)), (None, (4, 0, 0))])
+def test_simulator__carries_the_drift_whatever_is_decided(
+    tiny: Scenario, drift: object, shape: tuple[int, ...]
 ) -> None:
-    simulator = make_simulator(tiny, NORMAL | {"level": level})
+    simulator = make_simulator(tiny, NORMAL | {"drift": drift})
     state = expected = simulator.make_state(make_seeds("test", 0, 4))
     assert state.log_drift.shape == shape
     for units in (0, 5, 9):
@@ -239,7 +239,7 @@ def test_promotions__are_announced_as_they_come(tiny: Scenario) -> None:
 
 @pytest.mark.parametrize("process", PROCESSES, ids=lambda p: p["process"])
 def test_calendar__closed_days_have_no_demand(tiny: Scenario, process: Rules) -> None:
-    rules = process | {"level": LEVEL, "promotions": PROMOTIONS, "correlation": 0.5}
+    rules = process | {"drift": DRIFT, "promotions": PROMOTIONS, "correlation": 0.5}
     demand, state = make(tiny, rules | {"season_period": 3, "calendar": CALENDAR}, 200)
     open_days = [
         d for d in range(21) if demand.sample_units(replace(state, day=state.day + d)).any()
@@ -293,7 +293,7 @@ def test_correlation__leaves_the_distribution_of_a_cell_alone(
         ),
         (
             POISSON | {"noise": 0.1},
-            "demand.noise: unknown key; allowed: season_period, season_amplitude, level, "
+            "demand.noise: unknown key; allowed: season_period, season_amplitude, drift, "
             "promotions, calendar, correlation, process",
         ),
         (
@@ -305,16 +305,16 @@ def test_correlation__leaves_the_distribution_of_a_cell_alone(
             "demand.correlation: 1.5 is not allowed; must be less than or equal to 1",
         ),
         (
-            POISSON | {"level": {"phi": 1}},
-            "demand.level.phi: 1 is not allowed; must be less than 1",
+            POISSON | {"drift": {"phi": 1}},
+            "demand.drift.phi: 1 is not allowed; must be less than 1",
         ),
         (
-            POISSON | {"level": {"ph": 1}},
-            "demand.level.ph: unknown key; allowed: phi, sd",
+            POISSON | {"drift": {"ph": 1}},
+            "demand.drift.ph: unknown key; allowed: phi, sd",
         ),
         (
-            POISSON | {"level": 0.9},
-            "demand.level: 0.9 is not allowed; a mapping of fields is needed",
+            POISSON | {"drift": 0.9},
+            "demand.drift: 0.9 is not allowed; a mapping of fields is needed",
         ),
         (
             POISSON | {"promotions": {"interval": 5, "length": 6}},

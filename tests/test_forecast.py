@@ -114,7 +114,7 @@ def test_known_mean__is_the_mean_on_every_day(tiny: Scenario) -> None:
 
 
 def test_oracle__averages_the_expectation_of_the_coming_week(tiny: Scenario) -> None:
-    demand = make_demand(tiny, season_period=14, level={"phi": 0.5, "sd": 0.0})
+    demand = make_demand(tiny, season_period=14, drift={"phi": 0.5, "sd": 0.0})
     state = replace(at(tiny, 3), log_drift=np.zeros((1, 2, 2)))
     oracle, level = Oracle(demand, smoothing=0.25), np.zeros((1, 2, 2, 2))
     ahead = 1 + 0.2 * np.sin(2 * np.pi * np.arange(3, 10) / 14)

@@ -110,7 +110,7 @@ def test_sample__starts_from_the_view_and_continues_what_is_known() -> None:
     np.testing.assert_array_equal(confirmed[6:12, :, :-1], confirmed[:6, :, 1:])
 
 
-def test_level_belief__is_as_sure_as_it_is_right() -> None:
+def test_drift_belief__is_as_sure_as_it_is_right() -> None:
     env = run(SCARCE, 30, make_seeds("test", 9, 200))
     belief = DriftBelief(env.simulator, env.forecast)
     means = [belief.sample(env.view, make_seeds("own", i, 200)) for i in range(40)]
@@ -121,14 +121,14 @@ def test_level_belief__is_as_sure_as_it_is_right() -> None:
     assert spread < 0.8 * 0.25  # less than nobody knows
 
 
-def test_level_belief__knows_nothing_on_the_first_day() -> None:
+def test_drift_belief__knows_nothing_on_the_first_day() -> None:
     env = run(SCARCE, 0, SEEDS[:2])
     belief = DriftBelief(env.simulator, env.forecast)
     drawn = np.stack([belief.sample(env.view, make_seeds("own", i, 2)) for i in range(200)])
     assert drawn.std(axis=0).mean() == pytest.approx(0.25, rel=0.1)
 
 
-def test_level_belief__without_a_level_there_is_nothing_to_draw() -> None:
+def test_drift_belief__without_drift_there_is_nothing_to_draw() -> None:
     env = run(load_scenario("tiny"), 0, SEEDS[:2])
     assert DriftBelief(env.simulator, env.forecast).sample(env.view, SEEDS[:2]).shape == (2, 0, 0)
 

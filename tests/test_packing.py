@@ -9,7 +9,6 @@ from hypothesis.extra.numpy import arrays
 from envs.omnichannel.agents.coordinator import make_feasible
 from envs.omnichannel.agents.packing import fill_to_total, limit_total
 from envs.omnichannel.types import Targets
-from envs.omnichannel.world.account.costs import count_trucks
 
 GAPS = arrays(np.float64, (6, 4), elements=st.floats(-300, 300))
 RATES = arrays(np.float64, (6, 4), elements=st.floats(0.05, 60))
@@ -70,4 +69,3 @@ def test_make_feasible__m_full_trucks_pay_for_m(
     )
     load = make_feasible(targets, whole_trucks=True).shipment.sum(axis=-1)[0]
     np.testing.assert_array_equal(load, capacity * trucks)
-    np.testing.assert_array_equal(count_trucks(load, capacity), trucks)

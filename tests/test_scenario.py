@@ -108,7 +108,7 @@ def test_hash__is_stable_and_changes_with_a_value(tiny: Scenario, data: Data) ->
         (
             "demand.noize",
             0.1,
-            "demand.noize: unknown key; allowed: season_period, season_amplitude, level, "
+            "demand.noize: unknown key; allowed: season_period, season_amplitude, drift, "
             "promotions, calendar, correlation, process, noise",
         ),
         (

@@ -11,7 +11,7 @@ from envs.omnichannel.agents.observation import CUT_FEATURES, FEATURES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Decisions, Targets
-from envs.omnichannel.world.account.costs import CostModel, count_trucks
+from envs.omnichannel.world.account.costs import CostModel
 from envs.omnichannel.world.allocation import round_jointly
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
@@ -144,7 +144,6 @@ def test_trucks__are_paid_per_started_truck_by_distance(
         model.compute_costs(flows)["transport"][0, 1:],
         np.array([[18 * 100 / 121, 18 * 21 / 121], [3, 9]]),
     )
-    assert count_trucks(np.array([0, 1, 120, 121, 240]), 120).tolist() == [0, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("load", [1, 2, 3])
@@ -153,7 +152,6 @@ def test_trucks__a_load_of_whole_trucks_pays_for_no_more_after_rounding(load: in
     wanted = rng.dirichlet(np.ones(7), 2000) * load * 120
     units = round_jointly(wanted)
     np.testing.assert_array_equal(units.sum(axis=1), load * 120)
-    np.testing.assert_array_equal(count_trucks(units.sum(axis=1), 120), load)
     assert (np.abs(units - wanted) < 1).all()
     # One by one, as without trucks, many loads would have started another.
     assert (np.floor(wanted + 0.5).sum(axis=1) > load * 120).mean() > 0.2

@@ -26,6 +26,9 @@ Options = NDArray[np.integer[Any]]  # what Gymnasium's MultiDiscrete samples
 SeedArray = NDArray[np.uint64]
 ArrayT = TypeVar("ArrayT", NDArray[np.int64], NDArray[np.float64])
 
+WEEK = 7  # days
+LOWEST_RATE = 0.05  # units a day; dividing by a smaller demand rate would magnify noise
+
 STORE, ONLINE, PICKUP = 0, 1, 2  # channel axis
 RESTOCK, CONSOLIDATE, LIQUIDATE = 0, 1, 2  # disposition axis
 
@@ -148,7 +151,7 @@ class State(ArrayRecord):
     returns_due: IntArray  # (B, D, S, K) with customers; slot 0 comes back this period
     mail_due: IntArray  # (B, D, S, K) the same by mail to the DC; D is 0 when nothing is mailed
     inspection_queue: IntArray  # (B, N, K) waits for inspection; N is 0 when that is unlimited
-    log_drift: FloatArray  # (B, S, K) of demand's slowly moving level; (B, 0, 0) without one
+    log_drift: FloatArray  # (B, S, K) of demand's drift; (B, 0, 0) without one
     record_error: IntArray  # (B, S, K) recorded - real stock; S is 0 when records are right
     # (B, A, S, K) stock of perishables by remaining days, slot 0 has its last one; A is 0 without
     shelf: IntArray
@@ -162,7 +165,7 @@ class Demand(ArrayRecord):
     return_rate: FloatArray  # (B, S, K) lambda of eq. 2
     return_rounding: FloatArray  # (B, S, K) uniform in (0, 1), rounds expected returns
     scrap_rounding: FloatArray  # (B, S, K) uniform in (0, 1), rounds what is not resaleable
-    next_log_drift: FloatArray  # (B, S, K) of the period after; (B, 0, 0) without levels
+    next_log_drift: FloatArray  # (B, S, K) of the period after; (B, 0, 0) without drift
     # Drawn only where the scenario needs them.
     dc_offer: FloatArray | None = None  # (B, S, K, 2) uniform; thins unmet walk-ins and pickups
     rationing: FloatArray | None = None  # (B, S) uniform; its order is that of `random_order`

@@ -9,6 +9,7 @@ import numpy as np
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
+    WEEK,
     ArrayT,
     FloatArray,
     IntArray,
@@ -22,7 +23,6 @@ from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.supply import Supply
 from marl.planning.stock_count import StockCount
 
-_WEEK = 7
 _LOWEST_DRIFT = 0.01  # of a demand level as a share of its mean, which has a logarithm
 
 HeldOptions = dict[str, IntArray]  # by high-level module, (1, 1, K)
@@ -99,8 +99,8 @@ def _choose_days(demand: DemandProcess, seeds: SeedArray, day: int, days: int) -
     """
     if not isinstance(demand, TraceDemand):
         return np.full(len(seeds), day)
-    start = demand.sample_start(seeds, days + _WEEK, "train")
-    return start + (day - start) % _WEEK
+    start = demand.sample_start(seeds, days + WEEK, "train")
+    return start + (day - start) % WEEK
 
 
 def _estimate_log_drift(state: State, level: FloatArray, mean: FloatArray) -> FloatArray:

@@ -58,7 +58,7 @@ def _is_stationary(scenario: Scenario) -> bool:
     demand = scenario.demand
     if isinstance(demand, Trace):
         return False
-    changes = (demand.level, demand.promotions, demand.calendar)
+    changes = (demand.drift, demand.promotions, demand.calendar)
     return demand.season_amplitude == 0 and all(change is None for change in changes)
 
 

@@ -12,14 +12,13 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from envs.omnichannel.types import Float32Array, FloatArray, IntArray, sum_axis
+from envs.omnichannel.types import LOWEST_RATE, Float32Array, FloatArray, IntArray, sum_axis
 from marl.policies.base import Setting
 from marl.policies.plan import Plan, compute_need
 
 RowsT = TypeVar("RowsT", IntArray, Float32Array)
 
 _CLIP = 5.0
-_LOWEST_RATE = 0.05  # units a day; features are divided by rates
 
 
 class Choice(ABC):
@@ -193,7 +192,7 @@ class SupplierOrder(Choice):
     def compute_own(self, plan: Plan) -> list[FloatArray]:
         """Returns features of every DC and SKU."""
         net, state = self.network, plan.view.state
-        rate = np.maximum(plan.system_rate, _LOWEST_RATE)
+        rate = np.maximum(plan.system_rate, LOWEST_RATE)
         stock = state.on_hand[:, : net.num_dcs]
         total = rate.sum(axis=-1, keepdims=True)
         capacity = np.where(np.isinf(net.capacity), 0, net.capacity)[: net.num_dcs, None]

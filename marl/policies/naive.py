@@ -8,10 +8,17 @@ import numpy as np
 
 from envs.omnichannel.agents.inventory import compute_echelon_position, compute_store_position
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.types import ONLINE, RESTOCK, FloatArray, Targets, View, sum_channels
+from envs.omnichannel.types import (
+    ONLINE,
+    RESTOCK,
+    WEEK,
+    FloatArray,
+    Targets,
+    View,
+    sum_channels,
+)
 from marl.policies.base import Setting, TargetRule
 
-WEEK = 7
 MEMORY = 4 * WEEK  # days of sales that the mean is taken of
 SAFETY = 7  # days of sales kept beyond the next delivery: a week, the usual rule of thumb
 

@@ -15,11 +15,11 @@ import numpy as np
 from envs.omnichannel.agents.inventory import (
     compute_store_rate,
 )
-from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, sum_axis
+from envs.omnichannel.types import LOWEST_RATE, ONLINE, STORE, FloatArray, IntArray, sum_axis
 from envs.omnichannel.world.allocation import ration
 from marl.policies.base import Parameter, Setting
 from marl.policies.classes import classify_nodes, classify_skus
-from marl.policies.plan import LOWEST_RATE, Plan
+from marl.policies.plan import Plan
 
 Values = Mapping[str, float | FloatArray]
 

@@ -14,10 +14,8 @@ from envs.omnichannel.agents.inventory import (
     compute_system_rate,
 )
 from envs.omnichannel.agents.packing import fill_to_total
-from envs.omnichannel.types import FloatArray, IntArray, Targets, View, sum_axis
+from envs.omnichannel.types import LOWEST_RATE, FloatArray, IntArray, Targets, View, sum_axis
 from marl.policies.base import Setting
-
-LOWEST_RATE = 0.05  # units a day; covers are divided by rates
 
 
 @dataclass

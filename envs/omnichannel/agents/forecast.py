@@ -10,10 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from envs.omnichannel.scenario.demand import ForecastSettings
-from envs.omnichannel.types import FloatArray, IntArray, State
+from envs.omnichannel.types import WEEK, FloatArray, IntArray, State
 from envs.omnichannel.world.demand import DemandProcess
 
-WEEK = 7
 _LOWEST_SEASON = 0.05  # demand is divided by the season, so a smaller one would magnify its noise
 
 

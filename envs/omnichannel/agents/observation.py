@@ -9,7 +9,6 @@ from envs.omnichannel.agents.observation_kernels import (
     COLUMN,
     CONSTANT,
     FEATURES,
-    LOWEST_RATE,
     Context,
     GoalTables,
     Rows,
@@ -18,7 +17,7 @@ from envs.omnichannel.agents.observation_kernels import (
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.agents.units import make_units
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Float32Array, FloatArray, Half, Network, View
+from envs.omnichannel.types import LOWEST_RATE, Float32Array, FloatArray, Half, Network, View
 from envs.omnichannel.world.demand import DemandProcess
 
 __all__ = ["CUT_FEATURES", "FEATURES", "SHELF_FEATURES", "ObservationModel", "list_features"]

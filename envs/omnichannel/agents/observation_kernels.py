@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from envs.compiler import compiled
 from envs.omnichannel.agents.units import Units
 from envs.omnichannel.types import (
+    LOWEST_RATE,
     ONLINE,
     Float32Array,
     FloatArray,
@@ -27,7 +28,6 @@ Bits = NDArray[np.uint16]  # float16 as the compiler knows it
 
 CLIP = np.float32(5.0)  # all features lie in [-5, 5]
 _SOON = 3  # days in which `expiring_soon` counts the units whose shelf life ends
-LOWEST_RATE = 0.05  # units a period; what is divided by a smaller forecast would be noise
 
 
 class _Features(NamedTuple):

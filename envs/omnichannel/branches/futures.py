@@ -28,7 +28,7 @@ class FutureSampler:
     """Draws futures that agree with a view.
 
     Known are stocks and pipelines as the view shows them, the announced supply cuts and the
-    smoothed level of demand. Not known, and drawn anew: demand and its hidden level, lead times of
+    smoothed level of demand. Not known, and drawn anew: demand and its hidden drift, lead times of
     coming orders, returns of coming sales, and cuts that are not announced yet.
 
     Args:
@@ -88,9 +88,9 @@ class FutureSampler:
 
 
 class DriftBelief:
-    """What the smoothed level of demand says about the hidden one.
+    """What the smoothed level of demand says about the hidden drift.
 
-    For every cell and period, a linear regression of the log level on the log ratio of smoothed to
+    For every cell and period, a linear regression of the log drift on the log ratio of smoothed to
     mean demand, from episodes of its own; what is left is taken as normal.
 
     Args:
@@ -112,7 +112,7 @@ class DriftBelief:
         self._fits = np.array(fits)  # (T, 3, S, K) slope, intercept, standard deviation
 
     def sample(self, view: View, seeds: SeedArray) -> FloatArray:
-        """Draws a log level for every copy, (B, S, K); (B, 0, 0) where there is none.
+        """Draws a log drift for every copy, (B, S, K); (B, 0, 0) where there is none.
 
         Args:
             view: what is known, (B, ...).
@@ -156,7 +156,7 @@ def _announce(
 
 
 def _pass_day(state: State, log_drift: FloatArray) -> State:
-    """The next day's calendar and level; stocks stay as they are."""
+    """The next day's calendar and drift; stocks stay as they are."""
     return replace(state, period=state.period + 1, day=state.day + 1, log_drift=log_drift)
 
 

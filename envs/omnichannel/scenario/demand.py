@@ -16,14 +16,14 @@ Factor = Annotated[float, Field(ge=0, le=100)]
 Spread = Annotated[float, Field(ge=0, le=10)]
 
 
-class Level(StrictModel):
-    """A slowly moving level of each store and SKU, which multiplies the mean.
+class Drift(StrictModel):
+    """A slowly moving factor of each store and SKU, which multiplies the mean demand.
 
-    Its log is an AR(1) process; the level's own mean is 1. Agents do not see it, only its demand.
+    Its log is an AR(1) process and its own mean is 1. Agents see the demand but not the drift.
     """
 
     phi: Annotated[float, Field(ge=0, lt=1)] = 0.95  # share of today's deviation left tomorrow
-    sd: Annotated[float, Field(ge=0, le=2)] = 0.25  # of the log level, over the long run
+    sd: Annotated[float, Field(ge=0, le=2)] = 0.25  # of the log drift, over the long run
 
 
 class Promotions(StrictModel):
@@ -63,11 +63,11 @@ class Calendar(StrictModel):
 
 
 class Parametric(StrictModel):
-    """What every drawn process can take. Without level, promotions, calendar: none of them."""
+    """What every drawn process can take; drift, promotions and calendar are off by default."""
 
     season_period: Annotated[int, Field(ge=1, le=3650)] = 90
     season_amplitude: Share = 0.2  # of the sine, as a share of the mean
-    level: Level | None = None
+    drift: Drift | None = None
     promotions: Promotions | None = None
     calendar: Calendar | None = None
     correlation: Share = 0.0  # between the normal scores of two stores, per SKU and day

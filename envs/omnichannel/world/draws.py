@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from envs.compiler import compiled
 from envs.omnichannel.types import FloatArray, IntArray, SeedArray
-from envs.omnichannel.world.kernels import hash_uniforms
 
 # One stream per purpose, so that adding a draw to one process never shifts another.
 START, DEMAND, ONLINE_SPLIT, RETURN_RATE, RETURN_ROUNDING, SCRAP_ROUNDING = range(6)
@@ -41,7 +40,7 @@ def sample_uniform(
     Returns:
         Uniforms, (B, *shape).
     """
-    return hash_uniforms(seed, period, stream, math.prod(shape)).reshape(len(seed), *shape)
+    return _hash_uniforms(seed, period, stream, math.prod(shape)).reshape(len(seed), *shape)
 
 
 def make_seeds(purpose: str, seed: int, count: int, *, skip: int = 0) -> SeedArray:
@@ -57,14 +56,37 @@ def make_seeds(purpose: str, seed: int, count: int, *, skip: int = 0) -> SeedArr
         Seeds, (count,).
     """
     words = np.random.SeedSequence([seed, *purpose.encode()]).generate_state(1, np.uint64)
-    with np.errstate(over="ignore"):
-        return _mix(words + np.arange(skip + 1, skip + count + 1, dtype=np.uint64) * _GOLDEN)
+    return _hash_counters(words[0], skip, count)
 
 
-def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    z = z ^ (z >> np.uint64(30))
+@compiled
+def _mix_bits(z: np.uint64) -> np.uint64:
+    """SplitMix64's finaliser."""
+    z ^= z >> np.uint64(30)
     z *= np.uint64(0xBF58476D1CE4E5B9)
     z ^= z >> np.uint64(27)
     z *= np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
-    return z
+    return z ^ (z >> np.uint64(31))
+
+
+@compiled
+def _hash_uniforms(seed: SeedArray, period: IntArray, stream: int, count: int) -> FloatArray:
+    """Uniforms in (0, 1), (B, n): hashes of the counters 1 ... n under each copy's own key."""
+    uniform = np.empty((len(seed), count))
+    for b in range(len(seed)):
+        purpose = np.uint64(period[b]) * np.uint64(0xD1B54A32D192ED03) + np.uint64(stream)
+        key = _mix_bits(seed[b] ^ _mix_bits(purpose))
+        for n in range(count):
+            counter = key + np.uint64(n + 1) * _GOLDEN
+            bits = np.int64(_mix_bits(counter) >> np.uint64(11))
+            uniform[b, n] = (np.float64(bits) + 0.5) * 2.0**-53
+    return uniform
+
+
+@compiled
+def _hash_counters(key: np.uint64, skip: int, count: int) -> SeedArray:
+    """Hashes of the counters skip + 1 ... skip + count, (n,)."""
+    hashes = np.empty(count, np.uint64)
+    for n in range(count):
+        hashes[n] = _mix_bits(key + np.uint64(skip + n + 1) * _GOLDEN)
+    return hashes

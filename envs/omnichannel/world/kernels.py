@@ -20,34 +20,9 @@ from envs.omnichannel.types import (
     STORE,
     FloatArray,
     IntArray,
-    SeedArray,
 )
 
 _SORTED_FROM = 32  # entries from which one sort is cheaper than one search for each unit left
-
-
-@compiled
-def mix_bits(z: np.uint64) -> np.uint64:
-    """SplitMix64's finaliser."""
-    z ^= z >> np.uint64(30)
-    z *= np.uint64(0xBF58476D1CE4E5B9)
-    z ^= z >> np.uint64(27)
-    z *= np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@compiled
-def hash_uniforms(seed: SeedArray, period: IntArray, stream: int, count: int) -> FloatArray:
-    """Uniforms in (0, 1), (B, n): hashes of the counters 1 ... n under each copy's own key."""
-    uniform = np.empty((len(seed), count))
-    for b in range(len(seed)):
-        purpose = np.uint64(period[b]) * np.uint64(0xD1B54A32D192ED03) + np.uint64(stream)
-        key = mix_bits(seed[b] ^ mix_bits(purpose))
-        for n in range(count):
-            counter = key + np.uint64(n + 1) * np.uint64(0x9E3779B97F4A7C15)
-            bits = np.int64(mix_bits(counter) >> np.uint64(11))
-            uniform[b, n] = (np.float64(bits) + 0.5) * 2.0**-53
-    return uniform
 
 
 @compiled

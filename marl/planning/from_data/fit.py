@@ -9,12 +9,12 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.scenario.costs import Costs
-from envs.omnichannel.types import FloatArray, IntArray
+from envs.omnichannel.types import WEEK, FloatArray, IntArray
 from marl.planning.from_data.check_others import SUPPLIER
 from marl.planning.from_data.dataset import Dataset, ReturnRecords
 from marl.planning.from_data.fit_network import fit_network, scale_distances
 from marl.planning.from_data.section import Section
-from marl.planning.from_data.summary import WEEK, Summary, compute_delay_table
+from marl.planning.from_data.summary import Summary, compute_delay_table
 
 LONGEST_DELAY = 180  # days that the simulator can follow a return
 LONGEST_SHELF_LIFE = 180  # days that the simulator can follow a unit on the shelf

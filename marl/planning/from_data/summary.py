@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from scipy.special import fdtrc
 
-from envs.omnichannel.types import FloatArray, IntArray
+from envs.omnichannel.types import WEEK, FloatArray, IntArray
 from marl.planning.from_data.dataset import Dataset, DemandRecords
 
-WEEK = 7
 RESAMPLES = 1000
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 SHORTEST_SEASON = 28  # days

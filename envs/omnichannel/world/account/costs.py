@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, Flows, IntArray, Network
+from envs.omnichannel.types import FloatArray, Flows, Network
 from envs.omnichannel.world.account.ledger_kernels import Rates, Terms, price_flows
 
 TERMS = Terms._fields
@@ -100,13 +100,3 @@ class CostModel:
 
 def _choose(own: float | None, common: float) -> float:
     return common if own is None else own
-
-
-def count_trucks(shipment: IntArray, capacity: int) -> IntArray:
-    """Returns the trucks that a shipment starts.
-
-    Args:
-        shipment: units of all SKUs, (...).
-        capacity: of a truck, units.
-    """
-    return -(-shipment // capacity)

@@ -15,20 +15,19 @@ from envs.omnichannel.scenario.demand import (
     Poisson,
     SeasonalNormal,
 )
-from envs.omnichannel.types import FloatArray, IntArray, SeedArray, State
+from envs.omnichannel.types import WEEK, FloatArray, IntArray, SeedArray, State
 from envs.omnichannel.world import draws
 from envs.omnichannel.world.demand.distributions import make_distribution
 from envs.omnichannel.world.demand.process import Split
 
-WEEK = 7
 _HIGHEST = 1 - 2.0**-53  # the largest uniform below 1, so that ndtri of it is finite
 
 
 class ParametricDemand:
-    """Expected units = mean x season x weekday x level x promotion; each factor can be absent.
+    """Expected units = mean x season x weekday x drift x promotion; each factor can be absent.
 
     - Season: 1 + amplitude x sine, by SKU (eq. 1). Weekday: a profile with mean 1.
-    - Level: its log x follows x' = phi x + sd sqrt(1 - phi^2) z, stationary from the first day on;
+    - Drift: its log x follows x' = phi x + sd sqrt(1 - phi^2) z, stationary from the first day on;
       the factor exp(x - sd^2 / 2) has mean 1.
     - Promotions: in every `interval` days since the start of the episode each SKU has one, whose
       first day is uniform among those that leave it whole.
@@ -48,7 +47,7 @@ class ParametricDemand:
         size = np.array([store.size for store in scenario.network.stores])
         self.mean = size[:, None, None] * np.array(base, dtype=np.float64)
         self.season = _make_season(scenario, process)
-        self.level, self.promotions = process.level, process.promotions
+        self.drift, self.promotions = process.drift, process.promotions
         self.notice = self.promotions.notice if self.promotions else 0
         self.correlation = process.correlation
         self.distribution = make_distribution(process)
@@ -64,18 +63,18 @@ class ParametricDemand:
         return (start * len(self.season)).astype(np.int64)
 
     def sample_log_drift(self, seed: SeedArray) -> FloatArray:
-        """Draws from the stationary distribution, (B, S, K); (B, 0, 0) without a level."""
-        if self.level is None:
+        """Draws from the stationary distribution, (B, S, K); (B, 0, 0) without drift."""
+        if self.drift is None:
             return np.empty((len(seed), 0, 0))
-        return self.level.sd * self._sample_shock(seed, np.zeros(len(seed), np.int64))
+        return self.drift.sd * self._sample_shock(seed, np.zeros(len(seed), np.int64))
 
     def step_log_drift(self, state: State) -> FloatArray:
-        """The AR(1) step to the next day, (B, S, K); (B, 0, 0) without a level."""
-        if self.level is None:
+        """The AR(1) step to the next day, (B, S, K); (B, 0, 0) without drift."""
+        if self.drift is None:
             return state.log_drift
-        scale = self.level.sd * math.sqrt(1 - self.level.phi**2)
+        scale = self.drift.sd * math.sqrt(1 - self.drift.phi**2)
         shock = self._sample_shock(state.seed, state.period + 1)
-        return self.level.phi * state.log_drift + scale * shock
+        return self.drift.phi * state.log_drift + scale * shock
 
     def compute_uplift(self, state: State, ahead: int = 0) -> FloatArray | None:
         """The factor of the promotions `ahead` days on, (B, 1, K, 1); None without any."""
@@ -91,7 +90,7 @@ class ParametricDemand:
         return factor[:, None, :, None]
 
     def expect_units(self, state: State, ahead: int = 0) -> FloatArray:
-        """Given today's level, the expectation of the day `ahead` days on, (B, S, K, C)."""
+        """Given today's drift, the expectation of the day `ahead` days on, (B, S, K, C)."""
         expected = self._expected[(state.day + ahead) % len(self._expected)]
         base = self._compute_base(state, ahead)
         return expected if base is None else expected * base
@@ -101,7 +100,7 @@ class ParametricDemand:
         return self.invert_units(state, self._sample_uniform(state))
 
     def invert_units(self, state: State, uniform: FloatArray) -> IntArray:
-        """Returns the demand of the state's day at given quantiles, given its level.
+        """Returns the demand of the state's day at given quantiles, given its drift.
 
         Args:
             state: of every copy, (B, ...).
@@ -117,14 +116,14 @@ class ParametricDemand:
         return self.distribution.invert(uniform, expected, base)
 
     def _compute_base(self, state: State, ahead: int) -> FloatArray | None:
-        """Level times promotion, what multiplies the known mean and season; None without both."""
+        """Drift times promotion, what multiplies the known mean and season; None without both."""
         factor = self.compute_uplift(state, ahead)
-        if self.level is None:
+        if self.drift is None:
             return factor
-        kept = self.level.phi**ahead
+        kept = self.drift.phi**ahead
         # E[exp(x')] given x: what the shocks up to then add is in the mean of 1 already.
-        level = np.exp(kept * state.log_drift - (kept * self.level.sd) ** 2 / 2)[..., None]
-        return level if factor is None else level * factor
+        drift = np.exp(kept * state.log_drift - (kept * self.drift.sd) ** 2 / 2)[..., None]
+        return drift if factor is None else drift * factor
 
     def _sample_shock(self, seed: SeedArray, period: IntArray) -> FloatArray:
         from scipy.special import ndtri

@@ -13,7 +13,7 @@ class DemandProcess(Protocol):
     """A strategy that draws a period's units for all copies at once.
 
     All draws are functions of (seed, period), so that no decision changes them. What a process
-    remembers of the past is the log level, which lives in the state.
+    remembers of the past is the log drift, which lives in the state.
     """
 
     mean: FloatArray  # (S, K, C) expected units a period, season and promotions left out
@@ -24,16 +24,16 @@ class DemandProcess(Protocol):
         """Draws the calendar day on which each episode begins, (B,)."""
 
     def sample_log_drift(self, seed: SeedArray) -> FloatArray:
-        """Draws the log level of an episode's first day, (B, S, K); (B, 0, 0) without levels."""
+        """Draws the log drift of an episode's first day, (B, S, K); (B, 0, 0) without drift."""
 
     def step_log_drift(self, state: State) -> FloatArray:
-        """Draws the log level of the day after the state's, (B, S, K) or (B, 0, 0)."""
+        """Draws the log drift of the day after the state's, (B, S, K) or (B, 0, 0)."""
 
     def compute_uplift(self, state: State, ahead: int = 0) -> FloatArray | None:
         """The promotions' factor of the mean `ahead` days on, (B, 1, K, 1); None without any."""
 
     def expect_units(self, state: State, ahead: int = 0) -> FloatArray:
-        """The true expected demand `ahead` days on, given the state's level, (B, S, K, C) units.
+        """The true expected demand `ahead` days on, given the state's drift, (B, S, K, C) units.
 
         It knows promotions beyond their notice. Rounding and clipping at zero are left out.
         """

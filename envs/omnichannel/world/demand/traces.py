@@ -74,7 +74,7 @@ class TraceDemand:
         return first + (start * (end - horizon + 1 - first)).astype(np.int64)
 
     def sample_log_drift(self, seed: SeedArray) -> FloatArray:
-        """None: the level is in the records, (B, 0, 0)."""
+        """None: drift is in the records, (B, 0, 0)."""
         return np.empty((len(seed), 0, 0))
 
     def step_log_drift(self, state: State) -> FloatArray:
