@@ -20,7 +20,7 @@ def order(observation: Float32Array) -> IntArray:
 def run_episode(*, own: bool) -> float:
     """Runs one episode and returns the mean reward of the network, eq. 8."""
     observations, _ = env.reset(seed=0)
-    levels = {a.name: decoder.initial_option[a.module_id] for a in env.batched_env.roster.agents}
+    levels = {a.name: decoder.initial_option[a.module_id] for a in env.batched_env.layout.agents}
     rewards = []
     while env.agents:
         actions = {name: np.full(2, levels[name]) for name in env.agents}

@@ -30,9 +30,9 @@ def run_random(env: BatchedEnv) -> float:
     """Runs one episode of random agents in every copy; returns the mean reward, eq. 8."""
     env.reset(make_seeds("example", 0, env.num_copies))
     rng, done = np.random.default_rng(0), False
-    shapes = {m: (env.num_copies, env.roster.num_agents(m), 2) for m in MODULES}
+    shapes = {m: (env.num_copies, env.layout.modules[m].num_agents, 2) for m in MODULES}
     while not done:
-        levels = {m: rng.integers(0, env.decoder.num_options[m], shapes[m]) for m in MODULES}
+        levels = {m: rng.integers(0, env.layout.modules[m].num_options, shapes[m]) for m in MODULES}
         done = env.step(levels).done
     return float(env.compute_metrics()["reward"].mean())
 

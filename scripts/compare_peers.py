@@ -113,7 +113,7 @@ def _flatten(observations: Dict) -> Dict:
 def build_stock(scenario: Scenario, config: TrainConfig | None) -> Any:
     """RLlib's DQN with our network sizes, batch, and env steps per update; None: with its own."""
     env = SingleSkuEnv(scenario)
-    module_of = {agent.name: agent.module_id for agent in env.env.batched_env.roster.agents}
+    module_of = {agent.name: agent.module_id for agent in env.env.batched_env.layout.agents}
     of_module = {module_id: name for name, module_id in module_of.items()}
     register_env("omnichannel", lambda _: ParallelPettingZooEnv(SingleSkuEnv(scenario)))
     model = DefaultModelConfig()
@@ -211,7 +211,8 @@ def measure_env(scenario: Scenario, seconds: float) -> float:
     env, rng = BatchedEnv(scenario, _COPIES), np.random.default_rng(0)
     levels = {
         m: rng.integers(
-            env.decoder.num_options[m], size=(_COPIES, env.roster.num_agents(m), len(scenario.skus))
+            env.layout.modules[m].num_options,
+            size=(_COPIES, env.layout.modules[m].num_agents, len(scenario.skus)),
         )
         for m in MODULES
     }

@@ -77,7 +77,7 @@ def write_policy(tmp_path: Path) -> WritePolicy:
             bias = np.zeros(count + 1, np.float32)
             bias[chosen[module_id]] = 1
             weights[module_id] = {
-                "layers.0.weight": np.zeros((1, env.num_features), np.float32),
+                "layers.0.weight": np.zeros((1, env.layout.num_features), np.float32),
                 "layers.0.bias": np.zeros(1, np.float32),
                 "head.weight": np.zeros((count + 1, 1), np.float32),
                 "head.bias": bias,

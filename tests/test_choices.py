@@ -73,7 +73,7 @@ def compute_features(choice: Choice, env: BatchedEnv, plan: Plan) -> Float32Arra
     own = np.full((*observed.shape[:-1], len(choice.features)), np.nan, np.float32)
     features = np.concatenate([observed, own], axis=-1)
     choice.fill_in(plan, features)
-    np.testing.assert_array_equal(features[..., : env.num_features], observed)
+    np.testing.assert_array_equal(features[..., : env.layout.num_features], observed)
     return features
 
 
@@ -82,9 +82,9 @@ def test_fill_in__named_bounded_and_alive(name: str, env: BatchedEnv, plan: Plan
     choice = CHOICES[name](SETTING)
     features = compute_features(choice, env, plan)
     assert features.dtype == np.float32
-    assert features.shape[-1] == env.num_features + len(choice.features)
+    assert features.shape[-1] == env.layout.num_features + len(choice.features)
     assert np.abs(features).max() <= 5
-    own = features[..., env.num_features :].reshape(-1, len(choice.features))
+    own = features[..., env.layout.num_features :].reshape(-1, len(choice.features))
     alive = own.std(axis=0) > 0
     assert alive.mean() > 0.5
 
@@ -94,7 +94,7 @@ def test_fill_in__dispatch_by_hand(env: BatchedEnv, plan: Plan) -> None:
     assert plan.load is not None
     plan.load[0, 3] = 240
     features = compute_features(Dispatch(SETTING), env, plan)
-    own = dict(zip(Dispatch.features, features[3, 0, 0, env.num_features :], strict=True))
+    own = dict(zip(Dispatch.features, features[3, 0, 0, env.layout.num_features :], strict=True))
     assert own["gap"] == pytest.approx(100 / 120)
     assert own["trucks"] == pytest.approx(1.5)
     assert own["started_truck"] == pytest.approx(0.5)

@@ -36,7 +36,7 @@ RULE = FullTruck(SETTING, FullTruck.make_space(SETTING).initial)
 
 def make_network(name: str, env: BatchedEnv) -> ChoiceNetwork:
     choice = CHOICES[name]
-    features = env.num_features + len(choice.features)
+    features = env.layout.num_features + len(choice.features)
     return ChoiceNetwork(features, choice.num_options, (8,), is_joint=choice.is_joint)
 
 
@@ -121,7 +121,7 @@ def test_make_labels__each_choice_has_its_shape() -> None:
     recording = record(env, policy, epsilon=0.3)
     maker = LabelMaker(env, policy, "learned")
     rng = np.random.default_rng(0)
-    features = {n: env.num_features + len(CHOICES[n].features) for n in CHOICES}
+    features = {n: env.layout.num_features + len(CHOICES[n].features) for n in CHOICES}
     dispatch = maker.make_labels(recording, "dispatch", 5, HORIZON, rng)
     assert dispatch.features.shape == (5, 4, features["dispatch"])
     order = maker.make_labels(recording, "supplier_order", 5, HORIZON, rng)

@@ -63,7 +63,8 @@ def sample_levels(env: BatchedEnv, random: np.random.Generator) -> Actions:
     shape = (env.num_copies, env.network.num_skus)
     return {
         m: random.integers(
-            env.decoder.num_options[m], size=(shape[0], env.roster.num_agents(m), shape[1])
+            env.layout.modules[m].num_options,
+            size=(shape[0], env.layout.modules[m].num_agents, shape[1]),
         )
         for m in MODULES
     }

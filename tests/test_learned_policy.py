@@ -139,7 +139,7 @@ def test_select_greedy__others_see_what_was_explored(tiny: Scenario) -> None:
 
     actions = select_greedy(env, networks, env.observe(), explore=explore)
 
-    initial = env.decoder.initial_option["shipping_low"]
+    initial = env.layout.modules["shipping_low"].initial_option
     assert (actions["shipping_low"][1] == 5).all()
     assert (actions["shipping_low"][[0, 2]] == initial).all()
 

@@ -113,13 +113,13 @@ def test_compute_observations__are_bounded_and_of_one_width(name: str) -> None:
     net = env.network
     for _ in range(30):
         observations = env.observe()
-        assert observations.shape == (4, net.num_nodes + 1, net.num_skus, env.num_features)
+        assert observations.shape == (4, net.num_nodes + 1, net.num_skus, env.layout.num_features)
         assert observations.dtype == np.float32
         assert np.isfinite(observations).all()
         assert np.abs(observations).max() <= 5
         env.step(
             {
-                m: rng.integers(0, levels, (4, env.roster.num_agents(m), net.num_skus))
+                m: rng.integers(0, levels, (4, env.layout.modules[m].num_agents, net.num_skus))
                 for m, levels in env.decoder.num_options.items()
             }
         )
@@ -173,9 +173,9 @@ def test_compute_rows__are_those_of_the_observation(name: str) -> None:
     env = BatchedEnv(load_scenario(name), 3)
     env.reset(make_seeds("test", 0, 3))
     rows = env.observation.compute_rows(env.view, env.goals, slice(2, 5), num_spare=2)
-    assert rows.shape == (3, 3, env.network.num_skus, env.num_features + 2)
+    assert rows.shape == (3, 3, env.network.num_skus, env.layout.num_features + 2)
     np.testing.assert_array_equal(
-        rows[..., : env.num_features].swapaxes(0, 1), env.observe()[:, 2:5]
+        rows[..., : env.layout.num_features].swapaxes(0, 1), env.observe()[:, 2:5]
     )
 
 
@@ -184,7 +184,7 @@ def test_observe__stores_what_it_returns(name: str) -> None:
     env = BatchedEnv(load_scenario(name), 3)
     env.reset(make_seeds("test", 0, 3))
     net = env.network
-    stored = np.zeros((3, 4, net.num_nodes + 1, net.num_skus, env.num_features), np.float16)
+    stored = np.zeros((3, 4, net.num_nodes + 1, net.num_skus, env.layout.num_features), np.float16)
 
     observations = env.observe(stored, 2)
 
@@ -197,7 +197,7 @@ def test_observe__writes_every_feature(name: str, monkeypatch: pytest.MonkeyPatc
     """Into memory that holds anything before, of all scenarios, so of all options."""
     env = BatchedEnv(load_scenario(name), 2)
     env.reset(make_seeds("test", 0, 2))
-    shape = (2, 1, env.network.num_nodes + 1, env.network.num_skus, env.num_features)
+    shape = (2, 1, env.network.num_nodes + 1, env.network.num_skus, env.layout.num_features)
     stored = np.full(shape, np.nan, np.float16)
     empty = np.empty
     with monkeypatch.context() as patch:

@@ -14,7 +14,9 @@ Options = dict[str, IntArray]
 
 def sample_levels(env: BatchedEnv, rng: np.random.Generator) -> Options:
     return {
-        m: rng.integers(0, levels, (env.num_copies, env.roster.num_agents(m), env.network.num_skus))
+        m: rng.integers(
+            0, levels, (env.num_copies, env.layout.modules[m].num_agents, env.network.num_skus)
+        )
         for m, levels in env.decoder.num_options.items()
     }
 
@@ -41,7 +43,7 @@ def test_batched_env__equals_single_environments(name: str) -> None:
         step = batched.step(levels)
         observations = batched.observe()
         for copy, single in enumerate(singles):
-            agents = batched.roster.agents
+            agents = batched.layout.agents
             actions = {a.name: levels[a.module_id][copy, a.index] for a in agents}
             observed, rewards, _, truncations, infos = single.step(actions)
             for agent in agents:
@@ -146,8 +148,8 @@ def test_parallel_env__spaces_follow_the_scenario(tiny: Scenario) -> None:
     assert env.action_space("ordering_dc_0").nvec.tolist() == [11, 11]
     assert env.action_space("shipping_store_1").nvec.tolist() == [12, 12]
     assert env.action_space("return_high").nvec.tolist() == [4, 4]
-    assert env.observation_space("return_high").shape == (2, env.batched_env.num_features)
-    assert {agent.module_id for agent in env.batched_env.roster.agents} == set(MODULES)
+    assert env.observation_space("return_high").shape == (2, env.batched_env.layout.num_features)
+    assert {agent.module_id for agent in env.batched_env.layout.agents} == set(MODULES)
 
 
 def test_parallel_env__refuses_an_unknown_scenario() -> None:

@@ -66,7 +66,7 @@ def run_environment(name: str) -> tuple[str, float, float]:
     for period in range(PERIODS):
         levels = {}
         for m, count in env.decoder.num_options.items():
-            shape = (COPIES, env.roster.num_agents(m), env.network.num_skus)
+            shape = (COPIES, env.layout.modules[m].num_agents, env.network.num_skus)
             levels[m] = (np.arange(np.prod(shape)).reshape(shape) * 7 + period) % count
         observations = env.observe()[..., :NUM_FEATURES].astype(np.float64)
         weights = np.cos(np.arange(observations.size)).reshape(observations.shape)

@@ -31,7 +31,7 @@ class Constant:
         self.level = level
 
     def run_period(self, env: BatchedEnv) -> Step:
-        shapes = {m: env.roster.num_agents(m) for m in env.roster.module_rows}
+        shapes = {m: env.layout.modules[m].num_agents for m in env.layout.modules}
         skus = env.network.num_skus
         return env.step(
             {m: np.full((env.num_copies, a, skus), self.level) for m, a in shapes.items()}

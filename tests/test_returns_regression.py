@@ -25,7 +25,9 @@ def compute_digest(name: str) -> tuple[str, float]:
     digest, rewards = hashlib.sha256(), []
     for _ in range(periods):
         levels = {
-            m: rng.integers(0, levels, (copies, env.roster.num_agents(m), env.network.num_skus))
+            m: rng.integers(
+                0, levels, (copies, env.layout.modules[m].num_agents, env.network.num_skus)
+            )
             for m, levels in env.decoder.num_options.items()
         }
         step = env.step(levels)

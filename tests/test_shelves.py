@@ -149,7 +149,7 @@ def test_reward__pays_for_what_spoils() -> None:
 
 def test_shelf__takes_no_room_without_perishables(tiny: Scenario) -> None:
     assert Simulator(tiny).make_state(make_seeds("test", 0, 2)).shelf.shape == (2, 0, 2, 2)
-    assert BatchedEnv(tiny, 1).num_features == len(FEATURES)
+    assert BatchedEnv(tiny, 1).layout.num_features == len(FEATURES)
 
 
 def test_observation__sees_what_expires_within_three_days() -> None:

@@ -28,9 +28,9 @@ def compute_digest(name: str, periods: int = 12) -> str:
     env.reset(make_seeds("regression", 0, 3))
     digest = hashlib.sha256()
     for _ in range(periods):
-        shape = {m: (3, env.roster.num_agents(m), env.network.num_skus) for m in MODULES}
+        shape = {m: (3, env.layout.modules[m].num_agents, env.network.num_skus) for m in MODULES}
         step = env.step(
-            {m: rng.integers(0, env.decoder.num_options[m], s) for m, s in shape.items()}
+            {m: rng.integers(0, env.layout.modules[m].num_options, s) for m, s in shape.items()}
         )
         for record, names in ((env.view.state, STATE), (step.flows, FLOWS)):
             for field in names:

@@ -89,7 +89,7 @@ def test_supply_cuts__are_seen_by_the_agents_before_they_begin(tiny: Scenario) -
     scenario = change(tiny, supply_cuts={"windows": 1, "length": 3, "share": 0.0, "notice": 4})
     env = BatchedEnv(scenario, 200)
     env.reset(make_seeds("test", 0, 200))
-    assert env.num_features == len(FEATURES) + len(CUT_FEATURES)
+    assert env.layout.num_features == len(FEATURES) + len(CUT_FEATURES)
     supply = env.simulator.supply
     first_cut = np.full(200, 99)
     for day in reversed(range(14)):

@@ -11,7 +11,8 @@ from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
 from envs.omnichannel.agents.forecast import make_forecast
 from envs.omnichannel.agents.observation import ObservationModel
 from envs.omnichannel.agents.reward import RewardModel
-from envs.omnichannel.agents.roster import HIGH_MODULES, make_roster
+from envs.omnichannel.agents.roster import HIGH_MODULES
+from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
     Decisions,
@@ -59,13 +60,12 @@ class BatchedEnv:
         self.split: Split = split
         self.simulator = Simulator(scenario)
         self.network = self.simulator.network
-        self.roster = make_roster(self.network)
+        self.layout = Layout.from_scenario(scenario)
         demand = self.simulator.demand
         self.decoder = ActionDecoder(scenario, self.network)
         self.coordinator = Coordinator(self.decoder, scenario.coordination)
         self.forecast = make_forecast(demand, scenario.forecast)
         self.observation = ObservationModel(scenario, self.network, demand, self.decoder)
-        self.num_features = len(self.observation.features)
         self.cost_model = CostModel(scenario, self.network)
         self.reward_model = RewardModel(scenario, self.network, demand.mean)
         self._coordinated: tuple[Actions, View] | None = None
@@ -89,7 +89,7 @@ class BatchedEnv:
             raise ValueError(f"seeds has shape {seeds.shape}; ({self.num_copies},) is needed")
         level = self.forecast.make_level(self.num_copies)
         shape = (self.num_copies, 1, self.network.num_skus)
-        goals = {m: np.full(shape, self.decoder.initial_option[m]) for m in HIGH_MODULES}
+        goals = {m: np.full(shape, self.layout.modules[m].initial_option) for m in HIGH_MODULES}
         state = self.simulator.make_state(seeds, self.split)
         self.restore(state, level, np.rint(level).astype(np.int64), goals)
 

@@ -11,7 +11,6 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import Float32Array, FloatArray, Options, SeedArray
@@ -37,16 +36,19 @@ class JointCopies:
         if not isinstance(scenario, Scenario):
             scenario = load_scenario(scenario)
         self.batched_env = env = BatchedEnv(scenario, num_copies, split)
-        counts = [env.roster.num_agents(m) for m in MODULES]
+        layout = env.layout
+        counts = [module.num_agents for module in layout.modules.values()]
         ends = np.cumsum(counts)
         self._blocks = {
-            m: slice(end - count, end) for m, count, end in zip(MODULES, counts, ends, strict=True)
+            m: slice(end - count, end)
+            for m, count, end in zip(layout.modules, counts, ends, strict=True)
         }
-        num_rows, num_skus = env.network.num_nodes + 1, env.network.num_skus
-        # The roster lists agents by module, in the order of MODULES.
-        by_agent = np.repeat([env.decoder.num_options[m] for m in MODULES], counts)
-        self.action_space = MultiDiscrete(np.repeat(by_agent, num_skus))
-        self.observation_space = Box(-5, 5, (num_rows * num_skus * env.num_features,), np.float32)
+        num_skus = layout.num_skus
+        # The layout lists agents by module.
+        options = [module.num_options for module in layout.modules.values()]
+        self.action_space = MultiDiscrete(np.repeat(np.repeat(options, counts), num_skus))
+        size = layout.num_rows * num_skus * layout.num_features
+        self.observation_space = Box(-5, 5, (size,), np.float32)
 
     def reset(self, seeds: SeedArray) -> Float32Array:
         """Begins an episode in every copy and returns its observation, (B, (N + 1) K F)."""

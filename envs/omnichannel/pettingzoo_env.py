@@ -10,8 +10,8 @@ from gymnasium.spaces import Box, MultiDiscrete
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import parallel_to_aec
 
-from envs.omnichannel.agents.roster import MODULES, Agent
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.layout import Agent
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import Float32Array, Options
 from envs.omnichannel.world.demand import Split
@@ -44,21 +44,20 @@ class OmnichannelEnv(ParallelEnv[str, Float32Array, Options]):
     def __init__(self, scenario: Scenario, split: Split = "train") -> None:
         self.batched_env = BatchedEnv(scenario, num_copies=1, split=split)
         self.render_mode = None
-        roster = self.batched_env.roster
-        self._agents: dict[str, Agent] = {agent.name: agent for agent in roster.agents}
-        self.possible_agents = roster.names
+        layout = self.batched_env.layout
+        self._agents: dict[str, Agent] = {agent.name: agent for agent in layout.agents}
+        self.possible_agents = layout.names
         self.agents: list[str] = []
-        num_skus = self.batched_env.network.num_skus
-        box = (num_skus, self.batched_env.num_features)
+        box = (layout.num_skus, layout.num_features)
         self.observation_spaces = {
             name: Box(-5.0, 5.0, box, np.float32) for name in self.possible_agents
         }
-        num_rows = self.batched_env.network.num_nodes + 1
-        self.state_space = Box(-5.0, 5.0, (num_rows, *box), np.float32)
-        levels = self.batched_env.decoder.num_options
+        self.state_space = Box(-5.0, 5.0, (layout.num_rows, *box), np.float32)
         self.action_spaces = {
-            agent.name: MultiDiscrete([levels[agent.module_id]] * num_skus)
-            for agent in roster.agents
+            agent.name: MultiDiscrete(
+                [layout.modules[agent.module_id].num_options] * layout.num_skus
+            )
+            for agent in layout.agents
         }
         self._random = np.random.default_rng()
 
@@ -106,8 +105,8 @@ class OmnichannelEnv(ParallelEnv[str, Float32Array, Options]):
             return {}, {}, {}, {}, {}
         env = self.batched_env
         levels = {
-            m: np.empty((1, env.roster.num_agents(m), env.network.num_skus), np.int64)
-            for m in MODULES
+            name: np.empty((1, module.num_agents, env.layout.num_skus), np.int64)
+            for name, module in env.layout.modules.items()
         }
         for name in self.agents:
             agent = self._agents[name]

@@ -11,6 +11,7 @@ import numpy as np
 
 from envs.omnichannel.agents.roster import LEVELS, MODULES, MODULES_OF
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.benchmark.rows import ENV_STEPS, TRANSITIONS, Probe, Row, measure_probes
@@ -169,7 +170,7 @@ def _make_prioritized_pool(
     from marl.learning.pool_shards import DriverPool
 
     pool = DriverPool(
-        PoolShape.from_env(BatchedEnv(scenario, num_copies=1), prioritized=True),
+        PoolShape.from_layout(Layout.from_scenario(scenario), prioritized=True),
         PoolSize.from_rules(config.pool),
         n_step=config.learner.n_step,
         gamma=config.learner.gamma,

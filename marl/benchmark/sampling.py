@@ -64,7 +64,7 @@ def _make_forward_run(
 
     review_period, horizon = env.scenario.review_period, env.scenario.horizon
     rows = {
-        m: torch.from_numpy(fragment.observations[:, 0, env.roster.module_rows[m]])
+        m: torch.from_numpy(fragment.observations[:, 0, env.layout.modules[m].rows])
         .float()
         .contiguous()
         for m in MODULES

@@ -124,8 +124,8 @@ def make_env_run(scenario: Scenario, copies: int) -> Callable[[], float]:
     rng = np.random.default_rng(0)
     levels = {
         m: rng.integers(
-            env.decoder.num_options[m],
-            size=(copies, env.roster.num_agents(m), env.network.num_skus),
+            env.layout.modules[m].num_options,
+            size=(copies, env.layout.modules[m].num_agents, env.network.num_skus),
         )
         for m in MODULES
     }

@@ -23,9 +23,9 @@ from ray.rllib.utils.metrics import (
     WEIGHTS_SEQ_NO,
 )
 
-from envs.omnichannel.agents.actions import ActionDecoder
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Bytes, FloatArray, IntArray, SeedArray
 from envs.omnichannel.world.draws import make_seeds
@@ -82,7 +82,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
 
     def get_spaces(self) -> Spaces:
         """Spaces of a row by module."""
-        return make_spaces(self.env.decoder, self.env.num_features)
+        return make_spaces(self.env.layout)
 
     @override(EnvRunner)
     def sample(
@@ -242,10 +242,10 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         log("epsilon", epsilon, window=1)
 
 
-def make_spaces(decoder: ActionDecoder, num_features: int) -> Spaces:
+def make_spaces(layout: Layout) -> Spaces:
     """Observation and action space of one row by module."""
-    box = Box(-5.0, 5.0, (num_features,), np.float32)
-    return {m: (box, Discrete(decoder.num_options[m])) for m in MODULES}
+    box = Box(-5.0, 5.0, (layout.num_features,), np.float32)
+    return {name: (box, Discrete(m.num_options)) for name, m in layout.modules.items()}
 
 
 def sample_episodes(
@@ -268,13 +268,13 @@ def sample_episodes(
         run_reference: runs a period of the control variate; None: rewards stay as they are.
     """
     shape, horizon = (env.num_copies, env.network.num_skus), env.scenario.horizon
-    rows = env.network.num_nodes + 1
-    observations = np.empty((shape[0], horizon + 1, rows, shape[1], env.num_features), np.float16)
+    rows, features = env.layout.num_rows, env.layout.num_features
+    observations = np.empty((shape[0], horizon + 1, rows, shape[1], features), np.float16)
     rewards = np.empty((shape[0], horizon, rows, shape[1]), np.float32)
     chosen: dict[str, list[Bytes]] = {m: [] for m in MODULES}
 
     def explore(module_id: str, levels: IntArray) -> None:
-        explore_options(levels, env.decoder.num_options[module_id], epsilon, rng)
+        explore_options(levels, env.layout.modules[module_id].num_options, epsilon, rng)
         chosen[module_id].append(levels.astype(np.uint8))
 
     for period in range(horizon):

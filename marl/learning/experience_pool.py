@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.omnichannel.agents.roster import MODULES, find_level
+from envs.omnichannel.agents.roster import MODULES, level_of
 from envs.omnichannel.types import Bytes, Float32Array, Half, IntArray
 from marl.config import Prioritized
 from marl.learning.kernels import look_up
@@ -135,7 +135,7 @@ class ExperiencePool:
         self._priorities = None
         if prioritized is not None:
             self._priorities = {
-                m: Priorities(self.rings[find_level(m)].actions[m].shape, prioritized)
+                m: Priorities(self.rings[level_of(m)].actions[m].shape, prioritized)
                 for m in MODULES
             }
 
@@ -157,7 +157,7 @@ class ExperiencePool:
 
     def num_transitions(self, module_id: str) -> int:
         """Transitions of a module: decisions for a SKU."""
-        return self.rings[find_level(module_id)].num_transitions(module_id)
+        return self.rings[level_of(module_id)].num_transitions(module_id)
 
     def add(self, fragment: Fragment) -> None:
         """Stores whole episodes over the oldest ones.
@@ -226,7 +226,7 @@ class ExperiencePool:
             if self._grouped and batch.weight is not None:
                 agents = self.shape.num_agents(module_id)
                 batch.weight[:, m, batch_size - batch_size % agents :] = 0
-            ring = self.rings[find_level(module_id)]
+            ring = self.rings[level_of(module_id)]
             look_up(
                 cells,
                 ring.actions[module_id],
@@ -282,7 +282,7 @@ class ExperiencePool:
             **{level: ring.get_state() for level, ring in self.rings.items()},
             **{
                 f"priorities/{m}": {
-                    "by_cell": p.by_cell[: self.rings[find_level(m)].size],
+                    "by_cell": p.by_cell[: self.rings[level_of(m)].size],
                     "highest": p.highest,
                 }
                 for m, p in (self._priorities or {}).items()

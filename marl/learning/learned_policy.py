@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from envs.errors import InputError
-from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from marl.config import Learner
@@ -68,17 +69,17 @@ class LearnedPolicy:
         Raises:
             InputError: names the policy and what differs.
         """
-        env = BatchedEnv(scenario, num_copies=1)
+        layout = Layout.from_scenario(scenario)
         for module_id, network in self.networks.items():
-            levels, expected = network.num_options, env.decoder.num_options[module_id]
-            features = network.layers[0].in_features
-            if levels != expected or features != env.num_features:
+            module = layout.modules[module_id]
+            options, features = network.num_options, network.layers[0].in_features
+            if options != module.num_options or features != layout.num_features:
                 raise InputError(
-                    f"policy: {name!r} has {levels} actions and {features} features in "
-                    f"{module_id}; scenario {scenario.name} needs {expected} and "
-                    f"{env.num_features}"
+                    f"policy: {name!r} has {options} actions and {features} features in "
+                    f"{module_id}; scenario {scenario.name} needs {module.num_options} and "
+                    f"{layout.num_features}"
                 )
-            agents = env.roster.num_agents(module_id)
+            agents = module.num_agents
             if getattr(network, "num_agents", agents) != agents:
                 raise InputError(
                     f"policy: {name!r} has networks of their own for {network.num_agents} agents "
@@ -93,23 +94,22 @@ class LearnedPolicy:
 
 def make_network_arguments(scenario: Scenario, learner: Learner) -> NetworkArguments:
     """Keyword arguments of each module's `QNetwork`; all networks have one shape."""
-    env = BatchedEnv(scenario, num_copies=1)
-    decoder = env.decoder
+    layout = Layout.from_scenario(scenario)
     quantiles = learner.distributional
     return {
-        m: {
-            "num_features": env.num_features,
-            "num_options": decoder.num_options[m],
-            "max_options": max(decoder.num_options.values()),
+        name: {
+            "num_features": layout.num_features,
+            "num_options": module.num_options,
+            "max_options": max(m.num_options for m in layout.modules.values()),
             "hidden": list(learner.hidden),
             "dueling": learner.dueling,
-            "initial_option": decoder.initial_option[m],
+            "initial_option": module.initial_option,
             "initial_bias": learner.initial_bias,
             "num_quantiles": quantiles.num_quantiles if quantiles else 1,
             "noisy": learner.noisy,
-            **({} if learner.share_parameters else {"num_agents": env.roster.num_agents(m)}),
+            **({} if learner.share_parameters else {"num_agents": module.num_agents}),
         }
-        for m in MODULES
+        for name, module in layout.modules.items()
     }
 
 
@@ -141,17 +141,18 @@ def select_greedy(
     actions: dict[str, IntArray] = {}
     with torch.inference_mode():
         for module_id in MODULES:
-            if module_id in HIGH_MODULES and not env.is_review:
+            module = env.layout.modules[module_id]
+            if module.level == "high" and not env.is_review:
                 continue
             # Rows first, as the observation lies in memory: the network need not copy its input.
-            rows = observations.swapaxes(0, 1)[env.roster.module_rows[module_id]]
+            rows = observations.swapaxes(0, 1)[module.rows]
             factors = None if noise is None else noise[module_id]
             values = networks[module_id].rank_actions(torch.from_numpy(rows), factors).numpy()
             agents, copies, skus, _ = values.shape
             levels = actions[module_id] = np.empty((copies, agents, skus), np.int64)
             choose_options(values, levels)
-            if rules.strategy == "valued" and module_id not in HIGH_MODULES:
-                goals = {**env.goals, **actions}[module_id.replace("_low", "_high")]
+            if rules.strategy == "valued" and module.boss is not None:
+                goals = {**env.goals, **actions}[module.boss]
                 uphold_goals(values, goals, rules.margin, levels)
             if explore is not None:
                 explore(module_id, levels)

@@ -11,8 +11,8 @@ from typing import Self
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.agents.roster import MODULES, MODULES_OF, find_level
-from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.agents.roster import MODULES, MODULES_OF, level_of
+from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import IntArray
 from marl.config import Pool, TrainConfig
@@ -32,15 +32,15 @@ class PoolShape:
     prioritized: bool = False
 
     @classmethod
-    def from_env(cls, env: BatchedEnv, *, prioritized: bool = False) -> Self:
-        """Reads the sizes off an environment."""
+    def from_layout(cls, layout: Layout, *, prioritized: bool = False) -> Self:
+        """Reads the sizes off a scenario's layout."""
         return cls(
-            horizon=env.scenario.horizon,
-            review_period=env.scenario.review_period,
-            num_rows=env.network.num_nodes + 1,
-            num_skus=env.network.num_skus,
-            num_features=env.num_features,
-            module_rows=env.roster.module_rows,
+            horizon=layout.horizon,
+            review_period=layout.review_period,
+            num_rows=layout.num_rows,
+            num_skus=layout.num_skus,
+            num_features=layout.num_features,
+            module_rows={name: module.rows for name, module in layout.modules.items()},
             prioritized=prioritized,
         )
 
@@ -65,7 +65,7 @@ class PoolShape:
 
     def transitions_per_episode(self, module_id: str) -> int:
         """Decisions for a SKU, of a module."""
-        times = self.decision_times(find_level(module_id))
+        times = self.decision_times(level_of(module_id))
         return len(times) * self.num_agents(module_id) * self.num_skus
 
     def lines_per_episode(self, level: str) -> int:
@@ -90,8 +90,7 @@ class PoolShape:
 
 def count_agents(scenario: Scenario) -> list[int]:
     """Agents of each module, in the order of `MODULES`."""
-    roster = BatchedEnv(scenario, num_copies=1).roster
-    return [roster.num_agents(m) for m in MODULES]
+    return [module.num_agents for module in Layout.from_scenario(scenario).modules.values()]
 
 
 @dataclass(frozen=True)
@@ -136,9 +135,8 @@ def check_pool_fits(scenario: Scenario, config: TrainConfig) -> None:
         InputError: names the setting that is too small.
     """
     pool, copies = config.pool, config.env_runners.num_envs_per_env_runner
-    shape = PoolShape.from_env(
-        BatchedEnv(scenario, num_copies=1), prioritized=pool.prioritized is not None
-    )
+    layout = Layout.from_scenario(scenario)
+    shape = PoolShape.from_layout(layout, prioritized=pool.prioritized is not None)
     least = copies * shape.horizon * pool.num_shards
     for name in ("capacity_env_steps", "high_capacity_env_steps"):
         asked = getattr(pool, name)

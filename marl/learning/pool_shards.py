@@ -18,8 +18,8 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.rllib.utils.annotations import override
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from envs.omnichannel.agents.roster import LEVELS, find_level
-from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.agents.roster import LEVELS, level_of
+from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array
 from marl.config import Pool
@@ -171,7 +171,7 @@ class ShardedPool:
 
     def num_transitions(self, module_id: str) -> int:
         """Transitions of a module: decisions for a SKU."""
-        episodes = sum(sizes[find_level(module_id)] for sizes in self._sizes)
+        episodes = sum(sizes[level_of(module_id)] for sizes in self._sizes)
         return episodes * self.shape.transitions_per_episode(module_id)
 
     def store(self, round_: Mapping[int, Sampled]) -> None:
@@ -247,7 +247,7 @@ def make_experience_pool(
         settings: further arguments of `ExperiencePool`.
     """
     is_prioritized = rules.prioritized is not None
-    shape = PoolShape.from_env(BatchedEnv(scenario, num_copies=1), prioritized=is_prioritized)
+    shape = PoolShape.from_layout(Layout.from_scenario(scenario), prioritized=is_prioritized)
     size = PoolSize.from_rules(rules)
     if rules.placement == "actor":
         return ShardedPool(shape, size, num_shards=rules.num_shards, **settings)

@@ -11,7 +11,7 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModule, RLModuleSpec
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
-from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from marl.config import TrainConfig
 from marl.learning.env_runner import Spaces, make_spaces
@@ -62,8 +62,7 @@ class SkuQModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI):
 
 def make_module_spec(scenario: Scenario, config: TrainConfig) -> MultiRLModuleSpec:
     """The six modules' specifications, in the roster's order."""
-    env = BatchedEnv(scenario, num_copies=1)
-    spaces = make_spaces(env.decoder, env.num_features)
+    spaces = make_spaces(Layout.from_scenario(scenario))
     return specify_modules(SkuQModule, spaces, make_network_arguments(scenario, config.learner))
 
 

@@ -179,7 +179,7 @@ class OnnxPolicy:
 
     def select_greedy(self, env: BatchedEnv, observations: Float32Array) -> dict[str, IntArray]:
         """Returns the best levels by module, (B, A_m, K); of the high level on reviews only."""
-        rows = {m: observations[:, env.roster.module_rows[m]] for m in MODULES}
+        rows = {m: observations[:, env.layout.modules[m].rows] for m in MODULES}
         feed = {m: array.reshape(-1, array.shape[-1]) for m, array in rows.items()}
         levels = self.session.run([f"{m}/level" for m in MODULES], feed)
         chosen = {m: a.reshape(rows[m].shape[:-1]) for m, a in zip(MODULES, levels, strict=True)}

@@ -99,10 +99,10 @@ class ResidualRule:
         first = min(choice.rows.start for choice in choices.values())
         last = max(choice.rows.stop for choice in choices.values())
         num_own = max(len(choice.features) for choice in choices.values())
-        decoder, observation = self._env.decoder, self._env.observation
-        shape = (len(view.state.period), 1, self._env.network.num_skus)
+        layout, observation = self._env.layout, self._env.observation
+        shape = (len(view.state.period), 1, layout.num_skus)
         # The high level of the 34 agents has no part here: its goals stay as they begin.
-        goals = {m: np.full(shape, decoder.initial_option[m]) for m in HIGH_MODULES}
+        goals = {m: np.full(shape, layout.modules[m].initial_option) for m in HIGH_MODULES}
         rows = observation.compute_rows(view, goals, slice(first, last), num_own)
         found = {}
         for name, choice in choices.items():

@@ -56,7 +56,7 @@ def test_state__fits_its_space(name: str) -> None:
 def test_state__holds_the_row_of_every_agent() -> None:
     env = parallel_env("two_dcs")
     observations, _ = env.reset(seed=0)
-    for agent in env.batched_env.roster.agents:
+    for agent in env.batched_env.layout.agents:
         np.testing.assert_array_equal(env.state()[agent.row], observations[agent.name])
 
 

@@ -251,7 +251,7 @@ def test_noisy__copies_explore_by_noise_alone(tiny: Scenario) -> None:
         noisy = runner.sample(iteration=0)[0].actions["ordering_low"]
         greedy = runner.sample(iteration=0, explore=False)[0].actions["ordering_low"]
 
-        initial = runner.env.decoder.initial_option["ordering_low"]
+        initial = runner.env.layout.modules["ordering_low"].initial_option
         assert (greedy == initial).all()
         # Every copy its own noise, and another one in every period.
         assert len(np.unique(noisy[:, 0, 0, 0])) > 1

@@ -27,8 +27,8 @@ def test_rllib_env__is_the_parallel_environment() -> None:
 
 def test_get_module_id__shares_parameters_by_role_and_level() -> None:
     env = parallel_env("two_dcs")
-    found = {agent.name: get_module_id(agent.name, None) for agent in env.batched_env.roster.agents}
-    assert found == {agent.name: agent.module_id for agent in env.batched_env.roster.agents}
+    found = {agent.name: get_module_id(agent.name, None) for agent in env.batched_env.layout.agents}
+    assert found == {agent.name: agent.module_id for agent in env.batched_env.layout.agents}
 
 
 def test_rllib_env__refuses_an_unknown_scenario() -> None:

@@ -13,7 +13,7 @@ from envs.omnichannel.agents.inventory import (
     compute_store_rate,
     compute_system_rate,
 )
-from envs.omnichannel.agents.roster import MODULES, PROPOSERS
+from envs.omnichannel.agents.roster import MODULES, PROPOSERS, role_of
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray, Network, Targets, View
 
@@ -54,13 +54,8 @@ class ActionDecoder:
             "online_share": [self.online_share, self.online_share],
             "disposition": [self.disposition, self.disposition],
         }
-        by_role = {
-            "ordering": (len(self.store_cover), grid.initial_cover),
-            "shipping": (len(self.push_cover), grid.initial_push),
-            "return": (len(self.disposition), grid.initial_disposition),
-        }
-        self.num_options = {m: by_role[m.rpartition("_")[0]][0] for m in MODULES}
-        self.initial_option = {m: by_role[m.rpartition("_")[0]][1] for m in MODULES}
+        self.num_options = {m: grid.options[role_of(m)].number for m in MODULES}
+        self.initial_option = {m: grid.options[role_of(m)].initial for m in MODULES}
 
     def decode_shares(self, actions: Actions) -> FloatArray:
         """Returns the online shares proposed, (P, B, S, K)."""

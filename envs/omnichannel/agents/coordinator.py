@@ -22,7 +22,7 @@ from envs.omnichannel.agents.coordination_kernels import (
     project_shares,
     round_gaps,
 )
-from envs.omnichannel.agents.roster import MODULES, PROPOSERS, make_roster
+from envs.omnichannel.agents.roster import MODULES, PROPOSERS, list_rows
 from envs.omnichannel.agents.units import make_units
 from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.types import (
@@ -57,8 +57,8 @@ class Coordinator:
             disposition=decoder.disposition,
         )
         net = decoder.network
-        roster = make_roster(net)
-        self._shapes = {m: (roster.num_agents(m), net.num_skus) for m in MODULES}
+        rows = list_rows(net.num_dcs, net.num_stores)
+        self._shapes = {m: (rows[m].stop - rows[m].start, net.num_skus) for m in MODULES}
         self._lanes = Lanes(net.parent, net.lane_lead_time, net.online_slots)
 
     def weigh(self, weights: Mapping[str, FloatArray] | None) -> None:

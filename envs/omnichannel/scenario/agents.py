@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,21 @@ from envs.validation import LARGEST, CountOrZero, NonNegative, Share, StrictMode
 Shares = tuple[Share, Share, Share]  # of DISPOSITIONS
 # Days beyond the lead time; below 0 not even its demand is covered.
 Cover = Annotated[float, Field(ge=-1000, le=1000)]
+
+
+# The field of `Actions` with a role's initial option.
+_INITIAL = {
+    "ordering": "initial_cover",
+    "shipping": "initial_push",
+    "return": "initial_disposition",
+}
+
+
+class Options(NamedTuple):
+    """How many options an agent has, and which one it takes while it is untrained."""
+
+    number: int
+    initial: int
 
 
 class Actions(StrictModel):
@@ -42,15 +57,21 @@ class Actions(StrictModel):
         for shares in self.disposition:
             if abs(sum(shares) - 1) > 1e-9:
                 raise ValueError(f"disposition {shares} must sum to 1")
-        sizes = {
-            "initial_cover": len(self.store_cover),
-            "initial_push": len(self.push_cover) * len(self.online_share),
-            "initial_disposition": len(self.disposition),
-        }
-        for field, size in sizes.items():
-            if getattr(self, field) >= size:
-                raise ValueError(f"{field} {getattr(self, field)} must be below {size}")
+        for role, field in _INITIAL.items():
+            options = self.options[role]
+            if options.initial >= options.number:
+                raise ValueError(f"{field} {options.initial} must be below {options.number}")
         return self
+
+    @property
+    def options(self) -> dict[str, Options]:
+        """By role, on both levels."""
+        numbers = {
+            "ordering": len(self.store_cover),
+            "shipping": len(self.push_cover) * len(self.online_share),
+            "return": len(self.disposition),
+        }
+        return {role: Options(n, getattr(self, _INITIAL[role])) for role, n in numbers.items()}
 
 
 class Credit(StrictModel):

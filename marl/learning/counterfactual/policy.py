@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, IntArray
 from marl.config import Residual
@@ -58,7 +58,7 @@ def make_network_arguments(
     scenario: Scenario, settings: Residual, hidden: Sequence[int]
 ) -> dict[str, dict[str, Any]]:
     """Keyword arguments of each choice's `ChoiceNetwork`."""
-    observed = BatchedEnv(scenario, num_copies=1).num_features
+    observed = Layout.from_scenario(scenario).num_features
     return {
         name: {
             "num_features": observed + len(CHOICES[name].features),
