@@ -13,7 +13,7 @@ from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import State
 from envs.omnichannel.world.demand import TraceDemand, make_demand
-from envs.omnichannel.world.demand.trace_file import RecordedDemand, load_trace, save_trace
+from envs.omnichannel.world.demand.trace_file import RecordedDemand, encode_trace, load_trace
 from marl.config import load_config
 from marl.evaluation.evaluate import evaluate_policies
 from marl.evaluation.tables import make_tables
@@ -31,7 +31,7 @@ def make_records(channels: list[str] | None = None) -> RecordedDemand:
 
 
 def write_scenario(folder: Path, records: RecordedDemand | None = None, **trace: Any) -> Path:
-    save_trace(folder / "sales.csv.gz", records or make_records())
+    (folder / "sales.csv.gz").write_bytes(encode_trace(records or make_records()))
     demand = {"process": "trace", "file": "sales.csv.gz", "train_days": 21} | trace
     data = {
         "name": "mine",
@@ -52,7 +52,7 @@ def write_scenario(folder: Path, records: RecordedDemand | None = None, **trace:
 def test_trace_file__holds_what_was_written(tmp_path: Path) -> None:
     records = make_records()
     path = tmp_path / "sales.csv.gz"
-    save_trace(path, records)
+    path.write_bytes(encode_trace(records))
     found = load_trace(path, None)
     assert (found.first_day, found.stores, found.skus) == (
         date(2024, 1, 1),
@@ -62,7 +62,7 @@ def test_trace_file__holds_what_was_written(tmp_path: Path) -> None:
     assert found.channels == ["store", "online"]
     np.testing.assert_array_equal(found.units, records.units)
     first = path.read_bytes()
-    save_trace(path, records)
+    path.write_bytes(encode_trace(records))
     assert path.read_bytes() == first
 
 

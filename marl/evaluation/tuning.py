@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.policies import FAMILIES, check_baseline, make_policy
 from marl.policies.base import ParameterSpace, Setting, TargetRule, TunableRule
+from marl.runs.files import replace_file
 
 # 16 episodes and 600 trials take 25 s on scenario `paper`; 1200 trials gain less than 1e-4 there.
 # 8 episodes and 200 trials take a minute on `retail`; 400 trials gain 2e-4 there.
@@ -281,13 +281,8 @@ def _read_cache(path: Path, space: ParameterSpace) -> TunedParameters | None:
 
 
 def _write_cache(path: Path, tuned: TunedParameters) -> None:
-    """Writes to a temporary name and renames it, so that no reader meets half a file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False
-        ) as file:
-            json.dump(asdict(tuned), file, indent=2)
-        Path(file.name).replace(path)
+        replace_file(path, json.dumps(asdict(tuned), indent=2))
     except OSError as error:
         _log.warning("cache file %s is not written: %s", path, error)

@@ -20,6 +20,7 @@ from marl.evaluation.tuning import read_tuned
 from marl.learning.policy_arrays import COORDINATION, NetworkArguments, Weights, load_arrays
 from marl.planning.policy_file import FORMAT_VERSION, PolicyMetadata, ResidualMetadata, TunedRule
 from marl.policies import list_families
+from marl.runs.files import write_file
 from marl.runs.folder import POLICY_FILE, RunFolder
 
 # Old enough for every onnxruntime that the project allows, and all that the graph needs.
@@ -60,12 +61,7 @@ def export_policy(run_path: Path, target: Path) -> PolicyMetadata:
         )
     for name, text in metadata.to_properties().items():
         model.metadata_props.add(key=name, value=text)
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        partial.write_bytes(model.SerializeToString())
-        partial.replace(target)
-    except OSError as error:
-        raise InputError(f"--out: '{target}' cannot be written ({error.strerror})") from None
+    write_file(target, model.SerializeToString(), "--out")
     return metadata
 
 

@@ -15,7 +15,7 @@ from marl.policies.base import Policy
 from marl.report.curves import TRAINED, Records
 from marl.report.page import BEFORE, COLUMNS, ReportData, render_report
 from marl.report.recording import Selection, record_episodes
-from marl.runs.files import write_text
+from marl.runs.files import write_file
 from marl.runs.folder import RunFolder
 
 REPORT_FILE = "report.html"
@@ -67,10 +67,7 @@ def write_report(run: RunFolder, out: Path | None = None) -> Path:
         },
     )
     path = out or run.path / REPORT_FILE
-    try:
-        write_text(path, render_report(data))
-    except OSError as error:
-        raise InputError(f"--out: '{path}' cannot be written ({error.strerror})") from None
+    write_file(path, render_report(data), "--out")
     return path
 
 

@@ -1,13 +1,22 @@
-"""Files that are whole or not there."""
+"""The one writer of files: each is whole or not there.
+
+What stands at a path is replaced by renaming a new file over it. The temporary name of the new file
+cannot be guessed; it is created exclusively, and removed when anything fails.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
+import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from envs.errors import InputError
 
 PARTIAL = ".partial"  # ends the names of what is not whole yet
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_SYSTEM = (Path("/dev"), Path("/proc"))  # whose entries stand for devices and open files
 
 
 def sync_to_disk(path: Path) -> None:
@@ -19,24 +28,88 @@ def sync_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file under a temporary name and renames it."""
-    partial = path.with_name(f".{path.name}{PARTIAL}")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    sync_to_disk(path.parent)
+def replace_files(contents: Mapping[Path, str | bytes]) -> None:
+    """Writes all files beside their places, then renames one after the other.
+
+    A link is replaced, not followed: where a run or a cache keeps its own files nobody else's link
+    decides what is overwritten.
+
+    Raises:
+        OSError: if one cannot be written; then none is replaced, unless renaming itself failed.
+    """
+    partials: dict[Path, Path] = {}
+    try:
+        for path, content in contents.items():
+            partials[path] = path.with_name(f".{secrets.token_hex(8)}{PARTIAL}")
+            _write_new(partials[path], content, _find_mode(path))
+        for path, partial in partials.items():
+            partial.replace(path)
+    except BaseException:  # an interrupt leaves nothing behind either
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+        raise
+    for folder in {path.parent for path in contents}:
+        sync_to_disk(folder)
 
 
-def write_file(path: Path, text: str, field: str) -> None:
+def replace_file(path: Path, content: str | bytes) -> None:
+    """Writes one file as `replace_files` does."""
+    replace_files({path: content})
+
+
+def write_file(path: Path, content: str | bytes, field: str) -> None:
     """Writes a file that the user named.
+
+    A link is followed: the file that it leads to is replaced, and the link stays. A file that is
+    replaced hands on its mode. A device or a pipe is written to as it stands.
 
     Raises:
         InputError: names the field if the file cannot be written.
     """
     try:
-        write_text(path, text)
-    except OSError as error:
-        raise InputError(f"{field}: '{path}' cannot be written ({error.strerror})") from None
+        target = Path(os.path.realpath(path))
+        if _is_stream(path, target):
+            with path.open("wb") as stream:
+                stream.write(_encode(content))
+        else:
+            replace_file(target, content)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{field}: '{path}' cannot be written ({reason})") from None
+
+
+def _is_stream(path: Path, target: Path) -> bool:
+    """Whether bytes are to flow into what stands there, as into /dev/stdout.
+
+    Raises:
+        OSError: if that cannot be told, for instance because links lead in a circle.
+    """
+    if any(path.is_relative_to(folder) or target.is_relative_to(folder) for folder in _SYSTEM):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _find_mode(path: Path) -> int | None:
+    """The mode of the regular file that is replaced."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return None
+    return stat.S_IMODE(mode) if stat.S_ISREG(mode) else None
+
+
+def _write_new(path: Path, content: str | bytes, mode: int | None) -> None:
+    with os.fdopen(os.open(path, _NEW, 0o666), "wb") as file:
+        file.write(_encode(content))
+        file.flush()
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
+
+
+def _encode(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content

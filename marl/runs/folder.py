@@ -28,7 +28,7 @@ from envs.omnichannel.scenario.demand import Trace
 from marl.config import TrainConfig, load_config
 from marl.errors import RunError
 from marl.runs.checkpoints import DamagedError, verify_checkpoint, write_manifest
-from marl.runs.files import PARTIAL, sync_to_disk, write_text
+from marl.runs.files import PARTIAL, replace_file, sync_to_disk
 
 POLICY_FILE = "policy.npz"
 PROGRESS_FILE = "progress.json"
@@ -68,10 +68,10 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"--run-dir: '{path}' cannot be made ({error.strerror})") from None
         run = cls(path, scenario, config)
-        write_text(path / "config.yaml", _to_yaml(config.model_dump(mode="json")))
+        replace_file(path / "config.yaml", _to_yaml(config.model_dump(mode="json")))
         own = _copy_trace(scenario, path)
-        write_text(path / "scenario.yaml", _to_yaml(own.model_dump(mode="json")))
-        write_text(path / "versions.json", json.dumps(_collect_versions(), indent=2))
+        replace_file(path / "scenario.yaml", _to_yaml(own.model_dump(mode="json")))
+        replace_file(path / "versions.json", json.dumps(_collect_versions(), indent=2))
         return run
 
     @classmethod
@@ -160,7 +160,7 @@ class RunFolder:
             num_bytes = write_manifest(partial)
             _replace_folder(partial, final)
             for pointer in ("best", "latest") if is_best else ("latest",):
-                write_text(self.checkpoints / pointer, final.name)
+                replace_file(self.checkpoints / pointer, final.name)
             self._prune()
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
@@ -180,12 +180,12 @@ class RunFolder:
         for partial in self.checkpoints.glob(f".*{PARTIAL}"):
             if partial.is_dir():
                 shutil.rmtree(partial)
-        write_text(self.checkpoints / "latest", checkpoint.name)
-        write_text(self.path / "config.yaml", _to_yaml(self.config.model_dump(mode="json")))
+        replace_file(self.checkpoints / "latest", checkpoint.name)
+        replace_file(self.path / "config.yaml", _to_yaml(self.config.model_dump(mode="json")))
         metrics, last = self.path / METRICS_FILE, self.load_progress(checkpoint)["env_steps"]
         if metrics.is_file():
             lines = metrics.read_text(encoding="utf-8").splitlines()
-            write_text(metrics, "".join(f"{x}\n" for x in lines if _is_before(x, last)))
+            replace_file(metrics, "".join(f"{x}\n" for x in lines if _is_before(x, last)))
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """Adds a line to metrics.jsonl.

@@ -1,8 +1,7 @@
-"""Writing a scenario and its trace: both whole, or neither."""
+"""A scenario and its trace as files: both whole, or neither."""
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +10,10 @@ import yaml
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import load_scenario
-from envs.omnichannel.world.demand.trace_file import RecordedDemand, save_trace
+from envs.omnichannel.world.demand.trace_file import RecordedDemand, encode_trace
 from envs.omnichannel.world.simulator import Simulator
 from marl.planning.from_data.section import Section
+from marl.runs.files import replace_files
 
 WIDTH = 100
 
@@ -35,6 +35,8 @@ def check_out(out: Path, *, force: bool) -> None:
         raise InputError(f"--out: the folder '{out.parent}' does not exist; make it first")
     if out.is_dir():
         raise InputError(f"--out: '{out}' is a folder; the name of a file is needed")
+    if out.exists() and not out.is_file():
+        raise InputError(f"--out: '{out}' is a device or a pipe; the name of a file is needed")
     if not force and (out.exists() or out.with_name(name_trace(out)).exists()):
         raise InputError(f"--out: '{out}' exists; give another name, or --force to replace it")
 
@@ -46,17 +48,14 @@ def write_scenario(out: Path, sections: Sequence[Section], recorded: RecordedDem
         InputError: if the scenario is not valid or the folder cannot be written.
     """
     trace = out.with_name(name_trace(out))
+    text, records = render(sections), encode_trace(recorded)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=".from-data-", dir=out.parent))
-        try:
-            draft = folder / out.name
-            draft.write_text(render(sections), encoding="utf-8")
-            save_trace(folder / trace.name, recorded)
+        with tempfile.TemporaryDirectory(prefix="omnichannel-") as folder:
+            draft = Path(folder, out.name)
+            draft.write_text(text, encoding="utf-8")
+            draft.with_name(trace.name).write_bytes(records)
             _check(draft, out)
-            (folder / trace.name).replace(trace)
-            draft.replace(out)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        replace_files({trace.resolve(): records, out.resolve(): text})
     except OSError as error:
         raise InputError(f"--out: '{out}' cannot be written ({error.strerror})") from None
 

@@ -16,7 +16,7 @@ import yaml
 
 from envs.errors import InputError
 from envs.validation import Count, StrictModel, parse_yaml, read_text, validate_model
-from marl.runs.files import write_text
+from marl.runs.files import replace_file
 from marl.runs.folder import RunFolder
 from marl.training.search.space import Space, parse_space
 
@@ -54,7 +54,7 @@ class Search:
     def create(cls, run: RunFolder, scheduler: Scheduler, num_samples: int, space: Space) -> Self:
         """Makes a search of a new run folder."""
         plan = _Plan(scheduler=scheduler, num_samples=num_samples, space=[str(d) for d in space])
-        write_text(run.path / SEARCH_FILE, yaml.safe_dump(plan.model_dump(), sort_keys=False))
+        replace_file(run.path / SEARCH_FILE, yaml.safe_dump(plan.model_dump(), sort_keys=False))
         return cls(run, scheduler, num_samples, space)
 
     @classmethod

@@ -12,7 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from marl.errors import RunError
-from marl.runs.files import write_text
+from marl.runs.files import replace_file
 from marl.runs.folder import RunFolder
 from marl.training.search.plan import Search
 from marl.training.search.space import apply_values
@@ -99,7 +99,7 @@ def adopt_checkpoint(run: RunFolder, folder: Path) -> str:
     (checkpoint,) = (path for path in folder.iterdir() if path.is_dir())
     shutil.copytree(checkpoint, run.checkpoints / checkpoint.name, dirs_exist_ok=True)
     for pointer in ("best", "latest"):
-        write_text(run.checkpoints / pointer, checkpoint.name)
+        replace_file(run.checkpoints / pointer, checkpoint.name)
     return checkpoint.name
 
 
@@ -118,7 +118,7 @@ def write_results(search: Search, results: list[TrialResult], best: Any = None) 
         "trials": [result.to_json() for result in results],
         "best": best and {**results[0].to_json(), "evaluation": best},
     }
-    write_text(search.run.path / "results.json", json.dumps(data, indent=2))
+    replace_file(search.run.path / "results.json", json.dumps(data, indent=2))
 
 
 def make_table(search: Search, results: list[TrialResult]) -> Table:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
 import zlib
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -73,8 +72,8 @@ def load_trace(path: Path, digest: str | None) -> RecordedDemand:
     return _shape(path, table, header)
 
 
-def save_trace(path: Path, recorded: RecordedDemand) -> None:
-    """Writes a trace file under a temporary name and renames it; the same data, the same bytes."""
+def encode_trace(recorded: RecordedDemand) -> bytes:
+    """Returns the content of a .gz trace file; the same data, the same bytes."""
     import pandas as pd
 
     days, stores, skus, channels = recorded.units.shape
@@ -90,13 +89,8 @@ def save_trace(path: Path, recorded: RecordedDemand) -> None:
     for i, (key, values) in enumerate(keys.items()):
         table.insert(i, key, values, allow_duplicates=True)
     text = table.to_csv(index=False, lineterminator="\n")
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        # No time stamp in the header: the file must not differ from one run to the next.
-        file.write(gzip.compress(text.encode(), 6, mtime=0))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    # No time stamp in the header: the file must not differ from one run to the next.
+    return gzip.compress(text.encode(), 6, mtime=0)
 
 
 def _shape(path: Path, table: pd.DataFrame, header: list[str]) -> RecordedDemand:
