@@ -143,7 +143,9 @@ def test_make_table__six_policies_fit() -> None:
     found = make_evaluation()
     names = [*NAMES, "runs/long_learnt_policy", "five", "six", "seven"]
     policies = dict.fromkeys(names, found.policies["before"])
-    table, rest = make_tables(Evaluation("tiny", 4, 3, policies, found.paired))
+    table, rest = make_tables(
+        Evaluation(scenario="tiny", episodes=4, seed=3, policies=policies, paired=found.paired)
+    )
     on_time = found.policies["before"]["on_time"].mean
     row = next(line for line in render(table).splitlines() if "on time, %" in line)
     assert row.count(f"{100 * on_time:.2f} ± ") == 6

@@ -13,7 +13,8 @@ import marl.report
 from envs.omnichannel.scenario import Scenario
 from marl.evaluation.evaluate import Evaluation
 from marl.evaluation.statistics import Interval
-from marl.report.comparisons import (
+from marl.report.figures.base import Figure, get_colour, get_pattern, make_tick
+from marl.report.figures.policies import (
     compute_store_service,
     make_ablation_figure,
     make_channel_figure,
@@ -21,8 +22,7 @@ from marl.report.comparisons import (
     make_returns_figure,
     make_store_figure,
 )
-from marl.report.curves import make_reward_figure, make_service_figure, read_curve
-from marl.report.figure import Figure, make_tick
+from marl.report.figures.training import make_reward_figure, make_service_figure, read_curve
 from marl.report.page import ReportData, make_figures, make_rows, make_tiles
 from marl.report.recording import Recording, Selection
 from tests.test_report_network import recordings, selection
@@ -39,7 +39,8 @@ def make_intervals(scale: float = 1.0, **given: float) -> dict[str, Interval]:
         "consolidated": 1.0, "liquidated": 0.0, "scrapped": 0.5,
     } | given  # fmt: skip
     return {
-        name: Interval(v * scale, v * scale - 0.1, v * scale + 0.1) for name, v in values.items()
+        name: Interval(mean=v * scale, low=v * scale - 0.1, high=v * scale + 0.1)
+        for name, v in values.items()
     }
 
 
@@ -96,6 +97,21 @@ def test_cost_figure__stacks_the_terms_that_are_paid() -> None:
         ("transport", [5.0, 2.5]),
     ]
     assert data[-1]["text"] == [" 30.0", " 15.0"]
+
+
+def test_palettes__tell_any_number_of_cost_terms_apart() -> None:
+    looks = {(get_colour(i), get_pattern(i)) for i in range(64)}
+
+    assert len(looks) == 64
+    assert (get_colour(64), get_pattern(64)) in looks
+
+
+def test_figures__show_names_letter_by_letter() -> None:
+    name = "a<b>_%{x}"
+
+    data = make_cost_figure({name: make_intervals()}).plots[0].data
+
+    assert data[0]["y"] == ["a&lt;b&gt; %\N{ZERO WIDTH SPACE}{x}"]
 
 
 def test_returns_figure__stacks_the_dispositions() -> None:
@@ -169,8 +185,22 @@ def test_ticks__are_broken_for_phones() -> None:
 
 
 def make_data(tiny: Scenario, recordings: dict[str, Recording]) -> ReportData:
-    evaluation = Evaluation("tiny", 16, 0, POLICIES, {"trained - before": make_intervals()})
-    return ReportData("a run", tiny, evaluation, RECORDS, recordings, evaluation, {})
+    evaluation = Evaluation(
+        scenario="tiny",
+        episodes=16,
+        seed=0,
+        policies=POLICIES,
+        paired={"trained - before": make_intervals()},
+    )
+    return ReportData(
+        name="a run",
+        scenario=tiny,
+        evaluation=evaluation,
+        records=RECORDS,
+        recordings=recordings,
+        ablation=evaluation,
+        documents={},
+    )
 
 
 def test_figures__are_what_plotly_allows(tiny: Scenario, recordings: dict[str, Recording]) -> None:

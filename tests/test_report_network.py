@@ -11,8 +11,8 @@ from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.policies import make_policy
 from marl.policies.base import Policy
-from marl.report.figure import to_list
-from marl.report.network import (
+from marl.report.figures.base import to_list
+from marl.report.figures.network import (
     Box,
     compute_cover,
     make_flow_diagram,
@@ -166,7 +166,14 @@ def test_flow_diagram__has_a_link_for_every_flow(tiny: Scenario) -> None:
     zeros = ("store_from_dc", "shrunk", "restocked", "mailed", "liquidated")
     units |= {name: np.zeros((2, 2)) for name in zeros}
     nothing = np.empty((0, 3, 2))
-    recording = Recording(1, units, nothing, nothing[None], nothing, nothing)
+    recording = Recording(
+        episodes=1,
+        units=units,
+        stock=nothing,
+        proposals=nothing[None],
+        average=nothing,
+        moved=nothing,
+    )
 
     diagram = make_flow_diagram(recording, tiny)
 

@@ -25,7 +25,7 @@ def test_mean_interval__as_scipy_stats() -> None:
 
 @pytest.mark.parametrize("values", [[0.5], [0.5, 0.5, 0.5]])
 def test_mean_interval__no_spread_is_a_point(values: list[float]) -> None:
-    assert compute_mean_interval(np.array(values)) == Interval(0.5, 0.5, 0.5)
+    assert compute_mean_interval(np.array(values)) == Interval(mean=0.5, low=0.5, high=0.5)
 
 
 def test_mean_interval__refuses_nothing() -> None:

@@ -62,7 +62,7 @@ class EpisodeRunner:
         return env.compute_metrics()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bound:
     """How far policies are from what no policy can exceed, on the first of the episodes."""
 
@@ -71,7 +71,7 @@ class Bound:
     gaps: dict[str, Interval]  # bound - the policy's reward, paired, by policy
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """What a paired comparison found."""
 

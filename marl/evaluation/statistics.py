@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 from envs.omnichannel.types import FloatArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Interval:
     """A mean and its two-sided confidence interval."""
 
@@ -43,11 +43,11 @@ def compute_mean_interval(values: FloatArray, confidence: float = 0.95) -> Inter
         raise ValueError("values is empty; at least one is needed")
     mean = float(np.mean(values))
     if count == 1:
-        return Interval(mean, mean, mean)
+        return Interval(mean=mean, low=mean, high=mean)
     # The same quantile as scipy.stats.t.ppf, whose import alone takes half a second.
     quantile = float(stdtrit(count - 1, (1 + confidence) / 2))
     half = quantile * float(np.std(values, ddof=1)) / count**0.5
-    return Interval(mean, mean - half, mean + half)
+    return Interval(mean=mean, low=mean - half, high=mean + half)
 
 
 def compute_paired_interval(

@@ -12,7 +12,7 @@ from marl.evaluation.evaluate import Evaluation, evaluate_policies
 from marl.evaluation.sources import load_learned
 from marl.policies import make_policy
 from marl.policies.base import Policy
-from marl.report.curves import TRAINED, Records
+from marl.report.figures.training import TRAINED, Records
 from marl.report.page import BEFORE, COLUMNS, ReportData, render_report
 from marl.report.recording import Selection, record_episodes
 from marl.runs.files import write_file

@@ -14,32 +14,32 @@ from plotly.offline import get_plotlyjs
 from envs.omnichannel.scenario import Scenario
 from marl.evaluation.evaluate import Evaluation
 from marl.evaluation.statistics import Interval
-from marl.report.comparisons import (
+from marl.report.figures.base import Figure, make_label
+from marl.report.figures.network import (
+    make_flow_figure,
+    make_proposal_figure,
+    make_stock_figure,
+)
+from marl.report.figures.policies import (
     make_ablation_figure,
     make_channel_figure,
     make_cost_figure,
     make_returns_figure,
     make_store_figure,
 )
-from marl.report.curves import (
+from marl.report.figures.training import (
     TRAINED,
     Policies,
     Records,
     make_reward_figure,
     make_service_figure,
 )
-from marl.report.figure import Figure, make_label
-from marl.report.network import (
-    make_flow_figure,
-    make_proposal_figure,
-    make_stock_figure,
-)
 from marl.report.recording import Recording, Selection
 
 BEFORE = "before"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReportData:
     """All that a report shows."""
 

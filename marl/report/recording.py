@@ -19,12 +19,12 @@ _LEDGER = (
     "store_from_dc", "pickup_from_dc", "online_from_store", "online_from_dc", "on_time", "lost",
     "returned", "restocked", "consolidated", "liquidated", "scrapped", "mailed", "shrunk", "wasted",
 )  # fmt: skip
-PROPOSING_MODULES = PROPOSERS["shipment_gap"]  # the first two propose supplier orders as well
+PROPOSING_MODULES = PROPOSERS["shipment_gap"]
 MOST_SHOWN = 30  # stores, and SKUs, that figures show one by one
 MOST_DAYS = 28  # of proposals
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Selection:
     """The nodes and SKUs that figures show one by one: the largest, in the network's order."""
 
@@ -75,7 +75,7 @@ def _find_largest(values: FloatArray, most: int) -> IntArray:
     return np.sort(np.argsort(-values, kind="stable")[:most])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recording:
     """What a policy did in a few episodes."""
 
@@ -148,8 +148,10 @@ class _Tape:
                 np.tensordot(weights["shipment_gap"], shipments, axes=1),
             )
         )
-        missing = np.full((len(shipments) - len(orders), *orders.shape[1:]), np.nan)
-        self.proposals.append(self.selection.select(np.concatenate([orders, missing]), shipments))
+        by_module = dict(zip(PROPOSERS["supplier_gap"], orders, strict=True))
+        nothing = np.full(orders.shape[1:], np.nan)
+        to_order = np.stack([by_module.get(module, nothing) for module in PROPOSING_MODULES])
+        self.proposals.append(self.selection.select(to_order, shipments))
 
     def finish(self) -> Recording:
         """Returns what was collected."""

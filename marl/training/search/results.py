@@ -20,7 +20,7 @@ from marl.training.search.space import apply_values
 Values = dict[str, Any]  # path -> value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialResult:
     """What came of a trial.
 

@@ -8,25 +8,24 @@ import numpy as np
 
 from envs.omnichannel.types import FloatArray
 from envs.omnichannel.world.account.costs import TERMS
-from marl.report.curves import Policies
-from marl.report.figure import (
+from marl.report.figures.base import (
     LEGEND,
-    MARKERS,
-    SERIES,
     Figure,
     Json,
     Plot,
     choose_colours,
+    get_colour,
+    get_marker,
+    get_pattern,
     make_label,
     make_layout,
     make_tick,
+    show_plainly,
     to_list,
 )
+from marl.report.figures.network import DISPOSITIONS
+from marl.report.figures.training import Policies
 from marl.report.recording import Recording, Selection
-
-_RETURNS = ("restocked", "mailed", "consolidated", "liquidated", "scrapped")
-# Beside colour, so that stacked parts are told apart without it.
-_PATTERNS = ("", "/", ".", "\\", "x", "-", "|", "+")
 
 
 def make_cost_figure(policies: Policies) -> Figure:
@@ -49,7 +48,7 @@ def make_returns_figure(policies: Policies) -> Figure:
         title="Where returns go",
         reading="Each bar is all that customers send back on a day: restocked in the store, mailed "
         "to and restocked at the DC, consolidated to the DC, sold off or scrapped.",
-        plots=[_make_stack(policies, {name: name for name in _RETURNS}, "units a day")],
+        plots=[_make_stack(policies, {name: name for name in DISPOSITIONS}, "units a day")],
     )
 
 
@@ -71,9 +70,9 @@ def _make_stack(policies: Policies, metrics: Mapping[str, str], unit: str) -> Pl
             "y": labels,
             "x": to_list(values, 2),
             "marker": {
-                "color": SERIES[i],
+                "color": get_colour(i),
                 "pattern": {
-                    "shape": _PATTERNS[i],
+                    "shape": get_pattern(i),
                     "fillmode": "overlay",
                     "fgcolor": "var(--surface)",
                     "solidity": 0.12,
@@ -121,7 +120,7 @@ def make_channel_figure(policies: Policies, channels: Sequence[str]) -> Figure |
             [100 * policies[name][metric].mean for metric in marks],
             [100 * policies[name][metric].half_width for metric in marks],
             colours[name],
-            MARKERS[i % len(MARKERS)],
+            get_marker(i),
         )
         for i, name in enumerate(policies)
     ]
@@ -147,7 +146,7 @@ def make_store_figure(recordings: Mapping[str, Recording], selection: Selection)
             (100 * compute_store_service(recording)[selection.stores]).tolist(),
             None,
             colours[name],
-            MARKERS[i % len(MARKERS)],
+            get_marker(i),
         )
         for i, (name, recording) in enumerate(recordings.items())
     ]
@@ -208,11 +207,11 @@ def _make_points(
     points: Json = {
         "type": "scatter",
         "mode": "markers",
-        "name": make_label(name),
-        "x": x,
+        "name": show_plainly(make_label(name)),
+        "x": [show_plainly(place) for place in x],
         "y": [round(value, 3) for value in y],
         "marker": {"color": colour, "symbol": symbol, "size": 10},
-        "hovertemplate": f"%{{x}}: %{{y:.2f}} %<extra>{make_label(name)}</extra>",
+        "hovertemplate": f"%{{x}}: %{{y:.2f}} %<extra>{show_plainly(make_label(name))}</extra>",
     }
     if half_widths is not None:
         array = [round(value, 3) for value in half_widths]

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, Network
-from marl.report.figure import (
-    SERIES,
+from marl.report.figures.base import (
     Control,
     Figure,
     Json,
     Plot,
+    get_colour,
+    get_dash,
     make_label,
     make_layout,
+    show_plainly,
     to_list,
 )
 from marl.report.recording import PROPOSING_MODULES, Recording, Selection
@@ -30,7 +32,8 @@ _SALES = {
     "online": ("online_from_store", "online_from_dc"),
     "pickup": ("sold_pickup", "pickup_from_dc"),
 }
-_DISPOSITIONS: dict[str, Literal["node", "loss"]] = {
+# Where returned units go, with the kind of box that they end in.
+DISPOSITIONS: dict[str, Literal["node", "loss"]] = {
     "restocked": "node",
     "mailed": "node",
     "consolidated": "node",
@@ -80,8 +83,8 @@ def _make_heatmap(
     ]
     trace: Json = {
         "type": "heatmap",
-        "x": list(columns),
-        "y": list(rows),
+        "x": [show_plainly(name) for name in columns],
+        "y": [show_plainly(name) for name in rows],
         **frames[-1],
         "zmin": 0,
         "zmax": round(top, 2),
@@ -105,8 +108,8 @@ def _make_name_axis(names: Sequence[str]) -> Json:
     return {
         "type": "category",
         "showgrid": False,
-        "tickvals": list(names),
-        "ticktext": [shorten_name(name) for name in names],
+        "tickvals": [show_plainly(name) for name in names],
+        "ticktext": [show_plainly(shorten_name(name)) for name in names],
     }
 
 
@@ -121,8 +124,8 @@ def make_proposal_figure(recording: Recording, selection: Selection) -> Figure |
         return None
     days = list(range(len(recording.average)))
     styles = [
-        {"mode": "lines", "line": {"width": 1.5, "color": SERIES[i], "dash": dash}}
-        for i, dash in enumerate(("solid", "dash", "dot", "dashdot"))
+        {"mode": "lines", "line": {"width": 1.5, "color": get_colour(i), "dash": get_dash(i)}}
+        for i in range(len(PROPOSING_MODULES))
     ]
     data: list[Json] = [
         {"type": "bar", "name": "ordered or shipped", "marker": {"color": "var(--bar)"}},
@@ -196,7 +199,7 @@ class FlowDiagram:
         index = {box: i for i, box in enumerate(dict.fromkeys(boxes))}
         return {
             "node": {
-                "label": [box.label for box in index],
+                "label": [show_plainly(box.label) for box in index],
                 "color": [f"var(--{box.kind})" for box in index],
                 "pad": 14,
                 "thickness": 14,
@@ -270,7 +273,7 @@ def make_flow_diagram(recording: Recording, scenario: Scenario) -> FlowDiagram:
         diagram.add(store, Box("loss", "vanished"), units["shrunk"][members].sum())
         diagram.add(store, Box("loss", "expired"), units["wasted"][members].sum())
     diagram.add(customers, returned, units["returned"].sum())
-    for disposition, kind in _DISPOSITIONS.items():
+    for disposition, kind in DISPOSITIONS.items():
         diagram.add(returned, Box(kind, disposition), units[disposition].sum())
     return diagram
 

@@ -8,14 +8,15 @@ import numpy as np
 
 from envs.omnichannel.types import FloatArray
 from marl.evaluation.evaluate import UNTRAINED, Intervals
-from marl.report.figure import (
-    DASHES,
+from marl.report.figures.base import (
     Figure,
     Json,
     Plot,
     choose_colours,
+    get_dash,
     make_label,
     make_layout,
+    show_plainly,
     to_list,
 )
 
@@ -120,11 +121,11 @@ def _make_references(
         {
             "type": "scatter",
             "mode": "lines",
-            "name": make_label(name),
+            "name": show_plainly(make_label(name)),
             "x": [0, end],
             "y": [round(factor * policies[name][metric].mean, decimals)] * 2,
-            "line": {"color": colours[name], "width": 2, "dash": DASHES[i % len(DASHES)]},
-            "hovertemplate": f"%{{y:.{decimals}f}}<extra>{make_label(name)}</extra>",
+            "line": {"color": colours[name], "width": 2, "dash": get_dash(i)},
+            "hovertemplate": f"%{{y:.{decimals}f}}<extra>{show_plainly(make_label(name))}</extra>",
         }
         for i, name in enumerate(names)
     ]

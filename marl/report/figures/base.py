@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from html import escape
 from textwrap import wrap
 from typing import Any, Literal
 
@@ -19,11 +20,13 @@ Json = dict[str, Any]
 # Okabe & Ito's colours, told apart under every common colour blindness, as shades that hold
 # against the page; `report.css` has the values.
 _POLICY_COLOURS = {"before": "var(--before)", "trained": "var(--trained)"}
-SERIES = tuple(f"var(--series-{i})" for i in range(1, 9))
-DASHES = ("dash", "dot", "dashdot", "longdash")
+_NUM_COLOURS = 8
+# Beside colour, so that stacked parts are told apart without it.
+_PATTERNS = ("", "/", ".", "\\", "x", "-", "|", "+")
+_DASHES = ("dash", "dot", "dashdot", "longdash")
+_MARKERS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
 # Above the drawing, so that it never meets the axis below.
 LEGEND: Json = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
-MARKERS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,30 @@ def make_layout(height: int, **given: Any) -> Json:
     return {**layout, **given}
 
 
+def get_colour(number: int) -> str:
+    """Returns the colour of the number-th series, from 0; there is one for every number."""
+    return f"var(--series-{number % _NUM_COLOURS + 1})"
+
+
+def get_pattern(number: int) -> str:
+    """Returns the hatching of a series: with its colour it tells 64 series apart."""
+    return _PATTERNS[(number + number // _NUM_COLOURS) % len(_PATTERNS)]
+
+
+def get_dash(number: int) -> str:
+    """Returns the line style of a series."""
+    return _DASHES[number % len(_DASHES)]
+
+
+def get_marker(number: int) -> str:
+    """Returns the mark of a series."""
+    return _MARKERS[number % len(_MARKERS)]
+
+
 def choose_colours(policies: Sequence[str]) -> dict[str, str]:
     """Returns a colour for each policy: the same in every figure."""
     others = [name for name in policies if name not in _POLICY_COLOURS]
-    colours = {name: SERIES[i % len(SERIES)] for i, name in enumerate(others)}
+    colours = {name: get_colour(i) for i, name in enumerate(others)}
     return {name: (_POLICY_COLOURS | colours)[name] for name in policies}
 
 
@@ -99,9 +122,15 @@ def make_label(name: str) -> str:
     return name.replace("_", " ")
 
 
+def show_plainly(name: str) -> str:
+    """A name as plotly is to show it, letter by letter: it takes `<` and `%{` for its own."""
+    return escape(name, quote=False).replace("%{", "%\N{ZERO WIDTH SPACE}{")
+
+
 def make_tick(name: str) -> str:
     """A label that leaves a phone's axis room: broken into short lines."""
-    return "<br>".join(wrap(make_label(name), 12, break_long_words=False))
+    lines = wrap(make_label(name), 12, break_long_words=False)
+    return "<br>".join(show_plainly(line) for line in lines)
 
 
 def to_list(values: NDArray[Any], decimals: int = 3) -> list[Any]:
