@@ -20,8 +20,8 @@ class Cautious(TargetRule):
     def compute_targets(self, view: View) -> Targets:
         """Returns what is missing to each target, units, and shares; for all copies at once."""
         net = self.network
-        position = inventory.compute_store_position(view.state, net)  # (B, S, K)
-        echelon = inventory.compute_echelon_position(view.state, position, net)  # (B, W, K)
+        position = inventory.compute_store_position(view, net)  # (B, S, K)
+        echelon = inventory.compute_echelon_position(view, position, net)  # (B, W, K)
         online_share = np.full(position.shape, 0.5)
         rate = inventory.compute_store_rate(view, online_share)
         return Targets(

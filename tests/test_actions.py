@@ -5,7 +5,7 @@ import pytest
 
 from envs.omnichannel.agents.actions import ActionDecoder, Actions
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Network, View
+from envs.omnichannel.types import Network, Signals, View
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 
@@ -31,9 +31,8 @@ def make_view(tiny: Scenario) -> View:
         in_inspection=in_inspection,
         backorders=backorders,
     )
-    return View(
-        state=state, forecast=forecast, level=forecast, last_demand=forecast.astype(np.int64)
-    )
+    signals = Signals(forecast=forecast, smoothed=forecast, last_demand=forecast.astype(np.int64))
+    return View.make(state, signals)
 
 
 def make_actions(**levels: int) -> Actions:
@@ -115,7 +114,7 @@ def test_decode_shipment_gaps__balanced_push_shares_out_what_the_dc_holds(tiny: 
 def test_decode_shipment_gaps__balanced_push_leaves_surplus_as_it_is(tiny: Scenario) -> None:
     view = make_view(tiny)
     on_hand = np.array([[[15, 0], [100, 0], [6, 0]]])
-    view = replace(view, state=replace(view.state, on_hand=on_hand))
+    view = replace(view, on_hand=on_hand)
     gaps = make_decoder(tiny).decode_shipment_gaps(make_actions(), view, np.full((1, 2, 2), 0.5))
     # Half a day: 1.5 x 12 - 105 = -87 at store_0; of 2.5 x 12 - 10 = 20 the DC holds 15.
     assert gaps[2, 0, :, 0].tolist() == [-87, 15]

@@ -38,8 +38,10 @@ def record(name: str) -> tuple[BatchedEnv, TargetRule, Losses, Recording]:
     return env, rule, losses, record_episodes(env, losses, make_seeds("test", 0, COPIES))
 
 
-def select_targets(rule: TargetRule, recording: Recording, entries: np.ndarray) -> Targets:
-    return rule.compute_targets(recording.views.select(entries))
+def select_targets(
+    env: BatchedEnv, rule: TargetRule, recording: Recording, entries: np.ndarray
+) -> Targets:
+    return rule.compute_targets(recording.see(env, entries))
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -49,7 +51,7 @@ def test_simulate_branches__the_same_decisions_repeat_what_happened(name: str) -
     assert recording.num_entries == COPIES * env.scenario.horizon
     entries = np.array([0, 4, 4, 8, recording.list_entries(periods)[-1] - COPIES])
     branch = simulate_branches(
-        env, recording, entries, select_targets(rule, recording, entries), periods, rule
+        env, recording, entries, select_targets(env, rule, recording, entries), periods, rule
     )
     period, copy = np.divmod(entries, COPIES)
     happened = np.stack(losses.by_period)
@@ -65,7 +67,7 @@ def test_simulate_branches__the_same_decisions_repeat_what_happened(name: str) -
 def test_simulate_branches__another_decision_meets_the_same_demand() -> None:
     env, rule, _, recording = record("tiny")
     entries = np.zeros(2, np.int64)
-    targets = select_targets(rule, recording, entries)
+    targets = select_targets(env, rule, recording, entries)
     more = targets.supplier_gap.copy()
     more[1] += 50  # units of both SKUs, on hand at the DC two periods later
     targets = replace(targets, supplier_gap=more)
@@ -82,6 +84,6 @@ def test_simulate_branches__another_decision_meets_the_same_demand() -> None:
 def test_simulate_branches__must_stay_within_the_recording() -> None:
     env, rule, _, recording = record("tiny")
     last = recording.list_entries(3)[-1:]
-    simulate_branches(env, recording, last, select_targets(rule, recording, last), 3, rule)
+    simulate_branches(env, recording, last, select_targets(env, rule, recording, last), 3, rule)
     with pytest.raises(ValueError, match="not followed by 4 periods"):
-        simulate_branches(env, recording, last, select_targets(rule, recording, last), 4, rule)
+        simulate_branches(env, recording, last, select_targets(env, rule, recording, last), 4, rule)

@@ -87,7 +87,7 @@ def test_two_dcs__each_supplies_and_answers_for_its_own_stores() -> None:
         np.stack([forecast[:, :3].sum(axis=1), forecast[:, 3:].sum(axis=1)], axis=1),
     )
     for _ in range(30):
-        before = env.view.state.on_hand[:, :2]
+        before = env.view.on_hand[:, :2]
         flows = policy.run_period(env).flows
         shipped, online = flows.shipped, flows.online_from_dc
         for w, stores in enumerate(net.members):

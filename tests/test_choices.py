@@ -100,7 +100,7 @@ def test_fill_in__dispatch_by_hand(env: BatchedEnv, plan: Plan) -> None:
     assert own["started_truck"] == pytest.approx(0.5)
     assert own["rule_trucks"] == pytest.approx(2)
     assert own["distance"] == -1
-    rate, state = plan.store_rate[0, 3, 0], env.view.state
+    rate, state = plan.store_rate[0, 3, 0], env.view
     assert own["stock_cover"] == pytest.approx(state.on_hand[0, 4, 0] / (2 * rate) - 1, rel=1e-5)
 
 

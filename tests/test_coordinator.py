@@ -11,7 +11,7 @@ from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
 from envs.omnichannel.agents.roster import PROPOSERS
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.coordination import Coordination
-from envs.omnichannel.types import FloatArray, IntArray, Network, Targets, View
+from envs.omnichannel.types import FloatArray, IntArray, Network, Signals, Targets, View
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 
@@ -26,12 +26,8 @@ def make_view(tiny: Scenario) -> View:
     state = Simulator(tiny).make_state(make_seeds("test", 0, 1))
     on_hand = np.array([[[100, 100], [60, 60], [60, 60]]])
     forecast = np.broadcast_to(np.array([10.0, 4.0]), (1, 2, 2, 2))
-    return View(
-        state=replace(state, on_hand=on_hand),
-        forecast=forecast,
-        level=forecast,
-        last_demand=forecast.astype(np.int64),
-    )
+    signals = Signals(forecast=forecast, smoothed=forecast, last_demand=forecast.astype(np.int64))
+    return View.make(replace(state, on_hand=on_hand), signals)
 
 
 def make_actions() -> Actions:

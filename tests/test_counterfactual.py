@@ -89,7 +89,7 @@ def test_make_labels__are_what_a_hand_made_branch_costs() -> None:
     # The same situations, one at a time, without finding equal options first.
     rng = np.random.default_rng(1)
     entries = rng.choice(recording.list_entries(HORIZON), size=6)
-    reference = RULE.make_plan(recording.views.select(entries))
+    reference = RULE.make_plan(recording.see(env, entries))
     choice = policy.choices["dispatch"]
     stores = pick_agents(choice.weigh(reference), rng)
     for i, (entry, store) in enumerate(zip(entries, stores, strict=True)):
@@ -103,7 +103,7 @@ def test_make_labels__are_what_a_hand_made_branch_costs() -> None:
 
 def play(env: BatchedEnv, recording: Recording, entry: int, store: int, option: int) -> float:
     """Costs of the branch in an environment of its own, with its stock's value taken off."""
-    view = recording.views.select(np.array([entry]))
+    view = recording.see(env, np.array([entry]))
     plan = RULE.make_plan(view)
     assert plan.load is not None
     plan.load[0, store] = Dispatch(SETTING).list_options(plan)[0, store, option]

@@ -26,8 +26,8 @@ def at(tiny: Scenario, *days: int, period: int = 0) -> State:
     return replace(state, day=np.array(days), period=np.full(len(days), period))
 
 
-def test_make_level__is_the_known_mean(tiny: Scenario) -> None:
-    level = make_forecast(tiny).make_level(3)
+def test_make_smoothed__is_the_known_mean(tiny: Scenario) -> None:
+    level = make_forecast(tiny).make_smoothed(3)
     assert level.shape == (3, 2, 2, 2)
     assert level[2].tolist() == [[[6, 3], [3, 2]], [[3, 1.5], [1.5, 1]]]
 
@@ -56,7 +56,7 @@ def test_predict_week__is_the_level_times_the_season_of_the_coming_week(tiny: Sc
 
 def test_predict_week__over_a_season_of_a_week_is_the_level(tiny: Scenario) -> None:
     forecast = make_forecast(tiny, season_period=7)
-    level = forecast.make_level(1)
+    level = forecast.make_smoothed(1)
     assert forecast.predict_week(level, at(tiny, 4)) == pytest.approx(level)
 
 

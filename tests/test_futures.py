@@ -75,20 +75,19 @@ def test_sample__does_not_depend_on_what_will_really_come() -> None:
     seeds = find_unannounced(BatchedEnv(SCARCE, 1), 6)[:2]
     env = run(SCARCE, 6, seeds)
     sampler = FutureSampler(env)
-    view = env.view
-    other = replace(view, state=replace(view.state, seed=seeds[::-1]))
-    real, swapped = (sampler.sample(v, SEEDS[:3], PERIODS) for v in (view, other))
+    states = (env.state, replace(env.state, seed=seeds[::-1]))
+    real, swapped = (sampler.sample(env.view, s, SEEDS[:3], PERIODS) for s in states)
     for name in ("units", "next_log_drift", "lead_time", "confirmed", "return_rounding"):
         np.testing.assert_array_equal(
             getattr(real.demand, name), getattr(swapped.demand, name), err_msg=name
         )
-    np.testing.assert_array_equal(real.views.forecast, swapped.views.forecast)
-    np.testing.assert_array_equal(real.views.confirmed, swapped.views.confirmed)
+    np.testing.assert_array_equal(real.signals.forecast, swapped.signals.forecast)
+    np.testing.assert_array_equal(real.signals.confirmed, swapped.signals.confirmed)
 
 
 def test_sample__starts_from_the_view_and_continues_what_is_known() -> None:
     env = run(SCARCE, 6, SEEDS[:2])
-    futures = FutureSampler(env).sample(env.view, SEEDS[5:8], PERIODS)
+    futures = FutureSampler(env).look(env).sample(SEEDS[5:8], PERIODS)
     assert futures.num_copies == 6
     assert futures.num_entries == PERIODS * 6
     drawn = {"seed", "log_drift"}
@@ -97,11 +96,11 @@ def test_sample__starts_from_the_view_and_continues_what_is_known() -> None:
             known = np.repeat(getattr(env.state, field.name), 3, axis=0)
             np.testing.assert_array_equal(getattr(futures.states, field.name), known)
     first = slice(0, 6)
-    np.testing.assert_array_equal(futures.views.forecast[first], env.view.forecast.repeat(3, 0))
+    np.testing.assert_array_equal(futures.signals.forecast[first], env.view.forecast.repeat(3, 0))
     units = futures.demand.units.reshape(PERIODS, 2, 3, -1)
     assert (units[0, 0, 0] != units[0, 0, 1]).any()
     # Smoothed by the demand that the future brings.
-    level, confirmed = futures.views.level, futures.views.confirmed
+    level, confirmed = futures.signals.smoothed, futures.signals.confirmed
     smoothed = env.forecast.update(level[first], futures.demand.units[first], futures.states)
     np.testing.assert_allclose(level[6:12], smoothed)
     assert confirmed is not None

@@ -8,7 +8,7 @@ from envs.omnichannel.agents.observation_kernels import store_half
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, list_scenarios, load_scenario
-from envs.omnichannel.types import FloatArray, View
+from envs.omnichannel.types import FloatArray
 from envs.omnichannel.world.draws import make_seeds
 
 DC, STORE_0, STORE_1, NETWORK = range(4)
@@ -21,18 +21,18 @@ def observe(tiny: Scenario) -> dict[str, FloatArray]:
     """
     env = BatchedEnv(tiny, 1)
     env.reset(make_seeds("test", 0, 1))
-    state = env.view.state
-    in_transit = np.zeros_like(state.in_transit)
+    view = env.view
+    in_transit = np.zeros_like(view.in_transit)
     in_transit[0, 0, :, 0] = [12, 3, 0]
     in_transit[0, 1, :, 0] = [6, 0, 4]
-    backorders = np.zeros_like(state.backorders)
+    backorders = np.zeros_like(view.backorders)
     backorders[0, :, :, 0] = [[5, 0], [1, 1], [0, 1]]
-    returns_due = np.zeros_like(state.returns_due)
+    returns_due = np.zeros_like(view.returns_due)
     returns_due[0, :, :, 0] = [[2, 0], [0, 1], [3, 0], [0, 2]]
-    in_inspection = np.zeros_like(state.in_inspection)
+    in_inspection = np.zeros_like(view.in_inspection)
     in_inspection[0, 0, :, 0] = [2, 1]
-    state = replace(
-        state,
+    view = replace(
+        view,
         period=np.array([3]),
         day=np.array([0]),
         on_hand=np.array([[[45, 0], [20, 0], [11, 0]]]),
@@ -42,10 +42,10 @@ def observe(tiny: Scenario) -> dict[str, FloatArray]:
         returns_due=returns_due,
     )
     forecast = np.array([[[8.0, 2], [1, 1]], [[4, 1], [1, 1]]])[None]
-    env.view = View(
-        state=state,
+    env.view = replace(
+        view,
         forecast=forecast,
-        level=np.array([[[9.0, 4.5], [1, 1]], [[3, 1.5], [1, 1]]])[None],
+        smoothed=np.array([[[9.0, 4.5], [1, 1]], [[3, 1.5], [1, 1]]])[None],
         last_demand=np.array([[[12, 3], [0, 0]], [[5, 0], [0, 0]]])[None],
     )
     env.goals = {
@@ -131,7 +131,7 @@ def test_compute_observations__lead_times_may_be_shorter_than_three_slots(tiny: 
     network = tiny.network.model_copy(update={"dcs": dcs, "stores": stores})
     env = BatchedEnv(tiny.model_copy(update={"network": network}), 2)
     env.reset(make_seeds("test", 0, 2))
-    assert env.view.state.in_transit.shape[1] == 1
+    assert env.view.in_transit.shape[1] == 1
     assert np.isfinite(env.observe()).all()
 
 

@@ -52,11 +52,11 @@ def test_batched_env__equals_single_environments(name: str) -> None:
                 assert rewards[agent.name] == float(by_sku.mean())
                 assert infos[agent.name] == {"team_reward": float(step.team_reward[copy])}
                 assert truncations[agent.name] == step.done
-            state = single.batched_env.view.state
+            state = single.batched_env.state
             for field in fields(state):
                 np.testing.assert_array_equal(
                     getattr(state, field.name)[0],
-                    getattr(batched.view.state, field.name)[copy],
+                    getattr(batched.state, field.name)[copy],
                     field.name,
                 )
 
@@ -132,7 +132,7 @@ def test_parallel_env__next_episodes_follow_from_the_first_seed(tiny: Scenario) 
     for env in (left, right):
         env.reset(seed=3)
         env.reset()
-        seeds.append(int(env.batched_env.view.state.seed[0]))
+        seeds.append(int(env.batched_env.state.seed[0]))
     assert seeds[0] == seeds[1] != 3
 
 

@@ -61,7 +61,7 @@ def test_naive__orders_on_the_first_day_of_a_week_by_the_sales_it_saw() -> None:
     sold = sum(step.flows.served for step in steps)
     mean = (sold + 21 * Setting.from_scenario(TINY).mean_demand) / 28
     targets = rule.compute_targets(env.view)
-    position = compute_store_position(env.view.state, env.network)
+    position = compute_store_position(env.view, env.network)
     days = np.array([15, 16])[:, None]
     np.testing.assert_allclose(targets.shipment_gap, days * mean[..., STORE] - position)
 
@@ -89,7 +89,7 @@ def test_order_up_to__units_on_their_way_count() -> None:
     env = make_env()
     rule = make_policy("order_up_to", TINY, PARAMETERS)
     flows = rule.run_period(env).flows
-    state = env.view.state
+    state = env.view
     ordered = flows.supplied[:, 0]
     np.testing.assert_array_equal(ordered, [[13, 7], [13, 7]])
     np.testing.assert_array_equal(state.in_transit[:, 0, 0], ordered)

@@ -69,7 +69,7 @@ def test_stock_split__takes_more_orders_with_more_stock(setting: Setting, plan: 
 
 
 def test_stock_split__stores_step_in_for_an_empty_dc(setting: Setting, plan: Plan) -> None:
-    plan.view.state.on_hand[:, 0] = [0, 38]
+    plan.view.on_hand[:, 0] = [0, 38]
     values = {
         "online_share": 0.2, "split_threshold": 2.0, "split_slope": 0.0, "dc_out_threshold": 1.0,
     }  # fmt: skip
@@ -180,14 +180,14 @@ def test_order_cap__caps_both_orders(setting: Setting, plan: Plan) -> None:
 
 
 def test_levels_by_stock__follow_the_dc(setting: Setting, plan: Plan) -> None:
-    plan.view.state.on_hand[:, 0] = [27, 15]  # two days of the region's demand
+    plan.view.on_hand[:, 0] = [27, 15]  # two days of the region's demand
     before = plan.shipment_gap
     LevelsByStock(setting, {"level_slope": 0.5}).apply(plan)
     np.testing.assert_allclose(plan.shipment_gap - before, plan.store_rate)
 
 
 def test_reserve__leaves_the_largest_shortage_small(setting: Setting, plan: Plan) -> None:
-    plan.view.state.on_hand[:, 0] = [40, 38]
+    plan.view.on_hand[:, 0] = [40, 38]
     plan.shipment_gap = np.array([[[20.4, 3.0], [12.0, -1.0]]])  # 32 shirts are asked for
     Reserve(setting, {"dc_stock_reserve": 1.0}).apply(plan)  # 14 shirts (13.5), 26 are free
     np.testing.assert_allclose(plan.shipment_gap, [[[17, 3], [9, -1]]])

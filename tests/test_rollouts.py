@@ -43,7 +43,7 @@ def test_rollouts__without_options_are_the_rule() -> None:
     rule = make_rule(VOLATILE)
     env = start(VOLATILE, make_seeds("test", 0, 2), periods=3)
     rollouts = Rollouts(VOLATILE, rule, horizons={}, futures=2)
-    assert_equal(rollouts.compute_targets(env.view), rule.compute_targets(env.view))
+    assert_equal(rollouts.improve(rollouts.sampler.look(env)), rule.compute_targets(env.view))
 
 
 def test_choose_cheapest__needs_more_than_the_margin() -> None:
@@ -77,7 +77,7 @@ def test_rollouts__a_truck_leaves_only_if_what_it_brings_is_worth_more(
     assert load is not None
     assert ((load > 0) != sends).all()  # the rule does the opposite
     rollouts = Rollouts(scenario, rule, horizons={"dispatch": 4}, futures=2, margin=0)
-    sent = np.maximum(rollouts.compute_targets(env.view).shipment_gap, 0).sum(axis=-1)
+    sent = np.maximum(rollouts.improve(rollouts.sampler.look(env)).shipment_gap, 0).sum(axis=-1)
     assert ((sent > 0) == sends).all()
 
 
@@ -90,21 +90,20 @@ def test_rollouts__do_not_know_what_will_really_come() -> None:
     same = seeds[(announced == announced[0]).all(axis=(1, 2))]
     assert len(same) > 1
     rollouts = Rollouts(VOLATILE, make_rule(VOLATILE), horizons=SHORT, futures=4, margin=0)
-    view = env.view
-    other = replace(view.state, seed=same[1:2], log_drift=-view.state.log_drift)
-    targets = rollouts.compute_targets(view)
-    assert_equal(rollouts.compute_targets(replace(view, state=other)), targets)
-    rule = make_rule(VOLATILE).compute_targets(view)
+    targets = rollouts.improve(rollouts.sampler.look(env))
+    env.state = replace(env.state, seed=same[1:2], log_drift=-env.state.log_drift)
+    assert_equal(rollouts.improve(rollouts.sampler.look(env)), targets)
+    rule = make_rule(VOLATILE).compute_targets(env.view)
     assert (targets.supplier_gap != rule.supplier_gap).any()  # so there was a decision
 
 
 def test_rollouts__do_not_depend_on_the_other_copies() -> None:
     env = start(VOLATILE, make_seeds("test", 0, 3), periods=5)
     rollouts = Rollouts(VOLATILE, make_rule(VOLATILE), horizons=SHORT, futures=4)
-    together = rollouts.compute_targets(env.view)
+    together = rollouts.improve(rollouts.sampler.look(env))
     for copy in range(3):
         one = slice(copy, copy + 1)
-        assert_equal(rollouts.compute_targets(env.view.select(one)), together.select(one))
+        assert_equal(rollouts.improve(rollouts.sampler.look(env).select(one)), together.select(one))
 
 
 def test_rollouts__each_agent_knows_what_those_before_it_chose() -> None:
@@ -113,7 +112,7 @@ def test_rollouts__each_agent_knows_what_those_before_it_chose() -> None:
     rule = make_rule(scenario, minimum_load=99.0, urgent_cover=-1.0)
     env = start(scenario, make_seeds("test", 0, 1))
     rollouts = Rollouts(scenario, rule, horizons={"dispatch": 4}, futures=2, margin=0)
-    sent = np.maximum(rollouts.compute_targets(env.view).shipment_gap, 0).sum(axis=-1)
+    sent = np.maximum(rollouts.improve(rollouts.sampler.look(env)).shipment_gap, 0).sum(axis=-1)
     assert (sent > 0).sum() == 1
 
 

@@ -93,7 +93,7 @@ def test_supply_cuts__are_seen_by_the_agents_before_they_begin(tiny: Scenario) -
     supply = env.simulator.supply
     first_cut = np.full(200, 99)
     for day in reversed(range(14)):
-        confirmed = supply.sample_confirmed(env.view.state.seed, np.full(200, day))
+        confirmed = supply.sample_confirmed(env.state.seed, np.full(200, day))
         assert confirmed is not None
         first_cut[confirmed[:, 0] < 1] = day
     cut_in, cut_days = env.observe()[:, :, 0, -2:].transpose(2, 0, 1)

@@ -24,6 +24,7 @@ from envs.omnichannel.types import (
     IntArray,
     Proposals,
     SeedArray,
+    Signals,
     State,
     Targets,
     View,
@@ -87,25 +88,25 @@ class BatchedEnv:
         """
         if seeds.shape != (self.num_copies,):
             raise ValueError(f"seeds has shape {seeds.shape}; ({self.num_copies},) is needed")
-        level = self.forecast.make_level(self.num_copies)
+        smoothed = self.forecast.make_smoothed(self.num_copies)
         shape = (self.num_copies, 1, self.network.num_skus)
         goals = {m: np.full(shape, self.layout.modules[m].initial_option) for m in HIGH_MODULES}
         state = self.simulator.make_state(seeds, self.split)
-        self.restore(state, level, np.rint(level).astype(np.int64), goals)
+        self.restore(state, smoothed, np.rint(smoothed).astype(np.int64), goals)
 
     def restore(
-        self, state: State, level: FloatArray, last_demand: IntArray, goals: dict[str, IntArray]
+        self, state: State, smoothed: FloatArray, last_demand: IntArray, goals: dict[str, IntArray]
     ) -> None:
         """Begins in a given situation, in which all copies are at the same period.
 
         Args:
             state: of all copies.
-            level: smoothed demand level, (B, S, K, C).
+            smoothed: smoothed demand, (B, S, K, C).
             last_demand: units of the period before, (B, S, K, C).
             goals: levels that the high-level modules hold, each (B, 1, K).
         """
         self.state, self.goals, self.period = state, goals, int(state.period[0])
-        self.view = self._make_view(level, last_demand)
+        self.view = self._see(smoothed, last_demand)
         self._coordinated = None
         self._metrics = MetricsAccumulator(self.scenario, self.network, self.num_copies)
 
@@ -149,7 +150,7 @@ class BatchedEnv:
 
     def apply(self, targets: Targets) -> Step:
         """Runs a period under coordinated targets."""
-        expected = self.forecast.predict_day(self.view.level, self.state)
+        expected = self.forecast.predict_day(self.view.smoothed, self.state)
         demand, flows = self.advance(targets)
         costs = self.cost_model.compute_costs(flows)
         loss = self.reward_model.compute_loss(costs)
@@ -172,8 +173,8 @@ class BatchedEnv:
         before = self.state
         demand = self.simulator.sample_demand(before)
         self.state, flows = self.simulator.simulate_period(before, self.decide(targets), demand)
-        level = self.forecast.update(self.view.level, flows.demand, before)
-        self.view = self._make_view(level, flows.demand)
+        smoothed = self.forecast.update(self.view.smoothed, flows.demand, before)
+        self.view = self._see(smoothed, flows.demand)
         self.period += 1
         return demand, flows
 
@@ -189,13 +190,17 @@ class BatchedEnv:
         """Returns the metrics of the episodes so far, each (B,)."""
         return self._metrics.compute()
 
-    def _make_view(self, level: FloatArray, last_demand: IntArray) -> View:
-        """What may be known of the state, (B, S, K, C) both."""
+    def make_view(self, state: State, signals: Signals) -> View:
+        """Returns what may be known of a state, whose stock is seen as recorded."""
+        return View.make(self.simulator.records.show(state), signals)
+
+    def _see(self, smoothed: FloatArray, last_demand: IntArray) -> View:
+        """What may be known of the own state, given smoothed and last demand, (B, S, K, C)."""
         state = self.state
-        return View(
-            state=self.simulator.records.show(state),
-            forecast=self.forecast.predict_week(level, state),
-            level=level,
+        signals = Signals(
+            forecast=self.forecast.predict_week(smoothed, state),
+            smoothed=smoothed,
             last_demand=last_demand,
             confirmed=self.simulator.supply.announce(state.seed, state.period),
         )
+        return self.make_view(state, signals)

@@ -174,26 +174,51 @@ class Demand(ArrayRecord):
     confirmed: FloatArray | None = None  # (B, W) share of supplier orders that is confirmed
 
 
-@dataclass(frozen=True)
-class View(ArrayRecord):
-    """What agents and policies may know when they decide: event 2."""
+@dataclass(frozen=True, kw_only=True)
+class Signals(ArrayRecord):
+    """What is known of demand and supply, which no decision changes."""
 
-    state: State  # its on_hand as recorded
     forecast: FloatArray  # (B, S, K, C) expected units a period over the coming week
-    level: FloatArray  # (B, S, K, C) smoothed demand level, season taken out
+    smoothed: FloatArray  # (B, S, K, C) smoothed demand, season taken out
     last_demand: IntArray  # (B, S, K, C) units of the period before
     confirmed: FloatArray | None = None  # (B, W, H) announced shares from this period on
 
-    def select(self, copies: IntArray | slice) -> Self:
-        """The view of some copies."""
-        return replace(
-            self,
-            state=self.state.select(copies),
-            forecast=self.forecast[copies],
-            level=self.level[copies],
-            last_demand=self.last_demand[copies],
-            confirmed=None if self.confirmed is None else self.confirmed[copies],
+
+@dataclass(frozen=True, kw_only=True)
+class View(Signals):
+    """What agents and policies may know when they decide: event 2. Shapes as in `State`.
+
+    Neither the seed of the coming draws nor anything that they decide is part of it, nor what
+    nobody sees: the drift of demand, an episode's return rates and how much the records err.
+    """
+
+    period: IntArray
+    day: IntArray
+    on_hand: IntArray  # as recorded
+    in_transit: IntArray
+    in_inspection: IntArray
+    inspection_queue: IntArray
+    backorders: IntArray
+    returns_due: IntArray
+    shelf: IntArray
+
+    @classmethod
+    def make(cls, recorded: State, signals: Signals) -> Self:
+        """Builds the view of a state whose stock is as recorded."""
+        return cls(
+            **{name: getattr(recorded, name) for name in _STOCKS},
+            **{name: getattr(signals, name) for name in _SIGNALS},
         )
+
+    @property
+    def signals(self) -> Signals:
+        """What is known beside the stocks."""
+        return Signals(**{name: getattr(self, name) for name in _SIGNALS})
+
+
+Stocks = State | View  # true, or as recorded
+_SIGNALS = tuple(field.name for field in fields(Signals))
+_STOCKS = tuple(field.name for field in fields(View) if field.name not in _SIGNALS)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class AgentsDecisionMaker:
         proposals, _ = env.coordinator.coordinate(options, env.view)
 
         def follow(view: View) -> Targets:
-            shape = (len(view.state.period),)
+            shape = (len(view.period),)
             spread = {m: np.broadcast_to(v, shape + v.shape[1:]) for m, v in options.items()}
             return env.coordinator.compute_targets(spread, view)
 

@@ -41,18 +41,18 @@ class PlanRows:
 
     def list_outlook(self, view: View) -> Iterator[Outlook]:
         """Yields stock, forecast, cover and risk of every node and SKU."""
-        net, state, plan = self.network, view.state, self.plan
-        at_store = compute_store_position(state, net)
-        position = np.concatenate([compute_echelon_position(state, at_store, net), at_store], 1)[0]
+        net, plan = self.network, self.plan
+        at_store = compute_store_position(view, net)
+        position = np.concatenate([compute_echelon_position(view, at_store, net), at_store], 1)[0]
         rate = np.concatenate(
             [compute_system_rate(view, net), compute_store_rate(view, plan.decisions.online_share)],
             axis=1,
         )[0]
         brought = np.concatenate([plan.decisions.supplier_order, plan.decisions.shipment], axis=1)
-        coming = sum_axis(state.in_transit, 1)
-        coming[:, net.num_dcs :] += sum_axis(state.in_inspection, 1)
-        waiting = sum_axis(state.backorders, 1)
-        online = compute_online_waiting(state, net)
+        coming = sum_axis(view.in_transit, 1)
+        coming[:, net.num_dcs :] += sum_axis(view.in_inspection, 1)
+        waiting = sum_axis(view.backorders, 1)
+        online = compute_online_waiting(view, net)
         owed = np.concatenate([net.sum_by_dc(online), waiting - online], axis=1)
         for n, node in enumerate(self.nodes):
             for k, sku in enumerate(self.skus):
@@ -60,7 +60,7 @@ class PlanRows:
                 yield Outlook(
                     node=node,
                     sku=sku,
-                    on_hand=int(state.on_hand[0, n, k]),
+                    on_hand=int(view.on_hand[0, n, k]),
                     on_the_way=int(coming[0, n, k]),
                     owed=int(owed[0, n, k]),
                     position=before,

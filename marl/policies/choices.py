@@ -126,20 +126,20 @@ class Dispatch(Choice):
 
     def compute_own(self, plan: Plan) -> list[FloatArray]:
         """Returns features of every store and SKU."""
-        net, state, capacity = self.network, plan.view.state, self._capacity
+        net, view, capacity = self.network, plan.view, self._capacity
         gap, rate = plan.shipment_gap, plan.floored_rate
         wanted = np.maximum(gap, 0)
         trucks = sum_axis(wanted, 2)[..., None] / capacity
         cover = plan.position / rate - net.lane_lead_time[:, None]
         by_dc = net.sum_by_dc(wanted)
-        fill = np.minimum(state.on_hand[:, : net.num_dcs] / np.maximum(by_dc, 1), 3)
+        fill = np.minimum(view.on_hand[:, : net.num_dcs] / np.maximum(by_dc, 1), 3)
         return [
             gap / capacity,
             trucks,
             trucks % 1,
             self.get_values(plan)[..., None] / capacity,
             cover - 2,
-            state.on_hand[:, net.num_dcs :] / (2 * rate) - 1,
+            view.on_hand[:, net.num_dcs :] / (2 * rate) - 1,
             cover.min(axis=-1, keepdims=True) - 2,
             fill[:, net.parent],
             sum_axis(by_dc, 2)[:, net.parent][..., None] / (5 * capacity),
@@ -191,9 +191,9 @@ class SupplierOrder(Choice):
 
     def compute_own(self, plan: Plan) -> list[FloatArray]:
         """Returns features of every DC and SKU."""
-        net, state = self.network, plan.view.state
+        net, view = self.network, plan.view
         rate = np.maximum(plan.system_rate, LOWEST_RATE)
-        stock = state.on_hand[:, : net.num_dcs]
+        stock = view.on_hand[:, : net.num_dcs]
         total = rate.sum(axis=-1, keepdims=True)
         capacity = np.where(np.isinf(net.capacity), 0, net.capacity)[: net.num_dcs, None]
         return [
@@ -201,7 +201,7 @@ class SupplierOrder(Choice):
             plan.supplier_gap / (5 * rate),
             plan.echelon / (10 * rate) - 1,
             stock / (5 * rate) - 1,
-            sum_axis(state.in_transit[:, :, : net.num_dcs], 1) / (5 * rate) - 1,
+            sum_axis(view.in_transit[:, :, : net.num_dcs], 1) / (5 * rate) - 1,
             plan.up_to_gap.sum(axis=-1, keepdims=True) / (5 * total),
             np.where(capacity > 0, stock.sum(axis=-1, keepdims=True) / np.maximum(capacity, 1), 0),
         ]

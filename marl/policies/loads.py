@@ -25,7 +25,7 @@ class FairShare(Part):
         net, view = self.network, plan.view
         from_dc = (1 - plan.online_share) * view.forecast[..., ONLINE]
         reserve = self.get("dc_reserve", 2) * net.sum_by_dc(from_dc)
-        free = np.maximum(view.state.on_hand[:, : net.num_dcs] - reserve, 0)
+        free = np.maximum(view.on_hand[:, : net.num_dcs] - reserve, 0)
         gap, rate = plan.shipment_gap.swapaxes(1, 2), plan.floored_rate.swapaxes(1, 2)
         limited = gap.copy()
         for w, stores in enumerate(net.members):

@@ -52,11 +52,11 @@ class Naive(TargetRule):
     def compute_targets(self, view: View) -> Targets:
         """Returns signed gaps in units and fractions."""
         network = self.setting.network
-        position = compute_store_position(view.state, network)
+        position = compute_store_position(view, network)
         shape = position.shape
         disposition = np.zeros((*shape, 3))
         disposition[..., RESTOCK] = 1.0
-        review = (view.state.period % WEEK == 0)[:, None, None]
+        review = (view.period % WEEK == 0)[:, None, None]
         sales = self._compute_mean_sales(shape[0])  # (B, S, K, C)
         lane = network.lane_lead_time[:, None]
         by_store = sum_channels(sales) - sales[..., ONLINE]  # online orders leave from the DC
@@ -64,7 +64,7 @@ class Naive(TargetRule):
         # A region's stock also covers the longest way from its DC to a store.
         longest = np.array([network.lane_lead_time[m].max() for m in network.members])
         days = (supplier + longest + WEEK + SAFETY)[:, None]
-        echelon = compute_echelon_position(view.state, position, network)
+        echelon = compute_echelon_position(view, position, network)
         return Targets(
             supplier_gap=review * (days * network.sum_by_dc(sum_channels(sales)) - echelon),
             shipment_gap=review * ((lane + WEEK + SAFETY) * by_store - position),

@@ -90,11 +90,11 @@ class StockSplit(Part):
         planned = np.broadcast_to(self.get("online_share", 2), plan.position.shape)
         plan.store_rate = compute_store_rate(view, planned)
         walk_in = np.maximum(view.forecast[..., STORE], LOWEST_RATE)
-        days = view.state.on_hand[:, net.num_dcs :] / walk_in
+        days = view.on_hand[:, net.num_dcs :] / walk_in
         beyond = days - self.get("split_threshold", 2)
         share = np.clip(planned + self.get("split_slope", 2) * beyond, 0, 1)
         online = np.maximum(net.sum_by_dc(view.forecast[..., ONLINE]), LOWEST_RATE)
-        dc_days = view.state.on_hand[:, : net.num_dcs] / online
+        dc_days = view.on_hand[:, : net.num_dcs] / online
         out = (dc_days < self.get("dc_out_threshold", 2))[:, net.parent]
         plan.online_share = np.where(out & (beyond > 0), 1.0, share)
 
@@ -154,7 +154,7 @@ class LevelsByStock(Part):
         """Moves the stores' levels."""
         net = self.network
         rate = np.maximum(plan.system_rate, LOWEST_RATE)
-        days = plan.view.state.on_hand[:, : net.num_dcs] / rate
+        days = plan.view.on_hand[:, : net.num_dcs] / rate
         more = self.get("level_slope", 2) * days[:, net.parent]
         plan.shipment_gap = plan.shipment_gap + more * plan.store_rate
 
@@ -199,7 +199,7 @@ class Reserve(Part):
         """Lowers the gaps that the free stock does not cover, in whole units."""
         net = self.network
         reserve = np.rint(self.get("dc_stock_reserve", 2) * plan.system_rate).astype(np.int64)
-        free = np.maximum(plan.view.state.on_hand[:, : net.num_dcs] - reserve, 0)
+        free = np.maximum(plan.view.on_hand[:, : net.num_dcs] - reserve, 0)
         wanted = (np.maximum(plan.shipment_gap, 0) + 0.5).astype(np.int64)  # as it will be rounded
         given = ration(wanted, free, net, "min_shortage")
         plan.shipment_gap = np.where(given < wanted, given, plan.shipment_gap)

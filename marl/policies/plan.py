@@ -38,8 +38,8 @@ class Plan:
     def start(cls, view: View, setting: Setting) -> Self:
         """An empty plan: nothing is ordered, shipped or restocked."""
         network = setting.network
-        position = compute_store_position(view.state, network)
-        echelon = compute_echelon_position(view.state, position, network)
+        position = compute_store_position(view, network)
+        echelon = compute_echelon_position(view, position, network)
         share = np.zeros(position.shape)
         return cls(
             view=view,

@@ -100,7 +100,7 @@ class ResidualRule:
         last = max(choice.rows.stop for choice in choices.values())
         num_own = max(len(choice.features) for choice in choices.values())
         layout, observation = self._env.layout, self._env.observation
-        shape = (len(view.state.period), 1, layout.num_skus)
+        shape = (len(view.period), 1, layout.num_skus)
         # The high level of the 34 agents has no part here: its goals stay as they begin.
         goals = {m: np.full(shape, layout.modules[m].initial_option) for m in HIGH_MODULES}
         rows = observation.compute_rows(view, goals, slice(first, last), num_own)

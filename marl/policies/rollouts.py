@@ -15,9 +15,9 @@ import numpy as np
 from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.branches.branching import Recording, simulate_branches
-from envs.omnichannel.branches.futures import FutureSampler
+from envs.omnichannel.branches.futures import Futures, FutureSampler
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, IntArray, Targets, View
+from envs.omnichannel.types import FloatArray, IntArray, Targets
 from envs.omnichannel.world.draws import make_seeds
 from marl.policies.choices import CHOICES, Choice, find_distinct
 from marl.policies.families import ComposedRule
@@ -65,22 +65,22 @@ class Rollouts:
         self.margin, self.seed = margin, seed
         self.choices: dict[str, Choice] = {c: CHOICES[c](rule.setting) for c in horizons}
         self._env = BatchedEnv(scenario, num_copies=1)  # only its models are used
-        self._sampler = FutureSampler(self._env)
+        self.sampler = FutureSampler(self._env)
         self._stock_value = StockValue(self._env)
 
     def run_period(self, env: BatchedEnv) -> Step:
         """Runs one period of all copies."""
-        return env.apply(self.compute_targets(env.view))
+        return env.apply(self.improve(self.sampler.look(env)))
 
-    def compute_targets(self, view: View) -> Targets:
+    def improve(self, futures: Futures) -> Targets:
         """Returns signed gaps in units and fractions; all copies are at the same period."""
-        plan = self.rule.make_plan(view)
+        plan = self.rule.make_plan(futures.view)
         options = {name: choice.list_options(plan) for name, choice in self.choices.items()}
         if not options:
             return plan.make_targets()
-        skip = int(view.state.period[0]) * self.futures
+        skip = int(futures.view.period[0]) * self.futures
         seeds = make_seeds(self.name, self.seed, self.futures, skip=skip)
-        recording = self._sampler.sample(view, seeds, max(self.horizons.values()))
+        recording = futures.sample(seeds, max(self.horizons.values()))
         plan = replace(plan)
         for name, offered in options.items():
             # One agent after the other: each tries its options beside what was chosen before.

@@ -382,7 +382,7 @@ def test_two_runners__sample_other_episodes_in_processes_of_their_own(tiny: Scen
 
         pids = group.foreach_env_runner(lambda _: os.getpid(), local_env_runner=False)
         seeds = group.foreach_env_runner(
-            lambda runner: runner.env.view.state.seed.tolist(), local_env_runner=False
+            lambda runner: runner.env.state.seed.tolist(), local_env_runner=False
         )
 
         assert len({*pids, os.getpid()}) == 3

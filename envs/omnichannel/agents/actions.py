@@ -68,8 +68,8 @@ class ActionDecoder:
     def decode_supplier_gaps(self, actions: Actions, view: View) -> FloatArray:
         """Returns echelon order-up-to target - echelon position, units, (P, B, W, K)."""
         net = self.network
-        store_position = compute_store_position(view.state, net)
-        position = compute_echelon_position(view.state, store_position, net)
+        store_position = compute_store_position(view, net)
+        position = compute_echelon_position(view, store_position, net)
         cover = self._stack(self.look_up("supplier_gap", actions))
         return cover * compute_system_rate(view, net) - position
 
@@ -83,7 +83,7 @@ class ActionDecoder:
             view: what is known.
             online_share: the coordinated share, which says what the stores are to serve.
         """
-        position = compute_store_position(view.state, self.network)
+        position = compute_store_position(view, self.network)
         rate = compute_store_rate(view, online_share)
         beyond = self._stack(self.look_up("shipment_gap", actions))
         gaps = (self.network.lane_lead_time[:, None] + beyond) * rate - position
@@ -116,7 +116,7 @@ class ActionDecoder:
         """
         net = self.network
         wanted = net.sum_by_dc(np.maximum(gap, 0))
-        held = view.state.on_hand[:, : net.num_dcs]
+        held = view.on_hand[:, : net.num_dcs]
         factor = np.minimum(held / np.maximum(wanted, 1e-9), 1)[:, net.parent]
         return np.where(gap > 0, gap * factor, gap)
 

@@ -1,6 +1,6 @@
-"""Demand forecasts: strategies over (B, ...), one state array each, the smoothed level.
+"""Demand forecasts: strategies over (B, ...), one state array each, the smoothed demand.
 
-All methods keep that level, which agents observe; they differ in what they predict.
+All methods keep that array, which agents observe; they differ in what they predict.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ _LOWEST_SEASON = 0.05  # demand is divided by the season, so a smaller one would
 class Forecast(Protocol):
     """What the environment asks of a forecast."""
 
-    def make_level(self, num_copies: int) -> FloatArray:
-        """Returns the level before any demand was seen, (B, S, K, C)."""
+    def make_smoothed(self, num_copies: int) -> FloatArray:
+        """Returns the smoothed demand before any was seen, (B, S, K, C)."""
 
-    def update(self, level: FloatArray, demand: IntArray, state: State) -> FloatArray:
-        """Returns the level after the demand of the state's period, (B, S, K, C)."""
+    def update(self, smoothed: FloatArray, demand: IntArray, state: State) -> FloatArray:
+        """Returns the smoothed demand after the state's period, (B, S, K, C)."""
 
-    def predict_day(self, level: FloatArray, state: State) -> FloatArray:
+    def predict_day(self, smoothed: FloatArray, state: State) -> FloatArray:
         """Returns the expected units of the state's period, (B, S, K, C)."""
 
-    def predict_week(self, level: FloatArray, state: State) -> FloatArray:
+    def predict_week(self, smoothed: FloatArray, state: State) -> FloatArray:
         """Returns expected units a period over the week from the state's on, (B, S, K, C)."""
 
 
 class SeasonalSmoothing:
-    """Simple exponential smoothing of the demand level under a known seasonal profile.
+    """Simple exponential smoothing of demand under a known seasonal profile.
 
     Source: Hyndman & Athanasopoulos, Forecasting: principles and practice, 3rd ed., section 8.1,
     applied to demand divided by its season and by the promotions, which are announced. Closed days
-    teach nothing about the level.
+    teach nothing.
     """
 
     def __init__(self, demand: DemandProcess, smoothing: float) -> None:
@@ -53,15 +53,15 @@ class SeasonalSmoothing:
         days = np.arange(len(self.season))[:, None] + np.arange(WEEK)
         self.week_ahead = self.known_season[days % len(self.season)].mean(axis=1)
 
-    def make_level(self, num_copies: int) -> FloatArray:
-        """Returns the level before any demand was seen: the known mean, (B, S, K, C)."""
+    def make_smoothed(self, num_copies: int) -> FloatArray:
+        """Returns the smoothed demand before any was seen: the known mean, (B, S, K, C)."""
         return np.broadcast_to(self.mean, (num_copies, *self.mean.shape)).copy()
 
-    def update(self, level: FloatArray, demand: IntArray, state: State) -> FloatArray:
-        """Returns the level after a period's demand, (B, S, K, C).
+    def update(self, smoothed: FloatArray, demand: IntArray, state: State) -> FloatArray:
+        """Returns the smoothed demand after a period, (B, S, K, C).
 
         Args:
-            level: before, (B, S, K, C).
+            smoothed: before, (B, S, K, C).
             demand: units of the period, (B, S, K, C).
             state: of the period of the demand.
         """
@@ -70,54 +70,54 @@ class SeasonalSmoothing:
         uplift = self.process.compute_uplift(state)
         if uplift is not None:
             season = season * np.maximum(uplift, _LOWEST_SEASON)
-        updated = level + self.smoothing * (demand / season - level)
+        updated = smoothed + self.smoothing * (demand / season - smoothed)
         return (
-            np.where(self.known_season[day] > 0, updated, level)
+            np.where(self.known_season[day] > 0, updated, smoothed)
             if self.has_closed_days
             else updated
         )
 
-    def predict_day(self, level: FloatArray, state: State) -> FloatArray:
-        """Returns the level times the season and the promotion of the day, (B, S, K, C)."""
-        expected = level * self.known_season[state.day % len(self.season)]
+    def predict_day(self, smoothed: FloatArray, state: State) -> FloatArray:
+        """Returns smoothed demand times the day's season and promotion, (B, S, K, C)."""
+        expected = smoothed * self.known_season[state.day % len(self.season)]
         uplift = self.process.compute_uplift(state)
         return expected if uplift is None else expected * uplift
 
-    def predict_week(self, level: FloatArray, state: State) -> FloatArray:
+    def predict_week(self, smoothed: FloatArray, state: State) -> FloatArray:
         """The same, averaged over the week from the day on; promotions only as far as announced."""
-        expected = level * self.week_ahead[state.day % len(self.week_ahead)]
+        expected = smoothed * self.week_ahead[state.day % len(self.week_ahead)]
         for ahead in range(min(self.process.notice + 1, WEEK)):
             uplift = self.process.compute_uplift(state, ahead)
             if uplift is not None:
                 season = self.known_season[(state.day + ahead) % len(self.season)]
-                expected += level * season * (uplift - 1) / WEEK
+                expected += smoothed * season * (uplift - 1) / WEEK
         return expected
 
 
 class KnownMean(SeasonalSmoothing):
     """The known mean in every period: what a planner without season or sales figures has."""
 
-    def predict_day(self, level: FloatArray, state: State) -> FloatArray:
+    def predict_day(self, smoothed: FloatArray, state: State) -> FloatArray:
         """Returns the known mean, (B, S, K, C)."""
         del state
-        return np.broadcast_to(self.mean, level.shape)
+        return np.broadcast_to(self.mean, smoothed.shape)
 
-    def predict_week(self, level: FloatArray, state: State) -> FloatArray:
+    def predict_week(self, smoothed: FloatArray, state: State) -> FloatArray:
         """The same."""
-        return self.predict_day(level, state)
+        return self.predict_day(smoothed, state)
 
 
 class Oracle(SeasonalSmoothing):
-    """The true expected demand, level and unannounced promotions included: an upper bound."""
+    """The true expected demand, drift and unannounced promotions included: an upper bound."""
 
-    def predict_day(self, level: FloatArray, state: State) -> FloatArray:
+    def predict_day(self, smoothed: FloatArray, state: State) -> FloatArray:
         """Returns the expectation of the state's day, (B, S, K, C)."""
-        del level
+        del smoothed
         return self.process.expect_units(state)
 
-    def predict_week(self, level: FloatArray, state: State) -> FloatArray:
-        """Returns the mean expectation of the coming week given today's level, (B, S, K, C)."""
-        del level
+    def predict_week(self, smoothed: FloatArray, state: State) -> FloatArray:
+        """Returns the mean expectation of the coming week given today's drift, (B, S, K, C)."""
+        del smoothed
         days = [self.process.expect_units(state, ahead) for ahead in range(WEEK)]
         return np.add.reduce(days) / WEEK
 

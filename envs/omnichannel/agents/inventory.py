@@ -9,14 +9,14 @@ from envs.omnichannel.types import (
     FloatArray,
     IntArray,
     Network,
-    State,
+    Stocks,
     View,
     sum_axis,
     sum_channels,
 )
 
 
-def compute_store_position(state: State, network: Network) -> IntArray:
+def compute_store_position(stocks: Stocks, network: Network) -> IntArray:
     """Returns the stores' inventory position, units, (B, S, K).
 
     On hand + in transit + in inspection - what the store itself owes (walk-ins and pickups that
@@ -24,33 +24,35 @@ def compute_store_position(state: State, network: Network) -> IntArray:
     """
     first = network.num_dcs
     position: IntArray = (
-        state.on_hand[:, first:]
-        + sum_axis(state.in_transit[:, :, first:], 1)
-        + sum_axis(state.in_inspection, 1)
+        stocks.on_hand[:, first:]
+        + sum_axis(stocks.in_transit[:, :, first:], 1)
+        + sum_axis(stocks.in_inspection, 1)
     )
-    if state.inspection_queue.shape[1]:
-        position += state.inspection_queue[:, first:]
-    if state.backorders.shape[1] > network.online_slots:
-        position -= sum_axis(state.backorders[:, network.online_slots :], 1)
+    if stocks.inspection_queue.shape[1]:
+        position += stocks.inspection_queue[:, first:]
+    if stocks.backorders.shape[1] > network.online_slots:
+        position -= sum_axis(stocks.backorders[:, network.online_slots :], 1)
     return position
 
 
-def compute_online_waiting(state: State, network: Network) -> IntArray:
+def compute_online_waiting(stocks: Stocks, network: Network) -> IntArray:
     """Returns the online orders that wait, (B, S, K)."""
-    return sum_axis(state.backorders[:, : network.online_slots], 1)
+    return sum_axis(stocks.backorders[:, : network.online_slots], 1)
 
 
-def compute_echelon_position(state: State, store_position: IntArray, network: Network) -> IntArray:
+def compute_echelon_position(
+    stocks: Stocks, store_position: IntArray, network: Network
+) -> IntArray:
     """Returns each DC's echelon inventory position, units, (B, W, K).
 
     Source: Snyder & Shen, Fundamentals of Supply Chain Theory, 2nd ed., section 6.2.2: stock in
     and on its way to the DC and everything below it, minus open backorders.
     """
     first = network.num_dcs
-    below = network.sum_by_dc(store_position - compute_online_waiting(state, network))
-    position = state.on_hand[:, :first] + sum_axis(state.in_transit[:, :, :first], 1) + below
-    if state.inspection_queue.shape[1]:
-        position += state.inspection_queue[:, :first]
+    below = network.sum_by_dc(store_position - compute_online_waiting(stocks, network))
+    position = stocks.on_hand[:, :first] + sum_axis(stocks.in_transit[:, :, :first], 1) + below
+    if stocks.inspection_queue.shape[1]:
+        position += stocks.inspection_queue[:, :first]
     return position
 
 

@@ -95,7 +95,7 @@ class ObservationModel:
 
     def _make_rows(self, view: View, rows: slice, num_spare: int = 0) -> Float32Array:
         count, skus, _ = self.constant[rows].shape
-        shape = (count, len(view.state.period), skus, len(self.features) + num_spare)
+        shape = (count, len(view.period), skus, len(self.features) + num_spare)
         return np.empty(shape, np.float32)
 
     def _write(
@@ -109,11 +109,11 @@ class ObservationModel:
     ) -> None:
         """Writes the rows from `first` on."""
         ordering, shipping, returns = (np.ascontiguousarray(goals[m]) for m in HIGH_MODULES)
-        day, seasons = view.state.day, len(self.season)
+        day, seasons = view.day, len(self.season)
         context = Context(
             season=self.season[day % seasons],
             season_ahead=self.season[(day + 7) % seasons],
-            to_review=(-view.state.period % self.review_period) / self.review_period,
+            to_review=(-view.period % self.review_period) / self.review_period,
             cuts=self._compute_cuts(view),
             ordering=ordering,
             shipping=shipping,
@@ -142,7 +142,7 @@ class ObservationModel:
             (B, N + 1, 2), or (B, N + 1, 0) where cuts are not announced.
         """
         if view.confirmed is None:
-            return np.empty((len(view.state.period), len(self.constant), 0))
+            return np.empty((len(view.period), len(self.constant), 0))
         cut = view.confirmed < 1  # (B, W, H)
         days = view.confirmed.shape[-1]
         begins = np.where(cut.any(axis=-1), cut.argmax(axis=-1), days) / days

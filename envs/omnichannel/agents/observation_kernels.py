@@ -289,7 +289,7 @@ def _gather_stores(cells: FloatArray, units: Units, rows: Rows, online_slots: in
                 cell[_CELL.expiring] += units.shelf[b, slot, s, k]
             for c in range(channels):
                 cell[_CELL.forecast] += units.forecast[b, s, k, c]
-                cell[_CELL.level] += units.level[b, s, k, c]
+                cell[_CELL.level] += units.smoothed[b, s, k, c]
                 cell[_CELL.last_demand] += units.last_demand[b, s, k, c]
             cell[_CELL.online_forecast] = units.forecast[b, s, k, ONLINE]
             cell[_CELL.stores_stock] = cell[_CELL.stock]

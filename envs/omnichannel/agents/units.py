@@ -21,21 +21,21 @@ class Units(NamedTuple):
     shelf: IntArray
     last_demand: IntArray
     forecast: FloatArray
-    level: FloatArray
+    smoothed: FloatArray
 
 
 def make_units(view: View) -> Units:
     """What the view holds; loops are compiled for arrays without gaps."""
-    state, contiguous = view.state, np.ascontiguousarray
+    contiguous = np.ascontiguousarray
     return Units(
-        on_hand=contiguous(state.on_hand),
-        in_transit=contiguous(state.in_transit),
-        in_inspection=contiguous(state.in_inspection),
-        inspection_queue=contiguous(state.inspection_queue),
-        backorders=contiguous(state.backorders),
-        returns_due=contiguous(state.returns_due),
-        shelf=contiguous(state.shelf),
+        on_hand=contiguous(view.on_hand),
+        in_transit=contiguous(view.in_transit),
+        in_inspection=contiguous(view.in_inspection),
+        inspection_queue=contiguous(view.inspection_queue),
+        backorders=contiguous(view.backorders),
+        returns_due=contiguous(view.returns_due),
+        shelf=contiguous(view.shelf),
         last_demand=contiguous(view.last_demand),
         forecast=contiguous(view.forecast),
-        level=contiguous(view.level),
+        smoothed=contiguous(view.smoothed),
     )

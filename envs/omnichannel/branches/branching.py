@@ -21,6 +21,7 @@ from envs.omnichannel.types import (
     FloatArray,
     IntArray,
     SeedArray,
+    Signals,
     State,
     Targets,
     View,
@@ -44,10 +45,21 @@ class Recording:
     t, and an entry's next period is B entries further on.
     """
 
-    views: View  # (T B, ...) what was known; its state as recorded
-    states: State  # (T B, ...) the truth; both states of imagined futures are the first period's
+    signals: Signals  # (T B, ...) what was known beside the stocks
+    states: State  # (T B, ...) the truth; of imagined futures that of the first period alone
     demand: Demand  # (T B, ...) what the period then brought
     num_copies: int  # B
+
+    def see(self, env: BatchedEnv, entries: IntArray, state: State | None = None) -> View:
+        """Returns what is known at some entries, (R, ...).
+
+        Args:
+            env: of the recorded scenario.
+            entries: (R,).
+            state: that a branch has led to by then; null: the recorded one.
+        """
+        state = self.states.select(entries) if state is None else state
+        return env.make_view(state, self.signals.select(entries))
 
     @property
     def num_entries(self) -> int:
@@ -76,16 +88,16 @@ def record_episodes(env: BatchedEnv, runner: Runner, seeds: SeedArray) -> Record
         seeds: of the exogenous draws, (B,).
     """
     env.reset(seeds)
-    views, states, demand = [], [], []
+    signals, states, demand = [], [], []
     done = False
     while not done:
-        views.append(env.view)
+        signals.append(env.view.signals)
         states.append(env.state)
         step = runner.run_period(env)
         demand.append(step.demand)
         done = step.done
     return Recording(
-        views=_join_views(views),
+        signals=join_records(signals),
         states=join_records(states),
         demand=join_records(demand),
         num_copies=env.num_copies,
@@ -144,24 +156,12 @@ def play_branches(
     for ahead in range(periods):
         now = entries + ahead * recording.num_copies
         if ahead:
-            targets = policy.compute_targets(_see(env, recording, now, state))
+            targets = policy.compute_targets(recording.see(env, now, state))
         demand = recording.demand.select(now if worlds is None else worlds[ahead])
         state, flows = env.simulator.simulate_period(state, env.decide(targets), demand)
         costs = env.cost_model.compute_costs(flows)
         loss = env.reward_model.compute_loss(costs, env.service_weight).sum(axis=(1, 2))
         yield Branch(loss, state)
-
-
-def _see(env: BatchedEnv, recording: Recording, entries: IntArray, state: State) -> View:
-    """What is known in a branch: its own stocks; forecasts and announcements as they were."""
-    view, known = recording.views, env.simulator.records.show(state)
-    return View(
-        state=known,
-        forecast=view.forecast[entries],
-        level=view.level[entries],
-        last_demand=view.last_demand[entries],
-        confirmed=None if view.confirmed is None else view.confirmed[entries],
-    )
 
 
 def join_records(records: Sequence[RecordT]) -> RecordT:
@@ -173,14 +173,3 @@ def join_records(records: Sequence[RecordT]) -> RecordT:
         for name, columns in values.items()
     }
     return type(first)(**joined)
-
-
-def _join_views(views: Sequence[View]) -> View:
-    announced = [view.confirmed for view in views if view.confirmed is not None]
-    return View(
-        state=join_records([view.state for view in views]),
-        forecast=np.concatenate([view.forecast for view in views]),
-        level=np.concatenate([view.level for view in views]),
-        last_demand=np.concatenate([view.last_demand for view in views]),
-        confirmed=np.concatenate(announced) if announced else None,
-    )

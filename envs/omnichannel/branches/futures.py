@@ -6,7 +6,7 @@ same way (`branching`); but nothing in them depends on what the world will reall
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.branches.branching import Recording, join_records
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
-from envs.omnichannel.types import FloatArray, SeedArray, State, View
+from envs.omnichannel.types import FloatArray, IntArray, SeedArray, Signals, State, View
 from envs.omnichannel.world import draws
 from envs.omnichannel.world.simulator import Simulator
 
@@ -27,9 +27,9 @@ _LOWEST_RATIO = 0.05  # of sales to their mean; its log is taken
 class FutureSampler:
     """Draws futures that agree with a view.
 
-    Known are stocks and pipelines as the view shows them, the announced supply cuts and the
-    smoothed level of demand. Not known, and drawn anew: demand and its hidden drift, lead times of
-    coming orders, returns of coming sales, and cuts that are not announced yet.
+    Known are stocks and pipelines as the view shows them, the announced supply cuts and smoothed
+    demand. Not known, and drawn anew: demand and its hidden drift, lead times of coming orders,
+    returns of coming sales, and cuts that are not announced yet.
 
     Args:
         env: of the scenario; its copies are not touched.
@@ -44,41 +44,44 @@ class FutureSampler:
         self.simulator, self.forecast = env.simulator, env.forecast
         self.belief = DriftBelief(env.simulator, env.forecast)
 
-    def sample(self, view: View, seeds: SeedArray, periods: int) -> Recording:
+    def look(self, env: BatchedEnv) -> Futures:
+        """Returns the futures of an environment's copies, which are not touched."""
+        recorded = env.simulator.records.show(env.state)
+        return Futures(self, env.view, recorded)
+
+    def sample(self, view: View, recorded: State, seeds: SeedArray, periods: int) -> Recording:
         """Returns F futures of each of B copies; future f of copy b is entry b F + f.
 
         Args:
             view: what is known, (B, ...).
+            recorded: its state, of which the draws of the future are replaced, (B, ...).
             seeds: of the futures, the same for all copies, (F,).
             periods: T, from the view's own on.
         """
-        copies = np.repeat(np.arange(len(view.level)), len(seeds))
-        now = view.select(copies)
-        imagined = np.tile(seeds, len(view.level))
-        cuts = self._imagine_cuts(now.state, periods, imagined)
-        log_drift = self.belief.sample(now, imagined)
-        start = replace(now.state, seed=imagined, log_drift=log_drift)
-        state, level, last_demand = start, now.level, now.last_demand
-        forecasts, levels, sales, demand = [], [], [], []
+        copies = np.repeat(np.arange(len(view.smoothed)), len(seeds))
+        now, state = view.select(copies), recorded.select(copies)
+        imagined = np.tile(seeds, len(view.smoothed))
+        cuts = self._imagine_cuts(state, periods, imagined)
+        start = replace(state, seed=imagined, log_drift=self.belief.sample(now, imagined))
+        state, smoothed, last_demand = start, now.smoothed, now.last_demand
+        signals, demand = [], []
         for ahead in range(periods):
             brought = self.simulator.sample_demand(state)
             if cuts is not None:
                 brought = replace(brought, confirmed=cuts[..., ahead])
-            forecasts.append(self.forecast.predict_week(level, state))
-            levels.append(level)
-            sales.append(last_demand)
+            signals.append(
+                Signals(
+                    forecast=self.forecast.predict_week(smoothed, state),
+                    smoothed=smoothed,
+                    last_demand=last_demand,
+                    confirmed=_announce(cuts, now.confirmed, ahead),
+                )
+            )
             demand.append(brought)
-            level = self.forecast.update(level, brought.units, state)
+            smoothed = self.forecast.update(smoothed, brought.units, state)
             last_demand = brought.units
             state = _pass_day(state, brought.next_log_drift)
-        views = View(
-            state=start,
-            forecast=np.concatenate(forecasts),
-            level=np.concatenate(levels),
-            last_demand=np.concatenate(sales),
-            confirmed=_announce(cuts, now.confirmed, periods),
-        )
-        return Recording(views, start, join_records(demand), num_copies=len(copies))
+        return Recording(join_records(signals), start, join_records(demand), len(copies))
 
     def _imagine_cuts(self, known: State, periods: int, imagined: SeedArray) -> FloatArray | None:
         """Shares of all periods and of what is announced in the last one, (B F, W, days)."""
@@ -87,8 +90,29 @@ class FutureSampler:
         return supply.imagine_ahead(known.seed, known.period, days, imagined)
 
 
+@dataclass(frozen=True)
+class Futures:
+    """What may come in the copies of an environment from today on.
+
+    Who decides reads `view` and asks for `sample`. The state behind them says what was announced
+    and what is under way; what it hides, such as its seed, is replaced before anything is drawn.
+    """
+
+    sampler: FutureSampler
+    view: View
+    _recorded: State  # its stock as recorded
+
+    def sample(self, seeds: SeedArray, periods: int) -> Recording:
+        """Returns F futures of each copy, as `FutureSampler.sample` does."""
+        return self.sampler.sample(self.view, self._recorded, seeds, periods)
+
+    def select(self, copies: IntArray | slice) -> Futures:
+        """The futures of some copies."""
+        return Futures(self.sampler, self.view.select(copies), self._recorded.select(copies))
+
+
 class DriftBelief:
-    """What the smoothed level of demand says about the hidden drift.
+    """What smoothed demand says about its hidden drift.
 
     For every cell and period, a linear regression of the log drift on the log ratio of smoothed to
     mean demand, from episodes of its own; what is left is taken as normal.
@@ -103,11 +127,11 @@ class DriftBelief:
         state = simulator.make_state(draws.make_seeds("belief", 0, _CASES))
         self.is_known = not state.log_drift.size
         fits = []
-        level = forecast.make_level(_CASES)
+        smoothed = forecast.make_smoothed(_CASES)
         for _ in range(0 if self.is_known else simulator.scenario.horizon):
-            fits.append(_regress(self._observe(level), state.log_drift))
+            fits.append(_regress(self._observe(smoothed), state.log_drift))
             units = simulator.demand.sample_units(state)
-            level = forecast.update(level, units, state)
+            smoothed = forecast.update(smoothed, units, state)
             state = _pass_day(state, simulator.demand.step_log_drift(state))
         self._fits = np.array(fits)  # (T, 3, S, K) slope, intercept, standard deviation
 
@@ -119,20 +143,20 @@ class DriftBelief:
             seeds: of the draws, (B,).
         """
         if self.is_known:
-            return view.state.log_drift
+            return np.empty((len(seeds), 0, 0))
         from scipy.special import ndtri
 
-        period = view.state.period
+        period = view.period
         slope, intercept, deviation = self._fits[period].swapaxes(0, 1)
         uniform = draws.sample_uniform(seeds, period, draws.DRIFT_BELIEF, self.mean.shape)
         drawn: FloatArray = (
-            intercept + slope * self._observe(view.level) + deviation * ndtri(uniform)
+            intercept + slope * self._observe(view.smoothed) + deviation * ndtri(uniform)
         )
         return drawn
 
-    def _observe(self, level: FloatArray) -> FloatArray:
-        """Log ratio of the smoothed level, (B, S, K, C), to the mean, (B, S, K)."""
-        ratio: FloatArray = np.log(np.maximum(level.sum(axis=-1) / self.mean, _LOWEST_RATIO))
+    def _observe(self, smoothed: FloatArray) -> FloatArray:
+        """Log ratio of smoothed demand, (B, S, K, C), to the mean, (B, S, K)."""
+        ratio: FloatArray = np.log(np.maximum(smoothed.sum(axis=-1) / self.mean, _LOWEST_RATIO))
         return ratio
 
 
@@ -146,13 +170,12 @@ def _regress(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, Floa
 
 
 def _announce(
-    cuts: FloatArray | None, confirmed: FloatArray | None, periods: int
+    cuts: FloatArray | None, confirmed: FloatArray | None, ahead: int
 ) -> FloatArray | None:
-    """What is announced in each period, (T B, W, H), as far ahead as it is today, (B, W, H)."""
+    """What is announced so many periods on, as far ahead as it is today, (B, W, H)."""
     if cuts is None or confirmed is None:
         return None
-    days = confirmed.shape[-1]
-    return np.concatenate([cuts[..., ahead : ahead + days] for ahead in range(periods)])
+    return cuts[..., ahead : ahead + confirmed.shape[-1]]
 
 
 def _pass_day(state: State, log_drift: FloatArray) -> State:

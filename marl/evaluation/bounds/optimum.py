@@ -185,8 +185,8 @@ def tabulate_orders(policy: TargetPolicy, scenario: Scenario) -> IntArray:
     on_hand, in_transit = env.state.on_hand.copy(), env.state.in_transit.copy()
     on_hand[:, 1, 0] = states[0]
     in_transit[:, : len(shape) - 1, 1, 0] = states[1:].T
-    state = replace(env.state, on_hand=on_hand, in_transit=in_transit)
-    targets = policy.compute_targets(replace(env.view, state=state))
+    view = replace(env.view, on_hand=on_hand, in_transit=in_transit)
+    targets = policy.compute_targets(view)
     decisions = env.decide(targets)
     order = np.minimum(decisions.shipment, decisions.supplier_order)
     return order.reshape(shape)
@@ -207,9 +207,9 @@ class Optimum(TargetRule):
 
     def compute_targets(self, view: View) -> Targets:
         """Returns the order as both gaps: the supplier's stands for the location's."""
-        state, first = view.state, self.network.num_dcs
-        open_orders = state.in_transit[:, : self.solution.orders.ndim - 1, first, 0]
-        known = np.concatenate([state.on_hand[:, first], open_orders], axis=1)
+        first = self.network.num_dcs
+        open_orders = view.in_transit[:, : self.solution.orders.ndim - 1, first, 0]
+        known = np.concatenate([view.on_hand[:, first], open_orders], axis=1)
         limits = np.array(self.solution.orders.shape) - 1
         order = self.solution.orders[tuple(np.minimum(known, limits).T)]
         gap = order[:, None, None].astype(np.float64)

@@ -88,7 +88,7 @@ class LabelMaker:
     ) -> Labels:
         """Labels of these situations, (M,), for agents drawn by weight."""
         choice = self.policy.choices[name]
-        reference = self.policy.rule.make_plan(recording.views.select(entries))
+        reference = self.policy.rule.make_plan(recording.see(self.env, entries))
         agents = pick_agents(choice.weigh(reference), rng)
         rows = np.arange(len(entries))
         options = choice.list_options(reference)[rows, agents]  # (M, A)

@@ -12,7 +12,7 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import IntArray, State, Targets, sum_axis
+from envs.omnichannel.types import IntArray, Stocks, Targets, sum_axis
 from marl.config import Learner, Orders
 from marl.policies.base import Setting
 
@@ -49,7 +49,7 @@ class Group(ABC):
         """The highest number of units that is told apart, by what is seen, D."""
 
     @abstractmethod
-    def observe(self, state: State) -> IntArray:
+    def observe(self, stocks: Stocks) -> IntArray:
         """Returns units that each agent sees, (B, G, D)."""
 
     @property
@@ -86,13 +86,13 @@ class StoreOrders(Group):
         warehouse = dc.most[: 1 + dc.num_open] if has_dc_orders(self.setting) else []
         return [*own, *warehouse, *[own[0]] * (self.num_agents - 1)]
 
-    def observe(self, state: State) -> IntArray:
+    def observe(self, stocks: Stocks) -> IntArray:
         """Returns units that each store sees, (B, S, D)."""
-        positions = get_positions(state)
-        seen = [state.on_hand[:, 1:, 0]]
-        seen += [state.in_transit[:, slot, 1:, 0] for slot in range(len(self._open_orders))]
+        positions = get_positions(stocks)
+        seen = [stocks.on_hand[:, 1:, 0]]
+        seen += [stocks.in_transit[:, slot, 1:, 0] for slot in range(len(self._open_orders))]
         if has_dc_orders(self.setting):
-            dc = DcOrders(self.setting, self.largest_order).see_own(state)
+            dc = DcOrders(self.setting, self.largest_order).see_own(stocks)
             seen += [np.broadcast_to(units[:, None], positions.shape) for units in dc]
         stores = np.arange(self.num_agents)
         others = np.array([np.delete(stores, s) for s in stores], dtype=np.int64)  # (S, S - 1)
@@ -136,21 +136,21 @@ class DcOrders(Group):
         own = [_count(self.mean_demand, 3), *[self.num_options - 1] * self.num_open]
         return [*own, *[position] * stores.num_agents]
 
-    def see_own(self, state: State) -> list[IntArray]:
+    def see_own(self, stocks: Stocks) -> list[IntArray]:
         """Returns the stock and the open orders, soonest first, each (B,)."""
-        orders = [state.in_transit[:, slot, 0, 0] for slot in range(self.num_open)]
-        return [state.on_hand[:, 0, 0], *orders]
+        orders = [stocks.in_transit[:, slot, 0, 0] for slot in range(self.num_open)]
+        return [stocks.on_hand[:, 0, 0], *orders]
 
-    def observe(self, state: State) -> IntArray:
+    def observe(self, stocks: Stocks) -> IntArray:
         """Returns units that the DC sees, (B, 1, D)."""
-        positions = -np.sort(-get_positions(state), axis=-1)
-        own = np.stack(self.see_own(state), axis=-1)
+        positions = -np.sort(-get_positions(stocks), axis=-1)
+        own = np.stack(self.see_own(stocks), axis=-1)
         return np.concatenate([own, positions], axis=-1)[:, None]
 
 
-def get_positions(state: State) -> IntArray:
+def get_positions(stocks: Stocks) -> IntArray:
     """Returns the stores' units on hand and under way, (B, S)."""
-    return state.on_hand[:, 1:, 0] + sum_axis(state.in_transit[:, :, 1:, 0], 1)
+    return stocks.on_hand[:, 1:, 0] + sum_axis(stocks.in_transit[:, :, 1:, 0], 1)
 
 
 def has_dc_orders(setting: Setting) -> bool:

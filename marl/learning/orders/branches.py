@@ -139,7 +139,7 @@ class _Continuation:
         self.left -= 1
         if self.left >= 0:
             return self.policy.compute_targets(view)
-        copies = len(view.state.period)
+        copies = len(view.period)
         return make_targets(
             {n: np.zeros((copies, g.num_agents), np.int64) for n, g in self.policy.groups.items()}
         )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.types import FloatArray, IntArray, State, Targets, View
+from envs.omnichannel.types import FloatArray, IntArray, Stocks, Targets, View
 from marl.learning.orders.agents import Group, make_targets
 from marl.learning.orders.network import OrderNetwork
 
@@ -30,19 +30,19 @@ class OrderPolicy:
     ) -> None:
         self.groups, self.networks, self.name = groups, networks, name
 
-    def choose(self, state: State) -> dict[str, IntArray]:
+    def choose(self, stocks: Stocks) -> dict[str, IntArray]:
         """Returns the best orders, units by group, (B, G)."""
         with torch.inference_mode():
             return {
                 name: self.networks[name]
-                .select_greedy(torch.from_numpy(group.observe(state)).float())
+                .select_greedy(torch.from_numpy(group.observe(stocks)).float())
                 .numpy()
                 for name, group in self.groups.items()
             }
 
     def compute_targets(self, view: View) -> Targets:
         """Returns the orders as gaps, units."""
-        return make_targets(self.choose(view.state))
+        return make_targets(self.choose(view))
 
     def run_period(self, env: BatchedEnv) -> Step:
         """Runs one period of all copies."""
@@ -58,7 +58,7 @@ class ExploringOrders:
     def run_period(self, env: BatchedEnv) -> Step:
         """Runs one period of all copies."""
         taken = {}
-        for name, best in self.policy.choose(env.view.state).items():
+        for name, best in self.policy.choose(env.view).items():
             random = self.rng.random(best.shape) < self.epsilon[:, None]
             levels = self.policy.groups[name].num_options
             taken[name] = np.where(random, self.rng.integers(levels, size=best.shape), best)
