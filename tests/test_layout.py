@@ -50,7 +50,7 @@ def test_layout__sizes_are_those_of_the_environment(name: str) -> None:
     net = env.network
     assert (layout.num_dcs, layout.num_stores) == (net.num_dcs, net.num_stores)
     assert layout.features == env.observation.features
-    assert env.forecast.make_level(1).shape[1:] == (
+    assert env.forecast.make_smoothed(1).shape[1:] == (
         layout.num_stores,
         layout.num_skus,
         layout.num_channels,
