@@ -6,17 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.scenario.fulfillment import Rationing
+from envs.omnichannel.scenario.fulfillment import list_rationing_rules
 from envs.omnichannel.types import Network
-from envs.omnichannel.world.allocation import (
-    ration,
-    ration_proportionally,
+from envs.omnichannel.world.allocation.largest_remainder import (
     split_by_shares,
-    split_equally,
-    split_in_order,
     split_proportionally,
-    split_with_equal_losses,
 )
+from envs.omnichannel.world.allocation.ration import ration, ration_proportionally
+from envs.omnichannel.world.allocation.rules.fair_share import split_equally
+from envs.omnichannel.world.allocation.rules.min_shortage import split_with_equal_losses
+from envs.omnichannel.world.allocation.rules.random_order import split_in_order
 
 
 def test_split_proportionally__gives_the_rest_to_the_largest_remainders() -> None:
@@ -116,10 +115,8 @@ def test_split__equals_handing_out_unit_by_unit(requests: list[int], data: st.Da
         assert units == hand_out_by_the_unit(requests, total, equal_losses=equal_losses)
 
 
-@pytest.mark.parametrize("rule", ["proportional", "min_shortage", "random_order", "fair_share"])
-def test_ration__hands_out_the_smaller_of_stock_and_requests(
-    tiny: Scenario, rule: Rationing
-) -> None:
+@pytest.mark.parametrize("rule", list_rationing_rules())
+def test_ration__hands_out_the_smaller_of_stock_and_requests(tiny: Scenario, rule: str) -> None:
     rng = np.random.default_rng(0)
     net = replace(
         Network.from_scenario(tiny), num_dcs=2, members=(np.array([0, 2, 4]), np.array([1, 3]))

@@ -4,8 +4,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from envs.omnichannel.types import IntArray
+from envs.omnichannel.world.allocation.largest_remainder import split_proportionally
 from envs.omnichannel.world.demand.kernels import invert_normal_centre, invert_normal_tails
-from envs.omnichannel.world.kernels import split_rows_proportionally
 
 
 def test_invert_normal__has_15_digits_in_the_centre_and_the_tails() -> None:
@@ -25,12 +25,12 @@ def split_by_sorting(requests: IntArray, total: int) -> list[int]:
     return list(base)
 
 
-def test_split_rows_proportionally__few_and_many_entries_follow_one_rule() -> None:
+def test_split_proportionally__few_and_many_entries_follow_one_rule() -> None:
     """From 32 entries on a sort replaces the search for the largest remainder."""
     rng = np.random.default_rng(0)
     for entries in (2, 31, 32, 33, 150):
         for _ in range(20):
             requests = rng.integers(1, 6, entries)  # few values: many ties
             total = int(rng.integers(0, requests.sum() + 1))
-            units = split_rows_proportionally(requests[None], np.array([total]))
+            units = split_proportionally(requests[None], np.array([total]))
             assert units[0].tolist() == split_by_sorting(requests, total)

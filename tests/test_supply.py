@@ -12,7 +12,7 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Decisions, Targets
 from envs.omnichannel.world.account.costs import CostModel
-from envs.omnichannel.world.allocation import round_jointly
+from envs.omnichannel.world.allocation.largest_remainder import round_jointly
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 from envs.omnichannel.world.supply import Supply

@@ -16,7 +16,7 @@ from envs.omnichannel.agents.inventory import (
     compute_store_rate,
 )
 from envs.omnichannel.types import LOWEST_RATE, ONLINE, STORE, FloatArray, IntArray, sum_axis
-from envs.omnichannel.world.allocation import ration
+from envs.omnichannel.world.allocation.ration import ration
 from marl.policies.base import Parameter, Setting
 from marl.policies.classes import classify_nodes, classify_skus
 from marl.policies.plan import Plan

@@ -33,7 +33,7 @@ from envs.omnichannel.types import (
     Targets,
     View,
 )
-from envs.omnichannel.world.allocation import round_jointly
+from envs.omnichannel.world.allocation.largest_remainder import round_jointly
 
 
 class Coordinator:

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticKnownError
 
 from envs.validation import CountOrZero, Share, StrictModel
 
 Unmet = Literal["lost", "backorder", "patience", "partial"]
 Issue = Literal["fifo", "lifo"]
-Rationing = Literal["proportional", "min_shortage", "random_order", "fair_share"]
+
+
+def list_rationing_rules() -> list[str]:
+    """Names of the rules by which a short DC shares its stock: those of the files that hold them.
+
+    The files are listed and not imported, because settings know nothing of the world.
+    """
+    folder = resources.files("envs.omnichannel") / "world" / "allocation" / "rules"
+    files = (file.name for file in folder.iterdir())
+    return sorted(f.removesuffix(".py") for f in files if f.endswith(".py") and f[0] != "_")
+
+
+def _check_rule(name: object) -> object:
+    rules = list_rationing_rules()
+    if name not in rules:
+        *others, last = map(repr, rules)
+        expected = f"{', '.join(others)} or {last}"
+        raise PydanticKnownError("literal_error", {"expected": expected})
+    return name
+
+
+Rationing = Annotated[str, BeforeValidator(_check_rule)]
 
 
 class Fulfillment(StrictModel):

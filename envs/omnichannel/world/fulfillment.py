@@ -18,7 +18,7 @@ from envs.omnichannel.types import (
     Network,
     no_units,
 )
-from envs.omnichannel.world.allocation import ration_proportionally
+from envs.omnichannel.world.allocation.ration import ration_proportionally
 from envs.omnichannel.world.kernels import serve_from_stores, settle_orders
 
 _NAMES = (*CHANNELS, PICKUP_CHANNEL)  # along axis C

@@ -22,7 +22,8 @@ from envs.omnichannel.types import (
     sum_axis,
 )
 from envs.omnichannel.world import draws
-from envs.omnichannel.world.allocation import limit_by_node, ration, split_by_shares
+from envs.omnichannel.world.allocation.largest_remainder import limit_by_node, split_by_shares
+from envs.omnichannel.world.allocation.ration import get_rule, ration
 from envs.omnichannel.world.demand import Split, make_demand
 from envs.omnichannel.world.fulfillment import fulfill_demand
 from envs.omnichannel.world.records import RecordKeeping
@@ -133,7 +134,7 @@ class Simulator:
             ),
             rationing=(
                 draws.sample_uniform(seed, period, draws.RATIONING, cells[:1])
-                if self.scenario.fulfillment.rationing == "random_order"
+                if get_rule(self.scenario.fulfillment.rationing).is_random
                 else None
             ),
             record_draws=self.records.sample_draws(seed, period),

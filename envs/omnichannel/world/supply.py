@@ -8,7 +8,7 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.network import SupplyCuts
 from envs.omnichannel.types import FloatArray, IntArray, Network, SeedArray, sum_axis
 from envs.omnichannel.world import draws
-from envs.omnichannel.world.allocation import split_proportionally
+from envs.omnichannel.world.allocation.largest_remainder import split_proportionally
 
 
 class Supply:

@@ -15,7 +15,7 @@ from envs.omnichannel.types import (
     no_units,
 )
 from envs.omnichannel.world import draws
-from envs.omnichannel.world.allocation import ration_proportionally
+from envs.omnichannel.world.allocation.ration import ration_proportionally
 from envs.omnichannel.world.kernels import move_pipelines
 
 

@@ -1,0 +1,44 @@
+"""The rule `random_order`: stores one after the other, each in full while stock lasts.
+
+Source: Kaynov et al. (2024), IJPE 267:109088, train with it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.omnichannel.types import FloatArray, IntArray
+from envs.omnichannel.world.allocation.ration import RationingRule
+
+
+class Rule(RationingRule):
+    """Serves the stores in the order that the period's draw gives."""
+
+    is_random = True
+
+    def split(
+        self, requests: IntArray, total: IntArray, priority: FloatArray | None = None
+    ) -> IntArray:
+        """Returns units by order of priority."""
+        assert priority is not None, "random_order needs the period's draw"
+        return split_in_order(requests, total, priority)
+
+
+def split_in_order(requests: IntArray, total: IntArray, priority: FloatArray) -> IntArray:
+    """Returns integers that sum to `total`: one request after the other in full, lowest first.
+
+    Args:
+        requests: (..., G), >= 0.
+        total: units to hand out, (...), at most the sum of the requests.
+        priority: (..., G).
+
+    Returns:
+        Units, (..., G), each at most its request.
+    """
+    order = np.argsort(priority, axis=-1, kind="stable")
+    sorted_requests = np.take_along_axis(requests, order, -1)
+    before = np.cumsum(sorted_requests, axis=-1) - sorted_requests
+    units = np.clip(total[..., None] - before, 0, sorted_requests)
+    given = np.empty_like(units)
+    np.put_along_axis(given, order, units, -1)
+    return given
