@@ -103,7 +103,7 @@ def test_verify__names_a_file_that_is_missing_or_too_many(folder: Path) -> None:
 def test_verify__a_folder_of_rllibs_pickles_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "algorithm_state.pkl").write_bytes(b"")
 
-    with pytest.raises(DamagedError, match=r"of a version that wrote pickles, which are not read"):
+    with pytest.raises(DamagedError, match=r"holds pickles, which are not read"):
         verify_checkpoint(tmp_path)
 
 

@@ -36,7 +36,7 @@ def check_resumable(stored: TrainConfig, wanted: TrainConfig) -> None:
 
 def describe_changes(stored: TrainConfig, wanted: TrainConfig) -> list[str]:
     """Returns a line for every field that differs, and one for what is then not bit for bit."""
-    before, after = (_flatten(c.model_dump(mode="json")) for c in (stored, wanted))
+    before, after = (flatten_fields(c.model_dump(mode="json")) for c in (stored, wanted))
     lines = [f"{k}: {before[k]} -> {after[k]}" for k in after if before[k] != after[k]]
     if stored.env_runners.num_episodes != wanted.env_runners.num_episodes:
         lines.append(
@@ -48,12 +48,12 @@ def describe_changes(stored: TrainConfig, wanted: TrainConfig) -> list[str]:
     return lines
 
 
-def _flatten(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields as `a.b`."""
+def flatten_fields(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns nested fields by dotted name, `a.b`."""
     flat: dict[str, Any] = {}
     for key, value in data.items():
         is_group = isinstance(value, dict)
-        flat |= _flatten(value, f"{prefix}{key}.") if is_group else {prefix + key: value}
+        flat |= flatten_fields(value, f"{prefix}{key}.") if is_group else {prefix + key: value}
     return flat
 
 

@@ -3,8 +3,8 @@
 CHECKPOINT/manifest.json            size and SHA-256 of every other file
 CHECKPOINT/<part>.npz <part>.json   a part's arrays, and all else of it with the arrays' names
 
-Nothing is pickled and nothing is unpickled, so reading a stranger's checkpoint runs no code of his.
-The hashes find damage, not malice: who can change a file can change the manifest too.
+Nothing is pickled and nothing is unpickled, so reading a stranger's checkpoint runs no code.
+The hashes find damage, not malice: whoever can change a file can change the manifest too.
 """
 
 from __future__ import annotations
@@ -152,8 +152,8 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DamagedError(
-            f"checkpoint: '{folder}' has no {MANIFEST_FILE}; it is not whole, or of a version that "
-            "wrote pickles, which are not read"
+            f"checkpoint: '{folder}' has no {MANIFEST_FILE}; it is not whole, or it holds "
+            "pickles, which are not read"
         ) from None
     except ValueError:
         raise DamagedError(f"checkpoint: '{path}' is damaged") from None

@@ -6,7 +6,7 @@ shows one run, resumed or not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams, image, scalar
 
+from envs.omnichannel.agents.roster import PROPOSERS
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray
 from marl.config import TrainConfig
 from marl.report.recording import compute_node_demand
+from marl.runs.changes import flatten_fields
 
 # The four charts of the tab "Custom Scalars": title -> tags.
 CHARTS = {
@@ -49,10 +51,10 @@ _GROUPS = {
     "learning_rate_scale": "What the feedback multiplies the learning rate by.",
     "epsilon_scale": "What the feedback multiplies the exploration by.",
     "service_scale": "What the feedback multiplies the agents' cost of lost and late units by.",
-    "supplier_gap": "Learnt weight of the module's proposals for supplier orders.",
-    "shipment_gap": "Learnt weight of the module's proposals for shipments into stores.",
-    "online_share": "Learnt weight of the module's proposals for the online share.",
-    "disposition": "Learnt weight of the module's proposals for returns.",
+    **{
+        decision: f"Learnt weight of the module's proposals for the {decision.replace('_', ' ')}."
+        for decision in PROPOSERS
+    },
     "env_steps_per_second": "Periods of one copy a second, sampling and learning together.",
     "transitions_learnt_per_second": "Transitions in the batches of all modules, a second.",
 }
@@ -79,7 +81,7 @@ class EventLog:
         self._demand = np.maximum(compute_node_demand(scenario), 1e-9)  # (N, K)
         # Bright is the cover that an episode begins with, so that images can be compared.
         self._brightest = max(scenario.initial_store_cover, scenario.initial_dc_cover, 1.0)
-        settings = {"scenario": scenario.name, **_flatten(config.model_dump(mode="json"))}
+        settings = {"scenario": scenario.name, **_list_settings(config)}
         experiment, start, self._end = hparams(settings, dict.fromkeys(HPARAM_METRICS))
         self._writer.file_writer.add_summary(experiment)
         self._writer.file_writer.add_summary(start)
@@ -148,15 +150,11 @@ def draw_cells(shares: FloatArray) -> NDArray[np.uint8]:
     return pixels
 
 
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | float | str]:
-    """Nested settings by dotted name; lists as text, and without those that are not set."""
-    return dict(_walk(settings, prefix))
-
-
-def _walk(settings: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, bool | float | str]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _walk(value, f"{prefix}{name}.")
-        elif value is not None:
-            plain = isinstance(value, bool | int | float | str)
-            yield f"{prefix}{name}", value if plain else str(value)
+def _list_settings(config: TrainConfig) -> dict[str, bool | float | str]:
+    """Every setting that has a value, by dotted name; lists as text."""
+    fields = flatten_fields(config.model_dump(mode="json"))
+    return {
+        name: value if isinstance(value, bool | int | float | str) else str(value)
+        for name, value in fields.items()
+        if value is not None
+    }

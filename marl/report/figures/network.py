@@ -1,4 +1,4 @@
-"""What happens inside the network: stock (Fig. 4), flows, and who proposed what."""
+"""What happens inside the network: stock (Fig. 4), flows, and what each agent proposed."""
 
 from __future__ import annotations
 

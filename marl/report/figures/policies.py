@@ -155,7 +155,7 @@ def make_store_figure(recordings: Mapping[str, Recording], selection: Selection)
         id="stores",
         title="Service by store",
         reading="Each mark is the share of a region's units handed over on the day of their "
-        "demand, all channels together; marks on one level mean that no region is neglected.",
+        "demand, all channels together; marks at one height mean that no region is neglected.",
         plots=[Plot("% of units demanded, on time", data, layout)],
     )
 
