@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.omnichannel.types import FloatArray
-from marl.planning.from_data.check_demand import UNITS
+from marl.planning.from_data.cells import NO_DATE, ORIGIN
 from marl.planning.from_data.dataset import (
     DemandRecords,
     LaneRecord,
@@ -15,23 +14,11 @@ from marl.planning.from_data.dataset import (
     ReturnRecords,
     SkuRecord,
 )
-from marl.planning.from_data.parsing import (
-    NumberRule,
-    parse_choice,
-    parse_dates,
-    parse_names,
-    parse_numbers,
-)
 from marl.planning.from_data.problems import Findings
-from marl.planning.from_data.tables import Table, read_table
+from marl.planning.from_data.reader import LONGEST_NAME, Reader
 
 SUPPLIER = "supplier"  # where lanes into a DC begin
-_AMOUNT = NumberRule(0, 1e9, blank=np.nan)
-_CAPACITY = NumberRule(1, 1e9, blank=np.nan)
-_LEAD_TIME = NumberRule(0, 180, whole=True, blank=np.nan, fix_fraction="rounds it")
-_SHELF_LIFE = NumberRule(1, 36500, whole=True, blank=np.nan, fix_fraction="rounds it")
 _KINDS = ("dc", "store")
-_ORIGIN_ORDINAL = 719163  # 1970-01-01
 
 
 def load_returns(path: Path, demand: DemandRecords, findings: Findings) -> ReturnRecords:
@@ -40,38 +27,33 @@ def load_returns(path: Path, demand: DemandRecords, findings: Findings) -> Retur
     Raises:
         InputError: one line on the first problem that is not cured.
     """
-    table = read_table(path, ("date", "store", "sku", "units"), ("channel", "sale_date"), findings)
-    day, _ = parse_dates(table, "date", findings)
-    units, _ = parse_numbers(table, "units", UNITS, findings)
-    delay = np.full(len(table), -1)
-    if "sale_date" in table.columns:
-        sold, dated = parse_dates(table, "sale_date", findings, blank=True)
-        early = np.flatnonzero(dated & (sold > day))
-        if len(early):
-            message = "{} is after the return; the day of the sale is needed"
-            findings.add(table.find_problem(early, "sale_date", message, "ignores the sale date"))
-        delay = np.where(dated & (sold <= day), day - sold, -1)
+    reader = Reader(path, ("date", "store", "sku", "units"), ("channel", "sale_date"), findings)
+    day = reader.date("date")
+    units = reader.units("units")
+    delay = np.full(len(reader), -1)
+    if reader.has("sale_date"):
+        sold = reader.date("sale_date", blank=True)
+        message = "{} is after the return; the day of the sale is needed"
+        reader.note(sold > day, "sale_date", message, "ignores the sale date")
+        delay = np.where((sold != NO_DATE) & (sold <= day), day - sold, -1)
     positions = []
-    known = np.ones(len(table), bool)
+    known = np.ones(len(reader), bool)
     for column, names in (("store", demand.stores), ("sku", demand.skus)):
-        values, codes = parse_names(table, column, findings)
+        values, codes = reader.names(column)
         index = {name: i for i, name in enumerate(names)}
         position = np.array([index.get(value, -1) for value in values], np.int64)[codes]
-        wrong = np.flatnonzero(position < 0)
-        if len(wrong):
-            message = "{} is not in the demand file"
-            findings.add(table.find_problem(wrong, column, message, "leaves such rows out"))
+        reader.note(position < 0, column, "{} is not in the demand file", "leaves such rows out")
         known &= position >= 0
         positions.append(position)
-    findings.check()
+    reader.check()
     rows = np.flatnonzero(known)
     return ReturnRecords(
-        day=day[rows] - (demand.first_day.toordinal() - _ORIGIN_ORDINAL),
+        day=day[rows] - (demand.first_day - ORIGIN).days,
         store=positions[0][rows],
         sku=positions[1][rows],
         units=units[rows].astype(np.int64),
         delay=delay[rows],
-        table=table.select(rows),
+        table=reader.table.select(rows),
     )
 
 
@@ -82,17 +64,17 @@ def load_skus(path: Path, findings: Findings) -> dict[str, SkuRecord]:
         InputError: one line on the first problem that is not cured.
     """
     optional = ("category", "price", "unit_cost", "shelf_life")
-    table = read_table(path, ("sku",), optional, findings)
-    names, kept = _parse_unique(table, "sku", findings)
-    rules = {"price": _AMOUNT, "unit_cost": _AMOUNT, "shelf_life": _SHELF_LIFE}
+    reader = Reader(path, ("sku",), optional, findings)
+    names, kept = reader.unique_names("sku")
     numbers = {
-        column: _parse_optional(table, column, rule, findings) for column, rule in rules.items()
+        "price": reader.optional_number("price"),
+        "unit_cost": reader.optional_number("unit_cost"),
+        "shelf_life": reader.optional_number("shelf_life", least=1, most=36500, whole=True),
     }
-    categories = _parse_texts(table, "category")
-    long = np.flatnonzero([len(category or "") > 100 for category in categories])
-    if len(long):
-        findings.add(table.find_problem(long, "category", "{} is too long; 100 characters are"))
-    findings.check()
+    categories = reader.texts("category")
+    long = np.array([len(category or "") > LONGEST_NAME for category in categories])
+    reader.note(long, "category", f"{{}} is too long; {LONGEST_NAME} characters are")
+    reader.check()
     return {
         names[row]: SkuRecord(
             categories[row], **{column: _to_optional(v[row]) for column, v in numbers.items()}
@@ -107,12 +89,12 @@ def load_nodes(path: Path, findings: Findings) -> dict[str, NodeRecord]:
     Raises:
         InputError: one line on the first problem that is not cured.
     """
-    table = read_table(path, ("node", "kind"), ("parent", "capacity"), findings)
-    names, kept = _parse_unique(table, "node", findings)
-    kinds = parse_choice(table, "kind", _KINDS, findings)
-    findings.check()  # what follows counts the kinds
-    capacities = _parse_optional(table, "capacity", _CAPACITY, findings)
-    parents = _parse_texts(table, "parent")
+    reader = Reader(path, ("node", "kind"), ("parent", "capacity"), findings)
+    names, kept = reader.unique_names("node")
+    kinds = reader.choice("kind", _KINDS)
+    reader.check()  # what follows counts the kinds
+    capacities = reader.optional_number("capacity", least=1)
+    parents = reader.texts("parent")
     dcs = [names[row] for row in kept if kinds[row] == 0]
     orphans = [
         row
@@ -120,14 +102,13 @@ def load_nodes(path: Path, findings: Findings) -> dict[str, NodeRecord]:
         if kinds[row] == 1 and (len(dcs) > 1 if parents[row] is None else parents[row] not in dcs)
     ]
     if not dcs:
-        findings.add(table.find_problem(np.array([0]), "kind", "no node is a dc; one is needed"))
+        reader.note(np.array([0]), "kind", "no node is a dc; one is needed")
     elif orphans:
-        column = "parent" if "parent" in table.columns else "node"
         message = f"the parent of this store is no dc; allowed: {', '.join(dcs)}"
-        findings.add(table.find_problem(np.array(orphans), column, message))
+        reader.note(np.array(orphans), "parent" if reader.has("parent") else "node", message)
     if not any(kinds[row] == 1 for row in kept):
-        findings.add(table.find_problem(np.array([0]), "kind", "no node is a store"))
-    findings.check()
+        reader.note(np.array([0]), "kind", "no node is a store")
+    reader.check()
     return {
         names[row]: NodeRecord(
             kind=_KINDS[kinds[row]],
@@ -150,16 +131,16 @@ def load_lanes(
         InputError: one line on the first problem that is not cured.
     """
     optional = ("distance", "lead_time", "cost")
-    table = read_table(path, ("from", "to"), optional, findings)
-    (starts, start), (ends, end) = (parse_names(table, c, findings) for c in ("from", "to"))
-    distance = _parse_optional(table, "distance", _AMOUNT, findings)
-    lead_time = _parse_optional(table, "lead_time", _LEAD_TIME, findings)
-    cost = _parse_optional(table, "cost", _AMOUNT, findings)
+    reader = Reader(path, ("from", "to"), optional, findings)
+    (starts, start), (ends, end) = reader.names("from"), reader.names("to")
+    distance = reader.optional_number("distance")
+    lead_time = reader.optional_number("lead_time", most=180, whole=True)
+    cost = reader.optional_number("cost")
     found: dict[tuple[str, str], LaneRecord] = {}
     parents: dict[str, str] = {}
     wrong: dict[tuple[str, str, str], list[int]] = {}
     sources = {starts[i] for i in start.tolist()} - {SUPPLIER}
-    for row in range(len(table)):
+    for row in range(len(reader)):
         lane = (starts[start[row]], ends[end[row]])
         problem = _judge_lane(lane, found, parents, sources, demand.stores, nodes)
         if problem is not None:
@@ -174,8 +155,8 @@ def load_lanes(
             cost=_to_optional(cost[row]),
         )
     for (column, message, fix), rows in wrong.items():
-        findings.add(table.find_problem(np.array(rows), column, message, fix))
-    findings.check()
+        reader.note(np.array(rows), column, message, fix)
+    reader.check()
     return found
 
 
@@ -206,32 +187,6 @@ def _judge_lane(
     if start not in {SUPPLIER, parent}:
         return "from", "{} does not supply this store; its parent or 'supplier' is needed", cure
     return None
-
-
-def _parse_unique(table: Table, column: str, findings: Findings) -> tuple[list[str], list[int]]:
-    """Each row's name, and the rows on which a name stands for the first time."""
-    values, codes = parse_names(table, column, findings)
-    first = np.unique(codes, return_index=True)[1]
-    again = np.setdiff1d(np.arange(len(codes)), first)
-    if len(again):
-        message = "{} is there twice; each is allowed once"
-        findings.add(table.find_problem(again, column, message, "keeps the first row"))
-    return [values[code] for code in codes.tolist()], sorted(first.tolist())
-
-
-def _parse_optional(table: Table, column: str, rule: NumberRule, findings: Findings) -> FloatArray:
-    """A column's numbers, (rows,), NaN where there are none."""
-    if column not in table.columns:
-        return np.full(len(table), np.nan)
-    return parse_numbers(table, column, rule, findings)[0]
-
-
-def _parse_texts(table: Table, column: str) -> list[str | None]:
-    """Each row's text; None where there is none."""
-    if column not in table.columns:
-        return [None] * len(table)
-    texts = table.columns[column]
-    return [texts[row] or None for row in range(len(table))]
 
 
 def _to_optional(number: float) -> float | None:
