@@ -1,4 +1,4 @@
-"""What a user's mistake raises."""
+"""Errors for a user's mistakes."""
 
 
 class InputError(ValueError):

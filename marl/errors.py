@@ -1,4 +1,4 @@
-"""What ends a run that was asked for rightly."""
+"""Errors that end a run which was asked for rightly."""
 
 
 class RunError(RuntimeError):

@@ -1,4 +1,4 @@
-"""How large a scenario is, and who acts in it: `Layout`, known without building any environment."""
+"""The size of a scenario and its agents: `Layout`, known without building any environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands share: a console, JSON for programs, whole files, and which extra they need."""
+"""Shared by the commands: a console, JSON for programs, whole files, and the extra they need."""
 
 from __future__ import annotations
 

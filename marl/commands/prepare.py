@@ -1,4 +1,4 @@
-"""What a new or a resumed run is asked for: read, checked and completed before it starts."""
+"""The settings of a new or a resumed run: read, checked and completed before it starts."""
 
 from __future__ import annotations
 

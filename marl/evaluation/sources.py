@@ -1,4 +1,4 @@
-"""Where policies come from: classical ones, run folders, checkpoints, .npz files, a user's module.
+"""Sources of policies: classical ones, run folders, checkpoints, .npz files, a user's module.
 
 torch is imported where a learnt policy is read, so that classical ones compare without it.
 """

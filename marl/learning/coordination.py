@@ -1,4 +1,4 @@
-"""Learnt weights of the coordinator: which proposers training finds worth listening to."""
+"""Learnt weights of the coordinator, by decision and proposer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the experience pool must know of the environment, and the memory that it takes."""
+"""Sizes of the experience pool: its arrays, and the memory that they take."""
 
 from __future__ import annotations
 

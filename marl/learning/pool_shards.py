@@ -1,4 +1,4 @@
-"""Where the experience pool lives: in the driver's process, or in Ray actors.
+"""Places of the experience pool: the driver's process, or Ray actors.
 
 With actors, a runner hands its episodes to a shard itself, so they never pass through the driver.
 The shard keeps them aside until the driver, which knows the order of the workers, has them stored:

@@ -1,4 +1,4 @@
-"""Prioritised replay of one module: which transitions to draw, and how much each then counts."""
+"""Prioritised replay of one module: draws of transitions, and their importance weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the high-level agents hold from day to day, in a small JSON file.
+"""The goals that high-level agents hold from day to day, in a small JSON file.
 
 It keeps the goals of the last review and those before it, so that a day can be run twice: the
 second time begins as the first one did.

@@ -1,4 +1,4 @@
-"""A policy as one ONNX file: its networks, and all that their outputs mean in its metadata.
+"""A policy as one ONNX file: its networks, and the meaning of their outputs in its metadata.
 
 Of agents on two levels, the graph has an input and two outputs for each of six modules: `MODULE`
 holds rows of features (rows, F) float32, `MODULE/values` their action values (rows, A) float64 and

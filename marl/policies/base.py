@@ -1,4 +1,4 @@
-"""What a policy is, and what tuning needs to know of a classical one."""
+"""Protocols of policies, and the settings and parameters that tuning needs."""
 
 from __future__ import annotations
 

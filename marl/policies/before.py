@@ -1,4 +1,4 @@
-"""The network before optimisation: what the paper's figures start from."""
+"""The network before optimisation, where the paper's figures start."""
 
 from __future__ import annotations
 

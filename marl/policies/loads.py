@@ -1,4 +1,4 @@
-"""The parts of a rule that say what leaves for each store: fair shares, and full trucks."""
+"""Parts of a rule that fill each store's load: fair shares, and full trucks."""
 
 from __future__ import annotations
 

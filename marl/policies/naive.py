@@ -1,4 +1,4 @@
-"""What a planner does with a spreadsheet: once a week, top up by the last weeks' sales."""
+"""The planner with a spreadsheet: once a week, top up by the last weeks' sales."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rule wishes for a period, while its parts work on it."""
+"""The targets of a rule for a period, while its parts work on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stock is worth at the end of a branch, beyond which nothing is simulated."""
+"""The worth of stock at the end of a branch, beyond which nothing is simulated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees while a run trains: one live line in a terminal, plain lines elsewhere."""
+"""The progress of a run for a person: one live line in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run tells TensorBoard: described scalars, stock as images, hyperparameters, a layout.
+"""TensorBoard of a run: described scalars, stock as images, hyperparameters, a layout.
 
 The x axis is env steps. All of it lies in the run folder's own event files, so that TensorBoard
 shows one run, resumed or not.

@@ -1,1 +1,1 @@
-"""Who decides: roster, forecast, observations, actions, coordinator and reward."""
+"""The agents: roster, forecast, observations, actions, coordinator and reward."""

@@ -1,4 +1,4 @@
-"""What agents know of a period, as compiled loops take it."""
+"""The units that agents know of in a period, as compiled loops take them."""
 
 from __future__ import annotations
 

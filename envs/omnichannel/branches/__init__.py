@@ -1,1 +1,1 @@
-"""Branches: what other decisions would have led to, in the same world or in imagined ones."""
+"""Branches: the outcome of other decisions, in the same world or in imagined ones."""

@@ -1,4 +1,4 @@
-"""Branches: what would have happened under other decisions, in the very same world.
+"""Branches: the outcome of other decisions in the very same world.
 
 What the world brings does not depend on what is decided. So a period that happened can be played
 again with every other decision, against the demand, returns and lead times that really came, and

@@ -1,4 +1,4 @@
-"""Imagined futures: what the world may bring from now on, drawn from what is known today.
+"""Imagined futures of the world, drawn from what is known today.
 
 They are recordings like those of episodes that happened, so decisions are tried on them in the
 same way (`branching`); but nothing in them depends on what the world will really do.

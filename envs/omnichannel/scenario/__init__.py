@@ -1,4 +1,4 @@
-"""What a network looks like: pydantic models, one file a concern, and the built-in YAML files."""
+"""A network as YAML says it: pydantic models, one file a concern, and the built-in scenarios."""
 
 from envs.omnichannel.scenario.scenario import (
     CHANNELS,

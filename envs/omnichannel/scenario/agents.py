@@ -1,4 +1,4 @@
-"""What the agents may choose, and the reward of eq. 8."""
+"""The grids that agents choose from, and the reward of eq. 8."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scenario says about money: penalties, rates and fees."""
+"""Penalties, rates and fees of a scenario."""
 
 from __future__ import annotations
 

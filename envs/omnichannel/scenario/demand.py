@@ -1,4 +1,4 @@
-"""How demand is described in a scenario: one model per process, told apart by `process`.
+"""Settings of demand: one model per process, told apart by `process`.
 
 Times are days. The expected units of a SKU in a store of size 1 stand beside the SKU
 (`store_demand`, `online_demand`); what stands here shapes and scatters them.

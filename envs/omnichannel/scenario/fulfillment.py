@@ -1,4 +1,4 @@
-"""How demand is served, and how a DC that is short shares its stock."""
+"""Settings of fulfilment: who serves demand, and how a short DC shares its stock."""
 
 from __future__ import annotations
 

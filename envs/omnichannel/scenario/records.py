@@ -1,4 +1,4 @@
-"""What a scenario says about stock records that are not always right."""
+"""Settings of stock records that are not always right."""
 
 from __future__ import annotations
 

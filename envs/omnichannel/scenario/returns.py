@@ -1,4 +1,4 @@
-"""What a scenario says about returns: which units come back, when, and what happens to them."""
+"""Settings of returns: which units come back, when, and where they go."""
 
 from __future__ import annotations
 

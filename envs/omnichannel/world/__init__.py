@@ -1,1 +1,1 @@
-"""What happens: demand, fulfilment, returns, costs, metrics and the simulator that orders them."""
+"""The world: demand, fulfilment, returns, costs, metrics and the simulator that orders them."""

@@ -1,4 +1,4 @@
-"""Perishables: what is on the stores' shelves by the days that are left."""
+"""Perishables: the units on the stores' shelves by the days that are left."""
 
 from __future__ import annotations
 

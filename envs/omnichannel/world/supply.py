@@ -1,4 +1,4 @@
-"""What suppliers confirm and DCs can dispatch: announced cuts and capacities."""
+"""Limits of supply: announced cuts, and the capacities of suppliers and DCs."""
 
 from __future__ import annotations
 

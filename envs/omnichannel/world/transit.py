@@ -1,4 +1,4 @@
-"""What is on its way: lead times, dispatch and arrivals."""
+"""Units on their way: lead times, dispatch and arrivals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store must expect to lose of a day's walk-ins: convex in its stock, given by tangents."""
+"""Expected loss of a day's walk-ins at a store: convex in its stock, given by tangents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The optimum of the lost-sales system by value iteration: what a learner is measured against.
+"""The optimum of the lost-sales system by value iteration, to measure a learner against.
 
 State, after arrivals: the units on hand and the orders of the last L - 1 periods, oldest first.
 """

@@ -1,4 +1,4 @@
-"""Who orders in a small network, what they see and what they can order."""
+"""The agents that order in a small network: their features and their orders."""
 
 from __future__ import annotations
 

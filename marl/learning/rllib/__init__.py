@@ -1,1 +1,1 @@
-"""What knows RLlib."""
+"""The parts that know RLlib."""

@@ -1,4 +1,4 @@
-"""What the checked files say, as arrays and records."""
+"""The contents of the checked files, as arrays and records."""
 
 from __future__ import annotations
 

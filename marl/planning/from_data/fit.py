@@ -1,4 +1,4 @@
-"""From checked files to a scenario: what is measured, what is assumed, and which is which."""
+"""From checked files to a scenario: measured values, assumed ones, and which is which."""
 
 from __future__ import annotations
 

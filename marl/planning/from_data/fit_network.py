@@ -1,4 +1,4 @@
-"""DCs, stores and lanes of a scenario: what the files say of them, and what is assumed."""
+"""DCs, stores and lanes of a scenario: read from the files, or assumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a user's files, and what was done about it."""
+"""Problems of a user's files, and their cures."""
 
 from __future__ import annotations
 

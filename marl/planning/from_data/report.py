@@ -1,4 +1,4 @@
-"""What `from-data` tells the planner: what was found, fixed and assumed."""
+"""The report of `from-data`: findings, repairs and assumptions."""
 
 from __future__ import annotations
 

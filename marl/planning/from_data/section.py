@@ -1,4 +1,4 @@
-"""A field of the scenario's file, with what is known of where it comes from."""
+"""A field of the scenario's file, with its origin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was found in the training days, each number with its 95% interval and its n.
+"""Findings in the training days, each with its 95% interval and its n.
 
 Intervals are percentiles of a bootstrap over whole weeks, because the days of a week hang together
 (Efron & Tibshirani, An introduction to the bootstrap, 1993, section 8.6); over store-SKUs or

@@ -1,4 +1,4 @@
-"""What a figure of the report is: plotly's own data and layout as plain values, ready for JSON.
+"""A figure of the report: plotly's own data and layout as plain values, ready for JSON.
 
 Colours are names of the page's CSS variables, `var(--trained)`, which the page replaces by its
 light or dark value when it draws.

@@ -1,4 +1,4 @@
-"""What happens inside the network: stock (Fig. 4), flows, and what each agent proposed."""
+"""The inside of the network: stock (Fig. 4), flows, and the proposals of each agent."""
 
 from __future__ import annotations
 

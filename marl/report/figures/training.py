@@ -1,4 +1,4 @@
-"""What happened while the run trained: the paper's figures 2 and 3, from metrics.jsonl."""
+"""The course of training: the paper's figures 2 and 3, from metrics.jsonl."""
 
 from __future__ import annotations
 

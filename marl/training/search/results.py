@@ -1,4 +1,4 @@
-"""What came of a search's trials, and the run folder of the best one."""
+"""The results of a search's trials, and the run folder of the best one."""
 
 from __future__ import annotations
 

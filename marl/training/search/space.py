@@ -1,4 +1,4 @@
-"""What a search may vary: fields of `TrainConfig`, each with a distribution.
+"""The fields of `TrainConfig` that a search may vary, each with a distribution.
 
 A dimension is written `learner.lr=loguniform(1e-4, 3e-3)`; a YAML file holds them under `search:`.
 """

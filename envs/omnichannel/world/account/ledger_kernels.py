@@ -1,4 +1,4 @@
-"""What a period's ledger costs, and what metrics sum of it, compiled.
+"""Costs of a period's ledger, and the sums that metrics need, compiled.
 
 As in `kernels`: callers check and document, a kernel does the arithmetic. Kernels that call each
 other share a file.

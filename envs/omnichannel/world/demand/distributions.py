@@ -1,4 +1,4 @@
-"""How a day's units scatter around their expectation: strategies from uniforms to counts."""
+"""Scatter of a day's units around their expectation: from uniform draws to counts."""
 
 from __future__ import annotations
 

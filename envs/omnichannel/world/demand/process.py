@@ -1,4 +1,4 @@
-"""What the simulator, the forecasts and the reward's scale need to know of demand."""
+"""The interface of a demand process, for the simulator, the forecasts and the reward's scale."""
 
 from __future__ import annotations
 
