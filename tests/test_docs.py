@@ -249,6 +249,8 @@ def test_glossary__has_a_file_for_every_term() -> None:
 
 def test_file_map__is_what_the_script_writes() -> None:
     assert read(FILE_MAP) == make_page(), "run: .venv/bin/python scripts/architecture.py"
+    questions = re.findall(r"^(?:\| `[\w.]+` \| )?(?:What|Who|How|Where) .*$", read(FILE_MAP), re.M)
+    assert questions == [], "a module's first line has a subject"
 
 
 @pages
