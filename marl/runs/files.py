@@ -1,6 +1,6 @@
 """The one writer of files: each is whole or not there.
 
-What stands at a path is replaced by renaming a new file over it. The temporary name of the new file
+A file is replaced by renaming a new one over it. The temporary name of the new file
 cannot be guessed; it is created exclusively, and removed when anything fails.
 """
 

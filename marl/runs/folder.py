@@ -1,7 +1,7 @@
-"""Run folders: what a run writes, and how it is found again.
+"""Run folders: the files of a run, and the way back to them.
 
-RUN/config.yaml scenario.yaml versions.json   what was asked for
-RUN/metrics.jsonl events.out.tfevents.*       what happened
+RUN/config.yaml scenario.yaml versions.json   the settings, with all defaults
+RUN/metrics.jsonl events.out.tfevents.*       the course of training
 RUN/checkpoints/000320/                       whole checkpoints, by episode; see `checkpoints`
 RUN/checkpoints/latest best                   names of two of them
 RUN/evaluation.json                           the final comparison

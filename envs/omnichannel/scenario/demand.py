@@ -1,7 +1,7 @@
 """Settings of demand: one model per process, told apart by `process`.
 
 Times are days. The expected units of a SKU in a store of size 1 stand beside the SKU
-(`store_demand`, `online_demand`); what stands here shapes and scatters them.
+(`store_demand`, `online_demand`); these settings shape and scatter them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A search on disk: what was asked for, and where what it finds goes.
+"""A search on disk: its settings, its trials and its results.
 
-SEARCH/config.yaml scenario.yaml search.yaml   what was asked for
+SEARCH/config.yaml scenario.yaml search.yaml   the settings, with all defaults
 SEARCH/tune/trial_00000/                       Ray Tune's own: results, events, checkpoints
 SEARCH/results.json                            every trial, and the best one on fresh episodes
 SEARCH/best/                                   the best trial's run folder, up to its best moment
