@@ -25,7 +25,6 @@ from envs.validation import (
 )
 
 Count = Annotated[int, Field(ge=1)]
-Width = Annotated[int, Field(ge=1, le=4096)]
 
 
 class EnvRunners(StrictModel):
@@ -58,29 +57,6 @@ class Exploration(StrictModel):
         return self.epsilon * (1 - (1 - self.final_fraction) * progress)
 
 
-class Quantiles(StrictModel):
-    """Quantile regression of the return's distribution, whose mean is the action value.
-
-    Source: Dabney et al. 2018 (QR-DQN), eq. 10, which uses 200 quantiles and kappa 1 for rewards
-    clipped at 1; ours are a tenth of that or less.
-    """
-
-    num_quantiles: Annotated[int, Field(ge=2, le=200)] = 16
-    kappa: Positive = 0.1  # errors beyond it count linearly; takes `huber_threshold`'s place
-
-
-class ControlVariate(StrictModel):
-    """A classical policy that runs beside the agents on the same random draws.
-
-    Every row's reward is counted from the policy's own in the same period. What the policy earns
-    depends on the draws alone, so the best actions stay the best, while the luck that both share
-    is taken out.
-    """
-
-    policy: str = "before"
-    parameters: dict[str, float] | None = None  # null: tuned before training, where it has any
-
-
 class Learner(StrictModel):
     """DQN and its options."""
 
@@ -91,13 +67,7 @@ class Learner(StrictModel):
     n_step: Annotated[int, Field(ge=1, le=100)] = 5
     double: bool = True
     dueling: bool = True
-    distributional: Quantiles | None = None  # null: the mean alone; {}: with the defaults
-    # Initial sigma of noisy layers, which then explore in epsilon's place; null: none.
-    noisy: Positive | None = None
     share_parameters: bool = True  # by module; false: every agent has a network of its own
-    # The agents of a module learn together: the sum of their values, from the sum of their rewards.
-    vdn: bool = False
-    control_variate: ControlVariate | None = None  # null: rewards as they are; {}: `before`
     tau: Annotated[float, Field(gt=0, le=1)] = 0.01  # Polyak step of the target, each update
     target_update: Count | None = None  # updates between copies to the target; null: Polyak
     average_rate: Annotated[float, Field(gt=0, le=1)] = 0.002  # of the weights that are evaluated
@@ -110,10 +80,6 @@ class Learner(StrictModel):
     batch_size: Count = 512  # transitions by module and update
     env_steps_per_update: Positive = 32.0
     initial_bias: NonNegative = 0.02  # head start of the initial action; the rest starts at zero
-
-
-# Of the learner, for what the 34 agents learn by temporal differences; null or false: off.
-AGENTS_OPTIONS = ("distributional", "noisy", "target_update", "control_variate", "vdn")
 
 
 class Prioritized(StrictModel):
@@ -282,7 +248,7 @@ class TrainConfig(StrictModel):
     """Everything about a run but its scenario."""
 
     # 34 DQN agents, choices around a rule, or order quantities of one SKU.
-    method: Literal["agents", "residual", "counterfactual"] = "agents"
+    method: Literal["agents", "residual", "orders"] = "agents"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     env_runners: EnvRunners = EnvRunners()
     exploration: Exploration = Exploration()
@@ -305,37 +271,24 @@ class TrainConfig(StrictModel):
         return self
 
     @model_validator(mode="after")
-    def _check_options(self) -> Self:
-        for name in AGENTS_OPTIONS:
-            value = getattr(self.learner, name)
-            if self.method != "agents" and value is not None and value is not False:
-                off = "false" if value is True else "null"
-                raise ValueError(f"learner.{name}: is not allowed with method {self.method}; {off}")
+    def _check_target(self) -> Self:
+        period = self.learner.target_update
+        if self.method != "agents" and period is not None:
+            raise ValueError(
+                f"learner.target_update: {period} is not allowed with method {self.method}; null"
+            )
         return self
 
     @model_validator(mode="after")
     def _check_sharing(self) -> Self:
         others = {
             f"method {self.method}": self.method != "agents",
-            "learner.noisy": self.learner.noisy is not None,
-            "learner.vdn": self.learner.vdn,
             "pool.prioritized": self.pool.prioritized is not None,
             "pool.placement actor": self.pool.placement == "actor",
         }
         used = [name for name, is_on in others.items() if is_on]
         if not self.learner.share_parameters and used:
             raise ValueError(f"learner.share_parameters: false is not allowed with {used[0]}; true")
-        return self
-
-    @model_validator(mode="after")
-    def _check_vdn(self) -> Self:
-        others = {
-            "learner.distributional": self.learner.distributional is not None,
-            "pool.prioritized": self.pool.prioritized is not None,
-            "pool.placement actor": self.pool.placement == "actor",
-        }
-        if self.learner.vdn and (used := [name for name, is_on in others.items() if is_on]):
-            raise ValueError(f"learner.vdn: true is not allowed with {used[0]}; false")
         return self
 
 

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from envs.errors import InputError
 from marl.runs.checkpoints import (
+    FORMAT,
     MANIFEST_FILE,
     BackgroundWriter,
     DamagedError,
     Part,
+    _format_manifest,
     read_part,
     verify_checkpoint,
     write_manifest,
@@ -160,3 +163,13 @@ def test_background_writer__runs_one_job_at_a_time_and_raises_in_the_caller() ->
     with pytest.raises(OSError, match="disk full"):
         writer.close()
     assert done == [1, 2]
+
+
+def test_verify_checkpoint__another_format_is_refused_with_one_line(folder: Path) -> None:
+    manifest = folder / MANIFEST_FILE
+    files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+    manifest.write_text(_format_manifest(files, FORMAT - 1), encoding="utf-8")
+
+    with pytest.raises(InputError, match=f"has format {FORMAT - 1}, .* {FORMAT} is needed") as e:
+        verify_checkpoint(folder)
+    assert "\n" not in str(e.value)

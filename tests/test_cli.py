@@ -64,7 +64,7 @@ MISTAKES = [
         ["train", "--config", "fast"],
         "config: 'fast' is not known; allowed: ",
     ),
-    (["train", "--config", "counterfactual"], "method: counterfactual is for one of skus; "),
+    (["train", "--config", "orders"], "method: orders is for one of skus; "),
     (["train", "--set", "learner.lr=-1"], "paper: learner.lr: -1 is not allowed; "),
     (["train", "--set", "learner.speed=1"], "paper: learner.speed: unknown key; allowed: lr"),
     (["train", "--set", "evaluation.baselines=[magic]"], "policy: 'magic' is not known; allowed: "),

@@ -123,42 +123,26 @@ def test_load_config__a_round_of_situations_fits_the_pool() -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "override",
-    [
-        "learner.distributional={}",
-        "learner.noisy=0.5",
-        "learner.target_update=100",
-        "learner.control_variate={}",
-        "learner.vdn=true",
-    ],
-)
-def test_options_of_the_agents__are_refused_with_the_residual_method(override: str) -> None:
-    field = override.partition("=")[0]
-    with pytest.raises(InputError, match=f"{field}: is not allowed with method residual"):
-        load_config("residual", [override])
+def test_target_update__is_refused_with_the_residual_method() -> None:
+    with pytest.raises(InputError, match="target_update: 100 is not allowed with method residual"):
+        load_config("residual", ["learner.target_update=100"])
+
+
+def test_method__the_old_name_is_refused_with_what_is_allowed() -> None:
+    with pytest.raises(InputError, match=r"method: .*agents.*residual.*orders") as error:
+        load_config("default", ["method=counterfactual"])
+    assert "\n" not in str(error.value)
+    with pytest.raises(
+        InputError, match=r"config: 'counterfactual' is not known; allowed: .*orders"
+    ):
+        load_config("counterfactual")
 
 
 def test_share_parameters__is_refused_with_what_needs_a_shared_network() -> None:
     for override, other in (
         ("method=residual", "method residual"),
-        ("learner.noisy=0.1", "learner.noisy"),
-        ("learner.vdn=true", "learner.vdn"),
         ("pool.prioritized={}", "pool.prioritized"),
         ("pool.placement=actor", "pool.placement actor"),
     ):
         with pytest.raises(InputError, match=f"parameters: false is not allowed with {other}; tru"):
             load_config("default", ["learner.share_parameters=false", override])
-
-
-@pytest.mark.parametrize(
-    ("override", "other"),
-    [
-        ("learner.distributional={}", "learner.distributional"),
-        ("pool.prioritized={}", "pool.prioritized"),
-        ("pool.placement=actor", "pool.placement actor"),
-    ],
-)
-def test_vdn__is_refused_with_what_it_cannot_add_up(override: str, other: str) -> None:
-    with pytest.raises(InputError, match=f"vdn: true is not allowed with {other}; false"):
-        load_config("default", ["learner.vdn=true", override])

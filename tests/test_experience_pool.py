@@ -69,7 +69,7 @@ def test_pool__returns_by_hand() -> None:
     assert state["high"]["returns"][0, :, 0, 1].tolist() == [2, 8, 16]
 
 
-@pytest.mark.parametrize("changes", [{}, {"prioritized": Prioritized()}, {"grouped": True}])
+@pytest.mark.parametrize("changes", [{}, {"prioritized": Prioritized()}])
 def test_sample_in_place__draws_the_same_into_the_memory_of_the_last_batch_but_one(
     changes: dict[str, Any],
 ) -> None:
@@ -105,35 +105,6 @@ def test_sample__separate_draws_for_every_agent_its_own_transitions() -> None:
         for n in range(8):
             own = code[u, place, n]
             assert batch.a_tm1[u, place, n] == actions[own // 1000, own // 100 % 10, 0, own % 10]
-
-
-def test_check_pool_fits__a_batch_holds_one_group(tiny: Scenario) -> None:
-    settings = ["learner.vdn=true", "env_runners.num_envs_per_env_runner=1"]
-    check_pool_fits(tiny, load_config("default", [*settings, "learner.batch_size=3"]))
-    with pytest.raises(InputError, match=r"learner.batch_size: 2 is not allowed .* at least 3"):
-        check_pool_fits(tiny, load_config("default", [*settings, "learner.batch_size=2"]))
-
-
-def test_sample__grouped_draws_all_agents_of_a_module_for_one_sku_and_time() -> None:
-    pool = make_pool(grouped=True)
-    pool.add(make_fragment(0, 2))
-
-    batch = pool.sample(4, 8)
-
-    assert batch.weight is not None
-    for m, module_id in enumerate(MODULES):
-        agents = make_shape().num_agents(module_id)
-        whole = 8 - 8 % agents
-        assert (batch.weight[:, m] == (np.arange(8) < whole)).all()
-        # What an observation tells: 1000 e + 100 t + 10 row + k; rows rise by one within a group.
-        code = batch.obs_tm1[:, m, :whole, 0].astype(int).reshape(4, -1, agents)
-        np.testing.assert_array_equal(
-            code - code[..., :1], np.broadcast_to(10 * np.arange(agents), code.shape)
-        )
-        assert len(np.unique(code[..., 0])) > 4
-    first = batch.obs_tm1[:, MODULES.index("ordering_low"), ::3, 0].astype(int)
-    assert set(np.unique(first % 10)) == {0, 1}
-    assert set(np.unique(first // 10 % 10)) == {0}
 
 
 def test_pool__cuts_transitions_that_belong_together() -> None:

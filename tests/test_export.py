@@ -76,9 +76,7 @@ def sample_levels(env: BatchedEnv, random: np.random.Generator) -> Actions:
         ({}, []),
         # About half of the goals stand under these random weights.
         ({"strategy": "valued", "margin": 5}, []),
-        ({}, ["learner.distributional={num_quantiles: 8}"]),
-        ({}, ["learner.noisy=0.5"]),
-        ({}, ["learner.noisy=0.5", "learner.distributional={}", "learner.dueling=false"]),
+        ({}, ["learner.dueling=false"]),
     ],
     ids=str,
 )

@@ -9,16 +9,14 @@ import torch
 
 from marl.learning.network import (
     MASKED,
-    NoisyLinear,
     QNetwork,
     SeparateQNetwork,
     StackedQNetworks,
     ValidActions,
     combine_heads,
-    draw_noise,
 )
 
-OPTIONS = [{}, {"dueling": False}, {"num_quantiles": 3}, {"num_quantiles": 2, "noisy": 0.5}]
+OPTIONS = [{}, {"dueling": False}]
 
 
 def make_network(seed: int, *, num_options: int = 3, **options: Any) -> QNetwork:
@@ -120,60 +118,7 @@ def test_stacked_q_networks__compute_what_the_networks_compute(options: dict[str
 
     stacked = StackedQNetworks(networks, trainable=True)
 
-    torch.testing.assert_close(stacked.compute_quantiles(features).mean(dim=-2), expected)
-
-
-def test_stacked_q_networks__noise_is_that_of_the_networks() -> None:
-    networks = [make_network(seed, num_options=5, noisy=0.5) for seed in range(3)]
-    features = torch.randn(3, 100, 4)
-    noise = draw_noise(networks[0].sizes, (3,), np.random.default_rng(0))
-
-    found = StackedQNetworks(networks, trainable=True).compute_quantiles(features, noise)
-
-    for m, network in enumerate(networks):
-        own = [(at_input[m], at_output[m]) for at_input, at_output in noise]
-        greedy = network.rank_actions(features[m], own).argmax(dim=-1)
-        assert torch.equal(found[m, :, 0].argmax(dim=-1), greedy)
-        assert not torch.equal(greedy, network.rank_actions(features[m]).argmax(dim=-1))
-
-
-def test_noisy_linear__by_hand() -> None:
-    layer = NoisyLinear(2, 1, sigma=0.5)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[1.0, 2.0]]))
-        layer.bias.fill_(3)
-        layer.weight_sigma.copy_(torch.tensor([[0.1, 0.2]]))
-        layer.bias_sigma.fill_(0.3)
-
-    plain = layer(torch.tensor([10.0, 20.0]))
-    noisy = layer(torch.tensor([10.0, 20.0]), (torch.tensor([2.0, -1.0]), torch.tensor([0.5])))
-
-    # 1 x 10 + 2 x 20 + 3; sigma x factors: .1 x 2 x .5 x 10, .2 x -1 x .5 x 20, .3 x .5.
-    assert plain.item() == pytest.approx(53)
-    assert noisy.item() == pytest.approx(53 + 1 - 2 + 0.15)
-
-
-def test_noisy_linear__starts_with_the_sources_spread() -> None:
-    layer = NoisyLinear(4, 3, sigma=0.5)
-    features = torch.tensor([1.0, 2.0, 0.0, -1.0])
-    noise = draw_noise([4, 3], (20_000,), np.random.default_rng(0))[0]
-
-    outputs = (layer(features, noise) - layer(features)).detach()
-
-    # E f(x)^2 = E |x| = sqrt(2 / pi) = c; sigma is .5 / 2: var = .25^2 c (c sum x^2 + 1).
-    c = (2 / np.pi) ** 0.5
-    assert outputs.mean(dim=0) == pytest.approx(np.zeros(3), abs=0.02)
-    assert outputs.var(dim=0) == pytest.approx(np.full(3, 0.0625 * c * (6 * c + 1)), rel=0.05)
-
-
-def test_q_network__a_value_is_the_mean_of_its_quantiles() -> None:
-    network = QNetwork(1, 2, 2, (1,), dueling=False, num_quantiles=2)
-    with torch.no_grad():
-        # By quantile: two levels and the state's value, which no dueling reads.
-        network.head.bias.copy_(torch.tensor([1.0, 4.0, 9.0, 5.0, 0.0, 9.0]))
-
-    assert network(torch.zeros(1)).tolist() == [3, 2]
-    assert network.rank_actions(torch.zeros(1)).tolist() == [3, 2]
+    torch.testing.assert_close(stacked(features), expected)
 
 
 def test_stacked_q_networks__share_memory_with_the_networks() -> None:
@@ -190,14 +135,13 @@ def test_stacked_q_networks__share_memory_with_the_networks() -> None:
     )
 
 
-@pytest.mark.parametrize("quantiles", [1, 3])
 @pytest.mark.parametrize("dueling", [True, False])
 def test_separate__agents_without_sharing_are_networks_of_their_own(
-    quantiles: int, dueling: bool
+    dueling: bool,
 ) -> None:
     shape: dict[str, Any] = {
         "num_features": 4, "num_options": 3, "max_options": 5, "hidden": (8, 6),
-        "dueling": dueling, "num_quantiles": quantiles,
+        "dueling": dueling,
     }  # fmt: skip
     together = SeparateQNetwork(3, **shape)
     torch.manual_seed(0)

@@ -148,8 +148,8 @@ def test_make__a_network_counts_everybodys_costs_from_now_on() -> None:
 @pytest.mark.parametrize(
     ("scenario", "message"),
     [
-        ("paper", "method: counterfactual is for one of skus; scenario paper has 4"),
-        ("retail", "method: counterfactual is for one of skus; scenario retail has 30"),
+        ("paper", "method: orders is for one of skus; scenario paper has 4"),
+        ("retail", "method: orders is for one of skus; scenario retail has 30"),
     ],
 )
 def test_make_groups__refuses_in_one_line(scenario: str, message: str) -> None:

@@ -48,7 +48,7 @@ def load_training(
     for baseline in checked.evaluation.baselines:
         check_baseline(baseline)
     check_pool_fits(loaded, checked)
-    if checked.method == "counterfactual":
+    if checked.method == "orders":
         from marl.learning.orders.agents import make_groups
 
         make_groups(loaded, checked.orders)  # says what is wrong before anything takes time
@@ -56,27 +56,11 @@ def load_training(
 
 
 def tune_rules(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> TrainConfig:
-    """Fills in the tuned parameters of the classical rules that training needs.
-
-    They are the rule that residual agents depart from, and the control variate.
-    """
-    from marl.policies import FAMILIES, make_policy
-
-    variate = config.learner.control_variate
-    if config.method == "residual":
-        residual = _complete_residual(scenario, config, quiet=quiet)
-        config = config.model_copy(update={"residual": residual})
-    if variate is not None:
-        try:
-            make_policy(variate.policy, scenario, variate.parameters)
-        except InputError as error:
-            raise InputError(f"learner.control_variate.{error}") from None
-        if variate.parameters is None and variate.policy in FAMILIES:
-            tuned = _tune(variate.policy, scenario, quiet=quiet)
-            filled = variate.model_copy(update={"parameters": tuned.parameters})
-            learner = config.learner.model_copy(update={"control_variate": filled})
-            config = config.model_copy(update={"learner": learner})
-    return config
+    """Fills in the tuned parameters of the rule that residual agents depart from."""
+    if config.method != "residual":
+        return config
+    residual = _complete_residual(scenario, config, quiet=quiet)
+    return config.model_copy(update={"residual": residual})
 
 
 def _complete_residual(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> Residual:

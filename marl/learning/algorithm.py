@@ -65,7 +65,6 @@ class SharedPoolDQNConfig(DQNConfig):
             env_config={
                 "scenario": scenario.model_dump(mode="json"),
                 "exploration": config.exploration.model_dump(),
-                "control_variate": learner.control_variate and learner.control_variate.model_dump(),
             },
         )
         self.env_runners(
@@ -92,11 +91,8 @@ class SharedPoolDQNConfig(DQNConfig):
             "anneal_env_steps": learner.anneal_env_steps,
             "average_rate": learner.average_rate,
             "huber_threshold": learner.huber_threshold,
-            "kappa": learner.distributional and learner.distributional.kappa,
-            "noisy": learner.noisy,
             "target_update": learner.target_update,
             "share_parameters": learner.share_parameters,
-            "group_sizes": count_agents(scenario) if learner.vdn else None,
         }
         # A dict in a fixed order: a set would change the module order from process to process.
         self.multi_agent(
@@ -185,7 +181,6 @@ class SharedPoolDQN(DQN):
             gamma=self.config.gamma,
             seed=self.config.run_seed,
             separate=not self.config.learner_config_dict["share_parameters"],
-            grouped=self.config.learner_config_dict["group_sizes"] is not None,
         )
 
     @override(DQN)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from ray.rllib.utils.metrics import (
 )
 
 from envs.omnichannel.agents.roster import MODULES
-from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Bytes, FloatArray, IntArray, SeedArray
@@ -34,8 +33,7 @@ from marl.learning.coordination import compute_weights, draw_noise_of_weights
 from marl.learning.experience_pool import Fragment, Sampled, find_shard
 from marl.learning.kernels import fill_explored, mark_explored
 from marl.learning.learned_policy import select_greedy
-from marl.learning.network import Noise, QNetwork, draw_noise
-from marl.policies import TargetRule, make_policy
+from marl.learning.network import QNetwork
 
 Spaces = dict[str, tuple[Box, Discrete[np.int64]]]
 
@@ -59,21 +57,11 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
         self.exploration = Exploration.model_validate(config.env_config["exploration"])
         self.make_env()
         self.make_module()
-        self._reference = self._make_reference()
         self._weights_seq_no = 0
-        self._explores = True
 
     @override(EnvRunner)
     def make_env(self) -> None:
         self.env = BatchedEnv(self.scenario, self.config.num_envs_per_env_runner)
-
-    def _make_reference(self) -> TargetRule | None:
-        """The control variate's policy, and an environment of its own for it."""
-        settings = self.config.env_config["control_variate"]
-        if settings is None:
-            return None
-        self._reference_env = BatchedEnv(self.scenario, self.config.num_envs_per_env_runner)
-        return make_policy(settings["policy"], self.scenario, settings["parameters"])
 
     @override(EnvRunner)
     def make_module(self) -> None:
@@ -123,9 +111,8 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
             scale = coordination["sigma"] if explore else 0.0
             noise = draw_noise_of_weights(self.config.run_seed, share, iteration, copies)
             env.coordinator.weigh(compute_weights(coordination["logits"] + scale * noise))
-        self._explores = explore
         epsilon = np.zeros(copies)
-        if explore and not self._is_noisy:
+        if explore:
             epsilon = epsilon_scale * self._compute_epsilon(env_steps, share)
         fragment = self._run_episodes(seeds, epsilon, rng)
         self._log(fragment, float(epsilon.mean()))
@@ -200,20 +187,7 @@ class BatchedEnvRunner(EnvRunner, Checkpointable):
     def _run_episodes(self, seeds: SeedArray, epsilon: FloatArray, rng: np.random.Generator) -> Any:
         """Runs the episodes of the seeds, (B,), exploring with each copy's epsilon, (B,)."""
         self.env.reset(seeds)
-        noisy = self._explores and self._is_noisy
-        run_reference = None
-        if reference := self._reference:
-            self._reference_env.service_weight = self.env.service_weight
-            self._reference_env.reset(seeds)
-            run_reference = partial(reference.run_period, self._reference_env)
-        return sample_episodes(
-            self.env, self._networks(), epsilon, rng, noisy=noisy, run_reference=run_reference
-        )
-
-    @property
-    def _is_noisy(self) -> bool:
-        """Whether noisy layers explore, in epsilon's place."""
-        return self.config.learner_config_dict["noisy"] is not None
+        return sample_episodes(self.env, self._networks(), epsilon, rng)
 
     def _networks(self) -> dict[str, QNetwork]:
         return {m: self.module[m].unwrapped().network for m in MODULES}
@@ -253,9 +227,6 @@ def sample_episodes(
     networks: dict[str, QNetwork],
     epsilon: FloatArray,
     rng: np.random.Generator,
-    *,
-    noisy: bool = False,
-    run_reference: Callable[[], Step] | None = None,
 ) -> Fragment:
     """Runs the episodes of a freshly reset environment to their end.
 
@@ -264,8 +235,6 @@ def sample_episodes(
         networks: by module.
         epsilon: of each copy, (B,).
         rng: of the exploration.
-        noisy: whether the networks' noise explores too; it is another one in every copy and period.
-        run_reference: runs a period of the control variate; None: rewards stay as they are.
     """
     shape, horizon = (env.num_copies, env.network.num_skus), env.scenario.horizon
     rows, features = env.layout.num_rows, env.layout.num_features
@@ -278,11 +247,8 @@ def sample_episodes(
         chosen[module_id].append(levels.astype(np.uint8))
 
     for period in range(horizon):
-        noise = _draw_noise(networks, env.num_copies, rng) if noisy else None
-        actions = select_greedy(env, networks, env.observe(observations, period), noise, explore)
+        actions = select_greedy(env, networks, env.observe(observations, period), explore)
         rewards[:, period] = env.step(actions).rewards
-        if run_reference is not None:
-            rewards[:, period] -= run_reference().rewards
     env.observe(observations, horizon)
     return Fragment(
         observations=observations,
@@ -290,13 +256,6 @@ def sample_episodes(
         rewards=rewards,
         metrics=env.compute_metrics(),
     )
-
-
-def _draw_noise(
-    networks: dict[str, QNetwork], copies: int, rng: np.random.Generator
-) -> dict[str, Noise]:
-    """Noise by module and copy: agents and SKUs of a copy share it."""
-    return {m: draw_noise(network.sizes, (copies, 1), rng) for m, network in networks.items()}
 
 
 def explore_options(

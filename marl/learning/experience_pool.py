@@ -21,7 +21,7 @@ from marl.config import Prioritized
 from marl.learning.kernels import look_up
 from marl.learning.pool_shape import PoolShape, PoolSize
 from marl.learning.priorities import Priorities
-from marl.learning.rings import make_rings, split_levels
+from marl.learning.rings import make_rings
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,6 @@ class Fragment:
     def env_steps(self) -> int:
         """Periods times copies."""
         return int(self.rewards.shape[0] * self.rewards.shape[1])
-
-    def agent_steps(self) -> int:
-        """Decisions of agents, not counting SKUs."""
-        return sum(int(np.prod(a.shape[:3])) for a in self.actions.values())
 
 
 @dataclass(frozen=True)
@@ -72,8 +68,7 @@ class Batch:
     r_t: Float32Array  # (U, M, N) discounted sum up to the next observation
     discount_t: Float32Array  # (U, M, N)
     obs_t: Half  # (U, M, N, F)
-    # Importance weights of prioritised draws, or 0 for a group that is cut short, (U, M, N).
-    weight: Float32Array | None = None
+    weight: Float32Array | None = None  # importance weights of prioritised draws, (U, M, N)
     cells: IntArray | None = None  # where to send the TD errors of prioritised draws, (U, M, N)
 
     def take(self, num_updates: int) -> Batch:
@@ -104,7 +99,6 @@ class ExperiencePool:
         gamma: discount a period.
         seed: of the sampling.
         prioritized: None: every transition is as likely.
-        grouped: draw all agents of a module together, for one SKU and time; not by priority.
         separate: draw N for every agent instead of every module, by module; not by priority.
     """
 
@@ -117,14 +111,12 @@ class ExperiencePool:
         gamma: float,
         seed: int,
         prioritized: Prioritized | None = None,
-        grouped: bool = False,
         separate: bool = False,
     ) -> None:
         self.shape = shape
         capacity = {level: max(1, n) for level, n in size.count_episodes(shape).items()}
         self.rings, self._lines = make_rings(shape, capacity, n_step=n_step, gamma=gamma)
         self._rooms: list[Batch | None] = [None, None]
-        self._grouped = grouped
         # Who has a network: module_id and agent, None where the agents share it.
         self._learners: list[tuple[str, int | None]] = [
             (m, agent)
@@ -199,7 +191,7 @@ class ExperiencePool:
     def _allocate(self, num_updates: int, batch_size: int) -> Batch:
         """A batch whose weights are 1 and whose other arrays are to be filled."""
         dims = (num_updates, len(self._learners), batch_size)
-        is_weighted = self._grouped or self._priorities is not None
+        is_weighted = self._priorities is not None
         return Batch(
             obs_tm1=np.empty((*dims, self.shape.num_features), np.float16),
             a_tm1=np.empty(dims, np.int64),
@@ -223,9 +215,6 @@ class ExperiencePool:
                 cells, found = priorities.sample(*size, self._rng)
                 batch.weight[:, m] = priorities.compute_weights(found, held)
                 batch.cells[:, m] = cells
-            if self._grouped and batch.weight is not None:
-                agents = self.shape.num_agents(module_id)
-                batch.weight[:, m, batch_size - batch_size % agents :] = 0
             ring = self.rings[level_of(module_id)]
             look_up(
                 cells,
@@ -261,20 +250,15 @@ class ExperiencePool:
     def _draw_cells(self, module_id: str, own: int | None, dims: tuple[int, int]) -> IntArray:
         """Draws transitions of a module as indices into its flat actions, (U, N), by chance alone.
 
-        Those of one agent, if it is given. Groups come one after the other; what is left of the
-        batch is a part of one more.
+        Those of one agent, if it is given.
         """
-        if self._grouped or own is not None:
-            agents, skus = self.shape.num_agents(module_id), self.shape.num_skus
-            members = np.arange(agents) if own is None else np.array([own])
-            groups = -(-dims[1] // len(members))
-            drawn = self._rng.integers(
-                self.num_transitions(module_id) // agents, size=(dims[0], groups, 1)
-            )
-            time, sku = np.divmod(drawn, skus)
-            cells: IntArray = (time * agents + members) * skus + sku
-            return cells.reshape(dims[0], -1)[:, : dims[1]]
-        return self._rng.integers(self.num_transitions(module_id), size=dims)
+        count = self.num_transitions(module_id)
+        if own is None:
+            return self._rng.integers(count, size=dims)
+        agents, skus = self.shape.num_agents(module_id), self.shape.num_skus
+        time, sku = np.divmod(self._rng.integers(count // agents, size=dims), skus)
+        cells: IntArray = (time * agents + own) * skus + sku
+        return cells
 
     def get_state(self) -> dict[str, Any]:
         """Arrays of the episodes held, and the sampling's random state; no copies."""
@@ -296,8 +280,6 @@ class ExperiencePool:
         Raises:
             ValueError: if the pool has another capacity or shape.
         """
-        if "obs" in state:
-            state = split_levels(state, self.shape)
         for level, ring in self.rings.items():
             ring.set_state(state[level])
         for module_id, priorities in (self._priorities or {}).items():

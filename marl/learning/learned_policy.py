@@ -18,7 +18,7 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from marl.config import Learner
 from marl.learning.kernels import choose_options, uphold_goals
-from marl.learning.network import Noise, QNetwork, make_network
+from marl.learning.network import QNetwork, make_network
 from marl.learning.policy_arrays import (
     COORDINATION,
     NetworkArguments,
@@ -95,7 +95,6 @@ class LearnedPolicy:
 def make_network_arguments(scenario: Scenario, learner: Learner) -> NetworkArguments:
     """Keyword arguments of each module's `QNetwork`; all networks have one shape."""
     layout = Layout.from_scenario(scenario)
-    quantiles = learner.distributional
     return {
         name: {
             "num_features": layout.num_features,
@@ -105,8 +104,6 @@ def make_network_arguments(scenario: Scenario, learner: Learner) -> NetworkArgum
             "dueling": learner.dueling,
             "initial_option": module.initial_option,
             "initial_bias": learner.initial_bias,
-            "num_quantiles": quantiles.num_quantiles if quantiles else 1,
-            "noisy": learner.noisy,
             **({} if learner.share_parameters else {"num_agents": module.num_agents}),
         }
         for name, module in layout.modules.items()
@@ -122,7 +119,6 @@ def select_greedy(
     env: BatchedEnv,
     networks: Mapping[str, QNetwork],
     observations: Float32Array,
-    noise: Mapping[str, Noise] | None = None,
     explore: Callable[[str, IntArray], object] | None = None,
 ) -> dict[str, IntArray]:
     """Returns the best levels by module, (B, A_m, K); of the high level on review periods only.
@@ -134,7 +130,6 @@ def select_greedy(
         env: B copies.
         networks: by module.
         observations: (B, N + 1, K, F).
-        noise: of noisy networks, by module, that broadcasts with (A_m, B, K); None: none.
         explore: changes a module's levels in place, before others see them; None: nobody does.
     """
     rules = env.scenario.coordination
@@ -146,8 +141,7 @@ def select_greedy(
                 continue
             # Rows first, as the observation lies in memory: the network need not copy its input.
             rows = observations.swapaxes(0, 1)[module.rows]
-            factors = None if noise is None else noise[module_id]
-            values = networks[module_id].rank_actions(torch.from_numpy(rows), factors).numpy()
+            values = networks[module_id].rank_actions(torch.from_numpy(rows)).numpy()
             agents, copies, skus, _ = values.shape
             levels = actions[module_id] = np.empty((copies, agents, skus), np.int64)
             choose_options(values, levels)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core import COMPONENT_OPTIMIZER, COMPONENT_RL_MODULE
@@ -18,8 +17,7 @@ from torch.nn import functional
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.types import Float32Array
 from marl.learning.experience_pool import Batch
-from marl.learning.losses import average_groups, compute_quantile_loss
-from marl.learning.network import Noise, StackedQNetworks, draw_noise
+from marl.learning.network import StackedQNetworks
 from marl.learning.policy_arrays import Weights
 from marl.runs.checkpoints import Tree
 
@@ -87,17 +85,8 @@ class FusedDQNLearner(ScheduledLearner):
     Everything is summed by module, so the result is that of M separate learners: the loss, the
     gradient's norm that is clipped, and Adam, which works by element.
 
-    With VDN (Sunehag et al. 2018), the values of all agents of a module that decide on one SKU at
-    one time are added up and learn from the sum of their returns. It is the means that are compared
-    here, so that losses and gradients keep their size.
-
-    Noisy networks have other noise in every update, one for the network that learns and chooses
-    and one for the target (Fortunato et al. 2018, eq. 13). It is a function of the run's seed and
-    the update's number, so a checkpoint needs nothing of it.
-
     `config.learner_config_dict`: `lr`, `lr_final_fraction`, `anneal_env_steps`, `average_rate`,
-    `huber_threshold`, `kappa`, `noisy`, `target_update`, `group_sizes` (agents by
-    module; None: no VDN).
+    `huber_threshold`, `target_update`.
     """
 
     @override(DQNTorchLearner)
@@ -110,7 +99,6 @@ class FusedDQNLearner(ScheduledLearner):
         self._target_parameters = list(self._target.parameters.values())
         self._optimizer = torch.optim.Adam(self._parameters, lr=self._settings["lr"], fused=True)
         self._averaged = [p.detach().clone() for p in self._parameters]
-        self._group = self._make_groups()
         self._num_updates = 0
         self._td_errors = torch.zeros(0)
 
@@ -183,17 +171,15 @@ class FusedDQNLearner(ScheduledLearner):
         weight: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """One step on (M, N) transitions; returns |TD error|, (M, N), and Q by module, (M,)."""
-        noise, target_noise = self._draw_noise(), self._draw_noise(of_target=True)
         with torch.no_grad():
-            target_z_t = selector_z_t = self._target.compute_quantiles(obs_t, target_noise)
+            target_q_t = selector_q_t = self._target(obs_t)
             if self.config.double_q:
-                selector_z_t = self._online.compute_quantiles(obs_t, noise)
-            a_t = selector_z_t.mean(dim=-2).argmax(dim=-1)
-            target = r_t[..., None] + discount_t[..., None] * _take(target_z_t, a_t)  # (M, N, Q)
-        z_a_tm1 = _take(self._online.compute_quantiles(obs_tm1, noise), a_tm1)
-        if self._group is not None:
-            z_a_tm1, target = (average_groups(z, self._group) for z in (z_a_tm1, target))
-        losses = self._compute_losses(z_a_tm1, target)
+                selector_q_t = self._online(obs_t)
+            target = r_t + discount_t * _take(target_q_t, selector_q_t.argmax(dim=-1))
+        q_a_tm1 = _take(self._online(obs_tm1), a_tm1)
+        losses = functional.huber_loss(
+            q_a_tm1, target, reduction="none", delta=self._settings["huber_threshold"]
+        )
         loss = (losses if weight is None else weight * losses).sum()
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss / r_t.shape[1])
@@ -205,32 +191,7 @@ class FusedDQNLearner(ScheduledLearner):
             # A plain mean at first, so that the average soon forgets where training began.
             rate = max(self._settings["average_rate"], 1 / self._num_updates)
             torch._foreach_lerp_(self._averaged, self._parameters, rate)
-            q_a_tm1 = z_a_tm1.mean(dim=-1)
-            return (target.mean(dim=-1) - q_a_tm1).abs(), q_a_tm1.mean(dim=1)
-
-    def _make_groups(self) -> Tensor | None:
-        """Which cells of a batch are of one group of agents, (M, N); None without VDN."""
-        sizes = self._settings["group_sizes"]
-        if sizes is None:
-            return None
-        cells = torch.arange(self.config.train_batch_size_per_learner)
-        return torch.stack([cells // size for size in sizes])
-
-    def _compute_losses(self, z_a_tm1: Tensor, target: Tensor) -> Tensor:
-        """Losses (M, N) of the taken actions' quantiles and their targets, (M, N, Q) both."""
-        settings = self._settings
-        if settings["kappa"] is not None:
-            return compute_quantile_loss(z_a_tm1, target, settings["kappa"])
-        return functional.huber_loss(
-            z_a_tm1, target, reduction="none", delta=settings["huber_threshold"]
-        ).squeeze(-1)
-
-    def _draw_noise(self, *, of_target: bool = False) -> Noise | None:
-        """This update's noise by module; None without noisy layers."""
-        if self._settings["noisy"] is None:
-            return None
-        key = [self.config.run_seed, self._num_updates, int(of_target), 1]
-        return draw_noise(self._online.sizes, (len(MODULES),), np.random.default_rng(key))
+            return (target - q_a_tm1).abs(), q_a_tm1.mean(dim=1)
 
     def _move_target(self) -> None:
         """Towards the online networks: by a Polyak step, or every so often to them."""
@@ -289,7 +250,6 @@ def _list_shapes(modules: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[in
     return {f"{m}/{name}": v.shape for m, values in modules.items() for name, v in values.items()}
 
 
-def _take(quantiles: Tensor, action: Tensor) -> Tensor:
-    """Returns the quantiles of one action, (M, N, Q), of all, (M, N, Q, A); actions are (M, N)."""
-    index = action[..., None, None].expand(*quantiles.shape[:-1], 1)
-    return quantiles.gather(-1, index).squeeze(-1)
+def _take(values: Tensor, action: Tensor) -> Tensor:
+    """Returns the values of one action, (M, N), of all, (M, N, A); actions are (M, N)."""
+    return values.gather(-1, action[..., None]).squeeze(-1)

@@ -138,7 +138,7 @@ def make_method(scenario: Scenario, config: TrainConfig) -> Method:
     """Returns the configuration's way to learn."""
     if config.method == "residual":
         return ResidualMethod(scenario, config)
-    if config.method == "counterfactual":
+    if config.method == "orders":
         return OrdersMethod(scenario, config)
     return AgentsMethod(scenario, config)
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,47 +18,12 @@ MASKED = -1e9
 
 _WIDTH = 16  # numbers that a processor's registers hold
 
-# By layer, the head last: factors at its inputs (..., in) and at its outputs (..., out).
-Noise = list[tuple[Tensor, Tensor]]
-
-
-class NoisyLinear(nn.Linear):
-    """A linear layer that also learns how much noise its weights take.
-
-    Source: Fortunato et al. 2018 (NoisyNet), section 3: the noise of a weight is sigma times the
-    factors of its input and its output.
-
-    Args:
-        in_features: inputs.
-        out_features: outputs.
-        sigma: initial; divided by the root of the inputs.
-    """
-
-    def __init__(self, in_features: int, out_features: int, sigma: float) -> None:
-        super().__init__(in_features, out_features)
-        initial = sigma / in_features**0.5
-        self.weight_sigma = nn.Parameter(torch.full((out_features, in_features), initial))
-        self.bias_sigma = nn.Parameter(torch.full((out_features,), initial))
-
-    def forward(self, features: Tensor, noise: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """Returns outputs (..., out) of features (..., in) under noise that broadcasts with them.
-
-        Every row may have noise of its own without weights of its own, as it has two factors.
-        """
-        mean = super().forward(features)
-        if noise is None:
-            return mean
-        at_input, at_output = noise
-        spread = functional.linear(features * at_input, self.weight_sigma, self.bias_sigma)
-        return mean + at_output * spread
-
 
 class QNetwork(nn.Module):
     """Dueling MLP: features (..., F) to action values (..., A).
 
     Source: Wang et al. 2016, eq. 9 (dueling, mean over the valid actions). The head starts at zero
-    but for a small bias on `initial_option`, so that an untrained agent takes that action. With
-    quantiles it has one such output for each of them, and an action's value is their mean.
+    but for a small bias on `initial_option`, so that an untrained agent takes that action.
 
     Args:
         num_features: F.
@@ -70,8 +34,6 @@ class QNetwork(nn.Module):
         dueling: whether value and advantage are separate.
         initial_option: the action of an untrained agent.
         initial_bias: its head start.
-        num_quantiles: of the return's distribution; 1: its mean alone.
-        noisy: initial sigma of noisy layers; None: plain ones.
     """
 
     mask: Tensor
@@ -86,16 +48,11 @@ class QNetwork(nn.Module):
         dueling: bool = True,
         initial_option: int = 0,
         initial_bias: float = 0.0,
-        num_quantiles: int = 1,
-        noisy: float | None = None,
     ) -> None:
         super().__init__()
-        # The last output of a quantile is the state's value.
-        self.sizes = [num_features, *hidden, num_quantiles * (max_options + 1)]
-        *hidden_layers, head = (
-            nn.Linear(*sizes) if noisy is None else NoisyLinear(*sizes, noisy)
-            for sizes in pairwise(self.sizes)
-        )
+        # The last output is the state's value.
+        sizes = [num_features, *hidden, max_options + 1]
+        *hidden_layers, head = (nn.Linear(*layer) for layer in pairwise(sizes))
         # In this order: checkpoints hold the optimizer's moments by the parameter's number.
         self.layers = nn.ModuleList(hidden_layers)
         self.head = head
@@ -104,52 +61,32 @@ class QNetwork(nn.Module):
         self._head = head.weight, head.bias
         self.dueling = dueling
         self.num_options, self.max_options = num_options, max_options
-        self.num_quantiles = num_quantiles
-        self.is_noisy = noisy is not None
         self.register_buffer("mask", torch.arange(max_options) < num_options, persistent=False)
         with torch.no_grad():
             self.head.weight.zero_()
             self.head.bias.zero_()
-            self._split(self.head.bias)[:, initial_option] = initial_bias
+            self.head.bias[initial_option] = initial_bias
 
     def forward(self, features: Tensor) -> Tensor:
         """Returns action values; invalid actions are `MASKED`."""
-        output = split_quantiles(self.head(self._encode(features)), self.num_quantiles)
         valid = ValidActions.from_mask(self.mask)
-        return combine_heads(output, valid, dueling=self.dueling).mean(dim=-2)
+        return combine_heads(self._compute(features), valid, dueling=self.dueling)
 
-    def rank_actions(self, features: Tensor, noise: Noise | None = None) -> Tensor:
+    def rank_actions(self, features: Tensor) -> Tensor:
         """Returns values whose order is that of the valid actions' values, (..., num_options).
 
         The state's value and the mean advantage are the same for all actions, so neither is
         needed to find the best one.
-
-        Args:
-            features: (..., F).
-            noise: of noisy layers; None: none.
         """
-        if noise is not None:
-            return self._rank_noisy(features, noise)
         hidden = features
         for weight, bias in self._hidden:
             hidden = torch.relu_(functional.linear(hidden, weight, bias))
-        return functional.linear(hidden, *(self._average(p) for p in self._head))
+        return functional.linear(hidden, *(p[: self.num_options] for p in self._head))
 
-    def _rank_noisy(self, features: Tensor, noise: Noise) -> Tensor:
-        hidden = features
-        for layer, factors in zip(self.layers, noise[:-1], strict=True):
-            hidden = functional.relu(layer(hidden, factors), inplace=True)
-        output = split_quantiles(self.head(hidden, noise[-1]), self.num_quantiles)
-        return output.mean(dim=-2)[..., : self.num_options]
-
-    def _average(self, head: Tensor) -> Tensor:
-        """Returns what a head of plain values of the valid levels has, (levels, ...)."""
-        values = head if self.num_quantiles == 1 else self._split(head).mean(dim=0)
-        return values[: self.num_options]
-
-    def _split(self, head: Tensor) -> Tensor:
-        """Views values by the head's output by quantile, (Q, A + 1, ...)."""
-        return head.view(self.num_quantiles, self.max_options + 1, *head.shape[1:])
+    def _compute(self, features: Tensor) -> Tensor:
+        """Outputs of the head, (..., A + 1)."""
+        output: Tensor = self.head(self._encode(features))
+        return output
 
     def _encode(self, features: Tensor) -> Tensor:
         hidden = features
@@ -196,21 +133,12 @@ class SeparateQNetwork(QNetwork):
         self.head: Any = SeparateLinear([network.head for network in networks])
         del self._hidden, self._head  # of a network that nobody has
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Returns action values; invalid actions are `MASKED`."""
-        output = split_quantiles(self._compute(features), self.num_quantiles)
-        valid = ValidActions.from_mask(self.mask)
-        return combine_heads(output, valid, dueling=self.dueling).mean(dim=-2)
-
-    def rank_actions(self, features: Tensor, noise: Noise | None = None) -> Tensor:
+    def rank_actions(self, features: Tensor) -> Tensor:
         """Returns values in the order of the valid actions' values, (A, ..., num_options)."""
-        if noise is not None:
-            raise ValueError("networks without shared parameters have no noisy layers")
-        output = split_quantiles(self._compute(features), self.num_quantiles)
-        return output.mean(dim=-2)[..., : self.num_options]
+        return self._compute(features)[..., : self.num_options]
 
     def _compute(self, features: Tensor) -> Tensor:
-        """Outputs of the head, (A, ..., Q (A + 1))."""
+        """Outputs of the head, (A, ..., L + 1)."""
         rows = self.head(self._encode(features.flatten(1, -2)))
         return rows.view(*features.shape[:-1], -1)
 
@@ -218,29 +146,6 @@ class SeparateQNetwork(QNetwork):
 def make_network(arguments: Mapping[str, Any]) -> QNetwork:
     """Builds a module's network; with `num_agents`, one for each of its agents."""
     return SeparateQNetwork(**arguments) if "num_agents" in arguments else QNetwork(**arguments)
-
-
-def draw_noise(sizes: Sequence[int], shape: tuple[int, ...], rng: np.random.Generator) -> Noise:
-    """Draws the factors of all layers of noisy networks.
-
-    Source: Fortunato et al. 2018, section 3 (b): f(x) = sgn(x) sqrt|x| of standard normals.
-
-    Args:
-        sizes: of the inputs, the hidden layers and the head, as `QNetwork.sizes`.
-        shape: of independent draws.
-        rng: of the draws.
-    """
-
-    def draw(size: int) -> Tensor:
-        normal = torch.from_numpy(rng.standard_normal((*shape, size), np.float32))
-        return normal.sign() * normal.abs().sqrt()
-
-    return [(draw(size), draw(next_size)) for size, next_size in pairwise(sizes)]
-
-
-def split_quantiles(output: Tensor, num_quantiles: int) -> Tensor:
-    """Views head outputs (..., Q (A + 1)) by quantile, (..., Q, A + 1)."""
-    return output.view(*output.shape[:-1], num_quantiles, -1)
 
 
 class ValidActions(NamedTuple):
@@ -276,8 +181,6 @@ class StackedQNetworks:
 
     def __init__(self, networks: Sequence[QNetwork], *, trainable: bool) -> None:
         self.dueling = networks[0].dueling
-        self.num_quantiles = networks[0].num_quantiles
-        self.sizes = networks[0].sizes
         self.num_hidden = len(networks[0].layers)
         counts = [getattr(network, "num_agents", 1) for network in networks]
         ends = list(accumulate(counts))
@@ -286,7 +189,7 @@ class StackedQNetworks:
             for network, count, end in zip(networks, counts, ends, strict=True)
         ]
         masks = [n.mask.expand(count, -1) for n, count in zip(networks, counts, strict=True)]
-        self.valid = ValidActions.from_mask(torch.cat(masks)[:, None, None])
+        self.valid = ValidActions.from_mask(torch.cat(masks)[:, None])
         self.parameters: dict[str, Tensor] = {}
         for name, _ in networks[0].named_parameters():
             own = [dict(network.named_parameters())[name] for network in networks]
@@ -300,28 +203,16 @@ class StackedQNetworks:
                 parameter.data = stacked[place]
             self.parameters[name] = stacked.requires_grad_(trainable)
 
-    def compute_quantiles(self, features: Tensor, noise: Noise | None = None) -> Tensor:
-        """Returns the quantiles of action values, (M, N, Q, A); their mean is the value.
-
-        Args:
-            features: (M, N, F).
-            noise: factors by module, (M, in) and (M, out); None: none.
-        """
-        factors: Sequence[tuple[Tensor, Tensor] | None] = noise or [None] * (self.num_hidden + 1)
+    def __call__(self, features: Tensor) -> Tensor:
+        """Returns action values, (M, N, A), of features, (M, N, F)."""
         hidden = features
         for layer in range(self.num_hidden):
             # In place, because memory that was just written is still in the processor's cache.
-            hidden = torch.relu_(self._linear(hidden, f"layers.{layer}", factors[layer]))
-        output = split_quantiles(self._linear(hidden, "head", factors[-1]), self.num_quantiles)
-        return combine_heads(output, self.valid, dueling=self.dueling)
+            hidden = torch.relu_(self._linear(hidden, f"layers.{layer}"))
+        return combine_heads(self._linear(hidden, "head"), self.valid, dueling=self.dueling)
 
-    def _linear(self, features: Tensor, layer: str, noise: tuple[Tensor, Tensor] | None) -> Tensor:
+    def _linear(self, features: Tensor, layer: str) -> Tensor:
         weight, bias = self.parameters[f"{layer}.weight"], self.parameters[f"{layer}.bias"]
-        if noise is not None:
-            at_input, at_output = noise
-            factors = at_output[:, :, None] * at_input[:, None]
-            weight = weight + self.parameters[f"{layer}.weight_sigma"] * factors
-            bias = bias + self.parameters[f"{layer}.bias_sigma"] * at_output
         outputs = weight.shape[1]
         spare = -outputs % _WIDTH
         if not spare:

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.agents.roster import MODULES, MODULES_OF, level_of
+from envs.omnichannel.agents.roster import MODULES_OF, level_of
 from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import IntArray
@@ -146,12 +146,6 @@ def check_pool_fits(scenario: Scenario, config: TrainConfig) -> None:
                 f"pool.{name}: {asked} is not allowed; at least "
                 f"{least} ({copies} copies x {shape.horizon} periods{shards})"
             )
-    most_agents = max(shape.num_agents(m) for m in MODULES)
-    if config.learner.vdn and config.learner.batch_size < most_agents:
-        raise InputError(
-            f"learner.batch_size: {config.learner.batch_size} is not allowed with learner.vdn; at "
-            f"least {most_agents} (agents of a module)"
-        )
     size = PoolSize.from_rules(pool)
     capacity = size.count_episodes(shape)
     # Half, because a checkpoint holds a copy of the pool while it is written.

@@ -149,29 +149,3 @@ def make_rings(
         for level, start, end in zip(capacity, starts, starts[1:], strict=False)
     }
     return rings, lines
-
-
-def split_levels(state: dict[str, Any], shape: PoolShape) -> dict[str, Any]:
-    """Turns the state of a pool whose levels shared one ring into that of one with two.
-
-    Args:
-        state: of a checkpoint as it was written before the levels had rings of their own.
-        shape: of the environment.
-    """
-    ends = [*shape.review_times, shape.horizon]
-    own = {
-        "low": (state["obs"][:, :, :-1], state["low_return"][:, :, :-1]),
-        "high": (state["obs"][:, ends, -1:], state["high_return"][:, :, None]),
-    }
-    levels = {
-        level: {
-            "observations": observations,
-            "returns": returns,
-            **{f"actions/{m}": state[f"actions/{m}"] for m in MODULES_OF[level]},
-            "next": state["next"],
-            "capacity": state["capacity"],
-        }
-        for level, (observations, returns) in own.items()
-    }
-    rest = {name: value for name, value in state.items() if name.startswith(("priorities", "rng"))}
-    return levels | rest

@@ -13,8 +13,7 @@ FIXED_FIELDS = (
     "method", "residual.reference", "residual.parameters", "residual.choices",
     "residual.pool_situations", "orders.largest_order", "orders.pool_situations",
     "learner.hidden", "learner.dueling", "learner.n_step", "learner.gamma",
-    "learner.distributional", "learner.noisy", "learner.share_parameters",
-    "learner.control_variate",
+    "learner.share_parameters",
     "pool.capacity_env_steps", "pool.high_capacity_env_steps", "pool.max_memory_mb",
     "pool.prioritized", "pool.num_shards",
 )  # fmt: skip

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -26,7 +26,7 @@ from envs.errors import InputError
 from marl.runs.files import sync_to_disk
 
 MANIFEST_FILE = "manifest.json"
-FORMAT = 1
+FORMAT = 2  # of what training writes; another one is refused
 
 Tree = Any  # nested dicts with string keys and lists; leaves are arrays and what JSON knows
 Arrays = dict[str, NDArray[Any]]  # path in the tree -> values
@@ -157,20 +157,54 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
         ) from None
     except ValueError:
         raise DamagedError(f"checkpoint: '{path}' is damaged") from None
+    parsed = _parse_manifest(text)
+    if parsed is None:
+        raise DamagedError(f"checkpoint: '{path}' is damaged")
+    _check_format(folder, parsed.format)
+    return parsed.files
+
+
+def check_version(run: Path) -> None:
+    """Refuses a run whose checkpoints another version wrote, before its other files are read.
+
+    Raises:
+        InputError: names the first such checkpoint.
+    """
+    for manifest in sorted(run.glob(f"checkpoints/*/{MANIFEST_FILE}")):
+        # Whoever opens a damaged one says what is wrong with it.
+        if parsed := _parse_manifest(manifest.read_text(encoding="utf-8", errors="replace")):
+            _check_format(manifest.parent, parsed.format)
+
+
+class _Manifest(NamedTuple):
+    format: int
+    files: dict[str, dict[str, Any]]
+
+
+def _parse_manifest(text: str) -> _Manifest | None:
+    """Reads a manifest, of whatever format; None: it is damaged."""
     try:
-        files: dict[str, dict[str, Any]] = json.loads(text)["files"]
-        is_whole = text == _format_manifest(files)
+        data = json.loads(text)
+        manifest = _Manifest(data["format"], data["files"])
+        is_whole = text == _format_manifest(manifest.files, manifest.format)
     except (ValueError, KeyError, TypeError):
-        is_whole = False
-    if not is_whole:
-        raise DamagedError(f"checkpoint: '{path}' is damaged, or of another version")
-    return files
+        return None
+    return manifest if is_whole else None
 
 
-def _format_manifest(files: dict[str, dict[str, Any]]) -> str:
+def _check_format(folder: Path, found: int) -> None:
+    if found != FORMAT:
+        raise InputError(
+            f"checkpoint: '{folder}' has format {found}, which another version wrote; format "
+            f"{FORMAT} is needed: train anew, or use the version that wrote it"
+        )
+
+
+def _format_manifest(files: dict[str, dict[str, Any]], number: int = FORMAT) -> str:
     """The one text that a manifest of these files can have: its own hash is part of it."""
-    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-    return json.dumps({"format": FORMAT, "files": files, "sha256": digest}, indent=2) + "\n"
+    covered = files if number == 1 else [number, files]  # format 1 left its number out
+    digest = hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()
+    return json.dumps({"format": number, "files": files, "sha256": digest}, indent=2) + "\n"
 
 
 def _hash_file(path: Path) -> str:

@@ -27,7 +27,7 @@ from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.demand import Trace
 from marl.config import TrainConfig, load_config
 from marl.errors import RunError
-from marl.runs.checkpoints import DamagedError, verify_checkpoint, write_manifest
+from marl.runs.checkpoints import DamagedError, check_version, verify_checkpoint, write_manifest
 from marl.runs.files import PARTIAL, replace_file, sync_to_disk
 
 POLICY_FILE = "policy.npz"
@@ -83,6 +83,7 @@ class RunFolder:
         """
         if not (path / "config.yaml").is_file() or not (path / "scenario.yaml").is_file():
             raise InputError(f"run: '{path}' is not a run folder; give one that train has made")
+        check_version(path)
         scenario = load_scenario(path / "scenario.yaml")
         return cls(path, scenario, load_config(path / "config.yaml", overrides))
 

@@ -68,7 +68,7 @@ def compare_lost_sales(lead_time: int, penalty: float, num_seeds: int) -> dict[s
     for seed in range(num_seeds):
         run = train(
             f"{scenario.name}-{seed}",
-            *("--scenario", str(path), "--config", "counterfactual", "--seed", str(seed)),
+            *("--scenario", str(path), "--config", "orders", "--seed", str(seed)),
             *("--set", "evaluation.baselines=[]"),
             one_core=True,
         )

@@ -19,7 +19,6 @@ from marl.learning.algorithm import SharedPoolDQN, build_algorithm
 from marl.learning.experience_pool import Batch
 from marl.learning.feedback import Adjustment
 from marl.learning.network import QNetwork, SeparateQNetwork
-from marl.learning.pool_shape import count_agents
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -195,13 +194,8 @@ def test_adjust__counts_from_the_next_round_whether_it_runs_ahead_or_not(
 
 
 OPTIONS = [
-    ["learner.distributional={num_quantiles: 4, kappa: 0.1}"],
-    ["learner.noisy=0.5"],
     ["learner.target_update=3"],
-    ["learner.control_variate={}"],
-    ["learner.vdn=true"],
-    ["learner.share_parameters=false", "learner.distributional={}"],
-    ["learner.distributional={}", "learner.noisy=0.1", "learner.double=false"],
+    ["learner.share_parameters=false", "learner.double=false"],
 ]
 
 
@@ -244,24 +238,9 @@ def test_target_update__copies_every_so_often(tiny: Scenario) -> None:
         assert measure_lag(1) == 0
 
 
-def test_noisy__copies_explore_by_noise_alone(tiny: Scenario) -> None:
-    with build(tiny, "env_runners.num_env_runners=0", "learner.noisy=0.5") as algorithm:
-        runner = algorithm.env_runner
-
-        noisy = runner.sample(iteration=0)[0].actions["ordering_low"]
-        greedy = runner.sample(iteration=0, explore=False)[0].actions["ordering_low"]
-
-        initial = runner.env.layout.modules["ordering_low"].initial_option
-        assert (greedy == initial).all()
-        # Every copy its own noise, and another one in every period.
-        assert len(np.unique(noisy[:, 0, 0, 0])) > 1
-        assert len(np.unique(noisy[0, :, 0, 0])) > 1
-
-
-@pytest.mark.parametrize("option", ["vdn=false", "vdn=true", "share_parameters=false"])
+@pytest.mark.parametrize("option", ["share_parameters=true", "share_parameters=false"])
 def test_learner__updates_as_separate_learners_would(tiny: Scenario, option: str) -> None:
     overrides = ["env_runners.num_env_runners=0", "learner.grad_clip=0.5", f"learner.{option}"]
-    vdn = option == "vdn=true"
     with build(tiny, *overrides) as algorithm:
         for _ in range(2):
             algorithm.train()
@@ -276,15 +255,14 @@ def test_learner__updates_as_separate_learners_would(tiny: Scenario, option: str
         module = learner.module
         target = [own for m in MODULES for own in clone(module[m].unwrapped().target_network)]
         batch = algorithm.pool.sample(4, algorithm.config.train_batch_size_per_learner)
-        assert len(online) == (10 if "share" in option else 6)
-        assert batch.r_t.shape[1:] == (10, 19) if "share" in option else (6, 32)
+        assert len(online) == (10 if "false" in option else 6)
+        assert batch.r_t.shape[1:] == (10, 19) if "false" in option else (6, 32)
         timesteps = {"num_env_steps_sampled_lifetime": algorithm.env_steps}
 
         algorithm.learner_group.update(batch=batch, timesteps=timesteps)
         lr = learner._optimizer.param_groups[0]["lr"]
         for m, (network, copy) in enumerate(zip(online, target, strict=True)):
-            agents = count_agents(tiny)[m] if vdn else 1
-            update_alone(network, copy, batch, m, agents, lr=lr, grad_clip=0.5)
+            update_alone(network, copy, batch, m, lr=lr, grad_clip=0.5)
 
         updated = [own for network in get_networks(algorithm) for own in clone(network)]
         for network, alone in zip(updated, online, strict=True):
@@ -316,15 +294,11 @@ def update_alone(
     target: QNetwork,
     batch: Batch,
     m: int,
-    agents: int,
     *,
     lr: float,
     grad_clip: float,
 ) -> None:
-    """A plain double-DQN loop for one module, written without the learner's code.
-
-    Values are added up over every so many agents, one after the other; what is left is not used.
-    """
+    """A plain double-DQN loop for one module, written without the learner's code."""
     optimizer = torch.optim.Adam(online.parameters(), lr=lr)
     for u in range(len(batch.r_t)):
         obs_tm1 = torch.from_numpy(batch.obs_tm1[u, m]).float()
@@ -337,10 +311,8 @@ def update_alone(
                 + torch.from_numpy(batch.discount_t[u, m]) * bootstrap
             )
         values = online(obs_tm1)[torch.arange(len(best)), torch.from_numpy(batch.a_tm1[u, m])]
-        whole = len(values) - len(values) % agents
-        values, goal = (x[:whole].view(-1, agents).mean(dim=1) for x in (values, goal))
         loss = torch.nn.functional.huber_loss(values, goal, delta=10.0, reduction="sum")
-        loss *= agents / len(best)
+        loss /= len(best)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(online.parameters(), grad_clip)

@@ -29,7 +29,7 @@ SETTINGS = [
 
 
 def make_config(*overrides: str) -> TrainConfig:
-    return load_config("counterfactual", [*SETTINGS, *overrides])
+    return load_config("orders", [*SETTINGS, *overrides])
 
 
 @contextmanager

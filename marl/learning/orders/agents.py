@@ -168,17 +168,16 @@ def make_groups(scenario: Scenario, orders: Orders) -> dict[str, Group]:
     for field, count in (("skus", len(scenario.skus)), ("dcs", setting.network.num_dcs)):
         if count > 1:
             raise InputError(
-                f"method: counterfactual is for one of {field}; scenario {scenario.name} has "
-                f"{count}"
+                f"method: orders is for one of {field}; scenario {scenario.name} has {count}"
             )
     if not setting.is_stationary:
         raise InputError(
-            "method: counterfactual is for demand that is the same every day, without season; "
+            "method: orders is for demand that is the same every day, without season; "
             f"that of scenario {scenario.name} is not"
         )
     if setting.network.lane_lead_time.min() == 0:
         raise InputError(
-            "method: counterfactual needs stores with a lead time of 1 or more; scenario "
+            "method: orders needs stores with a lead time of 1 or more; scenario "
             f"{scenario.name} has 0"
         )
     kinds = [StoreOrders, *[DcOrders] * has_dc_orders(setting)]
