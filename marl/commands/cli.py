@@ -13,6 +13,7 @@ from envs.errors import InputError
 from marl.commands import evaluate, planning, report, scenario, search, train
 from marl.commands.console import describe_missing
 from marl.errors import RunError
+from marl.training.stopping import Stopped, compute_status, install_handlers
 
 # Typer brings its own copy of click or uses the installed one; this finds the right class.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -35,8 +36,10 @@ planning.register(app, scenario_app)
 def main() -> None:
     """Runs the command line.
 
-    A user's mistake is one line on stderr and exit code 2; a failed run one line and code 1.
+    A user's mistake is one line on stderr and exit code 2; a failed run one line and code 1; a
+    signal that ends the command 128 + its number.
     """
+    install_handlers()
     try:
         status = app(standalone_mode=False)
     except InputError as error:
@@ -52,6 +55,8 @@ def main() -> None:
         _fail(missing)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except Stopped as stopped:
+        sys.exit(compute_status(stopped.number))
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
     sys.exit(status if isinstance(status, int) else 0)

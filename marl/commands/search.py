@@ -22,6 +22,7 @@ from marl.commands.options import (
     SetOption,
 )
 from marl.commands.prepare import load_training, tune_rules
+from marl.training.stopping import compute_status_when_saved, forward_signals
 
 if TYPE_CHECKING:
     from marl.training.search.plan import Search
@@ -92,13 +93,14 @@ def search_settings(search: Search, address: str | None, *, quiet: bool, resume:
     if not quiet:
         console.print(f"search folder {path}", soft_wrap=True)
     start_ray(address, search.count_runners())
-    results = run_search(search, resume=resume, quiet=quiet)
+    with forward_signals() as received:
+        results = run_search(search, resume=resume, quiet=quiet)
     console.print(make_table(search, results))
     if not is_finished(search, results):
         write_results(search, results)
         command = f"{name_command('omnichannel')} search --resume {path} --trust"
         console.print(f"interrupted. Go on with: {command}", soft_wrap=True)
-        return
+        raise typer.Exit(compute_status_when_saved(received[0]) if received else 0)
     best = save_best(search, results)
     console.print(f"evaluating {results[0].name} on fresh episodes ...")
     evaluation = compare_best(best, console.print)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ from marl.commands.options import (
 )
 from marl.commands.prepare import fetch_run, load_training, open_storage, tune_rules
 from marl.errors import RunError
+from marl.training.stopping import Stopped, compute_status_when_saved
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -141,28 +143,46 @@ def run_training(
     view.say(f"run folder {run.path}")
     for line in describe_changes(before, run.config) if before else ():
         view.say(line)
-    prepare_training(address, run.config.env_runners.num_env_runners)
-    from marl.training.trainer import Trainer  # here, as Ray starts while it is imported
+    with _offer_resume(run, storage, view.say):
+        prepare_training(address, run.config.env_runners.num_env_runners)
+        from marl.training.trainer import Trainer  # here, as Ray starts while it is imported
 
-    trainer = Trainer(run, view, _make_upload(run, storage, view.say))
-    try:
-        if checkpoint:
-            trainer.restore(checkpoint)
-        view.say(trainer.describe(resumed=checkpoint is not None))
-        interrupted = trainer.train()
-    finally:
-        trainer.close()
-    if interrupted:
-        resume_command = f"{name_command('omnichannel')} resume {run.path}"
-        if storage:
-            storage.upload(run.path)
-            resume_command += f", or resume {storage.uri}"
-        view.say(f"interrupted; checkpoint saved. Go on with: {resume_command}")
-        return
-    _finish_run(run, console, view)
+        trainer = Trainer(run, view, _make_upload(run, storage, view.say))
+        try:
+            if checkpoint:
+                trainer.restore(checkpoint)
+            view.say(trainer.describe(resumed=checkpoint is not None))
+            signal_number = trainer.train()
+        finally:
+            trainer.close()
+        if signal_number is None:
+            _finish_run(run, console, view)
     if storage:
         storage.upload(run.path)
         view.say(f"stored           {storage.uri}")
+    if signal_number is not None:
+        view.say(f"interrupted; checkpoint saved. {_describe_resume(run, storage)}")
+        raise typer.Exit(compute_status_when_saved(signal_number))
+
+
+@contextmanager
+def _offer_resume(
+    run: RunFolder, storage: Storage | None, say: Callable[[str], object]
+) -> Iterator[None]:
+    """Says what a signal leaves behind that comes before or after the training loop."""
+    try:
+        yield
+    except (KeyboardInterrupt, Stopped):
+        if (run.checkpoints / "latest").is_file():
+            say(f"interrupted. {_describe_resume(run, storage)}")
+        else:
+            say("interrupted before the first checkpoint; nothing to go on from, so start anew")
+        raise
+
+
+def _describe_resume(run: RunFolder, storage: Storage | None) -> str:
+    elsewhere = f", or resume {storage.uri}" if storage else ""
+    return f"Go on with: {name_command('omnichannel')} resume {run.path}{elsewhere}"
 
 
 def _make_upload(

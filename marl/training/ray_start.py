@@ -19,6 +19,7 @@ from typing import Any
 import ray
 
 from marl.errors import RunError
+from marl.training.stopping import keep_handlers
 
 CONNECT_TIMEOUT_S = 10.0  # to the head of a cluster
 
@@ -80,7 +81,8 @@ def start_ray(address: str | None, num_env_runners: int) -> None:
         settings["address"] = address
     try:
         _knock(address)
-        ray.init(**settings)
+        with keep_handlers():
+            ray.init(**settings)
     except Exception as error:  # Ray raises all sorts, plain `Exception` when it is too slow
         raise RunError(_explain_start(address, error)) from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from marl.policies.base import Policy
 from marl.runs.checkpoints import BackgroundWriter
 from marl.runs.folder import POLICY_FILE, PROGRESS_FILE, RunFolder, SavedCheckpoint, name_checkpoint
 from marl.training.progress import TrainingProgress
+from marl.training.stopping import collect_signals
 from marl.training.tensorboard import EventLog
 
 Record = dict[str, float]
@@ -105,11 +105,13 @@ class Trainer:
             f"steps in the pool (checkpoint {name}, {actors}, {pool})"
         )
 
-    def train(self) -> bool:
-        """Trains until the configuration's limit, or until the user interrupts.
+    def train(self) -> int | None:
+        """Trains until the configuration's limit, or until a signal asks it to end.
 
         Returns:
-            Whether the user interrupted. The last state is checkpointed in either case.
+            The signal's number; None: the limit was reached. The last state is checkpointed in
+            either case, after a signal without a validation: it is to be quick, and the resumed
+            run is then the one that was never interrupted.
 
         Raises:
             RunError: if the disk or the pool fails; names the last whole checkpoint.
@@ -117,21 +119,24 @@ class Trainer:
         started, before = time.monotonic(), self.progress.seconds
         if self.progress.best_score == float("-inf"):
             self._evaluate()
-        with catch_interrupt() as interrupted, self.view, self._explain_loss():
-            while self.fraction < 1 and not interrupted:
+        with collect_signals() as received, self.view, self._explain_loss():
+            while self.fraction < 1 and not received:
                 self._iterate()
                 self.progress.seconds = before + time.monotonic() - started
-                if self.algorithm.episodes >= self.progress.next_evaluation:
+                if self.algorithm.episodes >= self.progress.next_evaluation and not received:
                     self._evaluate()
             if self._checkpointed_episodes != self.algorithm.episodes:
-                self._evaluate()
+                if received:
+                    self._save_checkpoint(is_best=False)
+                else:
+                    self._evaluate()
             self._checkpoints.wait()
             if saved := self._saved:
                 self.view.say(
                     f"checkpoint {saved.name}: {saved.num_bytes / 1e6:.1f} MB in "
                     f"{saved.seconds:.2f} s; training paused for {self._pause:.2f} s"
                 )
-        return bool(interrupted)
+        return received[0] if received else None
 
     def advance(self) -> Record:
         """Trains until the next validation is due or the limit is reached, and saves a checkpoint.
@@ -308,19 +313,3 @@ class Trainer:
 def _find_epsilon(result: dict[str, Any]) -> float:
     """Epsilon of a round; NaN if no runner answered in time, as when all are still starting."""
     return float(result.get("env_runners", {}).get("epsilon", float("nan")))
-
-
-@contextmanager
-def catch_interrupt() -> Iterator[list[int]]:
-    """Collects the first Ctrl-C, so that the loop can end in order; the second one raises."""
-    received: list[int] = []
-
-    def remember(number: int, _frame: object) -> None:
-        received.append(number)
-        signal.signal(number, previous)
-
-    previous = signal.signal(signal.SIGINT, remember)
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGINT, previous)

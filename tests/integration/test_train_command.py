@@ -97,8 +97,16 @@ def check_tags(tags: dict[str, list[tuple[int, float]]]) -> None:
     assert sizes == [112 * n * 3 * 2 for n in range(1, 13)]
 
 
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGINT, 0, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
+    ],
+)
 def test_train__interrupted_saves_and_says_how_to_go_on(
-    tmp_path: Path, environment: dict[str, str]
+    tmp_path: Path, environment: dict[str, str], number: int, status: int
 ) -> None:
     run = tmp_path / "run"
     process = subprocess.Popen(
@@ -112,12 +120,13 @@ def test_train__interrupted_saves_and_says_how_to_go_on(
             if metrics.exists() and len(metrics.read_text(encoding="utf-8").splitlines()) > 5:
                 break
             time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         printed, errors = process.communicate(timeout=60)
     finally:
         process.kill()
 
-    assert process.returncode == 0, errors
+    assert process.returncode == status, errors
+    assert not errors
     assert "Go on with: " in printed
     assert f"omnichannel resume {run}" in printed
     latest = (run / "checkpoints" / "latest").read_text(encoding="utf-8")
