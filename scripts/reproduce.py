@@ -13,6 +13,7 @@ How to run, from the repository root; parts can be interrupted and go on where t
     .venv/bin/python scripts/reproduce.py coordination --seeds 5
     .venv/bin/python scripts/reproduce.py ablation --seeds 3
     .venv/bin/python scripts/reproduce.py residual --seeds 3
+    .venv/bin/python scripts/reproduce.py spot
 
 - `contest`: every classical family, tuned; then residual agents around the best of them, five
   seeds of two minutes, compared as they are and at equal on-time service. Beside them rollouts of
@@ -27,6 +28,7 @@ How to run, from the repository root; parts can be interrupted and go on where t
 - `coordination`: the paper's network, its agents' proposals combined in every way there is.
 - `ablation`: the paper's network, the learner's options on and off at the same budget.
 - `residual`: the options of residual agents and their branches on `volatile`, a minute each.
+- `spot`: some forty of the stored numbers, computed anew in minutes and compared bit for bit.
 
 Runs are kept in runs/reproduce/, results are written to docs/results/. Validation episodes choose
 the checkpoint, fresh episodes report.
@@ -50,6 +52,7 @@ from scripts.reproduction.common import RESULTS
 from scripts.reproduction.contest import CONTEST_MINUTES, run_contest
 from scripts.reproduction.curve import run_curve
 from scripts.reproduction.order_quantities import run_lost_sales, run_owmr
+from scripts.reproduction.spot import run_spot
 from scripts.reproduction.variants import run_ablation, run_coordination, run_residual
 
 PARTS = {
@@ -63,6 +66,7 @@ PARTS = {
     "coordination": run_coordination,
     "ablation": run_ablation,
     "residual": run_residual,
+    "spot": run_spot,
 }
 
 

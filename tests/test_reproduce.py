@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from envs.omnichannel.scenario import Scenario, load_scenario
 from marl.evaluation.bounds.optimum import LostSalesSystem
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.evaluation.tuning import TunedParameters
-from scripts.reproduction import rules
+from scripts.reproduction import rules, spot
 from scripts.reproduction.agents import enlarge, tabulate_paper
 from scripts.reproduction.common import RESULTS, ROOT, make_page
 from scripts.reproduction.contest import tabulate_contest
@@ -51,7 +52,26 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
 def test_reproduce__starts_from_any_folder(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), "--help"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "{" + ",".join(TABLES) + "}" in done.stdout.replace("\n", "")
+    assert "{" + ",".join([*TABLES, "spot"]) + "}" in done.stdout.replace("\n", "")
+
+
+@pytest.mark.parametrize(("found", "status"), [(0.1 + 0.2, 0), (0.3, 1)])
+def test_run_spot__the_last_bit_counts(
+    found: float, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(spot, "check_rules", lambda: iter([spot.Spot("a: b", 0.1 + 0.2, found)]))
+    monkeypatch.setattr(spot, "check_optima", lambda: iter(()))
+    monkeypatch.setattr(spot, "check_training", lambda: iter(()))
+    with pytest.raises(SystemExit) as ended:
+        spot.run_spot(argparse.Namespace())
+    assert ended.value.code == status
+    assert f"1 values, {status} differ" in capsys.readouterr().out
+
+
+def test_check_optima__stored_optima_come_out_again() -> None:
+    spots = list(spot.check_optima())
+    assert len(spots) == 6
+    assert all(stored == found for _, stored, found in spots)
 
 
 @pytest.mark.parametrize("numbers", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)

@@ -77,12 +77,15 @@ def write_coordinations(*names: str) -> dict[str, Path]:
 
 def run_ablation(options: argparse.Namespace) -> None:
     """The learner's options, each changed alone; both schedules end with the budget."""
-    schedule = ("learner.anneal_env_steps=60000", "exploration.anneal_env_steps=60000")
-    rows = []
-    for name, overrides in OPTIONS.items():
-        sets = [word for text in (*schedule, *overrides) for word in ("--set", text)]
-        rows.append(Variant(name, "paper", ("--env-steps", "60000", *sets), overrides))
+    rows = [make_ablation_row(name, overrides) for name, overrides in OPTIONS.items()]
     compare_variants("ablation", rows, options.seeds)
+
+
+def make_ablation_row(name: str, overrides: tuple[str, ...]) -> Variant:
+    """An option of the learner that is changed alone."""
+    schedule = ("learner.anneal_env_steps=60000", "exploration.anneal_env_steps=60000")
+    sets = [word for text in (*schedule, *overrides) for word in ("--set", text)]
+    return Variant(name, "paper", ("--env-steps", "60000", *sets), overrides)
 
 
 def run_residual(options: argparse.Namespace) -> None:
@@ -127,13 +130,7 @@ def compare_variants(
     curves: dict[str, list[list[float]]] = {variant.name: [] for variant in variants}
     seeds = make_seeds("test", SEED, EPISODES)
     for seed, variant in product(range(num_seeds), variants):
-        run = train(
-            f"{part}-{variant.name}-{seed}",
-            *("--scenario", variant.scenario, "--seed", str(seed), *variant.arguments),
-            *("--set", "env_runners.num_env_runners=0", "--set", "evaluation.test_episodes=2"),
-            *("--set", "evaluation.baselines=[before]"),
-            one_core=True,
-        )
+        run = train_variant(part, variant, seed)
         runner = EpisodeRunner(run.scenario, seeds, "evaluate", EPISODES)
         policy = load_learned(run.find_checkpoint("best"), "learned", run.scenario)
         found[variant.name].append(runner.run(policy))
@@ -155,6 +152,17 @@ def compare_variants(
         ],
     }
     write_result(part, result, tabulate_variants(result))
+
+
+def train_variant(part: str, variant: Variant, seed: int) -> RunFolder:
+    """Trains a variant on one core, unless its run is there and whole."""
+    return train(
+        f"{part}-{variant.name}-{seed}",
+        *("--scenario", variant.scenario, "--seed", str(seed), *variant.arguments),
+        *("--set", "env_runners.num_env_runners=0", "--set", "evaluation.test_episodes=2"),
+        *("--set", "evaluation.baselines=[before]"),
+        one_core=True,
+    )
 
 
 def describe_variant(
