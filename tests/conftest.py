@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -16,6 +17,13 @@ settings.load_profile("project")
 
 MakeFlows = Callable[..., Flows]
 WritePolicy = Callable[..., Path]
+ValueT = TypeVar("ValueT")
+
+
+def known(value: ValueT | None) -> ValueT:
+    """What is None only in scenarios that have it off."""
+    assert value is not None
+    return value
 
 
 @pytest.fixture(scope="session", autouse=True)

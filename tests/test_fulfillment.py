@@ -4,7 +4,8 @@ import pytest
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.fulfillment import Fulfillment
 from envs.omnichannel.types import IntArray, Network
-from envs.omnichannel.world.fulfillment import Fulfilled, fulfill_demand, thin
+from envs.omnichannel.world.demand.quantiles import thin
+from envs.omnichannel.world.events.fulfillment import Fulfilled, fulfill_demand
 
 
 def fulfill(

@@ -5,6 +5,7 @@ import numpy as np
 from envs.omnichannel.agents.inventory import compute_echelon_position, compute_store_position
 from envs.omnichannel.types import Flows, State
 from envs.omnichannel.world.simulator import Simulator
+from tests.conftest import known
 from tests.test_simulator import (
     RESTOCK,
     decide,
@@ -53,7 +54,7 @@ def test_simulate_period__inspection_above_the_capacity_queues() -> None:
         simulator, make_return_state(simulator, "returns_due", (5, 2)), 3
     )
     assert ledgers[0].restocked.ravel().tolist() == [5, 2]
-    assert [f.queued.ravel().tolist() for f in ledgers] == [[0, 3, 0], [0, 1, 0], [0, 0, 0]]
+    assert [known(f.queued).ravel().tolist() for f in ledgers] == [[0, 3, 0], [0, 1, 0], [0, 0, 0]]
     assert [after.on_hand.ravel().tolist() for after in states] == [[0, 2, 2], [0, 4, 2], [0, 5, 2]]
 
 

@@ -58,7 +58,6 @@ def read_inputs(table: dict[str, list[list[str]]], day: int) -> tuple[Decisions,
         return_rate=np.full((1, 2, 1), 0.25),
         return_rounding=half,
         scrap_rounding=half,
-        next_log_drift=np.zeros((1, 0, 0)),
     )
 
 

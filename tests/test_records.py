@@ -7,10 +7,11 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import IntArray, State
 from envs.omnichannel.world.draws import make_seeds
-from envs.omnichannel.world.records import RecordKeeping
+from envs.omnichannel.world.events.records import Count, Shrink
 from envs.omnichannel.world.simulator import Simulator
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.policies import make_policy
+from tests.conftest import known
 
 
 def make_simulator(tiny: Scenario, **records: float) -> Simulator:
@@ -27,47 +28,49 @@ def make_state(simulator: Simulator, stores: IntArray, error: IntArray, period: 
 
 
 def update(
-    records: RecordKeeping, state: State, on_hand: list[list[int]], count: float, shrunk: int = 0
+    simulator: Simulator, state: State, on_hand: list[list[int]], count: float, shrunk: int = 0
 ) -> list[list[int]]:
     """The errors after a period that ends with this stock; `count` is the draw of the counts."""
     units = np.array(on_hand)[None]
     uniform = np.full((1, 2, 2, 2), count)
-    error = records.update_error(state, units, np.full_like(units, shrunk), uniform)
+    error = known(simulator.find(Count)).update_error(
+        state, units, np.full_like(units, shrunk), uniform
+    )
     return error[0].tolist()
 
 
 def test_show__agents_see_the_record_and_not_its_error(tiny: Scenario) -> None:
     simulator = make_simulator(tiny)
     state = make_state(simulator, np.array([[6, 4], [3, 9]]), np.array([[2, 0], [-3, -1]]))
-    shown = simulator.records.show(state)
+    shown = simulator.show(state)
     assert shown.on_hand[0, 1:].tolist() == [[8, 4], [0, 8]]
     assert shown.on_hand[0, 0].tolist() == state.on_hand[0, 0].tolist()
-    assert not shown.record_error.any()
+    assert not known(shown.record_error).any()
 
 
 def test_show__without_errors_is_the_state_itself(tiny: Scenario) -> None:
     simulator = Simulator(tiny)
     state = simulator.make_state(make_seeds("test", 0, 2))
-    assert simulator.records.show(state) is state
-    assert state.record_error.size == 0
+    assert simulator.show(state) is state
+    assert state.record_error is None
     assert simulator.sample_demand(state).record_draws is None
 
 
 def test_shrink__mean_is_the_rate(tiny: Scenario) -> None:
     """0.05 x 30 = 1.5 units, of 8 units 0.4, of 0 none."""
-    records = make_simulator(tiny, shrinkage=0.05).records
+    shrink = known(make_simulator(tiny, shrinkage=0.05).find(Shrink))
     uniform = np.broadcast_to(
         ((np.arange(1000) + 0.5) / 1000)[:, None, None, None], (1000, 2, 2, 2)
     )
     on_hand = np.broadcast_to(np.array([[30, 8], [0, 20]]), (1000, 2, 2))
-    shrunk = records.shrink(on_hand, uniform)
+    shrunk = shrink.shrink(on_hand, uniform)
     np.testing.assert_allclose(shrunk.mean(axis=0), np.array([[1.5, 0.4], [0, 1]]))
 
 
 def test_update_error__theft_goes_unnoticed(tiny: Scenario) -> None:
     simulator = make_simulator(tiny, counting_cycle=100)
     state = make_state(simulator, np.array([[9, 9], [9, 9]]), np.array([[0, 1], [-1, 0]]))
-    found = update(simulator.records, state, [[5, 5], [5, 5]], count=0.5, shrunk=2)
+    found = update(simulator, state, [[5, 5], [5, 5]], count=0.5, shrunk=2)
     assert found == [[2, 3], [1, 2]]
 
 
@@ -75,7 +78,7 @@ def test_update_error__a_record_never_falls_below_zero(tiny: Scenario) -> None:
     """Five units less than there are: with 3 left on the shelf the record is 0, with none right."""
     simulator = make_simulator(tiny, counting_cycle=100)
     state = make_state(simulator, np.array([[9, 9], [9, 9]]), np.full((2, 2), -5))
-    found = update(simulator.records, state, [[9, 5], [3, 0]], count=0.5)
+    found = update(simulator, state, [[9, 5], [3, 0]], count=0.5)
     assert found == [[-5, -5], [-3, 0]]
 
 
@@ -85,7 +88,7 @@ def test_update_error__counts_each_cell_on_its_own_day(tiny: Scenario) -> None:
     wrong = np.full((2, 2), 7)
     for period, expected in enumerate(([[7, 7], [7, 0]], [[7, 7], [0, 7]], [[7, 0], [7, 7]])):
         state = make_state(simulator, wrong, wrong, period)
-        found = update(simulator.records, state, wrong.tolist(), count=0.5)
+        found = update(simulator, state, wrong.tolist(), count=0.5)
         assert found == expected
 
 
@@ -97,21 +100,21 @@ def test_update_error__a_count_may_be_wrong(tiny: Scenario, draw: float, error: 
     simulator = make_simulator(tiny, counting_cycle=1, miscount=0.1, error_size=0.5)
     tens = np.full((2, 2), 10)
     state = make_state(simulator, tens, np.zeros((2, 2), np.int64))
-    assert update(simulator.records, state, tens.tolist(), draw) == [[error] * 2] * 2
+    assert update(simulator, state, tens.tolist(), draw) == [[error] * 2] * 2
 
 
 def test_update_error__a_count_never_finds_less_than_nothing(tiny: Scenario) -> None:
     simulator = make_simulator(tiny, counting_cycle=1, miscount=1.0, error_size=5.0)
     state = make_state(simulator, np.ones((2, 2), np.int64), np.zeros((2, 2), np.int64))
-    found = update(simulator.records, state, [[0, 1], [2, 3]], count=0.499)
+    found = update(simulator, state, [[0, 1], [2, 3]], count=0.499)
     assert found == [[0, -1], [-2, -3]]
 
 
 def test_make_error__starts_with_the_accuracy(tiny: Scenario) -> None:
     state = make_simulator(tiny, accuracy=0.7).make_state(make_seeds("test", 0, 4000))
-    share = (state.record_error == 0).mean()
+    share = (known(state.record_error) == 0).mean()
     assert share == pytest.approx(0.7, abs=4 * np.sqrt(0.21 / 16000))
-    assert (state.on_hand[:, 1:] + state.record_error >= 0).all()
+    assert (state.on_hand[:, 1:] + known(state.record_error) >= 0).all()
 
 
 def test_simulate_period__goes_by_the_shelf(tiny: Scenario) -> None:

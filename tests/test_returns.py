@@ -7,7 +7,7 @@ from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.returns import GeometricDelay, LognormalDelay, TableDelay
 from envs.omnichannel.types import Demand, IntArray
 from envs.omnichannel.world.draws import make_seeds
-from envs.omnichannel.world.returns import ReturnProcess, make_delays
+from envs.omnichannel.world.events.returns import ReturnProcess, make_delays
 
 
 def make_process(tiny: Scenario, **returns: object) -> ReturnProcess:
@@ -23,7 +23,6 @@ def make_demand(units: IntArray, rate: float, rounding: np.ndarray) -> Demand:
         return_rate=np.full(cells, rate),
         return_rounding=np.broadcast_to(rounding[:, None, None], cells),
         scrap_rounding=np.broadcast_to(rounding[:, None, None], cells),
-        next_log_drift=np.empty((len(rounding), 0, 0)),
     )
 
 

@@ -11,9 +11,11 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import SeedArray, Targets
 from envs.omnichannel.world.draws import make_seeds
+from envs.omnichannel.world.events.supply_cuts import CutSupply
 from marl.policies.base import Setting
 from marl.policies.families import FullTruck
 from marl.policies.rollouts import Rollouts, choose_cheapest
+from tests.conftest import known
 
 VOLATILE = load_scenario("volatile")
 SHORT = {"dispatch": 3, "supplier_order": 4}
@@ -84,14 +86,14 @@ def test_rollouts__a_truck_leaves_only_if_what_it_brings_is_worth_more(
 def test_rollouts__do_not_know_what_will_really_come() -> None:
     seeds = make_seeds("test", 0, 400)
     env = start(VOLATILE, seeds[:1], periods=5)
-    supply = env.simulator.supply
+    supply = known(env.simulator.find(CutSupply))
     announced = supply.announce(seeds, np.full(400, 5))
     assert announced is not None
     same = seeds[(announced == announced[0]).all(axis=(1, 2))]
     assert len(same) > 1
     rollouts = Rollouts(VOLATILE, make_rule(VOLATILE), horizons=SHORT, futures=4, margin=0)
     targets = rollouts.improve(rollouts.sampler.look(env))
-    env.state = replace(env.state, seed=same[1:2], log_drift=-env.state.log_drift)
+    env.state = replace(env.state, seed=same[1:2], log_drift=-known(env.state.log_drift))
     assert_equal(rollouts.improve(rollouts.sampler.look(env)), targets)
     rule = make_rule(VOLATILE).compute_targets(env.view)
     assert (targets.supplier_gap != rule.supplier_gap).any()  # so there was a decision

@@ -55,7 +55,6 @@ def demand_of(store: tuple[int, int], online: tuple[int, int]) -> Demand:
         return_rate=np.full((1, 2, 1), 0.25),
         return_rounding=half,
         scrap_rounding=half,
-        next_log_drift=np.empty((1, 0, 0)),
     )
 
 

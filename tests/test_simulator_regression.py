@@ -32,7 +32,7 @@ def compute_digest(name: str, periods: int = 12) -> str:
         step = env.step(
             {m: rng.integers(0, env.layout.modules[m].num_options, s) for m, s in shape.items()}
         )
-        for record, names in ((env.simulator.records.show(env.state), STATE), (step.flows, FLOWS)):
+        for record, names in ((env.simulator.show(env.state), STATE), (step.flows, FLOWS)):
             for field in names:
                 units = np.ascontiguousarray(getattr(record, field), np.int64)
                 digest.update(repr((field, units.shape)).encode() + units.tobytes())

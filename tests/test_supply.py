@@ -14,9 +14,9 @@ from envs.omnichannel.types import Decisions, Targets
 from envs.omnichannel.world.account.costs import CostModel
 from envs.omnichannel.world.allocation.largest_remainder import round_jointly
 from envs.omnichannel.world.draws import make_seeds
+from envs.omnichannel.world.events.supply_cuts import CutSupply
 from envs.omnichannel.world.simulator import Simulator
-from envs.omnichannel.world.supply import Supply
-from tests.conftest import MakeFlows
+from tests.conftest import MakeFlows, known
 
 
 def change(tiny: Scenario, **parts: dict[str, Any]) -> Scenario:
@@ -61,11 +61,11 @@ def test_shipment_capacity__cuts_all_lines_of_a_dc(tiny: Scenario) -> None:
 
 def test_supply_cuts__are_confirmed_in_part_and_announced(tiny: Scenario) -> None:
     cuts = {"windows": 2, "length": 3, "share": 0.25, "notice": 4}
-    supply = Supply(change(tiny, supply_cuts=cuts), Simulator(tiny).network)
+    supply = CutSupply(change(tiny, supply_cuts=cuts), Simulator(tiny).network)
     seeds = make_seeds("test", 0, 300)
     by_period = []
     for day in range(14):
-        confirmed = supply.sample_confirmed(seeds, np.full(300, day))
+        confirmed = supply.look_ahead(seeds, np.full(300, day), 1)[..., 0]
         assert confirmed is not None
         by_period.append(confirmed[:, 0])
     share = np.stack(by_period, axis=1)  # (B, 14)
@@ -80,7 +80,7 @@ def test_supply_cuts__are_confirmed_in_part_and_announced(tiny: Scenario) -> Non
 
 
 def test_supply_cuts__round_what_is_confirmed_half_up(tiny: Scenario) -> None:
-    supply = Supply(change(tiny, supply_cuts={"length": 2}), Simulator(tiny).network)
+    supply = CutSupply(change(tiny, supply_cuts={"length": 2}), Simulator(tiny).network)
     confirmed = supply.confirm(np.array([[[10, 5]]]), np.array([[0.3]]))
     assert confirmed.ravel().tolist() == [3, 2]
 
@@ -90,16 +90,16 @@ def test_supply_cuts__are_seen_by_the_agents_before_they_begin(tiny: Scenario) -
     env = BatchedEnv(scenario, 200)
     env.reset(make_seeds("test", 0, 200))
     assert env.layout.num_features == len(FEATURES) + len(CUT_FEATURES)
-    supply = env.simulator.supply
+    supply = known(env.simulator.find(CutSupply))
     first_cut = np.full(200, 99)
     for day in reversed(range(14)):
-        confirmed = supply.sample_confirmed(env.state.seed, np.full(200, day))
+        confirmed = supply.look_ahead(env.state.seed, np.full(200, day), 1)[..., 0]
         assert confirmed is not None
         first_cut[confirmed[:, 0] < 1] = day
     cut_in, cut_days = env.observe()[:, :, 0, -2:].transpose(2, 0, 1)
     np.testing.assert_allclose(cut_in, np.minimum(first_cut, 5)[:, None] / 5 * np.ones(4))
-    known = np.clip(5 - first_cut, 0, 3)
-    np.testing.assert_allclose(cut_days, known[:, None] / 5 * np.ones(4), atol=1e-6)
+    ahead = np.clip(5 - first_cut, 0, 3)
+    np.testing.assert_allclose(cut_days, ahead[:, None] / 5 * np.ones(4), atol=1e-6)
 
 
 def test_random_lead_time__arrives_as_drawn(tiny: Scenario) -> None:

@@ -192,7 +192,7 @@ class BatchedEnv:
 
     def make_view(self, state: State, signals: Signals) -> View:
         """Returns what may be known of a state, whose stock is seen as recorded."""
-        return View.make(self.simulator.records.show(state), signals)
+        return View.make(self.simulator.show(state), signals)
 
     def _see(self, smoothed: FloatArray, last_demand: IntArray) -> View:
         """What may be known of the own state, given smoothed and last demand, (B, S, K, C)."""
@@ -201,6 +201,6 @@ class BatchedEnv:
             forecast=self.forecast.predict_week(smoothed, state),
             smoothed=smoothed,
             last_demand=last_demand,
-            confirmed=self.simulator.supply.announce(state.seed, state.period),
+            confirmed=self.simulator.announce(state),
         )
         return self.make_view(state, signals)

@@ -149,12 +149,13 @@ class State(ArrayRecord):
     # stores owe: walk-ins, pickup. One slot without age where a channel waits without limit.
     backorders: IntArray
     returns_due: IntArray  # (B, D, S, K) with customers; slot 0 comes back this period
-    mail_due: IntArray  # (B, D, S, K) the same by mail to the DC; D is 0 when nothing is mailed
-    inspection_queue: IntArray  # (B, N, K) waits for inspection; N is 0 when that is unlimited
-    log_drift: FloatArray  # (B, S, K) of demand's drift; (B, 0, 0) without one
-    record_error: IntArray  # (B, S, K) recorded - real stock; S is 0 when records are right
-    # (B, A, S, K) stock of perishables by remaining days, slot 0 has its last one; A is 0 without
-    shelf: IntArray
+    # None where the scenario has none of it:
+    mail_due: IntArray | None = None  # (B, D, S, K) the same by mail to the DC
+    inspection_queue: IntArray | None = None  # (B, N, K) waits for inspection
+    log_drift: FloatArray | None = None  # (B, S, K) of demand's drift
+    record_error: IntArray | None = None  # (B, S, K) recorded - real stock of the stores
+    # (B, A, S, K) stock of perishables in stores by remaining days, slot 0 has its last one
+    shelf: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -165,8 +166,8 @@ class Demand(ArrayRecord):
     return_rate: FloatArray  # (B, S, K) lambda of eq. 2
     return_rounding: FloatArray  # (B, S, K) uniform in (0, 1), rounds expected returns
     scrap_rounding: FloatArray  # (B, S, K) uniform in (0, 1), rounds what is not resaleable
-    next_log_drift: FloatArray  # (B, S, K) of the period after; (B, 0, 0) without drift
-    # Drawn only where the scenario needs them.
+    # None where the scenario has no use for it:
+    next_log_drift: FloatArray | None = None  # (B, S, K) of the period after
     dc_offer: FloatArray | None = None  # (B, S, K, 2) uniform; thins unmet walk-ins and pickups
     rationing: FloatArray | None = None  # (B, S) uniform; its order is that of `random_order`
     record_draws: FloatArray | None = None  # (B, 2, S, K) uniform; for shrinkage and counts
@@ -197,10 +198,10 @@ class View(Signals):
     on_hand: IntArray  # as recorded
     in_transit: IntArray
     in_inspection: IntArray
-    inspection_queue: IntArray
     backorders: IntArray
     returns_due: IntArray
-    shelf: IntArray
+    inspection_queue: IntArray | None = None
+    shelf: IntArray | None = None
 
     @classmethod
     def make(cls, recorded: State, signals: Signals) -> Self:
@@ -309,11 +310,12 @@ class Flows(ArrayRecord):
     liquidated: IntArray  # (B, S, K)
     scrapped: IntArray  # (B, S, K)
     mailed: IntArray  # (B, S, K) resaleable units that came by mail, now the DC's
-    queued: IntArray  # (B, N, K) wait for inspection at the end; N is 0 when that is unlimited
     shrunk: IntArray  # (B, S, K) vanished from the stores
     wasted: IntArray  # (B, S, K) perishables whose last day in the store ended
     on_hand: IntArray  # (B, N, K) at the end of the period, before the next arrivals
-    record_error: IntArray  # (B, S, K) recorded - real stock; S is 0 when records are right
+    # Stocks at the end; None where the scenario has none of it:
+    queued: IntArray | None = None  # (B, N, K) waits for inspection
+    record_error: IntArray | None = None  # (B, S, K) recorded - real stock
 
     @cached_property
     def ledger(self) -> Ledger:

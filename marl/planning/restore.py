@@ -20,7 +20,8 @@ from envs.omnichannel.types import (
 )
 from envs.omnichannel.world.demand import DemandProcess, TraceDemand
 from envs.omnichannel.world.draws import make_seeds
-from envs.omnichannel.world.supply import Supply
+from envs.omnichannel.world.events.shelves import Spoil
+from envs.omnichannel.world.events.supply_cuts import CutSupply
 from marl.planning.stock_count import StockCount
 
 _LOWEST_DRIFT = 0.01  # of a demand level as a share of its mean, which has a logarithm
@@ -37,7 +38,7 @@ class Start:
     since_review: int  # days; 0: the high level reviews today
 
 
-class AnnouncedSupply(Supply):
+class AnnouncedSupply(CutSupply):
     """Supply with the cuts that a stock count announces, and none after them."""
 
     def __init__(self, scenario: Scenario, network: Network, start: Start) -> None:
@@ -45,11 +46,9 @@ class AnnouncedSupply(Supply):
         self._first_period = start.since_review
         self._shares = np.vstack([start.stock_count.confirmed, np.ones((1, network.num_dcs))])
 
-    def look_ahead(self, seed: SeedArray, period: IntArray, days: int) -> FloatArray | None:
+    def look_ahead(self, seed: SeedArray, period: IntArray, days: int) -> FloatArray:
         """Returns the announced shares of so many periods from this one on, (B, W, days)."""
         del seed
-        if self.cuts is None:
-            return None
         ahead = period[:, None] - self._first_period + np.arange(days)
         shares = self._shares[np.minimum(ahead, len(self._shares) - 1)]  # (B, days, W)
         return shares.swapaxes(1, 2)
@@ -66,7 +65,7 @@ def restore(env: BatchedEnv, start: Start) -> None:
     level = np.where(np.isnan(given), mean, given)
     sold = np.moveaxis(stock_count.last_demand, 0, -1)
     last_demand = np.where(np.isnan(sold), np.rint(level), sold).astype(np.int64)
-    has_queue = drawn.inspection_queue.shape[1] > 0
+    has_queue, shelves = drawn.inspection_queue is not None, env.simulator.find(Spoil)
     state = replace(
         drawn,
         on_hand=units["on_hand"][:, 0],
@@ -74,16 +73,17 @@ def restore(env: BatchedEnv, start: Start) -> None:
         in_inspection=units["in_inspection"],
         backorders=units["backorders"],
         returns_due=units["returns_due"],
-        mail_due=units["mail_due"],
-        inspection_queue=units["inspection_queue"][:, 0] if has_queue else drawn.inspection_queue,
+        mail_due=None if drawn.mail_due is None else units["mail_due"],
+        inspection_queue=units["inspection_queue"][:, 0] if has_queue else None,
         period=np.full(copies, start.since_review),
         day=_choose_days(demand, drawn.seed, stock_count.day, int(env.network.lead_time.max()) + 1),
         log_drift=_estimate_log_drift(drawn, level, mean),
-        record_error=np.zeros_like(drawn.record_error),
-        shelf=env.simulator.shelves.make(units["on_hand"][:, 0]),
+        record_error=None if drawn.record_error is None else np.zeros_like(drawn.record_error),
+        shelf=None if shelves is None else shelves.begin(seeds, units["on_hand"][:, 0])["shelf"],
     )
     goals = {m: _spread(held[0], copies) for m, held in start.held.items()}
-    env.simulator.supply = AnnouncedSupply(env.scenario, env.network, start)
+    if env.scenario.supply_cuts is not None:
+        env.simulator.put(AnnouncedSupply(env.scenario, env.network, start))
     env.restore(state, _spread(level, copies), _spread(last_demand, copies), goals)
 
 
@@ -103,10 +103,10 @@ def _choose_days(demand: DemandProcess, seeds: SeedArray, day: int, days: int) -
     return start + (day - start) % WEEK
 
 
-def _estimate_log_drift(state: State, level: FloatArray, mean: FloatArray) -> FloatArray:
-    """What the smoothed level says of demand's hidden one, (B, S, K); (B, 0, 0) without one."""
-    if not state.log_drift.shape[1]:
-        return state.log_drift
+def _estimate_log_drift(state: State, level: FloatArray, mean: FloatArray) -> FloatArray | None:
+    """What the smoothed level says of demand's hidden drift, (B, S, K); None without one."""
+    if state.log_drift is None:
+        return None
     share = sum_channels(level) / np.maximum(sum_channels(mean), 1e-9)
     estimate = np.log(np.maximum(share, _LOWEST_DRIFT))
     return np.broadcast_to(estimate, state.log_drift.shape).copy()

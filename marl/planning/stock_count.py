@@ -84,7 +84,7 @@ class StockCountSchema:
         self.num_dcs = len(network.dcs)
         self.channels = scenario.channels
         state = simulator.make_state(make_seeds("template", 0, 1))
-        cuts = scenario.supply_cuts
+        cuts, delays = scenario.supply_cuts, state.returns_due.shape[1]
         slots = {
             "on_hand": ["on_hand"],
             "in_transit": _number("in_transit", state.in_transit.shape[1], first=1),
@@ -97,9 +97,9 @@ class StockCountSchema:
                     f"{channel}_backorders", scenario.fulfillment.count_slots(channel), first=1
                 )
             ],
-            "returns_due": _number("returns_due", state.returns_due.shape[1], first=0),
-            "mail_due": _number("mail_due", state.mail_due.shape[1], first=0),
-            "inspection_queue": ["inspection_queue"] * bool(state.inspection_queue.shape[1]),
+            "returns_due": _number("returns_due", delays, first=0),
+            "mail_due": _number("mail_due", delays if state.mail_due is not None else 0, first=0),
+            "inspection_queue": ["inspection_queue"] * (state.inspection_queue is not None),
             "confirmed": _number("confirmed", cuts.notice + 1 if cuts else 0, first=0),
             "level": [f"level_{channel}" for channel in scenario.channels],
             "last_demand": [f"last_demand_{channel}" for channel in scenario.channels],

@@ -28,7 +28,7 @@ def compute_store_position(stocks: Stocks, network: Network) -> IntArray:
         + sum_axis(stocks.in_transit[:, :, first:], 1)
         + sum_axis(stocks.in_inspection, 1)
     )
-    if stocks.inspection_queue.shape[1]:
+    if stocks.inspection_queue is not None:
         position += stocks.inspection_queue[:, first:]
     if stocks.backorders.shape[1] > network.online_slots:
         position -= sum_axis(stocks.backorders[:, network.online_slots :], 1)
@@ -51,7 +51,7 @@ def compute_echelon_position(
     first = network.num_dcs
     below = network.sum_by_dc(store_position - compute_online_waiting(stocks, network))
     position = stocks.on_hand[:, :first] + sum_axis(stocks.in_transit[:, :, :first], 1) + below
-    if stocks.inspection_queue.shape[1]:
+    if stocks.inspection_queue is not None:
         position += stocks.inspection_queue[:, :first]
     return position
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -31,11 +32,21 @@ def make_units(view: View) -> Units:
         on_hand=contiguous(view.on_hand),
         in_transit=contiguous(view.in_transit),
         in_inspection=contiguous(view.in_inspection),
-        inspection_queue=contiguous(view.inspection_queue),
+        inspection_queue=_fill(view.inspection_queue, axes=3),
         backorders=contiguous(view.backorders),
         returns_due=contiguous(view.returns_due),
-        shelf=contiguous(view.shelf),
+        shelf=_fill(view.shelf, axes=4),
         last_demand=contiguous(view.last_demand),
         forecast=contiguous(view.forecast),
         smoothed=contiguous(view.smoothed),
     )
+
+
+def _fill(units: IntArray | None, axes: int) -> IntArray:
+    """Gives loops an array without entries where a scenario has none."""
+    return _make_empty(axes) if units is None else np.ascontiguousarray(units)
+
+
+@cache
+def _make_empty(axes: int) -> IntArray:
+    return np.empty((0,) * axes, np.int64)

@@ -18,6 +18,7 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import FloatArray, IntArray, SeedArray, Signals, State, View
 from envs.omnichannel.world import draws
+from envs.omnichannel.world.events.supply_cuts import CutSupply
 from envs.omnichannel.world.simulator import Simulator
 
 _CASES = 256  # episodes from which the belief is estimated
@@ -46,7 +47,7 @@ class FutureSampler:
 
     def look(self, env: BatchedEnv) -> Futures:
         """Returns the futures of an environment's copies, which are not touched."""
-        recorded = env.simulator.records.show(env.state)
+        recorded = env.simulator.show(env.state)
         return Futures(self, env.view, recorded)
 
     def sample(self, view: View, recorded: State, seeds: SeedArray, periods: int) -> Recording:
@@ -85,8 +86,10 @@ class FutureSampler:
 
     def _imagine_cuts(self, known: State, periods: int, imagined: SeedArray) -> FloatArray | None:
         """Shares of all periods and of what is announced in the last one, (B F, W, days)."""
-        supply = self.simulator.supply
-        days = periods + (supply.cuts.notice if supply.cuts else 0)
+        supply = self.simulator.find(CutSupply)
+        if supply is None:
+            return None
+        days = periods + supply.cuts.notice
         return supply.imagine_ahead(known.seed, known.period, days, imagined)
 
 
@@ -125,25 +128,26 @@ class DriftBelief:
     def __init__(self, simulator: Simulator, forecast: Forecast) -> None:
         self.mean = np.maximum(simulator.demand.mean.sum(axis=-1), 1e-9)  # (S, K)
         state = simulator.make_state(draws.make_seeds("belief", 0, _CASES))
-        self.is_known = not state.log_drift.size
         fits = []
         smoothed = forecast.make_smoothed(_CASES)
-        for _ in range(0 if self.is_known else simulator.scenario.horizon):
+        for _ in range(simulator.scenario.horizon):
+            if state.log_drift is None:
+                break
             fits.append(_regress(self._observe(smoothed), state.log_drift))
             units = simulator.demand.sample_units(state)
             smoothed = forecast.update(smoothed, units, state)
             state = _pass_day(state, simulator.demand.step_log_drift(state))
         self._fits = np.array(fits)  # (T, 3, S, K) slope, intercept, standard deviation
 
-    def sample(self, view: View, seeds: SeedArray) -> FloatArray:
-        """Draws a log drift for every copy, (B, S, K); (B, 0, 0) where there is none.
+    def sample(self, view: View, seeds: SeedArray) -> FloatArray | None:
+        """Draws a log drift for every copy, (B, S, K); None where there is none.
 
         Args:
             view: what is known, (B, ...).
             seeds: of the draws, (B,).
         """
-        if self.is_known:
-            return np.empty((len(seeds), 0, 0))
+        if not self._fits.size:
+            return None
         from scipy.special import ndtri
 
         period = view.period
@@ -178,7 +182,7 @@ def _announce(
     return cuts[..., ahead : ahead + confirmed.shape[-1]]
 
 
-def _pass_day(state: State, log_drift: FloatArray) -> State:
+def _pass_day(state: State, log_drift: FloatArray | None) -> State:
     """The next day's calendar and drift; stocks stay as they are."""
     return replace(state, period=state.period + 1, day=state.day + 1, log_drift=log_drift)
 

@@ -11,6 +11,7 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, SeedArray
 from envs.omnichannel.world.account.costs import TERMS
 from envs.omnichannel.world.demand import ParametricDemand, Split
+from envs.omnichannel.world.events.returns import ReturnProcess
 from marl.evaluation.bounds.expected_loss import make_tangents
 from marl.evaluation.bounds.linear_program import LinearProgram
 from marl.policies.stock_value import StockValue
@@ -106,6 +107,7 @@ class _Network:
         self.env, self.scenario, self.net, self.world = env, env.scenario, env.network, world
         net, rates = self.net, self.scenario.costs
         self.weight = dict(zip(TERMS, env.reward_model.term_weights, strict=True))
+        self.process = ReturnProcess(env.scenario)
         self.periods = len(world.demand)
         self.cells = (self.periods, net.num_stores, net.num_skus)
         self.dc_cells = (self.periods, net.num_dcs, net.num_skus)
@@ -185,7 +187,7 @@ class _Network:
     def _add_channels(self) -> IntArray:
         """What is served, waits or is lost; returns the rows of what comes back, (T, S, K)."""
         net, rates = self.net, self.scenario.costs
-        process = self.env.simulator.returns
+        process = self.process
         fit = 1 - process.scrap_rate  # (K,) of returns that can be sold again
         by_demand = process.basis == "demand"
         shares = self._list_return_shares()  # (C, S, K) to the store, (C, S, K) by mail
@@ -218,7 +220,7 @@ class _Network:
 
     def _list_return_shares(self) -> tuple[FloatArray, FloatArray]:
         """Of each channel's units, the share that comes back to the store, and by mail."""
-        process, rate = self.env.simulator.returns, self.world.return_rate
+        process, rate = self.process, self.world.return_rate
         factors = process.factors[:, None, None]
         back = np.minimum(rate * factors, 1)
         mailed = np.zeros(len(factors))
@@ -229,13 +231,13 @@ class _Network:
     def _delay(self, units: FloatArray) -> FloatArray:
         """Known returns of known units, spread over the delays, (T, S, K)."""
         delayed = np.zeros(units.shape)
-        for days, share in enumerate(self.env.simulator.returns.delays[: self.periods]):
+        for days, share in enumerate(self.process.delays[: self.periods]):
             delayed[days:] += share * units[: self.periods - days]
         return delayed
 
     def _return(self, units: IntArray, rows: IntArray, share: FloatArray) -> None:
         """Puts the resaleable share of what was handed over into the rows of its return."""
-        for days, probability in enumerate(self.env.simulator.returns.delays[: self.periods]):
+        for days, probability in enumerate(self.process.delays[: self.periods]):
             if probability:
                 sold = units[: self.periods - days]
                 self.program.put(rows[days:], sold, -probability * share)
@@ -248,7 +250,7 @@ class _Network:
         shelf = np.full((self.periods + wait, *self.balance.shape[1:]), -1)
         shelf[: self.periods] = self.balance
         shelf = shelf[wait:, self.net.parent]
-        for days, probability in enumerate(self.env.simulator.returns.delays[: self.periods]):
+        for days, probability in enumerate(self.process.delays[: self.periods]):
             if probability:
                 rows, sold = shelf[days:], units[: self.periods - days]
                 inside = rows >= 0

@@ -73,7 +73,6 @@ class MetricsAccumulator:
         self.network = network
         self.limited = np.isfinite(network.capacity)
         self.inspection_days = scenario.returns.inspection_days
-        self.has_queue = scenario.returns.inspection_capacity is not None
         self.periods = 0
         nodes = (num_copies, network.num_nodes, network.num_skus)
         self.sums = _make_sums(network, num_copies, len(self.channels))
@@ -86,11 +85,11 @@ class MetricsAccumulator:
         """Adds a period."""
         self.periods += 1
         add_ledger(self.sums, flows.ledger)
-        if self.has_queue:
+        if flows.queued is not None:
             self.queued += flows.queued
         self.costs += costs.by_term
         self.reward += team_reward
-        if flows.record_error.shape[1]:
+        if flows.record_error is not None:
             self.wrong += np.count_nonzero(flows.record_error, axis=(1, 2))
 
     def add_forecast(self, forecast: FloatArray, demand: IntArray) -> None:

@@ -62,16 +62,16 @@ class ParametricDemand:
         start = draws.sample_uniform(seed, np.zeros(len(seed), np.int64), draws.START, ())
         return (start * len(self.season)).astype(np.int64)
 
-    def sample_log_drift(self, seed: SeedArray) -> FloatArray:
-        """Draws from the stationary distribution, (B, S, K); (B, 0, 0) without drift."""
+    def sample_log_drift(self, seed: SeedArray) -> FloatArray | None:
+        """Draws from the stationary distribution, (B, S, K); None without drift."""
         if self.drift is None:
-            return np.empty((len(seed), 0, 0))
+            return None
         return self.drift.sd * self._sample_shock(seed, np.zeros(len(seed), np.int64))
 
-    def step_log_drift(self, state: State) -> FloatArray:
-        """The AR(1) step to the next day, (B, S, K); (B, 0, 0) without drift."""
-        if self.drift is None:
-            return state.log_drift
+    def step_log_drift(self, state: State) -> FloatArray | None:
+        """The AR(1) step to the next day, (B, S, K); None without drift."""
+        if self.drift is None or state.log_drift is None:
+            return None
         scale = self.drift.sd * math.sqrt(1 - self.drift.phi**2)
         shock = self._sample_shock(state.seed, state.period + 1)
         return self.drift.phi * state.log_drift + scale * shock
@@ -118,7 +118,7 @@ class ParametricDemand:
     def _compute_base(self, state: State, ahead: int) -> FloatArray | None:
         """Drift times promotion, what multiplies the known mean and season; None without both."""
         factor = self.compute_uplift(state, ahead)
-        if self.drift is None:
+        if self.drift is None or state.log_drift is None:
             return factor
         kept = self.drift.phi**ahead
         # E[exp(x')] given x: what the shocks up to then add is in the mean of 1 already.

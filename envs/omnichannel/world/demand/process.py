@@ -23,11 +23,11 @@ class DemandProcess(Protocol):
     def sample_start(self, seed: SeedArray, horizon: int, split: Split) -> IntArray:
         """Draws the calendar day on which each episode begins, (B,)."""
 
-    def sample_log_drift(self, seed: SeedArray) -> FloatArray:
-        """Draws the log drift of an episode's first day, (B, S, K); (B, 0, 0) without drift."""
+    def sample_log_drift(self, seed: SeedArray) -> FloatArray | None:
+        """Draws the log drift of an episode's first day, (B, S, K); None without drift."""
 
-    def step_log_drift(self, state: State) -> FloatArray:
-        """Draws the log drift of the day after the state's, (B, S, K) or (B, 0, 0)."""
+    def step_log_drift(self, state: State) -> FloatArray | None:
+        """Draws the log drift of the day after the state's, (B, S, K) or None."""
 
     def compute_uplift(self, state: State, ahead: int = 0) -> FloatArray | None:
         """The promotions' factor of the mean `ahead` days on, (B, 1, K, 1); None without any."""

@@ -49,6 +49,33 @@ def invert_count(uniform: FloatArray, mean: FloatArray, variance: FloatArray) ->
     return counts.reshape(uniform.shape)
 
 
+def thin(units: IntArray, probability: float, uniform: FloatArray) -> IntArray:
+    """Returns how many of the units are kept, each with the probability: a binomial quantile.
+
+    Args:
+        units: (...), >= 0.
+        probability: in [0, 1].
+        uniform: in (0, 1), (...).
+    """
+    from scipy.special import bdtr
+
+    kept = np.zeros_like(units)
+    if probability in {0, 1}:
+        return units if probability else kept
+    some = np.nonzero(units)
+    u, n = uniform[some], units[some]
+    count = np.zeros_like(n)
+    # The quantile counts the values whose distribution function lies below u. Step by step,
+    # because SciPy's inverse (bdtrik) does not come back for some arguments.
+    for value in range(int(n.max(initial=0))):
+        below = bdtr(np.minimum(value, n), n, probability) < u
+        if not below.any():
+            break
+        count += below
+    kept[some] = count
+    return kept
+
+
 def _add_up(
     counts: IntArray, cells: IntArray, u: FloatArray, m: FloatArray, v: FloatArray
 ) -> IntArray:

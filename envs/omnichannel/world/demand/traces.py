@@ -73,13 +73,11 @@ class TraceDemand:
         start = draws.sample_uniform(seed, np.zeros(len(seed), np.int64), draws.START, ())
         return first + (start * (end - horizon + 1 - first)).astype(np.int64)
 
-    def sample_log_drift(self, seed: SeedArray) -> FloatArray:
-        """None: drift is in the records, (B, 0, 0)."""
-        return np.empty((len(seed), 0, 0))
+    def sample_log_drift(self, seed: SeedArray) -> None:
+        """None: drift is in the records."""
 
-    def step_log_drift(self, state: State) -> FloatArray:
-        """None, (B, 0, 0)."""
-        return state.log_drift
+    def step_log_drift(self, state: State) -> None:
+        """None."""
 
     def compute_uplift(self, state: State, ahead: int = 0) -> None:
         """Nothing is announced."""

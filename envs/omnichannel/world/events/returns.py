@@ -1,9 +1,10 @@
-"""Returns (eq. 2): which units come back, and when."""
+"""Event 6: returns (eq. 2): which units come back to the stores, when, and what becomes of them."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from envs.compiler import compiled
 from envs.omnichannel.data import load_return_delays
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.returns import (
@@ -14,16 +15,22 @@ from envs.omnichannel.scenario.returns import (
     TableDelay,
 )
 from envs.omnichannel.types import (
+    CONSOLIDATE,
+    LIQUIDATE,
     ONLINE,
+    RESTOCK,
     Demand,
     FloatArray,
     IntArray,
+    Network,
     SeedArray,
+    State,
     no_units,
     sum_channels,
 )
 from envs.omnichannel.world import draws
-from envs.omnichannel.world.kernels import collect_returns
+from envs.omnichannel.world.allocation.largest_remainder import split_by_shares
+from envs.omnichannel.world.period import Event, Fields, Period
 
 
 class ReturnProcess:
@@ -32,7 +39,6 @@ class ReturnProcess:
     Attributes:
         delays: probability of a delay of 0, 1, ... days, (D,), sum 1.
         rate: lambda by store and SKU before the random shift, (S, K).
-        mails: whether some of the returns go by mail to the DC.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -52,12 +58,11 @@ class ReturnProcess:
         perishes = np.array([sku.shelf_life is not None for sku in scenario.skus])
         self.scrap_rate[perishes] = 1.0  # nobody sells food that came back
         self.factors = np.array([getattr(rules, f"{c}_factor", 1.0) for c in scenario.channels])
-        self.mails = rules.by_mail > 0
         self._to_store = np.ones(len(scenario.channels))
         self._to_store[ONLINE] -= rules.by_mail
         # Asked in every period, so known beforehand.
         self._scraps = bool(self.scrap_rate.any())
-        self._are_alike = not self.mails and bool((self.factors == 1).all())  # the channels
+        self._are_alike = not rules.by_mail and bool((self.factors == 1).all())  # the channels
         self.delays = make_delays(rules.delay)
         cumulative = np.cumsum(self.delays)
         cumulative[-1] = 1.0  # not a rounding error less, or a unit could be forgotten
@@ -121,13 +126,90 @@ class ReturnProcess:
         self, due: IntArray, expected: FloatArray, rounding: FloatArray
     ) -> tuple[IntArray, IntArray]:
         flat = (len(due), -1)
-        returned, after = collect_returns(
+        returned, after = _collect_returns(
             due.reshape(*due.shape[:2], -1),
             expected.reshape(flat),
             rounding.reshape(flat),
             self._cumulative,
         )
         return returned.reshape(expected.shape), after.reshape(due.shape)
+
+
+class TakeBack(Event):
+    """Returns come to the stores; what can be sold again is restocked, consolidated or liquidated.
+
+    Attributes:
+        process: which units come back, and when.
+    """
+
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        super().__init__(scenario, network)
+        self.process = ReturnProcess(scenario)
+
+    def begin(self, seed: SeedArray, on_hand: IntArray) -> Fields:
+        """Returns `return_rate` and `returns_due`: nothing is due yet."""
+        net, delays = self.network, len(self.process.delays)
+        shape = (len(seed), delays, net.num_stores, net.num_skus)
+        return {
+            "return_rate": self.process.sample_rate(seed),
+            "returns_due": np.zeros(shape, np.int64),
+        }
+
+    def draw(self, state: State) -> dict[str, FloatArray | IntArray]:
+        """Draws what rounds expected returns and expected scrap."""
+        seed, period, cells = state.seed, state.period, state.return_rate.shape[1:]
+        return {
+            "return_rate": state.return_rate,
+            "return_rounding": draws.sample_uniform(seed, period, draws.RETURN_ROUNDING, cells),
+            "scrap_rounding": draws.sample_uniform(seed, period, draws.SCRAP_ROUNDING, cells),
+        }
+
+    def apply(self, period: Period) -> None:
+        """Collects, scraps a part, and disposes of the rest in the decided shares."""
+        state, demand, flows = period.state, period.demand, period.flows
+        returned, period.after["returns_due"] = self.process.collect(
+            state.returns_due, period.handed_over, demand
+        )
+        scrapped = self.process.scrap(returned, demand.scrap_rounding)
+        disposed = split_by_shares(returned - scrapped, period.decisions.disposition)
+        flows["returned"], flows["scrapped"] = returned, scrapped
+        flows["restocked"] = period.to_inspect = disposed[..., RESTOCK]
+        flows["consolidated"] = disposed[..., CONSOLIDATE]
+        flows["liquidated"] = disposed[..., LIQUIDATE]
+
+
+@compiled
+def _collect_returns(
+    due: IntArray, expected: FloatArray, rounding: FloatArray, cumulative: FloatArray
+) -> tuple[IntArray, IntArray]:
+    """Spreads new returns over the delays, and takes out what comes back now.
+
+    Args:
+        due: with customers by delay, (B, D, n).
+        expected: new returns, (B, n), not rounded.
+        rounding: uniform in (0, 1), (B, n).
+        cumulative: probability of at most each delay, (D,).
+
+    Returns:
+        What comes back now, (B, n), and what is due then, (B, D, n).
+    """
+    copies, delays, cells = due.shape
+    returned = np.empty((copies, cells), np.int64)
+    after = np.empty_like(due)
+    counted = np.empty(cells, np.int64)
+    for b in range(copies):
+        new, uniform, before, later = expected[b], rounding[b], due[b], after[b]
+        for n in range(cells):
+            counted[n] = int(new[n] * cumulative[0] + uniform[n])
+            returned[b, n] = before[0, n] + counted[n]
+        for d in range(1, delays):
+            for n in range(cells):
+                # Rounded down along the cumulative distribution: each delay's mean is exact.
+                so_far = int(new[n] * cumulative[d] + uniform[n])
+                later[d - 1, n] = before[d, n] + so_far - counted[n]
+                counted[n] = so_far
+        later[delays - 1] = 0
+    return returned, after
 
 
 def make_delays(delay: Delay) -> FloatArray:
