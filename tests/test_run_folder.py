@@ -1,16 +1,35 @@
 import json
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
+from marl.commands.cli import main
 from marl.config import load_config
 from marl.errors import RunError
+from marl.runs import folder
 from marl.runs.folder import PROGRESS_FILE, RunFolder
+from marl.runs.lock import lock_folder
+
+
+def hold_lock(folder: Path) -> subprocess.Popen[str]:
+    """Starts a process that has locked a folder, and waits until it has."""
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom marl.runs.lock import lock_folder\n"
+        f"lock_folder(Path({str(folder)!r}))\nprint('ready', flush=True)\ntime.sleep(60)\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "ready\n"
+    return holder
 
 
 @pytest.fixture
@@ -159,3 +178,44 @@ def test_run_folder__a_pointer_to_nothing_is_no_checkpoint(run: RunFolder) -> No
 
     with pytest.raises(InputError, match="has no checkpoint"):
         run.find_checkpoint("latest")
+
+
+def test_lock__a_second_process_is_refused_until_the_first_has_ended(run: RunFolder) -> None:
+    holder = hold_lock(run.path)
+    try:
+        with pytest.raises(InputError, match=rf"by another process \(process {holder.pid} on .+\)"):
+            lock_folder(run.path)
+    finally:
+        holder.kill()
+        holder.wait()
+
+    lock_folder(run.path)
+    lock_folder(run.path)  # the process that has it may ask again
+
+
+def test_resume__of_a_run_that_another_process_writes_is_one_line(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    holder = hold_lock(run.path)
+    monkeypatch.setattr(sys, "argv", ["omnichannel", "resume", str(run.path)])
+    try:
+        with pytest.raises(SystemExit) as stop:
+            main()
+    finally:
+        holder.kill()
+        holder.wait()
+
+    assert stop.value.code == 2
+    assert "is being written by another process" in capsys.readouterr().err
+
+
+def test_run_folder__of_the_same_second_get_names_of_their_own(
+    tmp_path: Path, tiny: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(folder, "datetime", Mock(now=lambda: datetime(2026, 1, 2, 3, 4, 5)))
+
+    names = [RunFolder.create(None, tiny, load_config()).path.name for _ in range(3)]
+
+    stem = "tiny-20260102-030405"
+    assert names == [stem, f"{stem}-2", f"{stem}-3"]

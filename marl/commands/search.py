@@ -56,6 +56,9 @@ def search(
     quiet: QuietOption = False,
 ) -> None:
     """Search training settings with Ray Tune; the best is evaluated on fresh episodes."""
+    from marl.runs.folder import RunFolder
+    from marl.runs.lock import lock_folder
+    from marl.training.search.plan import Search
     from marl.training.search.space import check_space, parse_space
 
     if resume is not None:
@@ -65,9 +68,8 @@ def search(
                 f"--resume: '{resume}' is not allowed without --trust; Ray Tune's files in it "
                 "(tune/*.pkl, tune/*.json) hold pickles, which can run any code; trust your own"
             )
-        from marl.training.search.plan import Search
-
         stored = Search.open(resume)
+        lock_folder(resume)
         search_settings(stored, address, quiet=quiet, resume=True)
         return
     limits = (episodes, env_steps, minutes)
@@ -75,10 +77,8 @@ def search(
     dimensions = parse_space(space or [])
     check_space(dimensions, checked, mutable=scheduler == "pbt")
     checked = tune_rules(loaded, checked, quiet=quiet)
-    from marl.runs.folder import RunFolder
-    from marl.training.search.plan import Search
-
     run = RunFolder.create(run_dir, loaded, checked)
+    lock_folder(run.path)
     created = Search.create(run, scheduler, num_samples, dimensions)
     search_settings(created, address, quiet=quiet, resume=False)
 

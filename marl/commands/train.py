@@ -56,6 +56,7 @@ def train(
 ) -> None:
     """Train the agents, evaluate them against tuned classical policies, checkpoint."""
     from marl.runs.folder import RunFolder
+    from marl.runs.lock import lock_folder
 
     check_installed("train")
     limits = (episodes, env_steps, minutes)
@@ -63,6 +64,7 @@ def train(
     checked = tune_rules(loaded, checked, quiet=quiet)
     target = open_storage(storage, run_dir)
     run = RunFolder.create(run_dir, loaded, checked)
+    lock_folder(run.path)
     copy = target.join(run.path.resolve().name) if target else None
     run_training(run, address, quiet=quiet, storage=copy)
 
@@ -86,10 +88,12 @@ def resume(
     """Go on from a run's latest whole checkpoint, or from an older one."""
     from marl.runs.changes import check_resumable, make_stop_overrides
     from marl.runs.folder import RunFolder
+    from marl.runs.lock import lock_folder
 
     check_installed("train")
     path, copy = fetch_run(run, run_dir, storage)
     stored_run = RunFolder.open(path)
+    lock_folder(path)
     found = stored_run.open_checkpoint(checkpoint)
     stored = stored_run.load_progress(found)
     limits = make_stop_overrides(

@@ -14,9 +14,11 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +56,14 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path | None, scenario: Scenario, config: TrainConfig) -> RunFolder:
-        """Makes a new run folder.
+        """Makes a new run folder, of which no other process makes its own.
 
         Raises:
             InputError: if the folder exists and is not empty, or cannot be made.
         """
-        if path is None:
-            path = Path("runs") / f"{scenario.name}-{datetime.now():%Y%m%d-%H%M%S}"
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"--run-dir: '{path}' is not empty; give a new or empty folder")
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            path = _make_new_folder(scenario.name) if path is None else path
+            _claim_folder(path)
         except OSError as error:
             raise InputError(f"--run-dir: '{path}' cannot be made ({error.strerror})") from None
         run = cls(path, scenario, config)
@@ -229,6 +228,33 @@ class RunFolder:
         for old in self._list_checkpoints()[: -self.config.checkpoints.keep]:
             if old.name not in named:
                 shutil.rmtree(old)
+
+
+def _make_new_folder(name: str) -> Path:
+    """A folder of this moment; runs that are started in the same second get one each."""
+    stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    for number in count(1):
+        path = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
+        with suppress(FileExistsError):
+            path.mkdir(parents=True)
+            return path
+    raise AssertionError("numbers do not end")
+
+
+def _claim_folder(path: Path) -> None:
+    """Begins the one file that every run has, where no other process did so before.
+
+    Raises:
+        InputError: if the folder is not empty.
+        OSError: if it cannot be made.
+    """
+    is_free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    if is_free:
+        path.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            (path / "config.yaml").touch(exist_ok=False)
+            return
+    raise InputError(f"--run-dir: '{path}' is not empty; give a new or empty folder")
 
 
 def name_checkpoint(episodes: int) -> str:

@@ -1,0 +1,42 @@
+"""The lock of a run folder: one process at a time writes there."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from envs.errors import InputError
+
+LOCK_FILE = ".lock"
+
+_held: dict[Path, int] = {}  # folder -> descriptor; the system lets go of it when the process ends
+
+
+def lock_folder(folder: Path) -> None:
+    """Keeps other processes from writing to a run folder for as long as this one lives.
+
+    Where the file system knows no locks, as some network file systems, nothing is locked.
+
+    Raises:
+        InputError: if another process has locked it; names that process.
+    """
+    folder = folder.resolve()
+    if folder in _held:
+        return
+    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(descriptor, 100).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise InputError(
+            f"run: '{folder}' is being written by another process ({owner}); wait until it ends, "
+            "or stop it"
+        ) from None
+    except OSError:
+        os.close(descriptor)
+        return
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
+    _held[folder] = descriptor
