@@ -7,59 +7,77 @@ from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box, MultiDiscrete
-from pettingzoo import AECEnv, ParallelEnv
+from pettingzoo import AECEnv
 from pettingzoo.utils import parallel_to_aec
 
-from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.layout import Agent
-from envs.omnichannel.scenario import Scenario, load_scenario
-from envs.omnichannel.types import Float32Array, Options
+from envs.omnichannel.interface.arguments import (
+    RENDER_MODES,
+    check_agents,
+    check_options,
+    open_scenario,
+)
+from envs.omnichannel.interface.episodes import EpisodeEnv
+from envs.omnichannel.interface.infos import Mask
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import Float32Array, IntArray, Options
 from envs.omnichannel.world.demand import Split
 
-Info = dict[str, Any]
 
-
-class OmnichannelEnv(ParallelEnv[str, Float32Array, Options]):
+class OmnichannelEnv(EpisodeEnv[Float32Array, Options]):
     """The omni-channel network as a parallel multi-agent environment.
 
     - **Agents**: ordering, shipping and return agents, one high-level each, one low-level per DC
       (ordering) and store; for one DC and ten stores 34. Order: `possible_agents`.
     - **Observation**: `Box(-5, 5, (K, F), float32)`, a row of `agents.observation.FEATURES` per
       SKU, each divided by the location's own forecast.
-    - **Action**: `MultiDiscrete([n_levels] * K)`, one level per SKU, decoded by
+    - **Action**: `MultiDiscrete([n_options] * K)`, one option per SKU, decoded by
       `agents.actions.ActionDecoder`. High-level actions count every `review_period` periods.
     - **Reward**: the agent's share of eq. 8 (mean over its SKUs), without the constant alpha:
       0 is free of cost.
-    - **Episode end**: truncation of all agents at the scenario's horizon; no termination.
-    - **Info**: `team_reward`, the period's eq. 8 for the whole network.
+    - **Episode end**: truncation of all agents at the scenario's horizon or after `max_cycles`
+      periods; no termination.
+    - **Info**, of the period that passed, zeros after `reset`: `team_reward`, the period's eq. 8
+      for the whole network; `service`, `inventory`, `returns`, `transport`, the terms of eq. 8
+      that sum to the agent's reward; `demand`, `on_time`, `served`, units at the agent's
+      locations. Of the coming period: `is_review`, whether the high level decides, and
+      `action_mask`, for each SKU 1 where an option counts. Between reviews a high-level agent
+      holds its option, and that one alone counts.
     - **State**: `Box(-5, 5, (N + 1, K, F), float32)`, the rows of all DCs, stores and the network.
+
+    Args: as of `EpisodeEnv`.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012
         "name": "omnichannel_v0",
-        "render_modes": [],
+        "render_modes": list(RENDER_MODES),
         "is_parallelizable": True,
     }
+    _by_sku = False
 
-    def __init__(self, scenario: Scenario, split: Split = "train") -> None:
-        self.batched_env = BatchedEnv(scenario, num_copies=1, split=split)
-        self.render_mode = None
+    def __init__(
+        self,
+        scenario: Scenario,
+        split: Split = "train",
+        max_cycles: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(scenario, split, max_cycles, render_mode)
         layout = self.batched_env.layout
-        self._agents: dict[str, Agent] = {agent.name: agent for agent in layout.agents}
         self.possible_agents = layout.names
-        self.agents: list[str] = []
         box = (layout.num_skus, layout.num_features)
         self.observation_spaces = {
             name: Box(-5.0, 5.0, box, np.float32) for name in self.possible_agents
         }
         self.state_space = Box(-5.0, 5.0, (layout.num_rows, *box), np.float32)
+        self._modules = [agent.module_id for agent in layout.agents]
+        numbers = [layout.modules[m].num_options for m in self._modules]
+        self._counts = np.repeat(np.array(numbers)[:, None], layout.num_skus, axis=1)
         self.action_spaces = {
-            agent.name: MultiDiscrete(
-                [layout.modules[agent.module_id].num_options] * layout.num_skus
-            )
-            for agent in layout.agents
+            name: MultiDiscrete(counts)
+            for name, counts in zip(self.possible_agents, self._counts, strict=True)
         }
-        self._random = np.random.default_rng()
+        self._parts = [agent.row for agent in layout.agents]
+        self._rows = np.array(self._parts)
 
     def observation_space(self, agent: str) -> Box:
         """The same space object on every call, as PettingZoo asks."""
@@ -69,94 +87,88 @@ class OmnichannelEnv(ParallelEnv[str, Float32Array, Options]):
         """The same space object on every call, as PettingZoo asks."""
         return self.action_spaces[agent]
 
-    def reset(
-        self, seed: int | None = None, options: Info | None = None
-    ) -> tuple[dict[str, Float32Array], dict[str, Info]]:
-        """Begins an episode.
-
-        Args:
-            seed: of all exogenous draws; without one, the next of a seeded sequence.
-            options: unused, for PettingZoo's signature.
-        """
-        del options
-        if seed is None:
-            episode_seed = self._random.integers(2**63, dtype=np.uint64)
-        else:
-            self._random = np.random.default_rng(seed)
-            episode_seed = np.uint64(seed)
-        self.batched_env.reset(np.array([episode_seed], np.uint64))
-        self.agents = self.possible_agents[:]
-        return self._observe(), {name: {} for name in self.agents}
-
-    def step(
-        self, actions: Mapping[str, Options]
-    ) -> tuple[
-        dict[str, Float32Array],
-        dict[str, float],
-        dict[str, bool],
-        dict[str, bool],
-        dict[str, Info],
-    ]:
-        """Runs a period; `actions` holds one array of K levels for every agent.
-
-        Without live agents, before `reset` and after truncation, nothing happens.
-        """
-        if not self.agents:
-            return {}, {}, {}, {}, {}
-        env = self.batched_env
-        levels = {
-            name: np.empty((1, module.num_agents, env.layout.num_skus), np.int64)
-            for name, module in env.layout.modules.items()
-        }
-        for name in self.agents:
-            agent = self._agents[name]
-            levels[agent.module_id][0, agent.index] = actions[name]
-        step = env.step(levels)
-        by_row = step.rewards[0].mean(axis=-1)
-        team_reward = float(step.team_reward[0])
-        rewards = {name: float(by_row[self._agents[name].row]) for name in self.agents}
-        terminations = dict.fromkeys(self.agents, False)
-        truncations = dict.fromkeys(self.agents, step.done)
-        infos: dict[str, Info] = {name: {"team_reward": team_reward} for name in self.agents}
-        observations = self._observe()
-        if step.done:
-            self.agents = []
-        return observations, rewards, terminations, truncations, infos
-
     def state(self) -> Float32Array:
-        """Returns what all agents together observe, (N + 1, K, F)."""
-        return self.batched_env.observe()[0]
+        """Returns what all agents together observe, (N + 1, K, F).
 
-    def render(self) -> None:
-        """There is no render mode: the report draws episodes."""
+        Raises:
+            InputError: if no episode has begun.
+        """
+        return self._observe_rows("state")
 
-    def close(self) -> None:
-        """Nothing is held open."""
+    def _read(self, actions: Mapping[str, Options]) -> IntArray:
+        try:
+            options = np.array([actions[name] for name in self.agents])
+            is_right = options.shape == self._counts.shape and options.dtype == np.int64
+        except (LookupError, TypeError, ValueError):
+            is_right = False
+        if is_right and len(actions) == len(options) and not self._exceed(options):
+            return options
+        check_agents(actions, self.agents)
+        checked = [
+            check_options(f"actions[{name!r}]", actions[name], counts)
+            for name, counts in zip(self.agents, self._counts, strict=True)
+        ]
+        return np.stack(checked)
 
-    def _observe(self) -> dict[str, Float32Array]:
-        rows = self.batched_env.observe()[0]
-        return {name: rows[self._agents[name].row].copy() for name in self.agents}
+    def _exceed(self, options: IntArray) -> bool:
+        # As unsigned numbers negative ones are the largest.
+        return bool((options.view(np.uint64) >= self._counts.view(np.uint64)).any())
+
+    def _make_masks(self, by_module: dict[str, Mask]) -> list[tuple[Mask, ...]]:
+        by_sku = {m: tuple(masks) for m, masks in by_module.items()}
+        return [by_sku[m] for m in self._modules]
+
+    def _observe(self, masks: list[tuple[Mask, ...]]) -> dict[str, Float32Array]:
+        del masks
+        rows = self._observe_rows("observe")[self._rows]
+        return dict(zip(self.possible_agents, rows, strict=True))
+
+    def _pool(self, rewards: Float32Array) -> list[float]:
+        # As `mean` does it, without its checks.
+        return (np.add.reduce(rewards, axis=1) / np.float32(rewards.shape[1])).tolist()
 
 
-def parallel_env(scenario: str | Scenario = "paper", split: Split = "train") -> OmnichannelEnv:
-    """Makes the PettingZoo environment of a scenario, given by name, path or value.
+def parallel_env(
+    scenario: str | Scenario = "paper",
+    split: Split = "train",
+    *,
+    max_cycles: int | None = None,
+    horizon: int | None = None,
+    render_mode: str | None = None,
+) -> OmnichannelEnv:
+    """Makes the PettingZoo environment of a scenario.
+
+    Args:
+        scenario: name, path or value.
+        split: which part of recorded demand the episodes come from.
+        max_cycles: periods after which an episode is cut, at most the horizon.
+        horizon: periods of an episode in place of the scenario's.
+        render_mode: "ansi" makes `render` return the day as text.
 
     Raises:
-        InputError: if the scenario is not known or not valid.
+        InputError: if the scenario is not known or not valid, or an argument is not allowed.
     """
-    if not isinstance(scenario, Scenario):
-        scenario = load_scenario(scenario)
-    return OmnichannelEnv(scenario, split)
+    return OmnichannelEnv(open_scenario(scenario, horizon), split, max_cycles, render_mode)
 
 
 def aec_env(
-    scenario: str | Scenario = "paper", split: Split = "train"
+    scenario: str | Scenario = "paper",
+    split: Split = "train",
+    *,
+    max_cycles: int | None = None,
+    horizon: int | None = None,
+    render_mode: str | None = None,
 ) -> AECEnv[str, Float32Array, Options | None]:
     """Makes the same environment under PettingZoo's AEC API: one agent after the other.
 
     The network moves on when the last agent has acted.
 
+    Args: as of `parallel_env`.
+
     Raises:
-        InputError: if the scenario is not known or not valid.
+        InputError: if the scenario is not known or not valid, or an argument is not allowed.
     """
-    return parallel_to_aec(parallel_env(scenario, split))
+    env = parallel_env(
+        scenario, split, max_cycles=max_cycles, horizon=horizon, render_mode=render_mode
+    )
+    return parallel_to_aec(env)

@@ -280,3 +280,35 @@ def share_credit(
                 lost = loss[b, w, k] + below[w, k]
                 rewards[b, w, k] = -(wide * lost / scales.dc[w, k] + team[b])
             rewards[b, nodes, k] = -(wide * total / scales.sku[k] + team[b])
+
+
+@compiled
+def split_credit(
+    by_term: FloatArray,
+    weights: FloatArray,
+    team_weight: float,
+    scales: Scales,
+    parent: IntArray,
+    shares: Float32Array,
+) -> None:
+    """Writes each row's share of groups of costs, negative, of the first copy.
+
+    Args:
+        by_term: money, (8, B, N, K).
+        weights: of the terms in each group, (G, 8).
+        team_weight: of the network's loss, in what all share.
+        scales: of the scenario.
+        parent: (S,).
+        shares: written in place, (G, N + 1, K).
+    """
+    terms, _, nodes, skus = by_term.shape
+    loss, team = np.zeros((len(weights), nodes, skus)), np.zeros(len(weights))
+    for g in range(len(weights)):
+        for t in range(terms):
+            if weights[g, t] != 0.0:
+                for i in range(nodes):
+                    for k in range(skus):
+                        cost = weights[g, t] * by_term[t, 0, i, k]
+                        loss[g, i, k] += cost
+                        team[g] += team_weight * cost
+    share_credit(loss, team, scales, parent, shares)

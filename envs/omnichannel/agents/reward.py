@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.omnichannel.agents.coordination_kernels import Scales, share_credit
+from envs.omnichannel.agents.coordination_kernels import Scales, share_credit, split_credit
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, Network
 from envs.omnichannel.world.account.costs import TERMS, Costs
@@ -88,3 +88,15 @@ class RewardModel:
         rewards = np.empty((len(loss), net.num_nodes + 1, net.num_skus), np.float32)
         share_credit(np.ascontiguousarray(loss), team, self._scales, net.parent, rewards)
         return rewards
+
+    def split_credit(self, costs: Costs, weights: FloatArray) -> Float32Array:
+        """Returns each row's share of groups of costs, of the first copy, (G, N + 1, K).
+
+        Args:
+            costs: of the period.
+            weights: of the terms in each group, (G, 8); they sum to `term_weights`.
+        """
+        net, team_weight = self.network, self.weights.credit.team / self.team_scale
+        shares = np.empty((len(weights), net.num_nodes + 1, net.num_skus), np.float32)
+        split_credit(costs.by_term, weights, team_weight, self._scales, net.parent, shares)
+        return shares

@@ -1,0 +1,1 @@
+"""Parts that the views for other libraries share: arguments, accounts of a period, masks, text."""
