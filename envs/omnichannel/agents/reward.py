@@ -7,10 +7,7 @@ import numpy as np
 from envs.omnichannel.agents.coordination_kernels import Scales, share_credit, split_credit
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, Network
-from envs.omnichannel.world.account.costs import TERMS, Costs
-from envs.omnichannel.world.account.ledger_kernels import weigh_terms
-
-SERVICE_TERMS = ("lost_sales", "late")
+from envs.omnichannel.world.account.costs import COST_TERMS, Costs
 
 
 class RewardModel:
@@ -30,18 +27,10 @@ class RewardModel:
         self.weights = scenario.reward
         self.network = network
         reward = scenario.reward
-        by_term = {
-            "lost_sales": reward.alpha,
-            "late": reward.alpha,
-            "holding": reward.beta,
-            "overflow": reward.beta,
-            "waste": reward.beta if scenario.has_waste else 0.0,
-            "returns": reward.gamma,
-            "transport": reward.delta,
-            "ordering": reward.delta,
-        }
-        self.term_weights = np.array([by_term[term] for term in TERMS])
-        self._is_service = np.array([term in SERVICE_TERMS for term in TERMS])
+        self.term_weights = np.array(
+            [getattr(reward, t.weight) if t.is_on(scenario) else 0.0 for t in COST_TERMS]
+        )
+        self._is_service = np.array([term.weight == "alpha" for term in COST_TERMS])
         cell = mean_demand.sum(axis=-1)  # (S, K)
         scale = reward.cost_scale
         # The floor keeps one unit of a slow seller from weighing as much as a whole store.
@@ -70,9 +59,7 @@ class RewardModel:
         weights = self.term_weights
         if service_weight != 1:
             weights = np.where(self._is_service, service_weight, 1.0) * weights
-        loss = np.zeros(costs.by_term.shape[1:])
-        weigh_terms(costs.by_term.reshape(len(TERMS), -1), weights, loss.reshape(-1))
-        return loss
+        return costs.weigh(weights)
 
     def compute_team_reward(self, loss: FloatArray) -> FloatArray:
         """Returns eq. 8 of each copy, (B,)."""

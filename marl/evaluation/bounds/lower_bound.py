@@ -9,7 +9,7 @@ import numpy as np
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, SeedArray
-from envs.omnichannel.world.account.costs import TERMS
+from envs.omnichannel.world.account.costs import TERMS, list_late, list_lost_sale
 from envs.omnichannel.world.demand import ParametricDemand, Split
 from envs.omnichannel.world.events.returns import ReturnProcess
 from marl.evaluation.bounds.expected_loss import make_tangents
@@ -108,6 +108,7 @@ class _Network:
         net, rates = self.net, self.scenario.costs
         self.weight = dict(zip(TERMS, env.reward_model.term_weights, strict=True))
         self.process = ReturnProcess(env.scenario)
+        self.lost_sale, self.late = list_lost_sale(env.scenario), list_late(env.scenario)
         self.periods = len(world.demand)
         self.cells = (self.periods, net.num_stores, net.num_skus)
         self.dc_cells = (self.periods, net.num_dcs, net.num_skus)
@@ -259,19 +260,21 @@ class _Network:
 
     def _add_waiting(self, channel: int, name: str, served: list[IntArray]) -> None:
         """Demand is served, lost, or waits as long as the channel's rule allows."""
-        rules, penalties = self.scenario.fulfillment, self.env.cost_model
+        rules = self.scenario.fulfillment
         rule, new = rules.get_unmet(name), self.world.demand[..., channel].astype(np.float64)
         rows = self.program.add_rows(self.cells, new, new)
         for units in served:
             self.program.put(rows, units)
         if rule != "backorder":
-            cost = self.weight["lost_sales"] * penalties.lost_sale[:, channel]
+            cost = self.weight["lost_sales"] * self.lost_sale[:, channel]
             if channel == STORE:
                 cost = cost - self._find_penalty()
             self.program.put(rows, self.program.add_variables(self.cells, cost))
         if rule in {"lost", "partial"}:
             return
-        waiting = self.program.add_variables(self.cells, self.weight["late"] * penalties.late)
+        waiting = self.program.add_variables(
+            self.cells, self.weight["late"] * list_late(self.scenario)
+        )
         self.program.put(rows, waiting)
         self.program.put(rows[1:], waiting[:-1], -1.0)
         if rule == "patience":
@@ -285,7 +288,7 @@ class _Network:
 
         All but the value of the unit that stays in the store: who sells it must still gain by it.
         """
-        cost = self.weight["lost_sales"] * self.env.cost_model.lost_sale[:, STORE]
+        cost = self.weight["lost_sales"] * self.lost_sale[:, STORE]
         if self.world.tangents is None:
             return np.zeros_like(cost)
         value = self.weight["transport"] * StockValue(self.env).by_store

@@ -1,23 +1,289 @@
-"""Costs of a period by term, node and SKU, read from the flows (eq. 3, 4 and tiered transport)."""
+"""Costs of a period by term, node and SKU, read from the flows (eq. 3, 4 and tiered transport).
+
+A term is a class of this file in the list `COST_TERMS`; reward, metrics, tables and reports go over
+that list. A loop stands beside its term where NumPy would make many passes.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from envs.compiler import compiled
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, Flows, Network
-from envs.omnichannel.world.account.ledger_kernels import Rates, Terms, price_flows
+from envs.omnichannel.types import FloatArray, Flows, IntArray, Ledger, Network
 
-TERMS = Terms._fields
+
+class Term(ABC):
+    """A reason to pay; what arises in a region is booked at its store.
+
+    Attributes:
+        name: in `Costs`, metrics (`cost/<name>`) and tables.
+        weight: the weight of eq. 8 under which the reward subtracts it.
+    """
+
+    name: ClassVar[str]
+    weight: ClassVar[Literal["alpha", "beta", "gamma", "delta"]]
+
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        self.rates = scenario.costs
+        self.first_store = network.num_dcs  # along axis N
+
+    @classmethod
+    def is_on(cls, scenario: Scenario) -> bool:
+        """Whether the term can cost anything in a scenario."""
+        return True
+
+    @abstractmethod
+    def price(self, flows: Flows, money: FloatArray) -> None:
+        """Writes the money of a period into (B, N, K) of zeros."""
+
+
+@compiled
+def _price_units(units: IntArray, rate: FloatArray, first: int, costs: FloatArray) -> None:
+    """Prices units, (B, M, K), at a rate, (M, K) or (1, K) for all, from row `first` on."""
+    copies, rows, skus = units.shape
+    for b in range(copies):
+        for i in range(rows):
+            own = rate[i % len(rate)]
+            for k in range(skus):
+                costs[b, first + i, k] = units[b, i, k] * own[k]
+
+
+class LostSales(Term):
+    """A penalty per unit lost; a SKU may have its own, by channel."""
+
+    name, weight = "lost_sales", "alpha"
+
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        super().__init__(scenario, network)
+        self.rate = list_lost_sale(scenario)
+
+    def price(self, flows: Flows, money: FloatArray) -> None:
+        """Adds up the channels."""
+        _price_losses(flows.ledger.lost, self.rate, money)
+
+
+@compiled
+def _price_losses(lost: IntArray, rate: FloatArray, costs: FloatArray) -> None:
+    copies, stores, skus, channels = lost.shape
+    first = costs.shape[1] - stores
+    for b in range(copies):
+        for s in range(stores):
+            for k in range(skus):
+                money = 0.0
+                for c in range(channels):
+                    money += lost[b, s, k, c] * rate[k, c]
+                costs[b, first + s, k] = money
+
+
+class Late(Term):
+    """A penalty per unit and period that an order waits; a SKU may have its own."""
+
+    name, weight = "late", "alpha"
+
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        super().__init__(scenario, network)
+        self.rate = list_late(scenario)[None]
+
+    def price(self, flows: Flows, money: FloatArray) -> None:
+        """Charges the orders that are open at the end."""
+        _price_units(flows.ledger.waiting, self.rate, self.first_store, money)
+
+
+class Holding(Term):
+    """Eq. 3: units x rate x days, on the stock at the end of the period."""
+
+    name, weight = "holding", "beta"
+
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        super().__init__(scenario, network)
+        is_dc = np.arange(network.num_nodes) < network.num_dcs
+        rate = np.where(is_dc, self.rates.holding_dc, self.rates.holding_store)
+        self.rate = np.repeat(rate[:, None], network.num_skus, axis=1)  # (N, K)
+
+    def price(self, flows: Flows, money: FloatArray) -> None:
+        """Charges the stock of every node."""
+        _price_units(flows.ledger.on_hand, self.rate, 0, money)
+
+
+class Overflow(Term):
+    """A rate per unit above a node's capacity, shared among SKUs by their stock."""
+
+    name, weight = "overflow", "beta"
+
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        super().__init__(scenario, network)
+        self.capacity = network.capacity
+        self._is_limited = bool(np.isfinite(network.capacity).any())
+
+    def price(self, flows: Flows, money: FloatArray) -> None:
+        """Charges the nodes that have a capacity."""
+        if self._is_limited:
+            _price_overflow(flows.ledger.on_hand, self.capacity, self.rates.overflow, money)
+
+
+@compiled
+def _price_overflow(
+    on_hand: IntArray, capacity: FloatArray, rate: float, costs: FloatArray
+) -> None:
+    copies, nodes, skus = on_hand.shape
+    for b in range(copies):
+        for i in range(nodes):
+            stock = 0
+            for k in range(skus):
+                stock += on_hand[b, i, k]
+            above = max(stock - capacity[i], 0.0) * rate
+            for k in range(skus):
+                costs[b, i, k] = above / max(stock, 1) * on_hand[b, i, k]
+
+
+class _Lanes(NamedTuple):
+    """Money per unit unless noted."""
+
+    lane: FloatArray  # (S,) before the tier's factor
+    breaks: FloatArray  # units of a shipment at which the next tier begins
+    tiers: FloatArray  # factors, one more than breaks
+    truck_capacity: int  # units; 0: no trucks are paid
+    truck: FloatArray  # (S,) money per started truck
+    transshipment: float
+    last_mile_store: float
+    last_mile_dc: FloatArray  # (S,)
+
+
+class Transport(Term):
+    """Lanes, trucks, transshipments and the last mile.
+
+    A lane's rate rises with its distance and falls with the quantity of the whole shipment (tiers),
+    and every started truck has a fixed cost that rises with the distance, shared among SKUs by
+    their units. Transshipments cost their own rate per unit. The last mile is that of online
+    orders from store or DC, and of walk-ins and pickups that the DC serves.
+    """
+
+    name, weight = "transport", "delta"
+
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        super().__init__(scenario, network)
+        rates, lateral = self.rates, scenario.transshipment
+        distance: FloatArray = network.distance.astype(np.float64)
+        self._lanes = _Lanes(
+            lane=rates.transport * (1 + distance),
+            breaks=np.array(rates.quantity_breaks, np.float64),
+            tiers=np.array(rates.quantity_rates, np.float64),
+            truck_capacity=rates.truck_capacity or 0,
+            truck=rates.truck_cost + rates.truck_cost_distance * distance,
+            transshipment=lateral.cost if lateral else 0.0,
+            last_mile_store=rates.last_mile_store,
+            last_mile_dc=rates.last_mile_dc + rates.last_mile_dc_distance * distance,
+        )
+
+    def price(self, flows: Flows, money: FloatArray) -> None:
+        """Charges what reaches each store and its customers."""
+        _price_transport(flows.ledger, self._lanes, money)
+
+
+@compiled
+def _price_transport(ledger: Ledger, rates: _Lanes, costs: FloatArray) -> None:
+    copies, stores, skus = ledger.shipped.shape
+    first = costs.shape[1] - stores
+    for b in range(copies):
+        for s in range(stores):
+            load, tier, trucks = 0, 0, 0
+            for k in range(skus):
+                load += ledger.shipped[b, s, k]
+            while tier < len(rates.breaks) and rates.breaks[tier] <= load:
+                tier += 1
+            if rates.truck_capacity:
+                trucks = (load + rates.truck_capacity - 1) // rates.truck_capacity
+            for k in range(skus):
+                shipped = ledger.shipped[b, s, k]
+                money = shipped * rates.lane[s] * rates.tiers[tier]
+                money += shipped / max(load, 1) * trucks * rates.truck[s]
+                money += ledger.transshipped_in[b, s, k] * rates.transshipment
+                money += ledger.online_from_store[b, s, k] * rates.last_mile_store
+                from_dc = ledger.online_from_dc[b, s, k] + ledger.store_from_dc[b, s, k]
+                from_dc += ledger.pickup_from_dc[b, s, k]
+                costs[b, first + s, k] = money + from_dc * rates.last_mile_dc[s]
+
+
+class Ordering(Term):
+    """A fixed cost per supplier order line."""
+
+    name, weight = "ordering", "delta"
+
+    def price(self, flows: Flows, money: FloatArray) -> None:
+        """Charges the lines that are not empty."""
+        if self.rates.fixed_order:
+            money[:, : self.first_store] = self.rates.fixed_order * (flows.supplied > 0)
+
+
+class Returns(Term):
+    """Eq. 4: a base fee per store, SKU and period with returns, and a fee by disposition."""
+
+    name, weight = "returns", "gamma"
+
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        super().__init__(scenario, network)
+        rates = self.rates
+        self._fees = np.array([
+            rates.return_base, rates.return_restock, rates.return_consolidate,
+            rates.return_liquidate, rates.return_scrap, rates.return_mail,
+        ])  # fmt: skip
+
+    def price(self, flows: Flows, money: FloatArray) -> None:
+        """Charges what came back."""
+        _price_returns(flows.ledger, self._fees, money)
+
+
+@compiled
+def _price_returns(ledger: Ledger, fees: FloatArray, costs: FloatArray) -> None:
+    copies, stores, skus = ledger.returned.shape
+    first = costs.shape[1] - stores
+    for b in range(copies):
+        for s in range(stores):
+            for k in range(skus):
+                money = fees[0] if ledger.returned[b, s, k] > 0 else 0.0
+                money += ledger.restocked[b, s, k] * fees[1]
+                money += ledger.consolidated[b, s, k] * fees[2]
+                money += ledger.liquidated[b, s, k] * fees[3]
+                money += ledger.scrapped[b, s, k] * fees[4]
+                money += ledger.mailed[b, s, k] * fees[5]
+                costs[b, first + s, k] = money
+
+
+class Waste(Term):
+    """Per unit that vanished from a store or reached the end of its shelf life there."""
+
+    name, weight = "waste", "beta"
+
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        super().__init__(scenario, network)
+        self.rate = np.full((1, network.num_skus), self.rates.waste)
+
+    @classmethod
+    def is_on(cls, scenario: Scenario) -> bool:
+        """Where units can vanish or spoil."""
+        return scenario.has_waste
+
+    def price(self, flows: Flows, money: FloatArray) -> None:
+        """Charges the stores."""
+        _price_units(flows.shrunk + flows.wasted, self.rate, self.first_store, money)
+
+
+COST_TERMS: tuple[type[Term], ...] = (
+    LostSales, Late, Holding, Overflow, Transport, Ordering, Returns, Waste,
+)  # fmt: skip
+TERMS = tuple(term.name for term in COST_TERMS)
 
 
 class Costs(Mapping[str, FloatArray]):
     """Money a period by term, node and SKU: term -> (B, N, K).
 
     Args:
-        by_term: the same as one array, (8, B, N, K) in the order of `TERMS`.
+        by_term: the same as one array, (terms, B, N, K) in the order of `TERMS`.
     """
 
     def __init__(self, by_term: FloatArray) -> None:
@@ -34,69 +300,45 @@ class Costs(Mapping[str, FloatArray]):
     def __len__(self) -> int:
         return len(TERMS)
 
+    def weigh(self, weights: FloatArray) -> FloatArray:
+        """Returns the sum of the terms under weights, (terms,), money, (B, N, K)."""
+        weighted = np.zeros(self.by_term.shape[1:])
+        _weigh_terms(self.by_term.reshape(len(weights), -1), weights, weighted.reshape(-1))
+        return weighted
+
+
+@compiled
+def _weigh_terms(costs: FloatArray, weights: FloatArray, weighted: FloatArray) -> None:
+    """Adds the terms of costs, (terms, n), up under weights, (terms,), into (n,) of zeros."""
+    for term in range(len(costs)):
+        if weights[term] != 0:
+            for i in range(len(weighted)):
+                weighted[i] += weights[term] * costs[term, i]
+
 
 class CostModel:
-    """Turns flows into money.
-
-    - `lost_sales`, `late`: penalty per unit lost, and per unit and period an online order waits;
-      a SKU may have its own, by channel.
-    - `holding` (eq. 3): units x rate x days, on the stock at the end of the period.
-    - `overflow`: rate per unit above a node's capacity, shared among SKUs by their stock.
-    - `transport`: a lane's rate rises with its distance and falls with the quantity of the whole
-      shipment (tiers), and every started truck has a fixed cost that rises with the distance,
-      shared among SKUs by their units. Transshipments cost their own rate per unit. Plus the last
-      mile of online orders from store or DC, and of walk-ins and pickups that the DC serves.
-    - `ordering`: fixed cost per supplier order line.
-    - `returns` (eq. 4): base fee per store, SKU and period in which anything came back, plus a
-      unit fee by disposition.
-    - `waste`: per unit that vanished from a store or reached the end of its shelf life there.
-    """
+    """Turns flows into money, term by term."""
 
     def __init__(self, scenario: Scenario, network: Network) -> None:
-        costs, lateral = scenario.costs, scenario.transshipment
-        distance: FloatArray = network.distance.astype(np.float64)
-        skus, channels = scenario.skus, scenario.channels
-        self.lost_sale = np.array(
-            [
-                [_choose(getattr(sku, f"{c}_lost_sale"), costs.lost_sale) for c in channels]
-                for sku in skus
-            ]
-        )  # (K, C)
-        self.late = np.array([_choose(sku.late, costs.late) for sku in skus])
-        self._rates = Rates(
-            lost_sale=self.lost_sale,
-            late=self.late,
-            holding=np.where(
-                np.arange(network.num_nodes) < network.num_dcs,
-                costs.holding_dc,
-                costs.holding_store,
-            ),
-            capacity=network.capacity,
-            overflow=costs.overflow,
-            lane=costs.transport * (1 + distance),
-            breaks=np.array(costs.quantity_breaks, np.float64),
-            tiers=np.array(costs.quantity_rates, np.float64),
-            truck_capacity=costs.truck_capacity or 0,
-            truck=costs.truck_cost + costs.truck_cost_distance * distance,
-            transshipment=lateral.cost if lateral else 0.0,
-            last_mile_store=costs.last_mile_store,
-            last_mile_dc=costs.last_mile_dc + costs.last_mile_dc_distance * distance,
-            fixed_order=costs.fixed_order,
-            return_base=costs.return_base,
-            return_restock=costs.return_restock,
-            return_consolidate=costs.return_consolidate,
-            return_liquidate=costs.return_liquidate,
-            return_scrap=costs.return_scrap,
-            return_mail=costs.return_mail,
-            waste=costs.waste if scenario.has_waste else 0.0,
-        )
+        terms = enumerate(COST_TERMS)
+        self.terms = [(i, term(scenario, network)) for i, term in terms if term.is_on(scenario)]
 
     def compute_costs(self, flows: Flows) -> Costs:
-        """Returns money by term, node and SKU; what arises in a region is booked at its store."""
+        """Returns money by term, node and SKU."""
         by_term = np.zeros((len(TERMS), *flows.on_hand.shape))
-        price_flows(flows.ledger, self._rates, by_term)
+        for i, term in self.terms:
+            term.price(flows, by_term[i])
         return Costs(by_term)
 
 
-def _choose(own: float | None, common: float) -> float:
-    return common if own is None else own
+def list_lost_sale(scenario: Scenario) -> FloatArray:
+    """Returns the penalty of a lost unit by SKU and channel, (K, C)."""
+    common = scenario.costs.lost_sale
+    own = [[getattr(sku, f"{c}_lost_sale") for c in scenario.channels] for sku in scenario.skus]
+    return np.array([[common if rate is None else rate for rate in rates] for rates in own])
+
+
+def list_late(scenario: Scenario) -> FloatArray:
+    """Returns the penalty of a unit that waits, per period, by SKU, (K,)."""
+    common = scenario.costs.late
+    return np.array([common if sku.late is None else sku.late for sku in scenario.skus])

@@ -46,14 +46,23 @@ Forecast:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from envs.compiler import compiled
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import ONLINE, FloatArray, Flows, IntArray, Network
+from envs.omnichannel.types import (
+    ONLINE,
+    PICKUP,
+    STORE,
+    FloatArray,
+    Flows,
+    IntArray,
+    Ledger,
+    Network,
+)
 from envs.omnichannel.world.account.costs import TERMS, Costs
-from envs.omnichannel.world.account.ledger_kernels import Sums, add_ledger
 
 EpisodeMetrics = dict[str, FloatArray]  # metric -> (B,)
 
@@ -62,6 +71,29 @@ _TOTALS = (
     "returned", "restocked", "consolidated", "liquidated", "scrapped", "mailed", "queued",
     "waiting", "shrunk", "wasted",
 )  # fmt: skip
+
+
+class Sums(NamedTuple):
+    """What metrics need, summed over the periods."""
+
+    demand: IntArray  # (B, S, K, C), as the next three
+    served: IntArray
+    on_time: IntArray
+    lost: IntArray
+    wait_days: IntArray  # (B, S, K), as all below
+    returned: IntArray
+    restocked: IntArray
+    consolidated: IntArray
+    liquidated: IntArray
+    scrapped: IntArray
+    mailed: IntArray
+    waiting: IntArray
+    shrunk: IntArray
+    wasted: IntArray
+    on_hand: IntArray  # (B, N, K)
+    covered: IntArray  # (B,) store-SKU-periods in which all demand was served on time
+    demand_moments: FloatArray  # (2, B, K) of the network's demand: sum, sum of squares
+    order_moments: FloatArray  # (2, B, K) of the orders from suppliers
 
 
 class MetricsAccumulator:
@@ -84,7 +116,7 @@ class MetricsAccumulator:
     def add(self, flows: Flows, costs: Costs, team_reward: FloatArray) -> None:
         """Adds a period."""
         self.periods += 1
-        add_ledger(self.sums, flows.ledger)
+        _add_ledger(self.sums, flows.ledger)
         if flows.queued is not None:
             self.queued += flows.queued
         self.costs += costs.by_term
@@ -204,3 +236,67 @@ def _compute_gini(values: FloatArray) -> FloatArray:
 def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
     """Part of the whole; 1 where nothing was demanded."""
     return np.where(whole > 0, part / np.maximum(whole, 1e-9), 1.0)
+
+
+@compiled
+def _add_ledger(sums: Sums, ledger: Ledger) -> None:
+    """Adds a period to the sums, in place."""
+    _add(sums.demand, ledger.demand)
+    _add(sums.on_time, ledger.on_time)
+    _add(sums.lost, ledger.lost)
+    _add(sums.wait_days, ledger.wait_days)
+    _add(sums.returned, ledger.returned)
+    _add(sums.restocked, ledger.restocked)
+    _add(sums.consolidated, ledger.consolidated)
+    _add(sums.liquidated, ledger.liquidated)
+    _add(sums.scrapped, ledger.scrapped)
+    _add(sums.mailed, ledger.mailed)
+    _add(sums.waiting, ledger.waiting)
+    _add(sums.shrunk, ledger.shrunk)
+    _add(sums.wasted, ledger.wasted)
+    _add(sums.on_hand, ledger.on_hand)
+    units = np.empty(ledger.demand.shape[2], np.int64)
+    for b in range(len(ledger.demand)):
+        _add_service(sums, ledger, units, b)
+        _add_moments(sums.demand_moments, units, b)
+        units[:] = 0
+        for w in range(ledger.supplied.shape[1]):
+            for k in range(len(units)):
+                units[k] += ledger.supplied[b, w, k]
+        _add_moments(sums.order_moments, units, b)
+
+
+@compiled
+def _add(total: IntArray, units: IntArray) -> None:
+    """Adds units to a total of their shape, as one row: its axes are short."""
+    to, flat = total.reshape(-1), units.reshape(-1)
+    for i in range(len(to)):
+        to[i] += flat[i]
+
+
+@compiled
+def _add_moments(moments: FloatArray, units: IntArray, b: int) -> None:
+    """Adds units, (K,), and their squares to (2, B, K)."""
+    for k in range(len(units)):
+        moments[0, b, k] += units[k]
+        moments[1, b, k] += units[k] * units[k]
+
+
+@compiled
+def _add_service(sums: Sums, ledger: Ledger, demanded: IntArray, b: int) -> None:
+    """Adds what was served, and where all was on time; writes the network's demand, (K,)."""
+    _, stores, skus, channels = ledger.demand.shape
+    demanded[:] = 0
+    for s in range(stores):
+        for k in range(skus):
+            units, on_time = 0, 0
+            for c in range(channels):
+                units += ledger.demand[b, s, k, c]
+                on_time += ledger.on_time[b, s, k, c]
+            served = sums.served[b, s, k]
+            served[STORE] += ledger.sold_store[b, s, k] + ledger.store_from_dc[b, s, k]
+            served[ONLINE] += ledger.online_from_store[b, s, k] + ledger.online_from_dc[b, s, k]
+            if channels > PICKUP:
+                served[PICKUP] += ledger.sold_pickup[b, s, k] + ledger.pickup_from_dc[b, s, k]
+            demanded[k] += units
+            sums.covered[b] += units == on_time
