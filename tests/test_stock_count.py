@@ -14,7 +14,7 @@ from marl.planning.stock_count import StockCountSchema
 from marl.planning.stock_count_file import read_stock_count
 
 GOOD = """\
-day,node,sku,on_hand,in_transit_1,online_backorders_2,returns_due_0,level_store
+day,node,sku,on_hand,in_transit_1,online_backorders_2,returns_due_0,smoothed_store
 3,dc_0,shirt,10,5,,,
 3,dc_0,lamp,500,0,,,
 3,store_0,shirt,4,3,1,,6.5
@@ -36,8 +36,8 @@ def test_read_stock_count__puts_every_cell_in_its_place(tmp_path: Path) -> None:
     assert found.units["in_transit"][1:].sum() == 0
     assert found.units["backorders"][1].tolist() == [[1, 0], [0, 0]]
     assert found.units["returns_due"][0].tolist() == [[0, 4], [0, 0]]
-    assert found.level[0, 0, 0] == 6.5
-    assert np.isnan(found.level).sum() == 7
+    assert found.smoothed[0, 0, 0] == 6.5
+    assert np.isnan(found.smoothed).sum() == 7
     assert np.isnan(found.last_demand).all()
 
 
@@ -66,7 +66,7 @@ def test_make_template__is_the_first_day(tiny: Scenario, tmp_path: Path) -> None
 
     assert found.day == 0
     assert found.units["on_hand"].tolist() == [[[68, 38], [18, 10], [9, 5]]]
-    assert found.level[:, 0].tolist() == [[6, 3], [3, 2]]
+    assert found.smoothed[:, 0].tolist() == [[6, 3], [3, 2]]
     assert found.last_demand[:, 1].tolist() == [[3, 2], [2, 1]]
     assert sum(units.sum() for units in found.units.values()) == 68 + 38 + 18 + 10 + 9 + 5
 
@@ -81,7 +81,7 @@ BROKEN = [
     (GOOD.replace("on_hand", "stock").encode(), "line 1, column 'stock': unknown; allowed: day, "),
     (GOOD.replace(",returns_due_0", "").encode(), "line 2, column 8: 8 cells found; 7 are needed"),
     (GOOD.replace("day,", "sku,").encode(), "line 1, column sku: it stands there twice"),
-    (GOOD.replace("sku", "level_online").encode(), "line 1, column sku: missing; this column is"),
+    (GOOD.replace("sku", "smoothed_online").encode(), "line 1, column sku: missing; this column is"),
     (GOOD.replace("in_transit_1", "in_transit_9").encode(), "line 1, column 'in_transit_9'"),
     (
         GOOD.replace("store_1,lamp", "store_7,lamp").encode(),
@@ -111,7 +111,7 @@ BROKEN = [
     (GOOD.replace("500", "").encode(), "line 3, column on_hand: empty; a whole number is needed"),
     (
         GOOD.replace("6.5", "-6.5").encode(),
-        "line 4, column level_store: '-6.5' is not allowed",
+        "line 4, column smoothed_store: '-6.5' is not allowed",
     ),
     (
         GOOD.replace("500,0,,", "500,0,1,").encode(),

@@ -24,7 +24,7 @@ from envs.omnichannel.world.events.shelves import Spoil
 from envs.omnichannel.world.events.supply_cuts import CutSupply
 from marl.planning.stock_count import StockCount
 
-_LOWEST_DRIFT = 0.01  # of a demand level as a share of its mean, which has a logarithm
+_LOWEST_DRIFT = 0.01  # of smoothed demand as a share of its mean, which has a logarithm
 
 HeldOptions = dict[str, IntArray]  # by high-level module, (1, 1, K)
 
@@ -61,10 +61,10 @@ def restore(env: BatchedEnv, start: Start) -> None:
     drawn = env.simulator.make_state(seeds)
 
     units = {field: _spread(array, copies) for field, array in stock_count.units.items()}
-    given, mean = np.moveaxis(stock_count.level, 0, -1), demand.mean
-    level = np.where(np.isnan(given), mean, given)
+    given, mean = np.moveaxis(stock_count.smoothed, 0, -1), demand.mean
+    smoothed = np.where(np.isnan(given), mean, given)
     sold = np.moveaxis(stock_count.last_demand, 0, -1)
-    last_demand = np.where(np.isnan(sold), np.rint(level), sold).astype(np.int64)
+    last_demand = np.where(np.isnan(sold), np.rint(smoothed), sold).astype(np.int64)
     has_queue, shelves = drawn.inspection_queue is not None, env.simulator.find(Spoil)
     state = replace(
         drawn,
@@ -77,14 +77,14 @@ def restore(env: BatchedEnv, start: Start) -> None:
         inspection_queue=units["inspection_queue"][:, 0] if has_queue else None,
         period=np.full(copies, start.since_review),
         day=_choose_days(demand, drawn.seed, stock_count.day, int(env.network.lead_time.max()) + 1),
-        log_drift=_estimate_log_drift(drawn, level, mean),
+        log_drift=_estimate_log_drift(drawn, smoothed, mean),
         record_error=None if drawn.record_error is None else np.zeros_like(drawn.record_error),
         shelf=None if shelves is None else shelves.begin(seeds, units["on_hand"][:, 0])["shelf"],
     )
     goals = {m: _spread(held[0], copies) for m, held in start.held.items()}
     if env.scenario.supply_cuts is not None:
         env.simulator.put(AnnouncedSupply(env.scenario, env.network, start))
-    env.restore(state, _spread(level, copies), _spread(last_demand, copies), goals)
+    env.restore(state, _spread(smoothed, copies), _spread(last_demand, copies), goals)
 
 
 def _spread(array: ArrayT, copies: int) -> ArrayT:
@@ -103,10 +103,10 @@ def _choose_days(demand: DemandProcess, seeds: SeedArray, day: int, days: int) -
     return start + (day - start) % WEEK
 
 
-def _estimate_log_drift(state: State, level: FloatArray, mean: FloatArray) -> FloatArray | None:
-    """What the smoothed level says of demand's hidden drift, (B, S, K); None without one."""
+def _estimate_log_drift(state: State, smoothed: FloatArray, mean: FloatArray) -> FloatArray | None:
+    """What smoothed demand says of demand's hidden drift, (B, S, K); None without one."""
     if state.log_drift is None:
         return None
-    share = sum_channels(level) / np.maximum(sum_channels(mean), 1e-9)
+    share = sum_channels(smoothed) / np.maximum(sum_channels(mean), 1e-9)
     estimate = np.log(np.maximum(share, _LOWEST_DRIFT))
     return np.broadcast_to(estimate, state.log_drift.shape).copy()

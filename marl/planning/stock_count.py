@@ -12,8 +12,8 @@ A row is one node and SKU, days count from today, units are whole. Columns:
 - `inspection_queue`: waits for inspection, where its capacity is limited.
 - `confirmed_D` (DCs), where supply cuts are announced: share of an order placed in D days, from 0,
   that the supplier confirms; empty: all of it. The lowest share in a DC's rows counts.
-- `level_CHANNEL` (stores): smoothed demand a day, season taken out; empty: the scenario's mean.
-- `last_demand_CHANNEL` (stores): yesterday's units; empty: the level.
+- `smoothed_CHANNEL` (stores): smoothed demand a day, season taken out; empty: the scenario's mean.
+- `last_demand_CHANNEL` (stores): yesterday's units; empty: the smoothed demand.
 
 Only the first four are needed; what is empty or left out is 0 unless a default is named.
 """
@@ -45,7 +45,7 @@ MOST_DEMAND = 1_000_000  # units a day, as in a scenario
 _TEMPLATE_RETURNS = 7  # columns of announced returns that a template shows; more may be given
 # The largest value of a field's cells, and whether they are whole; others hold units.
 _LIMITS = {
-    "level": (MOST_DEMAND, False),
+    "smoothed": (MOST_DEMAND, False),
     "last_demand": (MOST_DEMAND, True),
     "confirmed": (1, False),
 }
@@ -67,7 +67,7 @@ class StockCount:
 
     day: int
     units: dict[str, IntArray]  # field of `State` -> (slots, nodes, K); nodes are N or S
-    level: FloatArray  # (C, S, K); NaN: not given
+    smoothed: FloatArray  # (C, S, K); NaN: not given
     last_demand: FloatArray  # (C, S, K); NaN: not given
     confirmed: FloatArray  # (H, W) announced shares of supplier orders; H is 0 without cuts
 
@@ -101,7 +101,7 @@ class StockCountSchema:
             "mail_due": _number("mail_due", delays if state.mail_due is not None else 0, first=0),
             "inspection_queue": ["inspection_queue"] * (state.inspection_queue is not None),
             "confirmed": _number("confirmed", cuts.notice + 1 if cuts else 0, first=0),
-            "level": [f"level_{channel}" for channel in scenario.channels],
+            "smoothed": [f"smoothed_{channel}" for channel in scenario.channels],
             "last_demand": [f"last_demand_{channel}" for channel in scenario.channels],
         }
         self._nodes: dict[str, Nodes] = dict.fromkeys(slots, "stores")
@@ -145,11 +145,11 @@ class StockCountSchema:
             self._put_row(arrays, where, values, node, sku)
         self._check_complete(seen, source)
         assert day is not None, "rows without a day need one beside them"
-        level, last_demand = arrays.pop("level"), arrays.pop("last_demand")
+        smoothed, last_demand = arrays.pop("smoothed"), arrays.pop("last_demand")
         confirmed = arrays.pop("confirmed").min(axis=2)
         units = {field: array.astype(np.int64) for field, array in arrays.items()}
         return StockCount(
-            day=day, units=units, level=level, last_demand=last_demand, confirmed=confirmed
+            day=day, units=units, smoothed=smoothed, last_demand=last_demand, confirmed=confirmed
         )
 
     def make_template(self, day: int = 0) -> str:
@@ -174,7 +174,7 @@ class StockCountSchema:
                         cells.append(1)
                     elif column.field == "on_hand":
                         cells.append(int(on_hand[n, k]))
-                    elif column.field == "level":
+                    elif column.field == "smoothed":
                         cells.append(f"{mean[n - self.num_dcs, k, column.slot]:.4g}")
                     elif column.field == "last_demand":
                         cells.append(round(mean[n - self.num_dcs, k, column.slot]))
@@ -220,7 +220,7 @@ class StockCountSchema:
             for field, slots in self._slots.items()
         }
         arrays["confirmed"][:] = 1
-        arrays["level"][:] = arrays["last_demand"][:] = np.nan
+        arrays["smoothed"][:] = arrays["last_demand"][:] = np.nan
         return arrays
 
     def _put_row(
