@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from yaml.reader import ReaderError
 
 from envs.errors import InputError
+from envs.yaml_events import load_yaml
 
 # No retailer counts above this, and products of a few such numbers stay whole numbers.
 LARGEST = 1_000_000_000
@@ -29,29 +29,14 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def read_text(path: Path, field: str) -> str:
-    """Reads a text file, turning what can go wrong into one line about `field`."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(
-            f"{field}: file '{path}' does not exist; give the path of a file"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise InputError(f"{field}: '{path}' cannot be read ({reason})") from None
-
-
 def parse_yaml(content: str, source: str) -> dict[str, Any]:
     """Parses a YAML mapping, naming line and column when that fails."""
     try:
-        data = yaml.safe_load(content)
+        data = load_yaml(content)
     except yaml.YAMLError as error:
         raise InputError(f"{source}: not valid YAML{_locate(error, content)}") from None
     except ValueError as error:  # looks like a date or a number, and is none
         raise InputError(f"{source}: not valid YAML ({error})") from None
-    except RecursionError:
-        raise InputError(f"{source}: not valid YAML (nested too deeply)") from None
     if not isinstance(data, dict):
         found = "nothing" if data is None else f"a {type(data).__name__}"
         raise InputError(f"{source}: {found} found; a mapping of fields is needed")
@@ -68,6 +53,8 @@ def _locate(error: yaml.YAMLError, content: str) -> str:
         if mark is None:
             return ""
         line, column = mark.line, mark.column
+        if line == content.count("\n") + 1:  # libyaml's end of a text without a last line break
+            line, column = line - 1, len(content) - (content.rfind("\n") + 1)
     return f" at line {line + 1}, column {column + 1}"
 
 

@@ -14,15 +14,8 @@ import yaml
 from pydantic import Field, model_validator
 
 from envs.errors import InputError
-from envs.validation import (
-    NonNegative,
-    Positive,
-    Share,
-    StrictModel,
-    parse_yaml,
-    read_text,
-    validate_model,
-)
+from envs.untrusted import read_text
+from envs.validation import NonNegative, Positive, Share, StrictModel, parse_yaml, validate_model
 
 Count = Annotated[int, Field(ge=1)]
 

@@ -81,7 +81,10 @@ BROKEN = [
     (GOOD.replace("on_hand", "stock").encode(), "line 1, column 'stock': unknown; allowed: day, "),
     (GOOD.replace(",returns_due_0", "").encode(), "line 2, column 8: 8 cells found; 7 are needed"),
     (GOOD.replace("day,", "sku,").encode(), "line 1, column sku: it stands there twice"),
-    (GOOD.replace("sku", "smoothed_online").encode(), "line 1, column sku: missing; this column is"),
+    (
+        GOOD.replace("sku", "smoothed_online").encode(),
+        "line 1, column sku: missing; this column is",
+    ),
     (GOOD.replace("in_transit_1", "in_transit_9").encode(), "line 1, column 'in_transit_9'"),
     (
         GOOD.replace("store_1,lamp", "store_7,lamp").encode(),

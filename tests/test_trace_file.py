@@ -1,5 +1,7 @@
 """Trace files: written, read, found beside their scenario, refused where they are broken."""
 
+import os
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import yaml
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.demand import Trace
+from envs.omnichannel.scenario.scenario import outside_allowed
 from envs.omnichannel.types import State
 from envs.omnichannel.world.demand import TraceDemand, make_demand
 from envs.omnichannel.world.demand.trace_file import RecordedDemand, encode_trace, load_trace
@@ -140,22 +143,25 @@ def test_load_scenario__names_what_is_wrong_with_a_trace(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "line 1: columns  ... are not allowed; date, store, channel and then one column per"),
-        ("date,store,hat\n", "line 1: columns date, store, hat ... are not allowed; "),
-        (f"{HEADER},hat\n", "line 1: columns date, store, channel, hat ... are not allowed; "),
-        (f"{HEADER}\n1.1.24,S1,store,1,2\n", "line 2, column date: '1.1.24' is no date"),
-        (f"{HEADER}\n2024-01-01,S1,store,1,-2\n", "line 2, column coat: -2 is not allowed; "),
+        ("", "line 1: not the columns of a trace; date, store, channel and then one column per"),
+        ("date,store,hat\n", "line 1: not the columns of a trace; "),
+        (f"{HEADER},hat\n", "line 1: not the columns of a trace; "),
+        (
+            f"{HEADER}\n1.1.24,S1,store,1,2\n",
+            "line 2, column date: not a date; YYYY-MM-DD is needed",
+        ),
+        (f"{HEADER}\n2024-01-01,S1,store,1,-2\n", "line 2, column 5: this number is not allowed; "),
         (
             f"{HEADER}\n2024-01-01,S1,store,1,2\n2024-01-03,S1,store,1,2\n",
-            "line 3, column date: '2024-01-03' is out of order or the last day is not complete; ",
+            "line 3, column date: this row is out of order or the last day is not complete; ",
         ),
         (
             f"{HEADER}\n2024-01-01,S1,store,1,2\n2024-01-02,S2,store,1,2\n",
-            "line 3, column store: 'S2' is out of order",
+            "line 3, column store: this row is out of order",
         ),
         (
             f"{HEADER}\n2024-01-01,S1,store,1,2\n2024-01-01,S2,store,1,2\n2024-01-02,S1,store,1,2\n",
-            "line 4, column date: '2024-01-02' is out of order or the last day is not complete; ",
+            "line 4, column date: this row is out of order or the last day is not complete; ",
         ),
     ],
 )
@@ -175,6 +181,57 @@ def test_load_trace__refuses_what_cannot_be_read(content: bytes, tmp_path: Path)
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"^demand\.file: '.*' cannot be read \("):
         load_trace(path, None)
+
+
+@pytest.mark.parametrize("file", ["../sales.csv.gz", "/etc/passwd", "link.csv"])
+def test_load_scenario__a_trace_elsewhere_is_read_only_when_that_is_allowed(
+    file: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "sales.csv.gz").write_bytes(encode_trace(make_records()))
+    (tmp_path / "own" / "link.csv").symlink_to("../sales.csv.gz")
+    path = write_scenario(tmp_path / "own", file=file)
+
+    message = re.escape(f"demand.file: '{file}' is not allowed; only files in '{path.parent}'")
+    with pytest.raises(InputError, match=message):
+        load_scenario(path)
+
+    token = outside_allowed.set(True)
+    try:
+        scenario = load_scenario(path)
+        if file != "/etc/passwd":
+            make_demand(scenario)
+            return
+        first = Path(file).read_text(encoding="utf-8").split(":")[0]
+        with pytest.raises(InputError, match="not the columns of a trace") as error:
+            make_demand(scenario)
+        assert first not in str(error.value).removeprefix(file)
+    finally:
+        outside_allowed.reset(token)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "secret",
+        f"{HEADER}\nsecret,S1,store,1,2\n",
+        f"{HEADER}\n2024-01-01,S1,store,1,secret\n",
+        f"{HEADER}\n2024-01-01,secret,store,1,2\n2024-01-02,S,store,1,2\n",
+        f"{HEADER},secret\n2024-01-01,S,store,1,2,-1\n",
+    ],
+)
+def test_load_trace__repeats_nothing_of_what_is_in_the_file(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "sales.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        load_trace(path, text)
+    assert "secret" not in str(error.value)
+
+
+def test_load_scenario__a_trace_that_never_ends_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(InputError, match=r"demand\.file: 'pipe.csv' is a pipe or a device"):
+        load_scenario(write_scenario(tmp_path, file="pipe.csv"))
 
 
 def test_run_folder__takes_the_trace_along(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Heavy imports live inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -19,7 +20,6 @@ from marl.training.stopping import Stopped, compute_status, install_handlers
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
-    help="Multi-agent reinforcement learning for omni-channel inventory.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,6 +31,22 @@ for group in (train, evaluate, report, search):
     group.register(app)
 scenario.register(scenario_app)
 planning.register(app, scenario_app)
+
+
+@app.callback()
+def set_options(
+    allow_outside: Annotated[
+        bool,
+        typer.Option(
+            "--allow-outside", help="Let scenarios name trace files outside of their own folder."
+        ),
+    ] = False,
+) -> None:
+    """Multi-agent reinforcement learning for omni-channel inventory."""
+    if allow_outside:
+        from envs.omnichannel.scenario.scenario import outside_allowed
+
+        outside_allowed.set(True)
 
 
 def main() -> None:

@@ -6,11 +6,10 @@ second time begins as the first one did.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from envs.errors import InputError
-from envs.validation import StrictModel, read_text, validate_model
+from envs.untrusted import parse_object, read_text
+from envs.validation import StrictModel, validate_model
 from marl.planning.recommendation import Goals
 from marl.runs.files import write_file
 
@@ -29,14 +28,7 @@ def read_goals(path: Path, day: int) -> Goals | None:
     """
     if not path.exists():
         return None
-    try:
-        data = json.loads(read_text(path, "--goals"))
-    except (ValueError, RecursionError):
-        raise InputError(
-            f"--goals: '{path}' is not JSON; give a file that recommend wrote"
-        ) from None
-    if not isinstance(data, dict):
-        raise InputError(f"--goals: '{path}' holds no goals; give what recommend wrote")
+    data = parse_object(read_text(path, "--goals"), f"--goals: '{path}'")
     known = validate_model(GoalsFile, data, str(path)).goals
     return max((g for g in known if g.day < day), key=lambda g: g.day, default=None)
 

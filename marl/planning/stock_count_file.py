@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from envs.errors import InputError
+from envs.untrusted import read_bytes
 from marl.planning.stock_count import Row, StockCount, StockCountSchema
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ def read_stock_count(path: Path, schema: StockCountSchema) -> StockCount:
     Raises:
         InputError: names the file, the line, the column and what is allowed.
     """
-    text = io.StringIO(_decode(path), newline="")
-    lines = csv.reader(text, delimiter=_sniff(path), skipinitialspace=True)
+    text = _decode(read_bytes(path, "--state"), path)
+    separator = max(",;\t", key=text.partition("\n")[0].count)  # whichever is there most often
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
     try:
         return schema.parse(_iterate_rows(lines, path, schema), str(path))
     except csv.Error as error:
@@ -52,11 +54,7 @@ def _iterate_rows(lines: CsvReader, path: Path, schema: StockCountSchema) -> Ite
         yield where, dict(zip(header, cells, strict=True))
 
 
-def _decode(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"--state: '{path}' cannot be read ({error.strerror})") from None
+def _decode(content: bytes, path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -65,10 +63,3 @@ def _decode(path: Path) -> str:
         raise InputError(
             f"{path}, line {line}, column {column}: not UTF-8; save the file as CSV UTF-8"
         ) from None
-
-
-def _sniff(path: Path) -> str:
-    """The separator: whichever the first line has most of."""
-    with path.open("rb") as file:
-        header = file.readline(65536).decode("utf-8", errors="replace")
-    return max(",;\t", key=header.count)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
+from contextvars import ContextVar
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Self
@@ -25,7 +27,8 @@ from envs.omnichannel.scenario.goods import Category, Name, Sku
 from envs.omnichannel.scenario.network import Network, SupplyCuts, Transshipment
 from envs.omnichannel.scenario.records import Records
 from envs.omnichannel.scenario.returns import Returns
-from envs.validation import StrictModel, parse_yaml, read_text, validate_model
+from envs.untrusted import MOST_TABLE, read_bytes, read_text
+from envs.validation import StrictModel, parse_yaml, validate_model
 
 # Of every scenario; `Scenario.channels` adds pickup where it is sold.
 CHANNELS = ("store", "online")
@@ -34,6 +37,8 @@ DISPOSITIONS = ("restock", "consolidate", "liquidate")
 
 Days = Annotated[float, Field(ge=0, le=1000)]
 MOST_CELLS = 1_000_000  # stores x SKUs
+# Whether the scenarios loaded from now on may name a trace outside of their own folder.
+outside_allowed = ContextVar("outside_allowed", default=False)
 MOST_CELL_DAYS = 100_000_000  # the known season is a dense array by day
 
 
@@ -125,7 +130,8 @@ class Scenario(StrictModel):
     @property
     def base_demand(self) -> list[list[float]]:
         """Units a period in a store of size 1, by SKU and channel, (K, C)."""
-        return [[getattr(sku, f"{c}_demand") for c in self.channels] for sku in self.skus]
+        fields = [f"{channel}_demand" for channel in self.channels]  # asked once: it reads all SKUs
+        return [[getattr(sku, field) for field in fields] for sku in self.skus]
 
     def hash(self) -> str:
         """A short digest of every value, to key caches."""
@@ -171,17 +177,14 @@ def _find_trace(scenario: Scenario, path: Path) -> Scenario:
     trace = scenario.demand
     if not isinstance(trace, Trace) or trace.file is None:
         return scenario
-    file = (path.parent / trace.file).resolve()
-    try:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-    except FileNotFoundError:
+    field, given = f"{path}: demand.file", path.parent / trace.file
+    if not os.path.lexists(given):
         raise InputError(
-            f"{path}: demand.file: '{trace.file}' does not exist; give a path relative to the "
-            "scenario's file"
-        ) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: demand.file: '{trace.file}' cannot be read ({reason})") from None
+            f"{field}: '{trace.file}' does not exist; give a path relative to the scenario's file"
+        )
+    inside = None if outside_allowed.get() else path.parent
+    content = read_bytes(given, field, MOST_TABLE, inside, trace.file)
+    file, digest = given.resolve(), hashlib.sha256(content).hexdigest()[:16]
     if trace.digest not in {None, digest}:
         raise InputError(
             f"{path}: demand.digest: {trace.digest!r} is not allowed; '{trace.file}' has {digest} "

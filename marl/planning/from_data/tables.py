@@ -6,10 +6,8 @@ Accepts UTF-8 and UTF-16 with or without a byte order mark, .gz, and the separat
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +19,10 @@ from numpy.typing import NDArray
 
 from envs.errors import InputError
 from envs.omnichannel.types import IntArray
+from envs.untrusted import MOST_TABLE, read_bytes, unpack
 from marl.planning.from_data.problems import Findings, Problem
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_LARGEST_FILE = 1_000_000_000  # bytes, unpacked
+_MOST_COLUMNS = 1000
 _SEPARATORS = ",;\t"
 _FALLBACK = "cp1252"  # what Excel writes in Western Europe when it does not write UTF-8
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -118,22 +116,8 @@ def read_table(
 
 
 def _read_bytes(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        if data.startswith(_GZIP_MAGIC):
-            with gzip.open(io.BytesIO(data)) as stream:
-                data = stream.read(_LARGEST_FILE + 1)
-    except FileNotFoundError:
-        raise InputError(f"{path}: this file does not exist; give the path of a CSV file") from None
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or "a damaged .gz file"
-        raise InputError(f"{path}, line 1, column 1: cannot be read ({reason})") from None
-    if len(data) > _LARGEST_FILE:
-        raise InputError(
-            f"{path}, line 1, column 1: more than {_LARGEST_FILE} bytes are not allowed; give a "
-            "shorter period or fewer SKUs"
-        )
-    return data
+    place = f"{path}, line 1, column 1"
+    return unpack(read_bytes(path, place, MOST_TABLE), f"{place}:")
 
 
 def _decode(data: bytes, file: str, findings: Findings) -> str:
@@ -175,6 +159,9 @@ def _read_header(text: str, file: str, required: Sequence[str]) -> tuple[str, li
         header = next(csv.reader(io.StringIO(text), delimiter=separator))
     except csv.Error as error:
         raise _refuse(file, 1, required[0], f"no CSV header ({error})") from None
+    if len(header) > _MOST_COLUMNS:
+        message = f"{len(header)} columns are not allowed; at most {_MOST_COLUMNS} are"
+        raise _refuse(file, 1, required[0], message)
     names = ["_".join(name.lower().split()) for name in header]
     for name in names:
         if name and names.count(name) > 1:

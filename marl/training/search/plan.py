@@ -15,7 +15,8 @@ from typing import Literal, Self
 import yaml
 
 from envs.errors import InputError
-from envs.validation import Count, StrictModel, parse_yaml, read_text, validate_model
+from envs.untrusted import read_text
+from envs.validation import Count, StrictModel, parse_yaml, validate_model
 from marl.runs.files import replace_file
 from marl.runs.folder import RunFolder
 from marl.training.search.space import Space, parse_space

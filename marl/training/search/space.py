@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from envs.errors import InputError
-from envs.validation import parse_yaml, read_text, validate_model
+from envs.untrusted import read_text
+from envs.validation import parse_yaml, validate_model
 from marl.config import TrainConfig, apply_overrides
 from marl.runs.changes import FIXED_FIELDS
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import zlib
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -21,6 +20,7 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.types import IntArray
+from envs.untrusted import MOST_TABLE, read_bytes, unpack
 from envs.validation import LARGEST
 
 if TYPE_CHECKING:  # its import takes half a second, which scenarios without a file need not wait
@@ -28,7 +28,6 @@ if TYPE_CHECKING:  # its import takes half a second, which scenarios without a f
 
 KEYS = ("date", "store", "channel")
 CHANNEL_NAMES = ("store", "online", "pickup")
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,8 @@ class RecordedDemand:
 def load_trace(path: Path, digest: str | None) -> RecordedDemand:
     """Reads a trace file; `digest` keeps what is remembered of a changed file apart.
 
+    A scenario from elsewhere may name any file as its trace, so no message repeats what is in it.
+
     Raises:
         InputError: names the file, and the line and column where there is one.
     """
@@ -53,22 +54,24 @@ def load_trace(path: Path, digest: str | None) -> RecordedDemand:
 
     del digest
     try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if data.startswith(_GZIP_MAGIC) else data).decode("utf-8-sig")
+        content = unpack(read_bytes(path, "demand.file", MOST_TABLE), f"demand.file: '{path}'")
+        text = content.decode("utf-8-sig")
         header = next(csv.reader(io.StringIO(text)), [])
         if tuple(header[:3]) != KEYS or len(set(header[3:])) < max(len(header) - 3, 1):
             raise InputError(
-                f"{path}, line 1: columns {', '.join(header[:4])} ... are not allowed; "
-                f"{', '.join(KEYS)} and then one column per SKU are needed, each once"
+                f"{path}, line 1: not the columns of a trace; {', '.join(KEYS)} and then one "
+                "column per SKU are needed, each once"
             )
         types = dict.fromkeys(range(3), str) | dict.fromkeys(range(3, len(header)), np.int64)
         table = pd.read_csv(
             io.StringIO(text), skiprows=1, header=None, dtype=types, keep_default_na=False
         )
-    except (OSError, EOFError, zlib.error, ValueError, OverflowError) as error:
+    except (csv.Error, ValueError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"demand.file: '{path}' cannot be read ({error})") from None
+        raise InputError(
+            f"demand.file: '{path}' cannot be read (not UTF-8, or a cell that is no whole number)"
+        ) from None
     return _shape(path, table, header)
 
 
@@ -106,7 +109,7 @@ def _shape(path: Path, table: pd.DataFrame, header: list[str]) -> RecordedDemand
     try:
         first = date.fromisoformat(dates[0])
     except ValueError:
-        raise InputError(f"{path}, line 2, column date: {dates[0]!r} is no date") from None
+        raise InputError(f"{path}, line 2, column date: not a date; YYYY-MM-DD is needed") from None
     days = -(-len(table) // per_day)
     expected = [
         np.repeat([str(first + timedelta(d)) for d in range(days)], per_day),
@@ -119,7 +122,7 @@ def _shape(path: Path, table: pd.DataFrame, header: list[str]) -> RecordedDemand
         if len(wrong) or len(values) != len(needed):
             row = int(wrong[0]) if len(wrong) else size - 1
             raise InputError(
-                f"{path}, line {row + 2}, column {key}: {values[row]!r} is out of order or the "
+                f"{path}, line {row + 2}, column {key}: this row is out of order or the "
                 "last day is not complete; a row per day, store and channel, sorted, is needed"
             )
     units = table.loc[:, 3:].to_numpy(np.int64)
@@ -127,7 +130,7 @@ def _shape(path: Path, table: pd.DataFrame, header: list[str]) -> RecordedDemand
     if len(outside):
         row, sku = outside[0]
         raise InputError(
-            f"{path}, line {row + 2}, column {header[sku + 3]}: {units[row, sku]} is not allowed; "
+            f"{path}, line {row + 2}, column {sku + 4}: this number is not allowed; "
             f"0 to {LARGEST} units are needed"
         )
     shape = (days, len(names), len(found), len(header) - 3)
