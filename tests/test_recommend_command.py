@@ -79,11 +79,11 @@ MISTAKES = [
     (["--policy", "no.onnx"], "--policy: file 'no.onnx' does not exist"),
     (["--policy", "state.csv"], "--policy: 'state.csv' is not a policy file"),
     (["--scenario", "nowhere"], "scenario: 'nowhere' is not known; allowed: "),
-    (["--state", "no.csv"], "--state: 'no.csv' cannot be read"),
+    (["--state", "no.csv"], "--state: file 'no.csv' does not exist; give the path of a file"),
     (["--explain", "store_9", "shirt"], "--explain: node 'store_9' is not in the scenario"),
     (["--explain", "store_0", "hat"], "--explain: sku 'hat' is not in the scenario"),
     (["--out", "no/orders.csv"], "--out: 'no/orders.csv' cannot be written"),
-    (["--goals", "state.csv"], "--goals: 'state.csv' is not JSON"),
+    (["--goals", "state.csv"], "--goals: 'state.csv': not valid JSON (Expecting value)"),
 ]
 
 

@@ -116,6 +116,8 @@ def read_table(
 
 
 def _read_bytes(path: Path) -> bytes:
+    if not path.exists():
+        raise InputError(f"{path}: this file does not exist; give the path of a CSV file")
     place = f"{path}, line 1, column 1"
     return unpack(read_bytes(path, place, MOST_TABLE), f"{place}:")
 
