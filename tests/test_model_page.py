@@ -1,5 +1,6 @@
 """The worked example of docs/model.md: its table is read and run, so the page cannot drift."""
 
+import inspect
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +12,15 @@ from envs.omnichannel.scenario import DISPOSITIONS
 from envs.omnichannel.types import Decisions, Demand, Flows, State
 from envs.omnichannel.world.account.costs import TERMS, Costs
 from envs.omnichannel.world.account.metrics import MetricsAccumulator
+from envs.omnichannel.world.events import EVENTS
 from envs.omnichannel.world.simulator import Simulator
 from tests.test_simulator import make_worked_scenario
 
 PAGE = Path(__file__).parents[1] / "docs" / "model.md"
 
 # The row's label on the page, and where its numbers come from.
-MORNING = {"on hand, DC": slice(0, 1), "on hand, A and B": slice(1, 3)}
-NIGHT = {"left at night, DC": slice(0, 1), "left at night, A and B": slice(1, 3)}
+START = {"on hand, DC": slice(0, 1), "on hand, A and B": slice(1, 3)}
+END = {"left at the end, DC": slice(0, 1), "left at the end, A and B": slice(1, 3)}
 LEDGER = {
     "shipped": "shipped",
     "sold to walk-ins": "sold_store",
@@ -36,7 +38,8 @@ LOST = ("walk-ins lost", "online lost")
 
 def read_table() -> dict[str, list[list[str]]]:
     """Returns label -> the entries of each day; A and B are parted by a comma."""
-    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    page = PAGE.read_text(encoding="utf-8")
+    lines = page[page.index("## Six days by hand") :].splitlines()
     rows = [re.split(r"\s*\|\s*", line)[2:-1] for line in lines if re.match(r"\| *\d? *\|", line)]
     return {label: [cell.split(", ") for cell in cells] for label, *cells in rows}
 
@@ -62,24 +65,24 @@ def read_inputs(table: dict[str, list[list[str]]], day: int) -> tuple[Decisions,
 
 
 def run_example() -> list[tuple[State, Flows]]:
-    """Returns each day's morning and ledger, under the decisions and the demand of the page."""
+    """Returns each day's state and ledger, under the decisions and the demand of the page."""
     simulator, table = Simulator(make_worked_scenario()), read_table()
     state = simulator.make_state(np.array([0], np.uint64))
     state = replace(state, on_hand=np.array([10, 6, 4]).reshape(1, 3, 1))
     history = []
     for day in range(6):
-        morning = state
+        before = state
         state, flows = simulator.simulate_period(state, *read_inputs(table, day))
-        history.append((morning, flows))
+        history.append((before, flows))
     return history
 
 
 @pytest.mark.parametrize("day", range(6))
 def test_worked_example__the_page_says_what_the_simulator_does(day: int) -> None:
     table = read_table()
-    morning, flows = run_example()[day]
-    found = {label: morning.on_hand[0, nodes, 0] for label, nodes in MORNING.items()}
-    found |= {label: flows.on_hand[0, nodes, 0] for label, nodes in NIGHT.items()}
+    before, flows = run_example()[day]
+    found = {label: before.on_hand[0, nodes, 0] for label, nodes in START.items()}
+    found |= {label: flows.on_hand[0, nodes, 0] for label, nodes in END.items()}
     found |= {label: getattr(flows, name)[0, :, 0] for label, name in LEDGER.items()}
     found |= {label: flows.lost[0, :, 0, channel] for channel, label in enumerate(LOST)}
     for label, value in found.items():
@@ -92,7 +95,7 @@ def test_worked_example__every_row_is_checked() -> None:
         "online share of the store", "disposition",
     }  # fmt: skip
     table = read_table()
-    assert set(table) == inputs | {*MORNING, *NIGHT, *LEDGER, *LOST}
+    assert set(table) == inputs | {*START, *END, *LEDGER, *LOST}
     assert {len(cells) for cells in table.values()} == {6}
 
 
@@ -111,3 +114,23 @@ def test_worked_example__metrics_of_the_page() -> None:
     assert len(lines) == 6
     for name, value in lines:
         assert round(float(computed[name][0]), 3) == float(value.rstrip(".")), name
+
+
+def test_events__the_page_names_each_with_its_file_in_order() -> None:
+    rows = re.findall(
+        r"^\| \d \| `(\w+)` \| `(\w+\.py)` \|", PAGE.read_text(encoding="utf-8"), re.M
+    )
+    files = [f"{event.__module__.rpartition('.')[2]}.py" for event in EVENTS]
+    assert rows == list(zip([event.__name__ for event in EVENTS], files, strict=True))
+    folder = Path(inspect.getfile(EVENTS[0])).parent
+    assert {file.name for file in folder.glob("*.py")} == {"__init__.py", *files}
+
+
+def test_period__the_readme_and_the_simulator_say_the_same() -> None:
+    readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
+    steps = re.search(r"\n(1\. .*?)\n\n", readme[readme.index("[start:period]") :], re.S)
+    specification = re.search(r"\n +(1\. .*?)\n\n", Simulator.__doc__ or "", re.S)
+    assert steps is not None
+    assert specification is not None
+    assert steps[1].split() == specification[1].split()
+    assert '--8<-- "README.md:period"' in PAGE.with_name("period.md").read_text(encoding="utf-8")

@@ -175,7 +175,7 @@ def test_hash__is_stable_and_changes_with_a_value(tiny: Scenario, data: Data) ->
         (
             "actions.store_cover",
             [1, 2],
-            "actions: dc_cover has 11 levels; 2 are allowed (as many as store_cover)",
+            "actions: dc_cover has 11 options; 2 are allowed (as many as store_cover)",
         ),
         ("actions.initial_cover", 11, "actions: initial_cover 11 must be below 11"),
         (

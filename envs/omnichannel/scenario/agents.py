@@ -29,7 +29,7 @@ class Options(NamedTuple):
 
 
 class Actions(StrictModel):
-    """The grids that discrete actions index; `initial_*` are the levels of an untrained agent."""
+    """The grids that discrete actions index; `initial_*` are the options of an untrained agent."""
 
     store_cover: Annotated[list[Cover], Field(min_length=2, max_length=100)] = [
         0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6.5, 8,
@@ -51,7 +51,7 @@ class Actions(StrictModel):
         """The high level's ordering action indexes both cover grids, so they are equally long."""
         if len(self.store_cover) != len(self.dc_cover):
             raise ValueError(
-                f"dc_cover has {len(self.dc_cover)} levels; "
+                f"dc_cover has {len(self.dc_cover)} options; "
                 f"{len(self.store_cover)} are allowed (as many as store_cover)"
             )
         for shares in self.disposition:

@@ -25,7 +25,7 @@ class Coordination(StrictModel):
     The weights by role and level serve `weighted` alone, those by proposer `learned`, in which
     training moves them towards what earns more.
     `valued` combines values in place of actions: the high level's goal is what is done, unless a
-    low-level agent values another level by more than the margin above it.
+    low-level agent values another option by more than the margin above it.
     """
 
     strategy: Strategy = "average"

@@ -130,9 +130,9 @@ DemandSettings = Annotated[
 
 
 class ForecastSettings(StrictModel):
-    """How agents and policies foresee demand; every method also tracks the smoothed level.
+    """How agents and policies foresee demand; every method also tracks smoothed demand.
 
-    `smoothing`: the smoothed level times the known season. `mean`: the known mean, whatever is
+    `smoothing`: smoothed demand times the known season. `mean`: the known mean, whatever is
     sold. `oracle`: the true expected demand, as an upper bound; no retailer has it.
     """
 

@@ -20,28 +20,32 @@ EventT = TypeVar("EventT", bound=Event)
 class Simulator:
     """B copies of the network, one period at a time.
 
-    Sequence of events in a period:
+    In every period (a day), in this order:
 
-    1. Arrivals. Units whose lead time ends now become on hand: supplier to DC, DC to store,
+    1. **Arrivals.** Units whose lead time ends now become on hand: supplier to DC, DC to store,
        consolidated returns to the DC, inspected returns to the shelf.
-    2. Agents observe this state and propose; the coordinator turns proposals into decisions.
-    3. Order and dispatch. DCs order from suppliers, who confirm what a cut and their capacity
-       leave; DCs dispatch to stores what their stock and shipment capacity allow, rationing by
-       the scenario's rule. Lead times are fixed, or drawn for every order. With transshipment,
-       stores above their target then help those that the DC left short.
-    4. Demand is realised per store, SKU and channel (eq. 1).
-    5. Fulfil. Walk-ins, then pickups from the store. Online from the store (the decided share)
-       and the DC (the rest), oldest orders first. What is unmet is lost, waits without limit or
-       `patience` periods, or is offered to the DC, by the channel's rule.
-    6. Returns (eq. 2) come back to the store and are restocked after inspection, consolidated to
-       the DC (lane lead time + 1) or liquidated; those by mail come to the DC and are restocked
-       there after inspection. A part is not resaleable and is scrapped. A location begins at most
-       `inspection_capacity` inspections a period; the rest queues.
-    7. Account. Units may vanish from stores, perishables whose last day it was are wasted, and
-       records are counted (`records`). Flows record all of it; costs, reward and metrics read them.
+    2. **Observe, propose, coordinate.** The agents see this state; the coordinator turns their
+       proposals into one decision each.
+    3. **Order and dispatch.** DCs order from suppliers, who confirm as much as announced cuts
+       and their capacity allow, and dispatch to stores within stock and shipment capacity. A DC
+       that is short rations in whole units: `proportional`, `min_shortage`, `fair_share` or
+       `random_order`. Lead times are fixed, or drawn for every order. With `transshipment`,
+       stores above their target then help stores of the same DC that it left short.
+    4. **Demand** (eq. 1, or another process) of every store region, SKU and channel (`store`,
+       `online`, and `pickup` where a SKU has `pickup_demand`).
+    5. **Fulfil.** Walk-ins, then pickups from the store. Online orders from the store (the
+       decided share) and the DC (the rest). Unmet demand is, by channel, `lost`, waits without
+       limit (`backorder`) or for `patience` days, or is offered to the DC (`partial`). By
+       default walk-ins and pickups are lost and online orders wait three days.
+    6. **Returns** (eq. 2). Some of the sold units come back after a random delay and are
+       restocked, consolidated to the DC or liquidated, in the decided shares; some are
+       scrapped.
+    7. **Account.** Perishables spoil; with `records`, units vanish and stock is counted. One
+       ledger, `Flows`, gives costs (eq. 3, 4), reward (eq. 8) and metrics.
 
-    A `State` is the situation between events 1 and 3, so `simulate_period` runs events 3 to 7 and
-    the next period's event 1. A lead time of 0 arrives within event 3.
+    Steps 3 and 5 to 7, and step 1 of the next period, are the `EVENTS` of this scenario, each of
+    which says more in its file. A `State` is what there is between steps 1 and 3, so
+    `simulate_period` runs from there to the next one. A lead time of 0 arrives within step 3.
 
     Conservation, per copy and SKU, exact: initial on hand + supplied + returned = on hand + in
     transit + in inspection or its queue + sold + liquidated + scrapped + shrunk + wasted.

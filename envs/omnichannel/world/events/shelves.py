@@ -1,7 +1,7 @@
 """Event 7: perishables, which are on the stores' shelves by the days that they have left.
 
 A shelf life starts when a unit arrives in a store; suppliers, DCs and trucks keep it fresh. On the
-last day it can still be sold, and what is left in the evening is wasted. Walk-ins take units by
+last day it can still be sold, and what is left at its end is wasted. Walk-ins take units by
 `store_issue`, online orders and pickups are picked by `picking_issue`; what goes to another store,
 where its days start anew, or vanishes is the oldest.
 """

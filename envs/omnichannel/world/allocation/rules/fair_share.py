@@ -35,13 +35,13 @@ def split_equally(requests: IntArray, total: IntArray) -> IntArray:
     size = requests.shape[-1]
     ascending = np.sort(requests, axis=-1)
     below = np.cumsum(ascending, axis=-1) - ascending  # units of all smaller requests
-    # With a level as high as request i, the i smaller ones are served and the others get that much.
+    # Giving as much as request i serves the i smaller ones, and the others get that much each.
     reached = below + ascending * (size - np.arange(size))
     served = (reached <= total[..., None]).sum(axis=-1)[..., None]  # requests served in full
     last = np.minimum(served, size - 1)
     left = total[..., None] - np.take_along_axis(below, last, -1)
-    level, rest = np.divmod(left, size - last)
-    units = np.minimum(requests, level)
+    share, rest = np.divmod(left, size - last)
+    units = np.minimum(requests, share)
     # The rest is less than a unit for each of those that want more; the first ones get it.
-    wants_more = requests > level
+    wants_more = requests > share
     return units + (wants_more & (np.cumsum(wants_more, axis=-1) <= rest))
