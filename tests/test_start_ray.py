@@ -1,8 +1,10 @@
 """What comes before training: Ray that does not start, and what is not imported until it does."""
 
+import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,4 +68,27 @@ def test_train__checks_its_input_before_it_imports_torch_and_ray() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_start_ray__on_this_machine_is_private_and_imports_nothing_from_here(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import os, sys, ray\n"
+        "from marl.training.ray_start import start_ray\n"
+        "sys.argv[0] = 'omnichannel'\n"
+        "os.chdir(sys.argv[1])\n"
+        "start_ray(None, 1)\n"
+        "paths = ray.get(ray.remote(lambda: sys.path).remote())\n"
+        "assert sys.argv[1] not in paths, paths\n"
+        "assert ray.nodes()[0]['NodeManagerAddress'] == '127.0.0.1'\n"
+        "assert not os.path.exists('.ray')\n"
+    )
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("RAY_AUTH")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env=environment | {"HOME": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")

@@ -9,14 +9,19 @@ import gc
 import importlib
 import logging
 import os
+import secrets
 import socket
+import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import ray
+from ray._private import ray_constants
+from ray.job_config import JobConfig
 
 from marl.errors import RunError
 from marl.training.stopping import keep_handlers
@@ -79,12 +84,43 @@ def start_ray(address: str | None, num_env_runners: int) -> None:
         settings |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
     else:
         settings["address"] = address
+    settings["job_config"] = job = JobConfig()
+    job._py_driver_sys_path = _ImportPaths()
     try:
         _knock(address)
-        with keep_handlers():
+        with keep_handlers(), _kept_private() if address is None else nullcontext():
             ray.init(**settings)
     except Exception as error:  # Ray raises all sorts, plain `Exception` when it is too slow
         raise RunError(_explain_start(address, error)) from error
+
+
+@contextmanager
+def _kept_private() -> Iterator[None]:
+    """Lets a local Ray listen on this machine's own address only, with a token of its own.
+
+    Else Ray listens on all interfaces, with a token in a file that it makes readable to all. The
+    token is in the environment of this process and of Ray's, as long as they run.
+    """
+    if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    is_cluster = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = is_cluster
+
+
+class _ImportPaths(list[str]):
+    """Folders that Ray's processes import from: the script's, as here, not the working directory.
+
+    Whatever lies in the working directory, such as a torch.py, would else run in every runner.
+    """
+
+    def extend(self, paths: Iterable[str]) -> None:
+        """Adds what Ray found, without the working directory."""
+        script, here = str(Path(sys.argv[0]).resolve().parent), str(Path.cwd())
+        super().extend(p for p in paths if p != here or (p == script and p in sys.path))
 
 
 def _knock(address: str | None) -> None:
