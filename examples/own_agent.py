@@ -6,7 +6,8 @@ from envs.omnichannel import parallel_env
 from envs.omnichannel.types import Float32Array, IntArray
 
 env = parallel_env("tiny")
-decoder = env.batched_env.decoder
+layout = env.batched_env.layout
+DC_COVER = np.array(env.batched_env.scenario.actions.dc_cover)
 SEASON_AHEAD = env.batched_env.observation.features.index("season_ahead")
 
 
@@ -14,16 +15,16 @@ def order(observation: Float32Array) -> IntArray:
     """Days of cover from the DC's own row, (K, F): more when the season is about to rise."""
     rising = observation[:, SEASON_AHEAD] > 0
     cover = np.where(rising, 10, 7)
-    return np.abs(decoder.dc_cover[:, None] - cover).argmin(axis=0)  # the nearest level
+    return np.abs(DC_COVER[:, None] - cover).argmin(axis=0)  # the nearest option
 
 
 def run_episode(*, own: bool) -> float:
     """Runs one episode and returns the mean reward of the network, eq. 8."""
     observations, _ = env.reset(seed=0)
-    levels = {a.name: decoder.initial_option[a.module_id] for a in env.batched_env.layout.agents}
+    options = {a.name: layout.modules[a.module_id].initial_option for a in layout.agents}
     rewards = []
     while env.agents:
-        actions = {name: np.full(2, levels[name]) for name in env.agents}
+        actions = {name: np.full(2, options[name]) for name in env.agents}
         if own:
             actions["ordering_dc_0"] = order(observations["ordering_dc_0"])
         observations, _, _, _, infos = env.step(actions)

@@ -3,7 +3,11 @@
 import numpy as np
 
 from envs.omnichannel import Scenario, load_scenario
-from envs.omnichannel.agents import inventory
+from envs.omnichannel.agents.positions import (
+    compute_store_rate,
+    compute_system_rate,
+    count_positions,
+)
 from envs.omnichannel.types import Targets, View
 from marl.evaluation.evaluate import evaluate_policies
 from marl.policies import Policy, Setting, TargetRule, make_policy
@@ -20,15 +24,14 @@ class Cautious(TargetRule):
     def compute_targets(self, view: View) -> Targets:
         """Returns what is missing to each target, units, and shares; for all copies at once."""
         net = self.network
-        position = inventory.compute_store_position(view, net)  # (B, S, K)
-        echelon = inventory.compute_echelon_position(view, position, net)  # (B, W, K)
-        online_share = np.full(position.shape, 0.5)
-        rate = inventory.compute_store_rate(view, online_share)
+        positions = count_positions(view, net)  # .store (B, S, K), .echelon (B, W, K)
+        online_share = np.full(positions.store.shape, 0.5)
+        rate = compute_store_rate(view, online_share)
         return Targets(
-            supplier_gap=10 * inventory.compute_system_rate(view, net) - echelon,
-            shipment_gap=(net.lane_lead_time[:, None] + 3) * rate - position,
+            supplier_gap=10 * compute_system_rate(view, net) - positions.echelon,
+            shipment_gap=(net.lane_lead_time[:, None] + 3) * rate - positions.store,
             online_share=online_share,
-            disposition=np.broadcast_to([1.0, 0.0, 0.0], (*position.shape, 3)),
+            disposition=np.broadcast_to([1.0, 0.0, 0.0], (*online_share.shape, 3)),
         )
 
 

@@ -78,9 +78,11 @@ def write_policy(tmp_path: Path) -> WritePolicy:
 
     def write(scenario: Scenario, levels: Mapping[str, int] | None = None) -> Path:
         env = BatchedEnv(scenario, 1)
-        chosen = {**env.decoder.initial_option, **(levels or {})}
+        modules = env.layout.modules
+        chosen = {**{m: modules[m].initial_option for m in modules}, **(levels or {})}
         arguments, weights = {}, {}
-        for module_id, count in env.decoder.num_options.items():
+        for module_id, module in modules.items():
+            count = module.num_options
             arguments[module_id] = {"hidden": [1], "num_options": count, "dueling": False}
             bias = np.zeros(count + 1, np.float32)
             bias[chosen[module_id]] = 1

@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from envs.omnichannel.agents.inventory import (
-    compute_echelon_position,
-    compute_online_waiting,
-    compute_store_position,
+from envs.omnichannel.agents.positions import (
     compute_store_rate,
     compute_system_rate,
+    count_online_waiting,
+    count_positions,
 )
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, load_scenario
@@ -68,11 +67,10 @@ def test_positions__a_store_owes_its_walk_ins_and_the_echelon_everything(tiny: S
     backorders = state.backorders.copy()
     backorders[0, :, 0, 0] = [1, 2, 3, 10]
     state = replace(state, backorders=backorders)
-    position = compute_store_position(state, simulator.network)
-    assert position[0].tolist() == [[8, 10], [9, 5]]
-    assert compute_online_waiting(state, simulator.network)[0].tolist() == [[6, 0], [0, 0]]
-    echelon = compute_echelon_position(state, position, simulator.network)
-    assert echelon[0, 0].tolist() == [68 + 8 + 9 - 6, 38 + 15]
+    positions = count_positions(state, simulator.network)
+    assert positions.store[0].tolist() == [[8, 10], [9, 5]]
+    assert count_online_waiting(state, simulator.network)[0].tolist() == [[6, 0], [0, 0]]
+    assert positions.echelon[0, 0].tolist() == [68 + 8 + 9 - 6, 38 + 15]
 
 
 def test_two_dcs__each_supplies_and_answers_for_its_own_stores() -> None:

@@ -6,19 +6,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from envs.omnichannel.agents.actions import ActionDecoder, Actions
 from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
 from envs.omnichannel.agents.roster import PROPOSERS
+from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.coordination import Coordination
-from envs.omnichannel.types import FloatArray, IntArray, Network, Signals, Targets, View
+from envs.omnichannel.types import (
+    FloatArray,
+    IntArray,
+    ModuleOptions,
+    Network,
+    Signals,
+    Targets,
+    View,
+)
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 
 
 def make_coordinator(tiny: Scenario, **rules: object) -> Coordinator:
-    decoder = ActionDecoder(tiny, Network.from_scenario(tiny))
-    return Coordinator(decoder, Coordination.model_validate(rules))
+    scenario = tiny.model_copy(update={"coordination": Coordination.model_validate(rules)})
+    return Coordinator(scenario, Network.from_scenario(tiny))
 
 
 def make_view(tiny: Scenario) -> View:
@@ -30,7 +38,7 @@ def make_view(tiny: Scenario) -> View:
     return View.make(replace(state, on_hand=on_hand), signals)
 
 
-def make_actions() -> Actions:
+def make_options() -> ModuleOptions:
     """Options that pull apart: cover 8 against 0, push 0.5 against 5, online share 1 against 0."""
     return {
         "ordering_high": np.full((1, 1, 2), 10),  # stores 8 days, DC 24 days
@@ -51,18 +59,18 @@ def test_coordinate__averages_signed_gaps_and_clips_only_the_mean(tiny: Scenario
     Targets of (1 + 8), (1 + 0), (1 + 0.5) and (1 + 5) days are 108, 12, 18, 72; gaps 48, -48, -42,
     12, mean -7.5: nothing is shipped. Clipped first, the mean would be (48 + 12) / 4 = 15.
     """
-    proposals, targets = make_coordinator(tiny).coordinate(make_actions(), make_view(tiny))
+    proposals, targets = make_coordinator(tiny).coordinate(make_options(), make_view(tiny))
     assert targets.online_share[0, 0, 0] == 0.5
-    assert proposals.shipment_gap[:, 0, 0, 0].tolist() == [48, -48, -42, 12]
+    assert proposals["shipment_gap"][:, 0, 0, 0].tolist() == [48, -48, -42, 12]
     assert targets.shipment_gap[0, 0, 0] == -7.5
     assert make_feasible(targets).shipment[0, 0, 0] == 0
-    assert np.maximum(proposals.shipment_gap, 0).mean(axis=0)[0, 0, 0] == 15
+    assert np.maximum(proposals["shipment_gap"], 0).mean(axis=0)[0, 0, 0] == 15
 
 
 def test_coordinate__supplier_gaps_compare_echelon_targets_and_positions(tiny: Scenario) -> None:
     """28 units a day below the DC: 24 and 6 days are 672 and 168; 220 are there."""
-    proposals, targets = make_coordinator(tiny).coordinate(make_actions(), make_view(tiny))
-    assert proposals.supplier_gap[:, 0, 0, 0].tolist() == [452, -52]
+    proposals, targets = make_coordinator(tiny).coordinate(make_options(), make_view(tiny))
+    assert proposals["supplier_gap"][:, 0, 0, 0].tolist() == [452, -52]
     assert targets.supplier_gap[0, 0, 0] == 200
 
 
@@ -103,14 +111,14 @@ def test_coordinate__supplier_gaps_compare_echelon_targets_and_positions(tiny: S
 def test_coordinate__strategies_weigh_the_proposers(
     tiny: Scenario, rules: dict[str, object], share: float, gap: float
 ) -> None:
-    _, targets = make_coordinator(tiny, **rules).coordinate(make_actions(), make_view(tiny))
+    _, targets = make_coordinator(tiny, **rules).coordinate(make_options(), make_view(tiny))
     assert targets.online_share[0, 0, 0] == pytest.approx(share)
     assert targets.shipment_gap[0, 0, 0] == pytest.approx(gap)
 
 
 def test_weigh__gives_every_copy_its_own_weights(tiny: Scenario) -> None:
     coordinator, view = make_coordinator(tiny), make_view(tiny)
-    both = {m: np.repeat(a, 2, axis=0) for m, a in make_actions().items()}
+    both = {m: np.repeat(a, 2, axis=0) for m, a in make_options().items()}
     views = view.select(np.zeros(2, np.int64))
     weights = {d: np.array([np.arange(1.0, 1 + len(p)), np.ones(len(p))])
                for d, p in PROPOSERS.items()}  # fmt: skip
@@ -120,7 +128,7 @@ def test_weigh__gives_every_copy_its_own_weights(tiny: Scenario) -> None:
 
     for copy in range(2):
         coordinator.weigh({d: w[copy] for d, w in weights.items()})
-        alone = coordinator.compute_targets(make_actions(), view)
+        alone = coordinator.compute_targets(make_options(), view)
         for decision in PROPOSERS:
             expected = getattr(alone, decision)[0]
             np.testing.assert_array_equal(getattr(found, decision)[copy], expected)
@@ -131,7 +139,7 @@ def test_weigh__gives_every_copy_its_own_weights(tiny: Scenario) -> None:
 
 
 def test_coordinate__averages_dispositions(tiny: Scenario) -> None:
-    _, targets = make_coordinator(tiny).coordinate(make_actions(), make_view(tiny))
+    _, targets = make_coordinator(tiny).coordinate(make_options(), make_view(tiny))
     assert targets.disposition[0].tolist() == [
         [[0.5, 0.5, 0], [0.5, 0, 0.5]],
         [[0.75, 0.25, 0], [1, 0, 0]],
@@ -150,13 +158,14 @@ def test_coordinator__without_any_weight_falls_back_to_the_mean(tiny: Scenario) 
 def test_coordinate__targets_lie_between_the_proposals(seed: int) -> None:
     tiny, rng = load_scenario("tiny"), np.random.default_rng(seed)
     coordinator = make_coordinator(tiny)
-    actions = {
-        module_id: rng.integers(0, coordinator.decoder.num_options[module_id], array.shape)
-        for module_id, array in make_actions().items()
+    modules = Layout.from_scenario(tiny).modules
+    options = {
+        module_id: rng.integers(0, modules[module_id].num_options, array.shape)
+        for module_id, array in make_options().items()
     }
-    proposals, targets = coordinator.coordinate(actions, make_view(tiny))
+    proposals, targets = coordinator.coordinate(options, make_view(tiny))
     for decision in PROPOSERS:
-        proposed, target = getattr(proposals, decision), getattr(targets, decision)
+        proposed, target = proposals[decision], getattr(targets, decision)
         assert (target >= proposed.min(axis=0) - 1e-9).all()
         assert (target <= proposed.max(axis=0) + 1e-9).all()
 
@@ -168,15 +177,16 @@ def test_compute_targets__is_the_weighted_mean_of_the_proposals(seed: int, strat
     coordinator = make_coordinator(
         tiny, strategy=strategy, role_weights={"shipping": 3}, level_weights={"high": 0.5}
     )
-    actions = {
-        module_id: rng.integers(0, coordinator.decoder.num_options[module_id], array.shape)
-        for module_id, array in make_actions().items()
+    modules = Layout.from_scenario(tiny).modules
+    options = {
+        module_id: rng.integers(0, modules[module_id].num_options, array.shape)
+        for module_id, array in make_options().items()
     }
     view = make_view(tiny)
-    proposals, _ = coordinator.coordinate(actions, view)
-    targets = coordinator.compute_targets(actions, view)
+    proposals, _ = coordinator.coordinate(options, view)
+    targets = coordinator.compute_targets(options, view)
     for decision in PROPOSERS:
-        mean = np.tensordot(coordinator.weights[decision], getattr(proposals, decision), axes=1)
+        mean = np.tensordot(coordinator.weights[decision], proposals[decision], axes=1)
         np.testing.assert_allclose(getattr(targets, decision), mean, rtol=0, atol=1e-9)
 
 
@@ -225,17 +235,21 @@ def test_make_feasible__orders_are_the_nearest_units_above_zero(
 
 
 @pytest.mark.parametrize(
-    ("module_id", "levels", "message"),
+    ("module_id", "options", "message"),
     [
-        ("ordering_low", np.full((1, 3, 2), 11), "ordering_low has levels outside 0 to 10"),
-        ("return_high", np.full((1, 1, 2), -1), "return_high has levels outside 0 to"),
-        ("shipping_low", np.zeros((1, 3, 2), int), r"shipping_low has levels of shape \(1, 3, 2\)"),
+        ("ordering_low", np.full((1, 3, 2), 11), "ordering_low has options outside 0 to 10"),
+        ("return_high", np.full((1, 1, 2), -1), "return_high has options outside 0 to"),
+        (
+            "shipping_low",
+            np.zeros((1, 3, 2), int),
+            r"shipping_low has options of shape \(1, 3, 2\)",
+        ),
     ],
 )
-def test_compute_targets__refuses_levels_that_do_not_fit(
-    tiny: Scenario, module_id: str, levels: IntArray, message: str
+def test_compute_targets__refuses_options_that_do_not_fit(
+    tiny: Scenario, module_id: str, options: IntArray, message: str
 ) -> None:
     coordinator = make_coordinator(tiny)
 
     with pytest.raises((IndexError, ValueError), match=message):
-        coordinator.compute_targets({**make_actions(), module_id: levels}, make_view(tiny))
+        coordinator.compute_targets({**make_options(), module_id: options}, make_view(tiny))

@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from envs.errors import InputError
-from envs.omnichannel.agents.actions import Actions
 from envs.omnichannel.agents.roster import MODULES, PROPOSERS
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.coordination import Coordination
-from envs.omnichannel.types import FloatArray
+from envs.omnichannel.types import FloatArray, ModuleOptions
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import load_config
 from marl.evaluation.evaluate import EpisodeRunner
@@ -59,7 +58,7 @@ def make_run(
     return run, LearnedPolicy.from_weights(arguments, weights)
 
 
-def sample_levels(env: BatchedEnv, random: np.random.Generator) -> Actions:
+def sample_levels(env: BatchedEnv, random: np.random.Generator) -> ModuleOptions:
     shape = (env.num_copies, env.network.num_skus)
     return {
         m: random.integers(

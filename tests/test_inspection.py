@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from envs.omnichannel.agents.inventory import compute_echelon_position, compute_store_position
+from envs.omnichannel.agents.positions import count_positions
 from envs.omnichannel.types import Flows, State
 from envs.omnichannel.world.simulator import Simulator
 from tests.conftest import known
@@ -63,7 +63,6 @@ def test_positions__count_what_waits_for_inspection() -> None:
     state = replace(
         make_worked_state(simulator), inspection_queue=np.array([7, 5, 3]).reshape(1, 3, 1)
     )
-    stores = compute_store_position(state, simulator.network)
-    assert stores.ravel().tolist() == [6 + 5, 4 + 3]
-    echelon = compute_echelon_position(state, stores, simulator.network)
-    assert echelon.ravel().tolist() == [10 + 7 + 11 + 7]
+    positions = count_positions(state, simulator.network)
+    assert positions.store.ravel().tolist() == [6 + 5, 4 + 3]
+    assert positions.echelon.ravel().tolist() == [10 + 7 + 11 + 7]

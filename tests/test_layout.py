@@ -55,6 +55,6 @@ def test_layout__sizes_are_those_of_the_environment(name: str) -> None:
         layout.num_skus,
         layout.num_channels,
     )
-    for module_id, module in layout.modules.items():
-        assert module.num_options == env.decoder.num_options[module_id]
-        assert module.initial_option == env.decoder.initial_option[module_id]
+    for decision in env.coordinator.decisions:
+        for module_id, grid in zip(decision.proposers, decision.grids, strict=True):
+            assert layout.modules[module_id].num_options == len(grid)

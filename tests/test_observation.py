@@ -119,8 +119,8 @@ def test_compute_observations__are_bounded_and_of_one_width(name: str) -> None:
         assert np.abs(observations).max() <= 5
         env.step(
             {
-                m: rng.integers(0, levels, (4, env.layout.modules[m].num_agents, net.num_skus))
-                for m, levels in env.decoder.num_options.items()
+                m: rng.integers(0, module.num_options, (4, module.num_agents, net.num_skus))
+                for m, module in env.layout.modules.items()
             }
         )
 

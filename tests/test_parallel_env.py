@@ -17,9 +17,9 @@ Options = dict[str, IntArray]
 def sample_levels(env: BatchedEnv, rng: np.random.Generator) -> Options:
     return {
         m: rng.integers(
-            0, levels, (env.num_copies, env.layout.modules[m].num_agents, env.network.num_skus)
+            0, module.num_options, (env.num_copies, module.num_agents, env.network.num_skus)
         )
-        for m, levels in env.decoder.num_options.items()
+        for m, module in env.layout.modules.items()
     }
 
 

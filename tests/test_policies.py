@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from envs.errors import InputError
-from envs.omnichannel.agents.inventory import compute_store_position
+from envs.omnichannel.agents.positions import count_positions
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.types import ONLINE, STORE
@@ -61,7 +61,7 @@ def test_naive__orders_on_the_first_day_of_a_week_by_the_sales_it_saw() -> None:
     sold = sum(step.flows.served for step in steps)
     mean = (sold + 21 * Setting.from_scenario(TINY).mean_demand) / 28
     targets = rule.compute_targets(env.view)
-    position = compute_store_position(env.view, env.network)
+    position = count_positions(env.view, env.network).store
     days = np.array([15, 16])[:, None]
     np.testing.assert_allclose(targets.shipment_gap, days * mean[..., STORE] - position)
 

@@ -65,8 +65,8 @@ def run_environment(name: str) -> tuple[str, float, float]:
     observed, earned = 0.0, 0.0
     for period in range(PERIODS):
         levels = {}
-        for m, count in env.decoder.num_options.items():
-            shape = (COPIES, env.layout.modules[m].num_agents, env.network.num_skus)
+        for m, module in env.layout.modules.items():
+            shape, count = (COPIES, module.num_agents, env.network.num_skus), module.num_options
             levels[m] = (np.arange(np.prod(shape)).reshape(shape) * 7 + period) % count
         observations = env.observe()[..., :NUM_FEATURES].astype(np.float64)
         weights = np.cos(np.arange(observations.size)).reshape(observations.shape)

@@ -26,9 +26,9 @@ def compute_digest(name: str) -> tuple[str, float]:
     for _ in range(periods):
         levels = {
             m: rng.integers(
-                0, levels, (copies, env.layout.modules[m].num_agents, env.network.num_skus)
+                0, module.num_options, (copies, module.num_agents, env.network.num_skus)
             )
-            for m, levels in env.decoder.num_options.items()
+            for m, module in env.layout.modules.items()
         }
         step = env.step(levels)
         for field in LEDGER:

@@ -66,7 +66,10 @@ def test_transshipment__takes_its_own_lead_time(lead_time: int, arrives: int) ->
     stock = [flows.on_hand[0, 1, 0], after.on_hand[0, 1, 0]]
     idle = make_feasible(
         Targets(
-            np.zeros((1, 1, 2)), np.zeros((1, 4, 2)), np.zeros((1, 4, 2)), np.zeros((1, 4, 2, 3))
+            supplier_gap=np.zeros((1, 1, 2)),
+            shipment_gap=np.zeros((1, 4, 2)),
+            online_share=np.zeros((1, 4, 2)),
+            disposition=np.zeros((1, 4, 2, 3)),
         )
     )
     for _ in range(2):

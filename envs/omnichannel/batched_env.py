@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.omnichannel.agents.actions import ActionDecoder, Actions
 from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
 from envs.omnichannel.agents.forecast import make_forecast
 from envs.omnichannel.agents.observation import ObservationModel
@@ -22,6 +21,7 @@ from envs.omnichannel.types import (
     Flows,
     Half,
     IntArray,
+    ModuleOptions,
     Proposals,
     SeedArray,
     Signals,
@@ -50,7 +50,7 @@ class Step:
 class BatchedEnv:
     """B copies in lock-step.
 
-    `step` takes the agents' levels, `apply` the targets of a classical policy; both run the same
+    `step` takes the agents' options, `apply` the targets of a classical policy; both run the same
     simulator. `state` is the truth, `view` what may be known of it. High-level actions count on
     review periods and are held in between. The same seed gives the same trajectory whatever B is.
     """
@@ -63,13 +63,14 @@ class BatchedEnv:
         self.network = self.simulator.network
         self.layout = Layout.from_scenario(scenario)
         demand = self.simulator.demand
-        self.decoder = ActionDecoder(scenario, self.network)
-        self.coordinator = Coordinator(self.decoder, scenario.coordination)
+        self.coordinator = Coordinator(scenario, self.network)
         self.forecast = make_forecast(demand, scenario.forecast)
-        self.observation = ObservationModel(scenario, self.network, demand, self.decoder)
+        self.observation = ObservationModel(
+            scenario, self.network, demand, self.coordinator.decisions
+        )
         self.cost_model = CostModel(scenario, self.network)
         self.reward_model = RewardModel(scenario, self.network, demand.mean)
-        self._coordinated: tuple[Actions, View] | None = None
+        self._coordinated: tuple[ModuleOptions, View] | None = None
         self.state: State
         self.view: View
         self.goals: dict[str, IntArray]
@@ -103,7 +104,7 @@ class BatchedEnv:
             state: of all copies.
             smoothed: smoothed demand, (B, S, K, C).
             last_demand: units of the period before, (B, S, K, C).
-            goals: levels that the high-level modules hold, each (B, 1, K).
+            goals: options that the high-level modules hold, each (B, 1, K).
         """
         self.state, self.goals, self.period = state, goals, int(state.period[0])
         self.view = self._see(smoothed, last_demand)
@@ -124,19 +125,19 @@ class BatchedEnv:
         """
         return self.observation.compute_observations(self.view, self.goals, stored, period)
 
-    def step(self, actions: Actions) -> Step:
-        """Runs a period under the agents' levels.
+    def step(self, options: ModuleOptions) -> Step:
+        """Runs a period under the agents' options.
 
         Args:
-            actions: levels by module, (B, A_m, K); those of the high level are read on review
-                periods only.
+            options: by module, (B, A_m, K); those of the high level are read on review periods
+                only.
         """
         if self.is_review:
             # Copies: the caller may reuse its arrays while the goals are held.
-            self.goals = {m: actions[m].copy() for m in HIGH_MODULES}
-        levels = {**actions, **self.goals}
-        self._coordinated = levels, self.view
-        return self.apply(self.coordinator.compute_targets(levels, self.view))
+            self.goals = {m: options[m].copy() for m in HIGH_MODULES}
+        options = {**options, **self.goals}
+        self._coordinated = options, self.view
+        return self.apply(self.coordinator.compute_targets(options, self.view))
 
     @property
     def proposals(self) -> Proposals | None:

@@ -7,6 +7,7 @@ are integers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property
 from operator import attrgetter
@@ -24,6 +25,8 @@ Half = NDArray[np.float16]
 Bytes = NDArray[np.uint8]
 Options = NDArray[np.integer[Any]]  # what Gymnasium's MultiDiscrete samples
 SeedArray = NDArray[np.uint64]
+# module_id -> options, (B, A_m, K), or (B, 1, K) of what the high level holds.
+ModuleOptions = Mapping[str, IntArray]
 ArrayT = TypeVar("ArrayT", NDArray[np.int64], NDArray[np.float64])
 
 WEEK = 7  # days
@@ -207,42 +210,42 @@ class View(Signals):
     def make(cls, recorded: State, signals: Signals) -> Self:
         """Builds the view of a state whose stock is as recorded."""
         return cls(
-            **{name: getattr(recorded, name) for name in _STOCKS},
-            **{name: getattr(signals, name) for name in _SIGNALS},
+            period=recorded.period,
+            day=recorded.day,
+            on_hand=recorded.on_hand,
+            in_transit=recorded.in_transit,
+            in_inspection=recorded.in_inspection,
+            inspection_queue=recorded.inspection_queue,
+            backorders=recorded.backorders,
+            returns_due=recorded.returns_due,
+            shelf=recorded.shelf,
+            **vars(signals),
         )
 
     @property
     def signals(self) -> Signals:
         """What is known beside the stocks."""
-        return Signals(**{name: getattr(self, name) for name in _SIGNALS})
+        return Signals(**{field.name: getattr(self, field.name) for field in fields(Signals)})
 
 
 Stocks = State | View  # true, or as recorded
-_SIGNALS = tuple(field.name for field in fields(Signals))
-_STOCKS = tuple(field.name for field in fields(View) if field.name not in _SIGNALS)
 
 
-@dataclass(frozen=True)
-class Proposals:
-    """Several proposals for each decision; axis 0 runs over `roster.PROPOSERS` of the decision."""
-
-    supplier_gap: FloatArray  # (P, B, W, K) order-up-to target minus inventory position, signed
-    shipment_gap: FloatArray  # (P, B, S, K) the same for shipments into stores
-    online_share: FloatArray  # (P, B, S, K) of online orders served from the store
-    disposition: FloatArray  # (P, B, S, K, 3) shares of returns, sum 1
+# Target of a decision -> its proposals, (P, ...) by the decision's proposers, else as in `Targets`.
+Proposals = Mapping[str, FloatArray]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Targets(ArrayRecord):
-    """One coordinated wish for each decision, not yet feasible."""
+    """What each decision aims at, coordinated but not yet feasible."""
 
-    supplier_gap: FloatArray  # (B, W, K) units, signed
-    shipment_gap: FloatArray  # (B, S, K) units, signed
-    online_share: FloatArray  # (B, S, K)
-    disposition: FloatArray  # (B, S, K, 3)
+    supplier_gap: FloatArray  # (B, W, K) order-up-to target minus position, units, signed
+    shipment_gap: FloatArray  # (B, S, K) the same of the stores
+    online_share: FloatArray  # (B, S, K) of online orders served from the store
+    disposition: FloatArray  # (B, S, K, 3) shares of returns, sum 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Decisions(ArrayRecord):
     """What is done in event 3 and after."""
 

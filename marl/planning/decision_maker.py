@@ -62,7 +62,7 @@ class AgentsDecisionMaker:
             return env.coordinator.compute_targets(spread, view)
 
         proposed = {
-            decision: {m: getattr(proposals, decision)[p, 0] for p, m in enumerate(modules)}
+            decision: {m: proposals[decision][p, 0] for p, m in enumerate(modules)}
             for decision, modules in PROPOSERS.items()
         }
         return Today(follow, proposed, options)

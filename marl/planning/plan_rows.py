@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.omnichannel.agents.inventory import (
-    compute_echelon_position,
-    compute_online_waiting,
-    compute_store_position,
+from envs.omnichannel.agents.positions import (
     compute_store_rate,
     compute_system_rate,
+    count_online_waiting,
+    count_positions,
 )
 from envs.omnichannel.scenario import DISPOSITIONS
 from envs.omnichannel.types import FloatArray, IntArray, Network, View, sum_axis
@@ -42,8 +41,7 @@ class PlanRows:
     def list_outlook(self, view: View) -> Iterator[Outlook]:
         """Yields stock, forecast, cover and risk of every node and SKU."""
         net, plan = self.network, self.plan
-        at_store = compute_store_position(view, net)
-        position = np.concatenate([compute_echelon_position(view, at_store, net), at_store], 1)[0]
+        position = count_positions(view, net).rows[0]
         rate = np.concatenate(
             [compute_system_rate(view, net), compute_store_rate(view, plan.decisions.online_share)],
             axis=1,
@@ -52,7 +50,7 @@ class PlanRows:
         coming = sum_axis(view.in_transit, 1)
         coming[:, net.num_dcs :] += sum_axis(view.in_inspection, 1)
         waiting = sum_axis(view.backorders, 1)
-        online = compute_online_waiting(view, net)
+        online = count_online_waiting(view, net)
         owed = np.concatenate([net.sum_by_dc(online), waiting - online], axis=1)
         for n, node in enumerate(self.nodes):
             for k, sku in enumerate(self.skus):

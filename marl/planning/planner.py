@@ -131,9 +131,9 @@ class Planner:
 
         Args and errors as of `recommend`.
         """
-        decoder, skus = self.today.decoder, self.schema.skus
+        modules, skus = self.today.layout.modules, self.schema.skus
         initial = {
-            m: np.full((1, 1, len(skus)), decoder.initial_option[m], np.int64) for m in HIGH_MODULES
+            m: np.full((1, 1, len(skus)), modules[m].initial_option, np.int64) for m in HIGH_MODULES
         }
         if goals is None:
             return Start(stock_count, initial, 0)
@@ -151,10 +151,10 @@ class Planner:
         for m in HIGH_MODULES:
             options = goals.options.get(m, {})
             for sku in skus:
-                if not 0 <= options.get(sku, -1) < decoder.num_options[m]:
+                if not 0 <= options.get(sku, -1) < modules[m].num_options:
                     raise InputError(
                         f"goals.options.{m}.{sku}: {options.get(sku)} is not allowed; an option "
-                        f"from 0 to {decoder.num_options[m] - 1} is needed"
+                        f"from 0 to {modules[m].num_options - 1} is needed"
                     )
             held[m] = np.array([options[sku] for sku in skus], np.int64).reshape(1, 1, -1)
         since = stock_count.day - goals.day

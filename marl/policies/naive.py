@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from envs.omnichannel.agents.inventory import compute_echelon_position, compute_store_position
+from envs.omnichannel.agents.positions import count_positions
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.types import (
     ONLINE,
@@ -52,8 +52,8 @@ class Naive(TargetRule):
     def compute_targets(self, view: View) -> Targets:
         """Returns signed gaps in units and fractions."""
         network = self.setting.network
-        position = compute_store_position(view, network)
-        shape = position.shape
+        positions = count_positions(view, network)
+        shape = positions.store.shape
         disposition = np.zeros((*shape, 3))
         disposition[..., RESTOCK] = 1.0
         review = (view.period % WEEK == 0)[:, None, None]
@@ -64,10 +64,10 @@ class Naive(TargetRule):
         # A region's stock also covers the longest way from its DC to a store.
         longest = np.array([network.lane_lead_time[m].max() for m in network.members])
         days = (supplier + longest + WEEK + SAFETY)[:, None]
-        echelon = compute_echelon_position(view, position, network)
+        region = network.sum_by_dc(sum_channels(sales))
         return Targets(
-            supplier_gap=review * (days * network.sum_by_dc(sum_channels(sales)) - echelon),
-            shipment_gap=review * ((lane + WEEK + SAFETY) * by_store - position),
+            supplier_gap=review * (days * region - positions.echelon),
+            shipment_gap=review * ((lane + WEEK + SAFETY) * by_store - positions.store),
             online_share=np.zeros(shape),
             disposition=disposition,
         )

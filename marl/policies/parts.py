@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from envs.omnichannel.agents.inventory import (
+from envs.omnichannel.agents.positions import (
     compute_store_rate,
 )
 from envs.omnichannel.types import LOWEST_RATE, ONLINE, STORE, FloatArray, IntArray, sum_axis

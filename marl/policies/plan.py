@@ -7,13 +7,12 @@ from typing import Self
 
 import numpy as np
 
-from envs.omnichannel.agents.inventory import (
-    compute_echelon_position,
-    compute_store_position,
+from envs.omnichannel.agents.packing import fill_to_total
+from envs.omnichannel.agents.positions import (
     compute_store_rate,
     compute_system_rate,
+    count_positions,
 )
-from envs.omnichannel.agents.packing import fill_to_total
 from envs.omnichannel.types import LOWEST_RATE, FloatArray, IntArray, Targets, View, sum_axis
 from marl.policies.base import Setting
 
@@ -38,8 +37,8 @@ class Plan:
     def start(cls, view: View, setting: Setting) -> Self:
         """An empty plan: nothing is ordered, shipped or restocked."""
         network = setting.network
-        position = compute_store_position(view, network)
-        echelon = compute_echelon_position(view, position, network)
+        positions = count_positions(view, network)
+        position, echelon = positions.store, positions.echelon
         share = np.zeros(position.shape)
         return cls(
             view=view,

@@ -140,7 +140,7 @@ class _Tape:
         found = self.env.proposals
         if found is None:
             return
-        orders, shipments = found.supplier_gap[:, 0], found.shipment_gap[:, 0]
+        orders, shipments = found["supplier_gap"][:, 0], found["shipment_gap"][:, 0]
         weights = self.env.coordinator.weights
         self.average.append(
             self.selection.select(

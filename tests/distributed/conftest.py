@@ -17,7 +17,7 @@ def compiled_kernels() -> None:
     skus = env.network.num_skus
     env.step(
         {
-            module_id: np.zeros((1, env.layout.modules[module_id].num_agents, skus), np.int64)
-            for module_id in env.decoder.num_options
+            module_id: np.zeros((1, module.num_agents, skus), np.int64)
+            for module_id, module in env.layout.modules.items()
         }
     )

@@ -342,8 +342,8 @@ def test_runner__epsilon_falls_along_the_copies_and_with_time(tiny: Scenario) ->
         assert start[-1] == pytest.approx(0.15**8)
         np.testing.assert_allclose(end, 0.25 * start)
         greedy = runner.sample(iteration=0, explore=False)[0]
-        initial = runner.env.decoder.initial_option
-        assert all((greedy.actions[m] == initial[m]).all() for m in MODULES)
+        modules = runner.env.layout.modules
+        assert all((greedy.actions[m] == modules[m].initial_option).all() for m in MODULES)
 
 
 @pytest.mark.distributed

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from envs.omnichannel.agents.inventory import compute_echelon_position, compute_store_position
+from envs.omnichannel.agents.positions import count_positions
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Decisions, Demand, FloatArray, IntArray, SeedArray, State
 from envs.omnichannel.world.account.costs import CostModel
@@ -22,7 +22,10 @@ def make_decisions(order: IntArray, shipment: IntArray) -> Decisions:
     disposition = np.zeros((*shipment.shape, 1, 3))
     disposition[..., 0] = 1
     return Decisions(
-        order[..., None], shipment[..., None], np.zeros((*shipment.shape, 1)), disposition
+        supplier_order=order[..., None],
+        shipment=shipment[..., None],
+        online_share=np.zeros((*shipment.shape, 1)),
+        disposition=disposition,
     )
 
 
@@ -69,8 +72,8 @@ def run_base_stock(
     on_hand = np.concatenate([(warehouse - store.sum(axis=1))[:, None], store], axis=1)
     state, total = make_state(simulator, np.maximum(on_hand, 0), seeds), np.zeros(len(store))
     for period in range(warm_up + periods):
-        position = compute_store_position(state, simulator.network)
-        echelon = compute_echelon_position(state, position, simulator.network)
+        positions = count_positions(state, simulator.network)
+        position, echelon = positions.store, positions.echelon
         gap = np.maximum(store - position[..., 0], 0)
         if reorder_point is not None:
             gap = np.where(position[..., 0] <= reorder_point, gap, 0)

@@ -17,7 +17,7 @@ from functools import cache
 
 import numpy as np
 
-from envs.omnichannel.agents.inventory import compute_store_position
+from envs.omnichannel.agents.positions import count_positions
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Decisions, FloatArray, SeedArray, sum_channels
 from envs.omnichannel.world.account.costs import CostModel
@@ -69,7 +69,7 @@ def simulate(return_rate: float, window: int, purpose: str) -> tuple[FloatArray,
     cells = (len(seeds), 1, 1)
     profit, served, demanded = (np.zeros(len(seeds)) for _ in range(3))
     for period in range(WARM_UP + PERIODS):
-        order = np.maximum(level - compute_store_position(state, simulator.network), 0)
+        order = np.maximum(level - count_positions(state, simulator.network).store, 0)
         decisions = Decisions(
             supplier_order=order,
             shipment=order,
@@ -82,7 +82,7 @@ def simulate(return_rate: float, window: int, purpose: str) -> tuple[FloatArray,
             continue
         net_sales = sum_channels(flows.served) - flows.returned
         # Units on their way back and forth are the retailer's, so they are valued too.
-        held = [compute_store_position(s, simulator.network) for s in (before, state)]
+        held = [count_positions(s, simulator.network).store for s in (before, state)]
         value = PRICE * net_sales + UNIT_COST * (held[1] - held[0] - flows.supplied)
         profit += value[:, 0, 0] - sum(
             c.sum(axis=(1, 2)) for c in costs.compute_costs(flows).values()

@@ -1,8 +1,4 @@
-"""The coordinator: averages the agents' proposals (eq. 6), then makes them feasible.
-
-It averages targets, signed and in units, and clips only the result: quantities that were clipped
-at zero first could only ever push stock up.
-"""
+"""The coordinator: averages the agents' proposals (eq. 6), then makes them feasible."""
 
 from __future__ import annotations
 
@@ -10,30 +6,21 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from envs.omnichannel.agents.actions import ActionDecoder, Actions
-from envs.omnichannel.agents.coordination_kernels import (
-    Grids,
-    Lanes,
-    Options,
-    Weights,
-    Wishes,
-    are_valid,
-    average_proposals,
-    project_shares,
-    round_gaps,
-)
-from envs.omnichannel.agents.roster import MODULES, PROPOSERS, list_rows
-from envs.omnichannel.agents.units import make_units
+from envs.omnichannel.agents.decisions import DECISIONS
+from envs.omnichannel.agents.decisions.base import Decision, Known
+from envs.omnichannel.agents.roster import PROPOSERS, level_of, list_rows, role_of
+from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.types import (
     Decisions,
     FloatArray,
     IntArray,
+    ModuleOptions,
+    Network,
     Proposals,
     Targets,
     View,
 )
-from envs.omnichannel.world.allocation.largest_remainder import round_jointly
 
 
 class Coordinator:
@@ -45,104 +32,78 @@ class Coordinator:
     `learned` has weights by decision and proposer, which training changes with `weigh`.
     """
 
-    def __init__(self, decoder: ActionDecoder, rules: Coordination) -> None:
-        self.decoder = decoder
-        self.rules = rules
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        self.network, self.rules = network, scenario.coordination
+        self.decisions = make_decisions(scenario, network)
+        rows = list_rows(network.num_dcs, network.num_stores)
+        self._shapes = {m: (r.stop - r.start, network.num_skus) for m, r in rows.items()}
         self.weigh(None)
-        self._grids = Grids(
-            dc_cover=decoder.dc_cover,
-            store_cover=decoder.store_cover,
-            push_cover=decoder.push_cover,
-            online_share=decoder.online_share,
-            disposition=decoder.disposition,
-        )
-        net = decoder.network
-        rows = list_rows(net.num_dcs, net.num_stores)
-        self._shapes = {m: (rows[m].stop - rows[m].start, net.num_skus) for m in MODULES}
-        self._lanes = Lanes(net.parent, net.lane_lead_time, net.online_slots)
 
     def weigh(self, weights: Mapping[str, FloatArray] | None) -> None:
         """Sets the proposers' weights.
 
         Args:
-            weights: by decision of `PROPOSERS`, (P,), or (B, P) where every copy has its own;
+            weights: by target of `PROPOSERS`, (P,), or (B, P) where every copy has its own;
                 None: those of the scenario.
         """
         if weights is None:
             weights = _make_weights(self.rules)
         self.weights = {
-            decision: np.ascontiguousarray(weights[decision] / _sum_last(weights[decision]))
-            for decision in PROPOSERS
+            target: np.ascontiguousarray(weights[target] / _sum_last(weights[target]))
+            for target in PROPOSERS
         }
-        self._weights = Weights(**{name: np.atleast_2d(w) for name, w in self.weights.items()})
+        self._weights = {target: np.atleast_2d(w) for target, w in self.weights.items()}
 
-    def coordinate(self, actions: Actions, view: View) -> tuple[Proposals, Targets]:
-        """Decodes and combines the agents' levels.
+    def compute_targets(self, options: ModuleOptions, view: View) -> Targets:
+        """Returns the weighted mean of all proposals, eq. 6.
 
-        Args:
-            actions: levels by module, (B, A_m, K).
-            view: what is known.
-
-        Returns:
-            All proposals, and the combined targets.
-        """
-        decoder = self.decoder
-        shares = decoder.decode_shares(actions)
-        targets = self.compute_targets(actions, view)
-        proposals = Proposals(
-            supplier_gap=decoder.decode_supplier_gaps(actions, view),
-            shipment_gap=decoder.decode_shipment_gaps(actions, view, targets.online_share),
-            online_share=shares,
-            disposition=decoder.decode_dispositions(actions),
-        )
-        return proposals, targets
-
-    def compute_targets(self, actions: Actions, view: View) -> Targets:
-        """Returns the weighted mean of all proposals without making each of them.
-
-        Targets are linear in the days of cover, so the covers are averaged and one gap is made of
-        their mean; only the balanced push, which is not linear, is a gap of its own.
-
-        The online share comes first, because it says how much demand the stores are to serve and
-        so what a cover of so many days means in units.
+        Shares come first: the online share says how much demand the stores are to serve, and so
+        what a cover of so many days means in units.
 
         Args:
-            actions: levels by module, (B, A_m, K).
+            options: by module, (B, A_m, K).
             view: what is known.
         """
-        net, copies = self.decoder.network, len(view.forecast)
-        cells = (net.num_stores, net.num_skus)
-        targets = Targets(
-            supplier_gap=np.empty((copies, net.num_dcs, net.num_skus)),
-            shipment_gap=np.empty((copies, *cells)),
-            online_share=np.empty((copies, *cells)),
-            disposition=np.empty((copies, *cells, 3)),
-        )
-        average_proposals(
-            self._check(actions, copies),
-            self._grids,
-            self._weights,
-            make_units(view),
-            self._lanes,
-            Wishes(
-                targets.supplier_gap,
-                targets.shipment_gap,
-                targets.online_share,
-                targets.disposition,
-            ),
-        )
+        targets, _ = self._agree(self._check(options, len(view.period)), view)
         return targets
 
-    def _check(self, actions: Actions, copies: int) -> Options:
-        """Returns the levels for a compiled loop, which would read beyond what it is given."""
-        levels = {m: np.ascontiguousarray(actions[m], np.int64) for m in MODULES}
-        for module_id, num_options in self.decoder.num_options.items():
-            found, shape = levels[module_id], (copies, *self._shapes[module_id])
+    def coordinate(self, options: ModuleOptions, view: View) -> tuple[Proposals, Targets]:
+        """Returns all proposals, and their weighted means.
+
+        Args as of `compute_targets`.
+        """
+        options = self._check(options, len(view.period))
+        targets, known = self._agree(options, view)
+        return {d.target: d.propose(options, known) for d in self.decisions}, targets
+
+    def combine(self, decision: Decision, options: ModuleOptions, known: Known) -> FloatArray:
+        """Returns one target from all proposals for a decision: their weighted mean."""
+        return decision.average(options, known, self._weights[decision.target])
+
+    def _agree(self, options: ModuleOptions, view: View) -> tuple[Targets, Known]:
+        """The targets, and what quantities were proposed from."""
+        known = Known(view, self.network)
+        found = {d.target: self.combine(d, options, known) for d in self.decisions if d.is_share}
+        known = Known(view, self.network, found["online_share"])
+        for decision in self.decisions:
+            if not decision.is_share:
+                found[decision.target] = self.combine(decision, options, known)
+        return Targets(**found), known
+
+    def _check(self, options: ModuleOptions, copies: int) -> dict[str, IntArray]:
+        """Returns the options for compiled loops, which would read beyond what they are given."""
+        checked = {m: np.ascontiguousarray(options[m], np.int64) for m in self._shapes}
+        for module_id, found in checked.items():
+            shape = (copies, *self._shapes[module_id])
             if found.shape != shape:
-                raise ValueError(f"{module_id} has levels of shape {found.shape}, not {shape}")
-            if not are_valid(found, num_options):
-                raise IndexError(f"{module_id} has levels outside 0 to {num_options - 1}")
-        return Options(**levels)
+                raise ValueError(f"{module_id} has options of shape {found.shape}, not {shape}")
+        return checked
+
+
+def make_decisions(scenario: Scenario, network: Network) -> tuple[Decision, ...]:
+    """Builds all decisions of a scenario."""
+    rows = list_rows(network.num_dcs, network.num_stores)
+    return tuple(decision(scenario, network, rows) for decision in DECISIONS)
 
 
 def make_feasible(
@@ -153,27 +114,17 @@ def make_feasible(
     The stock that the DCs can really ship is the simulator's rationing, not this projection.
 
     Args:
-        targets: wishes, signed.
+        targets: signed.
         whole_trucks: round a shipment's SKUs together, so that a full truck stays one truck.
         with_surplus: say what stores have above their targets, for transshipment.
     """
-    round_shipment = _round_load if whole_trucks else _round_units
-    disposition = np.ascontiguousarray(targets.disposition, np.float64)
-    return Decisions(
-        supplier_order=_round_units(targets.supplier_gap),
-        shipment=round_shipment(targets.shipment_gap),
-        online_share=np.clip(targets.online_share, 0, 1),
-        disposition=project_shares(disposition.reshape(-1, 3)).reshape(disposition.shape),
-        surplus=np.maximum(-targets.shipment_gap, 0).astype(np.int64) if with_surplus else None,
-    )
-
-
-def _round_units(gap: FloatArray) -> IntArray:
-    return round_gaps(np.ascontiguousarray(gap, np.float64).reshape(-1)).reshape(gap.shape)
-
-
-def _round_load(gap: FloatArray) -> IntArray:
-    return round_jointly(np.maximum(gap, 0))
+    settled = {
+        d.name: d.settle(getattr(targets, d.target), whole_trucks=whole_trucks)
+        for d in DECISIONS
+        if getattr(targets, d.target) is not None
+    }
+    surplus = np.maximum(-targets.shipment_gap, 0).astype(np.int64) if with_surplus else None
+    return Decisions(surplus=surplus, **settled)
 
 
 def _sum_last(weights: FloatArray) -> FloatArray:
@@ -181,17 +132,17 @@ def _sum_last(weights: FloatArray) -> FloatArray:
 
 
 def _make_weights(rules: Coordination) -> dict[str, FloatArray]:
-    """The scenario's weights by decision, (P,)."""
+    """The scenario's weights by target, (P,)."""
+    found = {t: np.array([_module_weight(m, rules) for m in p]) for t, p in PROPOSERS.items()}
     if rules.strategy == "learned":
-        found = {d: np.array(w, float) for d, w in rules.proposer_weights.model_dump().items()}
-    else:
-        found = {d: np.array([_module_weight(m, rules) for m in p]) for d, p in PROPOSERS.items()}
+        own = rules.proposer_weights.model_dump()
+        found |= {target: np.array(weights, float) for target, weights in own.items()}
     # A decision that nobody with a weight proposes falls back to eq. 6.
     return {d: weights if weights.any() else np.ones(len(weights)) for d, weights in found.items()}
 
 
 def _module_weight(module_id: str, rules: Coordination) -> float:
-    role, _, level = module_id.rpartition("_")
+    role, level = role_of(module_id), level_of(module_id)
     if rules.strategy in {"low_only", "valued"}:
         return float(level == "low")
     if rules.strategy == "high_only":

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from envs.omnichannel.agents.actions import ActionDecoder, Actions
+from envs.omnichannel.agents.decisions import DECISIONS
+from envs.omnichannel.agents.decisions.base import Decision
+from envs.omnichannel.agents.observation_arrays import Context, Rows, Shown, Units
 from envs.omnichannel.agents.observation_kernels import (
+    BY_SKU,
     COLUMN,
     CONSTANT,
     FEATURES,
-    Context,
-    GoalTables,
-    Rows,
     write_observations,
 )
-from envs.omnichannel.agents.roster import HIGH_MODULES
-from envs.omnichannel.agents.units import make_units
+from envs.omnichannel.agents.positions import count_positions
+from envs.omnichannel.agents.roster import HIGH_MODULES, role_of
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import LOWEST_RATE, Float32Array, FloatArray, Half, Network, View
+from envs.omnichannel.types import (
+    LOWEST_RATE,
+    Float32Array,
+    FloatArray,
+    Half,
+    ModuleOptions,
+    Network,
+    View,
+)
 from envs.omnichannel.world.demand import DemandProcess
 
 __all__ = ["CUT_FEATURES", "FEATURES", "SHELF_FEATURES", "ObservationModel", "list_features"]
 
 SHELF_FEATURES = ("expiring_soon",)  # only where SKUs perish; always the last one
+_NO_SHELF = np.empty((0, 0, 0, 0), np.int64)
 _NOWHERE = np.empty((0, 0, 0, 0, 0), np.uint16)
 CUT_FEATURES = ("cut_in", "cut_days")  # only where supply cuts are announced
+# Goals that have no column among `FEATURES`: those of decisions that were added to them.
+_OWN_GOALS = tuple(g.name for d in DECISIONS for g in d.goals if g.name not in FEATURES)
 
 
 class ObservationModel:
@@ -38,7 +51,11 @@ class ObservationModel:
     """
 
     def __init__(
-        self, scenario: Scenario, network: Network, demand: DemandProcess, decoder: ActionDecoder
+        self,
+        scenario: Scenario,
+        network: Network,
+        demand: DemandProcess,
+        decisions: Sequence[Decision],
     ) -> None:
         self.network = network
         self.season = demand.season.mean(axis=1)  # (days, K)
@@ -55,14 +72,10 @@ class ObservationModel:
         self.constant[..., CONSTANT.index(COLUMN.return_rate)] = return_rate * 8 - 1
         self.constant[: network.num_dcs, :, CONSTANT.index(COLUMN.is_dc)] = 1
         self.constant[stores, :, CONSTANT.index(COLUMN.is_store)] = 1
-        self.goal_tables = GoalTables(
-            ordering=decoder.store_cover[:, None] / 4 - 1,
-            shipping=np.stack([decoder.push_cover / 4 - 1, decoder.online_share], axis=1),
-            returns=decoder.disposition[:, :2].copy(),
-        )
+        self.shown = self._make_shown(decisions)
 
     def compute_observations(
-        self, view: View, goals: Actions, stored: Half | None = None, period: int = 0
+        self, view: View, goals: ModuleOptions, stored: Half | None = None, period: int = 0
     ) -> Float32Array:
         """Returns features, (B, N + 1, K, F) float32.
 
@@ -70,7 +83,7 @@ class ObservationModel:
 
         Args:
             view: what may be known.
-            goals: the levels that the high-level modules hold, each (B, 1, K).
+            goals: the options that the high-level modules hold, each (B, 1, K).
             stored: (B, T, N + 1, K, F), at whose `period` the same is written.
             period: of `stored`.
         """
@@ -79,7 +92,7 @@ class ObservationModel:
         return obs.swapaxes(0, 1)
 
     def compute_rows(
-        self, view: View, goals: Actions, rows: slice, num_spare: int = 0
+        self, view: View, goals: ModuleOptions, rows: slice, num_spare: int = 0
     ) -> Float32Array:
         """Returns features of some rows, as they lie in memory: (R', B, K, F + spare) float32.
 
@@ -103,21 +116,18 @@ class ObservationModel:
         obs: Float32Array,
         first: int,
         view: View,
-        goals: Actions,
+        goals: ModuleOptions,
         stored: Half | None,
         period: int,
     ) -> None:
         """Writes the rows from `first` on."""
-        ordering, shipping, returns = (np.ascontiguousarray(goals[m]) for m in HIGH_MODULES)
         day, seasons = view.day, len(self.season)
         context = Context(
             season=self.season[day % seasons],
             season_ahead=self.season[(day + 7) % seasons],
             to_review=(-view.period % self.review_period) / self.review_period,
             cuts=self._compute_cuts(view),
-            ordering=ordering,
-            shipping=shipping,
-            returns=returns,
+            held=np.concatenate([goals[m] for m in HIGH_MODULES], axis=1),
         )
         write_observations(
             obs,
@@ -126,11 +136,42 @@ class ObservationModel:
             period,
             len(self.features),
             self.constant,
-            make_units(view),
+            self._make_units(view),
             context,
-            self.goal_tables,
+            self.shown,
             self.rows,
-            self.network.online_slots,
+        )
+
+    def _make_units(self, view: View) -> Units:
+        contiguous = np.ascontiguousarray
+        return Units(
+            on_hand=contiguous(view.on_hand),
+            in_transit=contiguous(view.in_transit),
+            in_inspection=contiguous(view.in_inspection),
+            backorders=contiguous(view.backorders),
+            returns_due=contiguous(view.returns_due),
+            shelf=_NO_SHELF if view.shelf is None else contiguous(view.shelf),
+            last_demand=contiguous(view.last_demand),
+            forecast=contiguous(view.forecast),
+            smoothed=contiguous(view.smoothed),
+            positions=count_positions(view, self.network).rows,
+        )
+
+    def _make_shown(self, decisions: Sequence[Decision]) -> Shown:
+        """Where and how the options are shown that the high level holds."""
+        roles = [role_of(m) for m in HIGH_MODULES]
+        goals = [goal for decision in decisions for goal in decision.goals]
+        values = [value for decision in decisions for value in decision.list_goals()]
+        table = np.zeros((len(values), max(map(len, values))))
+        for i, value in enumerate(values):
+            table[i, : len(value)] = value
+        columns = [self.index[goal.name] for goal in goals]
+        order = [*BY_SKU, *range(len(FEATURES), len(FEATURES) + len(_OWN_GOALS))]
+        return Shown(
+            goal=np.array([order.index(column) for column in columns]),
+            module=np.array([roles.index(goal.role) for goal in goals]),
+            value=table,
+            first_cut=len(FEATURES) + len(_OWN_GOALS),
         )
 
     def _compute_cuts(self, view: View) -> FloatArray:
@@ -156,6 +197,7 @@ def list_features(scenario: Scenario) -> tuple[str, ...]:
     """Names the columns of a scenario's observations."""
     return (
         *FEATURES,
+        *_OWN_GOALS,
         *(CUT_FEATURES if scenario.supply_cuts else ()),
         *(SHELF_FEATURES if scenario.has_perishables else ()),
     )

@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.compiler import compiled
-from envs.omnichannel.agents.units import Units
+from envs.omnichannel.agents.observation_arrays import Context, Rows, Shown, Units
 from envs.omnichannel.types import (
     LOWEST_RATE,
     ONLINE,
     Float32Array,
     FloatArray,
-    IntArray,
 )
 
 Bits = NDArray[np.uint16]  # float16 as the compiler knows it
@@ -71,7 +70,7 @@ class _Features(NamedTuple):
 
 FEATURES = _Features._fields
 COLUMN = _Features(*range(len(FEATURES)))
-_BY_SKU = (
+BY_SKU = (
     COLUMN.season,
     COLUMN.season_ahead,
     COLUMN.goal_cover,
@@ -80,6 +79,7 @@ _BY_SKU = (
     COLUMN.goal_restock,
     COLUMN.goal_consolidate,
 )  # the same in all rows
+_SEASON, _SEASON_AHEAD = BY_SKU.index(COLUMN.season), BY_SKU.index(COLUMN.season_ahead)
 CONSTANT = (COLUMN.lead_time, COLUMN.return_rate, COLUMN.is_dc, COLUMN.is_store)
 
 
@@ -96,7 +96,6 @@ class _Cell(NamedTuple):
     inbound_later: int
     position: int  # inventory position of a store, echelon position of DCs and network
     stores_stock: int
-    below: int  # the stores' positions without the online orders that wait
     waiting_new: int
     waiting_old: int
     returns_soon: int
@@ -118,35 +117,6 @@ _NUM_CELLS = len(_Cell._fields)
 _CELL = _Cell(*range(_NUM_CELLS))
 
 
-class Rows(NamedTuple):
-    """What is constant, by row."""
-
-    parent: IntArray  # (S,)
-    upper: IntArray  # (R,) of a store its DC's row, else the row itself
-    lead_time: FloatArray  # (R,) periods
-    base: FloatArray  # (R, K) mean demand, units a period
-
-
-class Context(NamedTuple):
-    """What a period's features tell besides stock, orders and forecasts."""
-
-    season: FloatArray  # (B, K) of the day
-    season_ahead: FloatArray  # (B, K) of the same day a week on
-    to_review: FloatArray  # (B,) share of the review period until the next one
-    cuts: FloatArray  # (B, R, 0 or 2) announced supply cuts
-    ordering: IntArray  # (B, 1, K) levels that the high level holds
-    shipping: IntArray
-    returns: IntArray
-
-
-class GoalTables(NamedTuple):
-    """Features by level of a high-level module."""
-
-    ordering: FloatArray  # (L, 1)
-    shipping: FloatArray  # (L, 2)
-    returns: FloatArray  # (L, 2)
-
-
 @compiled
 def write_observations(
     obs: Float32Array,
@@ -157,9 +127,8 @@ def write_observations(
     constant: Float32Array,
     units: Units,
     context: Context,
-    goals: GoalTables,
+    shown: Shown,
     rows: Rows,
-    online_slots: int,
 ) -> None:
     """Writes all features, clipped.
 
@@ -173,31 +142,38 @@ def write_observations(
         constant: the features of `CONSTANT`, which no period changes, (R, K, 4).
         units: of B copies.
         context: of B copies.
-        goals: what the levels stand for.
+        shown: of goals and cuts.
         rows: of the network.
-        online_slots: the first slots of the backorders are online orders.
     """
     num_rows, skus, _ = constant.shape
     cells = np.empty((num_rows, skus, _NUM_CELLS))
     has_shelves = units.shelf.shape[1] > 0
-    by_sku = np.empty((skus, len(_BY_SKU)))
+    num_own = shown.first_cut - len(COLUMN)
+    by_sku = np.empty((skus, len(BY_SKU) + num_own))
     shifted = np.empty(skus * num_features, np.float32)
     for b in range(obs.shape[1]):
         cells[:] = 0.0
         _gather_nodes(cells, units, b)
-        _gather_stores(cells, units, rows, online_slots, b)
+        _gather_stores(cells, units, rows, b)
         _roll_up(cells, rows)
-        _gather_by_sku(by_sku, context, goals, b)
+        for k in range(skus):
+            now = context.season[b, k]
+            by_sku[k, _SEASON] = 3 * (now - 1)
+            by_sku[k, _SEASON_AHEAD] = 5 * (context.season_ahead[b, k] - now)
+            for g in range(len(shown.goal)):
+                by_sku[k, shown.goal[g]] = shown.value[g, context.held[b, shown.module[g], k]]
         for row in range(first, first + len(obs)):
             for k in range(skus):
                 features, cell = obs[row - first, b, k, :num_features], cells[row, k]
                 for i in range(len(CONSTANT)):
                     features[CONSTANT[i]] = constant[row, k, i]
                 features[COLUMN.days_to_review] = context.to_review[b]
-                for i in range(len(_BY_SKU)):
-                    features[_BY_SKU[i]] = by_sku[k, i]
+                for i in range(len(BY_SKU)):
+                    features[BY_SKU[i]] = by_sku[k, i]
+                for i in range(num_own):
+                    features[len(COLUMN) + i] = by_sku[k, len(BY_SKU) + i]
                 for i in range(context.cuts.shape[2]):
-                    features[len(COLUMN) + i] = context.cuts[b, row, i]
+                    features[shown.first_cut + i] = context.cuts[b, row, i]
                 upper = cells[rows.upper[row], k]
                 _scale(features, cell, upper, rows.lead_time[row], rows.base[row, k])
                 if has_shelves:
@@ -209,21 +185,6 @@ def write_observations(
                 of_skus[i] = -CLIP if value < -CLIP else value
             if len(stored):
                 store_half(of_skus, shifted, stored[b, period, row].reshape(-1))
-
-
-@compiled
-def _gather_by_sku(values: FloatArray, context: Context, goals: GoalTables, b: int) -> None:
-    """Writes the features of `_BY_SKU`, (K, ...), which all rows share."""
-    for k in range(len(values)):
-        now, ahead = context.season[b, k], context.season_ahead[b, k]
-        ordering, shipping = context.ordering[b, 0, k], context.shipping[b, 0, k]
-        returns = context.returns[b, 0, k]
-        values[k, 0], values[k, 1] = 3 * (now - 1), 5 * (ahead - now)
-        values[k, 2] = goals.ordering[ordering, 0]
-        values[k, 3] = goals.shipping[shipping, 0]
-        values[k, 4] = goals.shipping[shipping, 1]
-        values[k, 5] = goals.returns[returns, 0]
-        values[k, 6] = goals.returns[returns, 1]
 
 
 @compiled
@@ -252,7 +213,7 @@ def store_half(features: Float32Array, shifted: Float32Array, half: Bits) -> Non
 
 @compiled
 def _gather_nodes(cells: FloatArray, units: Units, b: int) -> None:
-    """Stock and what is on its way to DCs and stores."""
+    """Stock, what is on its way to DCs and stores, and all positions."""
     slots = units.in_transit.shape[1]
     for i in range(units.on_hand.shape[1]):
         for k in range(units.on_hand.shape[2]):
@@ -261,11 +222,14 @@ def _gather_nodes(cells: FloatArray, units: Units, b: int) -> None:
             for slot in range(slots):
                 column = min(_CELL.inbound_1 + slot, _CELL.inbound_later)
                 cell[column] += units.in_transit[b, slot, i, k]
+    for i in range(len(cells)):
+        for k in range(cells.shape[1]):
+            cells[i, k, _CELL.position] = units.positions[b, i, k]
 
 
 @compiled
-def _gather_stores(cells: FloatArray, units: Units, rows: Rows, online_slots: int, b: int) -> None:
-    """Orders, returns and forecasts of the stores' regions, and the stores' positions."""
+def _gather_stores(cells: FloatArray, units: Units, rows: Rows, b: int) -> None:
+    """Orders, returns and forecasts of the stores' regions."""
     _, stores, skus, channels = units.last_demand.shape
     first = units.on_hand.shape[1] - stores
     for s in range(stores):
@@ -274,14 +238,9 @@ def _gather_stores(cells: FloatArray, units: Units, rows: Rows, online_slots: in
             cell = cells[first + s, k]
             for slot in range(units.in_inspection.shape[1]):
                 cell[_CELL.in_inspection] += units.in_inspection[b, slot, s, k]
-            online, owed = 0, 0
             for slot in range(units.backorders.shape[1]):
-                orders = units.backorders[b, slot, s, k]
-                cell[_CELL.waiting_old if slot else _CELL.waiting_new] += orders
-                if slot < online_slots:
-                    online += orders
-                else:
-                    owed += orders
+                column = _CELL.waiting_old if slot else _CELL.waiting_new
+                cell[column] += units.backorders[b, slot, s, k]
             for slot in range(units.returns_due.shape[1]):
                 column = _CELL.returns_soon if slot < 2 else _CELL.returns_later
                 cell[column] += units.returns_due[b, slot, s, k]
@@ -293,11 +252,7 @@ def _gather_stores(cells: FloatArray, units: Units, rows: Rows, online_slots: in
                 cell[_CELL.last_demand] += units.last_demand[b, s, k, c]
             cell[_CELL.online_forecast] = units.forecast[b, s, k, ONLINE]
             cell[_CELL.stores_stock] = cell[_CELL.stock]
-            position = _sum_own(cell) + cell[_CELL.in_inspection] - owed
-            if units.inspection_queue.shape[1]:
-                position += units.inspection_queue[b, first + s, k]
-            cell[_CELL.position], cell[_CELL.below] = position, position - online
-            forecast = cell[_CELL.forecast]
+            position, forecast = cell[_CELL.position], cell[_CELL.forecast]
             cell[_CELL.shortage] = max((lead_time + 1.5) * forecast - position, 0.0)
             cell[_CELL.lowest_cover] = position / max(forecast, LOWEST_RATE) - lead_time
 
@@ -317,8 +272,6 @@ def _roll_up(cells: FloatArray, rows: Rows) -> None:
         _add_own(cells[top], cells[w])
         for k in range(cells.shape[1]):
             cell, total = cells[w, k], cells[top, k]
-            cell[_CELL.position] = _sum_own(cell) + cell[_CELL.below]
-            total[_CELL.position] += cell[_CELL.position]
             cell[_CELL.dc_stock] = cell[_CELL.stock]
             cell[_CELL.dc_soon] = cell[_CELL.inbound_1] + cell[_CELL.inbound_2]
             cell[_CELL.dc_later] = cell[_CELL.inbound_3] + cell[_CELL.inbound_later]
@@ -343,15 +296,6 @@ def _add_below(above: FloatArray, below: FloatArray) -> None:
         above[k, _CELL.lowest_cover] = min(
             above[k, _CELL.lowest_cover], below[k, _CELL.lowest_cover]
         )
-
-
-@compiled
-def _sum_own(cell: FloatArray) -> float:
-    """Stock and all that is on its way to the node."""
-    units = 0.0
-    for column in range(_CELL.stock, _CELL.position):
-        units += cell[column]
-    return units
 
 
 @compiled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.omnichannel.agents.coordination_kernels import Scales, share_credit, split_credit
+from envs.omnichannel.agents.credit import Scales, share_credit, split_credit
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, Network
 from envs.omnichannel.world.account.costs import COST_TERMS, Costs

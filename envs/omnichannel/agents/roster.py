@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-ROLES = ("ordering", "shipping", "return")
-LEVELS = ("high", "low")
-MODULES = tuple(f"{role}_{level}" for role in ROLES for level in LEVELS)
-HIGH_MODULES = tuple(m for m in MODULES if m.endswith("_high"))
-LOW_MODULES = tuple(m for m in MODULES if m.endswith("_low"))
-MODULES_OF = {"high": HIGH_MODULES, "low": LOW_MODULES}
+from envs.omnichannel.agents.decisions import DECISIONS
 
-# Who proposes each decision, in the order of axis 0 of `Proposals`.
-PROPOSERS = {
-    "supplier_gap": ("ordering_high", "ordering_low"),
-    "shipment_gap": ("ordering_high", "ordering_low", "shipping_high", "shipping_low"),
-    "online_share": ("shipping_high", "shipping_low"),
-    "disposition": ("return_high", "return_low"),
-}
+# Who proposes each target, in the order of axis 0 of its proposals.
+PROPOSERS = {decision.target: decision.proposers for decision in DECISIONS}
 
 
 def role_of(module_id: str) -> str:
     """Returns a module's role."""
     return module_id.rpartition("_")[0]
+
+
+ROLES = tuple(dict.fromkeys(role_of(m) for proposers in PROPOSERS.values() for m in proposers))
+LEVELS = ("high", "low")
+MODULES = tuple(f"{role}_{level}" for role in ROLES for level in LEVELS)
+HIGH_MODULES = tuple(m for m in MODULES if m.endswith("_high"))
+LOW_MODULES = tuple(m for m in MODULES if m.endswith("_low"))
+MODULES_OF = {"high": HIGH_MODULES, "low": LOW_MODULES}
 
 
 def level_of(module_id: str) -> str:
@@ -36,11 +34,13 @@ def boss_of(module_id: str) -> str | None:
 def list_rows(num_dcs: int, num_stores: int) -> dict[str, slice]:
     """Returns the rows of the observation that each module's agents read, one for each agent.
 
-    The high level reads the network's row; the DCs have agents of the ordering role only.
+    The high level reads the network's row. A role has agents at the DCs if something is decided
+    for each DC that it proposes.
     """
     network = num_dcs + num_stores
     rows: dict[str, slice] = {}
+    at_dcs = {role_of(m) for d in DECISIONS if d.at_dcs for m in d.proposers}
     for role in ROLES:
         rows[f"{role}_high"] = slice(network, network + 1)
-        rows[f"{role}_low"] = slice(0 if role == "ordering" else num_dcs, network)
+        rows[f"{role}_low"] = slice(0 if role in at_dcs else num_dcs, network)
     return rows

@@ -13,7 +13,6 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from envs.omnichannel.agents.actions import TargetPolicy
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.types import (
     ArrayRecord,
@@ -35,6 +34,13 @@ class Runner(Protocol):
 
     def run_period(self, env: BatchedEnv) -> Step:
         """Decides for all copies and runs one period."""
+
+
+class TargetPolicy(Protocol):
+    """A policy that states what each decision aims at, given what may be known."""
+
+    def compute_targets(self, view: View) -> Targets:
+        """Returns signed gaps in units and fractions."""
 
 
 @dataclass(frozen=True)

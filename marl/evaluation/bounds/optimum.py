@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.agents.actions import TargetPolicy
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.branches.branching import TargetPolicy
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import FloatArray, IntArray, Targets, View
 from envs.omnichannel.world.draws import make_seeds
@@ -214,7 +214,12 @@ class Optimum(TargetRule):
         order = self.solution.orders[tuple(np.minimum(known, limits).T)]
         gap = order[:, None, None].astype(np.float64)
         share = np.zeros(gap.shape)
-        return Targets(gap, gap, share, np.zeros((*gap.shape, 3)))
+        return Targets(
+            supplier_gap=gap,
+            shipment_gap=gap,
+            online_share=share,
+            disposition=np.zeros((*gap.shape, 3)),
+        )
 
 
 def _flatten(data: Any, prefix: str = "") -> dict[str, Any]:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.omnichannel.agents.actions import TargetPolicy
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.branches.branching import Recording, simulate_branches
+from envs.omnichannel.branches.branching import Recording, TargetPolicy, simulate_branches
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from marl.policies.choices import Choice, find_distinct
 from marl.policies.residual import ResidualRule

@@ -191,7 +191,12 @@ def make_targets(quantities: Quantities) -> Targets:
     dc = quantities.get(DcOrders.name, stores.sum(axis=1, keepdims=True))
     disposition = np.zeros((*gap.shape, 3))
     disposition[..., 0] = 1.0
-    return Targets(dc[..., None].astype(np.float64), gap, np.zeros(gap.shape), disposition)
+    return Targets(
+        supplier_gap=dc[..., None].astype(np.float64),
+        shipment_gap=gap,
+        online_share=np.zeros(gap.shape),
+        disposition=disposition,
+    )
 
 
 def make_network_arguments(

@@ -1,0 +1,53 @@
+"""What is done with the units that come back to each store."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from envs.compiler import compiled
+from envs.omnichannel.agents.decisions.base import Goal, Share
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import RESTOCK, FloatArray
+
+
+class Disposition(Share):
+    """Shares that are restocked, consolidated to the DC and liquidated, sum 1."""
+
+    name: ClassVar[str] = "disposition"
+    target: ClassVar[str] = "disposition"
+    proposers: ClassVar[tuple[str, ...]] = ("return_high", "return_low")
+    goals: ClassVar[tuple[Goal, ...]] = (
+        Goal("goal_restock", "return"), Goal("goal_consolidate", "return"),
+    )  # fmt: skip
+
+    def list_grids(self, scenario: Scenario) -> list[Any]:
+        """Returns shares, (L, 3)."""
+        return [scenario.actions.disposition] * 2
+
+    def list_goals(self) -> list[FloatArray]:
+        """Returns what the high level restocks and consolidates; liquidated is the rest."""
+        return [self.grids[0][:, 0], self.grids[0][:, 1]]
+
+    @classmethod
+    def settle(cls, target: FloatArray, *, whole_trucks: bool = False) -> FloatArray:
+        """Returns shares within [0, 1] whose sum is 1; all is restocked where it was 0."""
+        del whole_trucks
+        shares = np.ascontiguousarray(target, np.float64)
+        return project_shares(shares.reshape(-1, shares.shape[-1])).reshape(shares.shape)
+
+
+@compiled
+def project_shares(shares: FloatArray) -> FloatArray:
+    """Clips disposition shares, (n, 3), and makes their sum 1; restocks all where it is 0."""
+    projected = np.empty(shares.shape)
+    for i in range(len(shares)):
+        total = 0.0
+        for j in range(3):
+            projected[i, j] = min(max(shares[i, j], 0.0), 1.0)
+            total += projected[i, j]
+        for j in range(3):
+            nothing = 1.0 if j == RESTOCK else 0.0
+            projected[i, j] = projected[i, j] / max(total, 1e-12) if total > 0 else nothing
+    return projected

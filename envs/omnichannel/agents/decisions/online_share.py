@@ -1,0 +1,29 @@
+"""Which share of its region's online orders each store serves."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from envs.omnichannel.agents.decisions.base import Goal, Share
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import FloatArray
+
+
+class OnlineShare(Share):
+    """The share that the store serves; the DC serves the rest."""
+
+    name: ClassVar[str] = "online_share"
+    target: ClassVar[str] = "online_share"
+    proposers: ClassVar[tuple[str, ...]] = ("shipping_high", "shipping_low")
+    goals: ClassVar[tuple[Goal, ...]] = (Goal("goal_online_share", "shipping"),)
+
+    def list_grids(self, scenario: Scenario) -> list[Any]:
+        """Returns shares; a shipper's option also says a push cover, which varies slowest."""
+        grid = scenario.actions
+        return [np.tile(grid.online_share, len(grid.push_cover))] * 2
+
+    def list_goals(self) -> list[FloatArray]:
+        """Returns the shares of the high level."""
+        return [self.grids[0][:, 0]]

@@ -1,0 +1,54 @@
+"""What each store asks of its DC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from envs.omnichannel.agents.decisions.base import Goal, Known, Quantity
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import FloatArray, IntArray, Network
+from envs.omnichannel.world.allocation.largest_remainder import round_jointly
+
+
+class Shipment(Quantity):
+    """Days of cover of the store beyond its lead time, by SKU.
+
+    Shippers propose a push: that of the high level goes to all stores of a DC at once, and is kept
+    within what the DC holds by the same factor for each.
+    """
+
+    name: ClassVar[str] = "shipment"
+    target: ClassVar[str] = "shipment_gap"
+    proposers: ClassVar[tuple[str, ...]] = (
+        "ordering_high", "ordering_low", "shipping_high", "shipping_low",
+    )  # fmt: skip
+    goals: ClassVar[tuple[Goal, ...]] = (
+        Goal("goal_cover", "ordering"), Goal("goal_push_cover", "shipping"),
+    )  # fmt: skip
+    pushed: ClassVar[int] = proposers.index("shipping_high")
+
+    def __init__(self, scenario: Scenario, network: Network, rows: Mapping[str, slice]) -> None:
+        super().__init__(scenario, network, rows)
+        self._lead_time = network.lane_lead_time.astype(np.float64)
+
+    def list_grids(self, scenario: Scenario) -> list[Any]:
+        """Returns days of cover; a shipper's option also says an online share, varying fastest."""
+        grid = scenario.actions
+        push = np.repeat(grid.push_cover, len(grid.online_share))
+        return [grid.store_cover, grid.store_cover, push, push]
+
+    def list_goals(self) -> list[FloatArray]:
+        """Returns the covers of both high-level agents."""
+        return [self.grids[p][:, 0] / 4 - 1 for p in (0, self.pushed)]
+
+    def get_basis(self, known: Known) -> tuple[FloatArray, FloatArray, int]:
+        """Returns the lanes' lead times, and what the stores are to serve and have."""
+        return self._lead_time, known.store_rate, self.network.num_dcs
+
+    @classmethod
+    def settle(cls, target: FloatArray, *, whole_trucks: bool = False) -> IntArray:
+        """Returns units; those of a full truck are rounded together, so that it stays one truck."""
+        return round_jointly(np.maximum(target, 0)) if whole_trucks else super().settle(target)
