@@ -31,7 +31,7 @@ class OmnichannelEnv(EpisodeEnv[Float32Array, Options]):
     - **Observation**: `Box(-5, 5, (K, F), float32)`, a row of `agents.observation.FEATURES` per
       SKU, each divided by the location's own forecast.
     - **Action**: `MultiDiscrete([n_options] * K)`, one option per SKU, decoded by
-      `agents.actions.ActionDecoder`. High-level actions count every `review_period` periods.
+      `agents.decisions`. High-level actions count every `review_period` periods.
     - **Reward**: the agent's share of eq. 8 (mean over its SKUs), without the constant alpha:
       0 is free of cost.
     - **Episode end**: truncation of all agents at the scenario's horizon or after `max_cycles`
