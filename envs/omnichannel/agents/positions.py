@@ -1,4 +1,4 @@
-"""Inventory positions and demand rates: what order-up-to rules compare."""
+"""Inventory positions and demand rates, as all order-up-to rules compare them."""
 
 from __future__ import annotations
 

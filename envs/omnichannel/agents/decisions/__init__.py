@@ -1,4 +1,4 @@
-"""The decisions of a period, one file each, and their list: all that is known of them."""
+"""The decisions of a period: one file each, and the list of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a decision is: who proposes it, what options stand for, eq. 6, and how it becomes feasible.
+"""The protocol of a decision: its proposers, its options, eq. 6, and how it becomes feasible.
 
 There are two kinds. The proposals for a *quantity* are targets, from which an inventory position
 is taken away; they are averaged signed, and only the mean is clipped and rounded: quantities that

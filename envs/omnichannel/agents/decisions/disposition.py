@@ -1,4 +1,4 @@
-"""What is done with the units that come back to each store."""
+"""The disposition of units that come back to each store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which share of its region's online orders each store serves."""
+"""The share of its online orders that each store serves itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each store asks of its DC."""
+"""The shipment that each store asks of its DC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each DC orders from its supplier."""
+"""The order that each DC places with its supplier."""
 
 from __future__ import annotations
 
