@@ -135,12 +135,9 @@ class Scenario(StrictModel):
 
     def hash(self) -> str:
         """A short digest of every value, to key caches."""
-        # The content of a trace counts, by its digest; the place of the file does not.
-        values = self.model_dump(mode="json", exclude={"demand": {"file"}})
-        # Fields that came later count only where they are set, so that older caches stay valid.
-        for name in ("margin", "proposer_weights"):
-            if getattr(self.coordination, name) == getattr(Coordination(), name):
-                del values["coordination"][name]
+        # The content of a trace counts, by its digest; the place of the file does not. What is off
+        # is left out, so that an option which comes later leaves caches valid.
+        values = self.model_dump(mode="json", exclude={"demand": {"file"}}, exclude_none=True)
         payload = json.dumps(values, sort_keys=True)
         return hashlib.sha256(payload.encode()).hexdigest()[:12]
 
