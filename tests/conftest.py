@@ -75,6 +75,7 @@ def write_policy(tmp_path: Path) -> WritePolicy:
     """Writes a policy file whose agents take one level whatever they see."""
     from envs.omnichannel.batched_env import BatchedEnv
     from marl.planning.export import describe_policy, make_model
+    from marl.planning.policy_graph import seal
 
     def write(scenario: Scenario, levels: Mapping[str, int] | None = None) -> Path:
         env = BatchedEnv(scenario, 1)
@@ -96,7 +97,7 @@ def write_policy(tmp_path: Path) -> WritePolicy:
         for name, text in describe_policy(scenario, "constant").to_properties().items():
             model.metadata_props.add(key=name, value=text)
         path = tmp_path / "policy.onnx"
-        path.write_bytes(model.SerializeToString())
+        path.write_bytes(seal(model.SerializeToString()))
         return path
 
     return write

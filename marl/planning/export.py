@@ -19,6 +19,7 @@ from envs.omnichannel.types import FloatArray
 from marl.evaluation.tuning import read_tuned
 from marl.learning.policy_arrays import COORDINATION, NetworkArguments, Weights, load_arrays
 from marl.planning.policy_file import FORMAT_VERSION, PolicyMetadata, ResidualMetadata, TunedRule
+from marl.planning.policy_graph import seal
 from marl.policies import list_families
 from marl.runs.files import write_file
 from marl.runs.folder import POLICY_FILE, RunFolder
@@ -61,7 +62,7 @@ def export_policy(run_path: Path, target: Path) -> PolicyMetadata:
         )
     for name, text in metadata.to_properties().items():
         model.metadata_props.add(key=name, value=text)
-    write_file(target, model.SerializeToString(), "--out")
+    write_file(target, seal(model.SerializeToString()), "--out")
     return metadata
 
 
@@ -122,12 +123,11 @@ def make_model(arguments: NetworkArguments, weights: Weights) -> ModelProto:
         inputs.append(
             helper.make_tensor_value_info(module_id, TensorProto.FLOAT, [rows, num_features])
         )
-        outputs += [
+        outputs.append(
             helper.make_tensor_value_info(
                 f"{module_id}/values", TensorProto.DOUBLE, [rows, num_options]
-            ),
-            helper.make_tensor_value_info(f"{module_id}/level", TensorProto.INT64, [rows]),
-        ]
+            )
+        )
         nodes += _make_nodes(module_id, len(layers))
         initializers += _make_initializers(module_id, layers)
     return _finish(helper.make_graph(nodes, _GRAPH, inputs, outputs, initializers))
@@ -216,7 +216,7 @@ def _make_layers(arguments: dict[str, Any], parameters: dict[str, NDArray[Any]])
 
 
 def _make_nodes(module_id: str, num_layers: int) -> list[NodeProto]:
-    """The module's part of the graph: double precision, layers with ReLU between, best level."""
+    """The module's part of the graph: double precision, layers with ReLU between."""
     last = num_layers - 1
     nodes = [helper.make_node("Cast", [module_id], [f"{module_id}/0"], to=TensorProto.DOUBLE)]
     for i in range(num_layers):
@@ -225,8 +225,6 @@ def _make_nodes(module_id: str, num_layers: int) -> list[NodeProto]:
         nodes.append(helper.make_node("Gemm", layer, [sums], transB=1))
         if i < last:
             nodes.append(helper.make_node("Relu", [sums], [f"{module_id}/{i + 1}"]))
-    level = [f"{module_id}/level"]
-    nodes.append(helper.make_node("ArgMax", [f"{module_id}/values"], level, axis=1, keepdims=0))
     return nodes
 
 

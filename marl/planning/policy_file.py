@@ -1,8 +1,8 @@
 """A policy as one ONNX file: its networks, and the meaning of their outputs in its metadata.
 
-Of agents on two levels, the graph has an input and two outputs for each of six modules: `MODULE`
-holds rows of features (rows, F) float32, `MODULE/values` their action values (rows, A) float64 and
-`MODULE/level` the best levels (rows,) int64. A row is one agent's view of one SKU.
+Of agents on two levels, the graph has an input and an output for each of six modules: `MODULE`
+holds rows of features (rows, F) float32, and `MODULE/values` the values of the options (rows, A)
+float64. A row is one agent's view of one SKU; the best option is the first of the highest value.
 
 Of residual agents it has an input and an output for each choice: `CHOICE` holds rows of features,
 (rows, SKUs, F) where an agent decides for all its SKUs at once, else (rows, F), and `CHOICE/values`
@@ -12,74 +12,72 @@ what the options save (rows, A). The metadata then names the rule that they depa
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
-from onnxruntime import InferenceSession, SessionOptions
-from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 from pydantic import Field
 
 from envs.errors import InputError
 from envs.omnichannel.agents.observation import list_features
-from envs.omnichannel.agents.roster import LOW_MODULES, MODULES
+from envs.omnichannel.agents.roster import LOW_MODULES, MODULES, role_of
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.agents import Actions
 from envs.omnichannel.scenario.coordination import Coordination
-from envs.omnichannel.types import Float32Array, IntArray
-from envs.validation import StrictModel, validate_model
+from envs.omnichannel.types import Float32Array, FloatArray, IntArray
+from envs.untrusted import parse_json, read_bytes
+from envs.validation import LARGEST, StrictModel, validate_model
+from marl.planning.policy_graph import DIGEST, MOST_BYTES, NO_DIGEST, GraphError, PolicyBytes
 from marl.policies.choices import CHOICES
 from marl.policies.residual import Chooser, make_reference
 
-FORMAT_VERSION = 1
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
-_DAMAGED = (
-    onnx_errors.Fail,
-    onnx_errors.InvalidArgument,
-    onnx_errors.InvalidGraph,
-    onnx_errors.InvalidProtobuf,
-    onnx_errors.NoSuchFile,
-    onnx_errors.NotImplemented,
-)
+FORMAT_VERSION = 2
+
+Parameter = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 
 
 class TunedRule(StrictModel):
     """A classical family as it was tuned for the scenario."""
 
     reward: float  # eq. 8, mean over the tuning episodes
-    parameters: dict[str, float]
+    parameters: dict[str, Parameter]
 
 
 class ResidualMetadata(StrictModel):
     """The rule that residual agents depart from, and where."""
 
     reference: str  # its family
-    parameters: dict[str, float]
+    parameters: dict[str, Parameter]
     choices: Annotated[tuple[Literal["dispatch", "supplier_order"], ...], Field(min_length=1)]
     margin: float  # what an option must save beyond the rule's decision, in the values' unit
 
 
 class PolicyMetadata(StrictModel):
-    """What the networks were trained on and what their levels mean."""
+    """What the networks were trained on and what their options mean."""
 
-    format_version: Literal[1]
+    format_version: Literal[2]
     name: str  # of the run
     scenario: str
     scenario_hash: str
     features: Annotated[list[str], Field(min_length=1)]  # columns of the inputs, not normalised
-    actions: Actions  # the grids that the levels index
+    actions: Actions  # the grids that the options index
     coordination: Coordination  # weights of the agents' proposals
     classical: dict[str, TunedRule]  # by family, those that were tuned
     residual: ResidualMetadata | None = None  # null: agents on two levels
 
     def to_properties(self) -> dict[str, str]:
-        """Returns ONNX metadata: a JSON text for each field."""
+        """Returns ONNX metadata: a JSON text for each field, and a place for the digest."""
         values = self.model_dump(mode="json")
         if values["residual"] is None:
             del values["residual"]
-        return {name: json.dumps(value) for name, value in values.items()}
+        return {name: json.dumps(value) for name, value in values.items()} | {DIGEST: NO_DIGEST}
 
     @classmethod
     def from_properties(cls, properties: dict[str, str], source: str) -> Self:
@@ -88,12 +86,11 @@ class PolicyMetadata(StrictModel):
         Raises:
             InputError: names the file and the field at fault.
         """
-        data: dict[str, Any] = {}
-        for name, text in properties.items():
-            try:
-                data[name] = json.loads(text)
-            except ValueError:
-                raise InputError(f"{source}: {name}: {text[:60]!r} is not JSON") from None
+        data = {
+            name: parse_json(text, f"{source}: {name[:60]}")
+            for name, text in properties.items()
+            if name != DIGEST
+        }
         return validate_model(cls, data, source)
 
 
@@ -111,21 +108,37 @@ class OnnxPolicy:
         Raises:
             InputError: if the file is missing or not such a file.
         """
-        if not path.is_file():
+        if not path.exists():
             raise InputError(f"--policy: file '{path}' does not exist; give one that export wrote")
-        options = SessionOptions()
-        options.log_severity_level = 4  # what is wrong with a file is told in one line, below
-        options.intra_op_num_threads = 1  # networks this small lose more to threads than they gain
+        content = read_bytes(path, "--policy", MOST_BYTES)
         try:
-            session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except _DAMAGED:
-            raise _make_damage_error(path) from None
-        properties = session.get_modelmeta().custom_metadata_map
-        metadata = PolicyMetadata.from_properties(properties, str(path))
-        inputs = {i.name: i.shape[-1] for i in session.get_inputs()}
-        if inputs != _count_features(metadata):
-            raise _make_damage_error(path)
+            found = PolicyBytes.parse(content)
+            metadata = PolicyMetadata.from_properties(found.properties, str(path))
+            found.check_digest()
+            found.check_graph()
+            session = _open_session(content)
+            _check_ports(session, metadata)
+        except GraphError as error:
+            raise InputError(
+                f"--policy: '{path}' is not a policy file ({error}); give one that export wrote"
+            ) from None
         return cls(session, metadata)
+
+    def _run(self, feed: Mapping[str, Float32Array], names: Sequence[str]) -> dict[str, FloatArray]:
+        """The values of the options, (rows, A), by module or choice.
+
+        Raises:
+            InputError: if one is not a finite number.
+        """
+        found = self.session.run([f"{name}/values" for name in names], dict(feed))
+        values = dict(zip(names, found, strict=True))
+        for name, array in values.items():
+            if not np.isfinite(array).all():
+                raise InputError(
+                    f"--policy: {self.name!r} gives values of {name} that are no finite numbers; "
+                    "it cannot decide"
+                )
+        return values
 
     @property
     def name(self) -> str:
@@ -170,7 +183,7 @@ class OnnxPolicy:
         def choose(features: Float32Array, margin: float) -> IntArray:
             rows = 2 + (not CHOICES[choice].is_joint)
             feed = features.reshape(-1, *features.shape[rows:])
-            (values,) = self.session.run([f"{choice}/values"], {choice: feed, **others})
+            values = self._run({choice: feed, **others}, (choice,))[choice]
             values[:, 0] += margin
             options: IntArray = values.argmax(axis=-1).reshape(features.shape[:rows])
             return options
@@ -178,18 +191,18 @@ class OnnxPolicy:
         return choose
 
     def select_greedy(self, env: BatchedEnv, observations: Float32Array) -> dict[str, IntArray]:
-        """Returns the best levels by module, (B, A_m, K); of the high level on reviews only."""
+        """Returns the best options by module, (B, A_m, K); of the high level on reviews only."""
         rows = {m: observations[:, env.layout.modules[m].rows] for m in MODULES}
         feed = {m: array.reshape(-1, array.shape[-1]) for m, array in rows.items()}
-        levels = self.session.run([f"{m}/level" for m in MODULES], feed)
-        chosen = {m: a.reshape(rows[m].shape[:-1]) for m, a in zip(MODULES, levels, strict=True)}
+        values = self._run(feed, MODULES)
+        chosen = {m: v.argmax(axis=1).reshape(rows[m].shape[:-1]) for m, v in values.items()}
         if not env.is_review:
             chosen = {m: chosen[m] for m in LOW_MODULES}
         rules = env.scenario.coordination
         if rules.strategy == "valued":
             goals = {**env.goals, **chosen}
-            values = self.session.run([f"{m}/values" for m in LOW_MODULES], feed)
-            for m, worth in zip(LOW_MODULES, values, strict=True):
+            for m in LOW_MODULES:
+                worth = values[m]
                 goal = np.broadcast_to(goals[m.replace("_low", "_high")], chosen[m].shape)
                 left = worth.max(axis=1) - worth[np.arange(len(worth)), goal.ravel()]
                 chosen[m] = np.where(left.reshape(goal.shape) <= rules.margin, goal, chosen[m])
@@ -206,13 +219,48 @@ class OnnxPolicy:
         return env.step(self.select_greedy(env, env.observe()))
 
 
-def _count_features(metadata: PolicyMetadata) -> dict[str, int]:
-    """Features by input of the graph."""
+def _open_session(content: bytes) -> InferenceSession:
+    # Without it onnxruntime keeps a number of this device in the home folder and looks up a host.
+    # The variable is read when onnxruntime is imported.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    from onnxruntime import InferenceSession, SessionOptions
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    options = SessionOptions()
+    options.log_severity_level = 4  # what is wrong with a file is told in one line
+    options.intra_op_num_threads = 1  # networks this small lose more to threads than they gain
+    try:
+        return InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except (
+        errors.Fail,
+        errors.InvalidArgument,
+        errors.InvalidGraph,
+        errors.InvalidProtobuf,
+        errors.NotImplemented,
+        errors.RuntimeException,
+    ):
+        raise GraphError("its graph cannot be run") from None
+
+
+def _check_ports(session: InferenceSession, metadata: PolicyMetadata) -> None:
+    """Compares inputs and outputs with what the metadata says of them."""
     observed = len(metadata.features)
     if metadata.residual is None:
-        return dict.fromkeys(MODULES, observed)
-    return {c: observed + len(CHOICES[c].features) for c in metadata.residual.choices}
-
-
-def _make_damage_error(path: Path) -> InputError:
-    return InputError(f"--policy: '{path}' is not a policy file; give one that export wrote")
+        features = dict.fromkeys(MODULES, observed)
+        options = {m: metadata.actions.options[role_of(m)].number for m in MODULES}
+        ranks = dict.fromkeys(MODULES, 2)
+    else:
+        choices = {c: CHOICES[c] for c in metadata.residual.choices}
+        features = {c: observed + len(choice.features) for c, choice in choices.items()}
+        options = {c: choice.num_options for c, choice in choices.items()}
+        ranks = {c: 2 + choice.is_joint for c, choice in choices.items()}
+    found = [
+        {port.name: (port.type, len(port.shape), *port.shape[-1:]) for port in ports}
+        for ports in (session.get_inputs(), session.get_outputs())
+    ]
+    expected = [
+        {m: ("tensor(float)", ranks[m], width) for m, width in features.items()},
+        {f"{m}/values": ("tensor(double)", 2, width) for m, width in options.items()},
+    ]
+    if found != expected:
+        raise GraphError("its inputs and outputs are not those that its metadata describes")
