@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.types import FloatArray, State
+from envs.omnichannel.world.account.costs import price_units
 
 
 class StockValue:
@@ -21,11 +20,7 @@ class StockValue:
     def __init__(self, env: BatchedEnv) -> None:
         rates, net = env.scenario.costs, env.network
         self.first_store = net.num_dcs
-        lane = rates.transport * (1 + net.distance) * rates.quantity_rates[-1]
-        self.by_store: FloatArray = lane.astype(np.float64)
-        if rates.truck_capacity is not None:
-            truck = rates.truck_cost + rates.truck_cost_distance * net.distance
-            self.by_store = lane + truck / rates.truck_capacity
+        self.by_store = price_units(rates, net, rates.quantity_rates[-1])
 
     def compute(self, state: State) -> FloatArray:
         """Returns the value of each copy's stock, money, (B,)."""

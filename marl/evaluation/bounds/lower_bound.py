@@ -9,7 +9,7 @@ import numpy as np
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, SeedArray
-from envs.omnichannel.world.account.costs import TERMS, list_late, list_lost_sale
+from envs.omnichannel.world.account.costs import TERMS, list_late, list_lost_sale, price_units
 from envs.omnichannel.world.demand import ParametricDemand, Split
 from envs.omnichannel.world.events.returns import ReturnProcess
 from marl.evaluation.bounds.expected_loss import make_tangents
@@ -152,10 +152,7 @@ class _Network:
     def _add_shipments(self) -> None:
         """What DCs ship to stores, and stores to each other."""
         net, rates = self.net, self.scenario.costs
-        lane = (1.0 + net.distance) * rates.transport * min(rates.quantity_rates)
-        if rates.truck_capacity:
-            truck = rates.truck_cost + rates.truck_cost_distance * net.distance
-            lane = lane + truck / rates.truck_capacity
+        lane = price_units(rates, net, min(rates.quantity_rates))
         nodes = net.num_dcs + np.arange(net.num_stores)
         weight = self.weight["transport"]
         shipped = self.program.add_variables(self.cells, weight * lane[:, None])

@@ -14,6 +14,7 @@ import numpy as np
 
 from envs.compiler import compiled
 from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.costs import Costs as CostRates
 from envs.omnichannel.types import FloatArray, Flows, IntArray, Ledger, Network
 
 
@@ -154,6 +155,28 @@ class _Lanes(NamedTuple):
     last_mile_dc: FloatArray  # (S,)
 
 
+def price_lanes(rates: CostRates, network: Network) -> tuple[FloatArray, FloatArray]:
+    """Returns what a unit and what a truck costs on each store's lane, money, (S,) each."""
+    distance = network.distance.astype(np.float64)
+    return (
+        rates.transport * (1 + distance),
+        rates.truck_cost + rates.truck_cost_distance * distance,
+    )
+
+
+def price_units(rates: CostRates, network: Network, quantity_rate: float) -> FloatArray:
+    """Returns what a unit of a full truck costs on each store's lane, money, (S,).
+
+    Args:
+        rates: of the scenario.
+        network: whose lanes.
+        quantity_rate: factor of the lane's rate, by the quantity of the shipment.
+    """
+    lane, truck = price_lanes(rates, network)
+    cost = lane * quantity_rate
+    return cost + truck / rates.truck_capacity if rates.truck_capacity else cost
+
+
 class Transport(Term):
     """Lanes, trucks, transshipments and the last mile.
 
@@ -169,12 +192,13 @@ class Transport(Term):
         super().__init__(scenario, network)
         rates, lateral = self.rates, scenario.transshipment
         distance: FloatArray = network.distance.astype(np.float64)
+        lane, truck = price_lanes(rates, network)
         self._lanes = _Lanes(
-            lane=rates.transport * (1 + distance),
+            lane=lane,
             breaks=np.array(rates.quantity_breaks, np.float64),
             tiers=np.array(rates.quantity_rates, np.float64),
             truck_capacity=rates.truck_capacity or 0,
-            truck=rates.truck_cost + rates.truck_cost_distance * distance,
+            truck=truck,
             transshipment=lateral.cost if lateral else 0.0,
             last_mile_store=rates.last_mile_store,
             last_mile_dc=rates.last_mile_dc + rates.last_mile_dc_distance * distance,
