@@ -12,13 +12,14 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from envs.omnichannel.scenario import Scenario
 from marl.config import load_config
+from marl.training.stock_image import draw_cells
 from marl.training.tensorboard import (
     CHARTS,
     HPARAM_METRICS,
+    OVERVIEW,
     STOCK_TAG,
     EventLog,
     describe,
-    draw_cells,
 )
 
 
@@ -86,13 +87,52 @@ def test_stock__is_an_image_in_days_of_cover(events: EventAccumulator) -> None:
 
     assert event.step == 20
     pixels = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
-    assert pixels.shape == (48, 32, 3)  # three nodes and two SKUs of 16 pixels
+    names, pixels = pixels[:, :-32], pixels[-48:, -32:]  # three nodes and two SKUs of 16 pixels
+    for row in (names[-48:-32], names[-32:-16], names[-16:]):
+        assert (row < 128).any()  # a name in black
     bright, dark, middle = (254, 232, 56), (0, 34, 78), (125, 124, 120)
     centres = pixels[8::16, 8::16].tolist()
     assert centres == [
         [list(bright), list(bright)], [list(dark), list(dark)], [list(bright), list(middle)],
     ]  # fmt: skip
     assert "Bright: 5 days" in events.SummaryMetadata(STOCK_TAG).summary_description
+
+
+def test_overview__comes_first_in_alphabetical_order(tmp_path: Path, tiny: Scenario) -> None:
+    log = EventLog(tmp_path, tiny, load_config())
+    log.add_scalars({"eval/cost/late": 2.0, **dict.fromkeys(OVERVIEW, 1.0)}, 1)
+    log.close()
+    reader = EventAccumulator(str(tmp_path))
+    reader.Reload()
+
+    assert sorted(reader.Tags()["scalars"])[:4] == list(OVERVIEW.values())
+    assert reader.SummaryMetadata("1_overview/1_reward").summary_description.startswith("Reward")
+
+
+def test_scalars__that_are_always_zero_have_no_chart(tmp_path: Path, tiny: Scenario) -> None:
+    log = EventLog(tmp_path, tiny, load_config())
+    log.add_scalars({"eval/cost/late": 0.0, "eval/cost/waste": 0.0}, 1)
+    log.add_scalars({"eval/cost/late": 1.5, "eval/cost/waste": 0.0}, 2)
+    log.add_scalars({"eval/cost/late": 0.0, "eval/cost/waste": 0.0}, 3)
+    log.close()
+    reader = EventAccumulator(str(tmp_path))
+    reader.Reload()
+
+    assert reader.Tags()["scalars"] == ["eval/cost/late"]
+    assert [e.value for e in reader.Scalars("eval/cost/late")] == [1.5, 0.0]
+
+
+def test_hparams__of_a_resumed_run_are_those_it_goes_on_with(
+    tmp_path: Path, tiny: Scenario
+) -> None:
+    for rate in (0.001, 0.002):
+        EventLog(tmp_path, tiny, load_config("default", [f"learner.lr={rate}"])).close()
+    reader = EventAccumulator(str(tmp_path))
+    reader.Reload()
+
+    content = reader.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    settings = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert settings["learner.lr"].number_value == 0.002
 
 
 def test_cells__between_two_anchors_are_mixed() -> None:

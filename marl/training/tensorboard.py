@@ -6,22 +6,32 @@ shows one run, resumed or not.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.record_writer import RecordWriter
 from tensorboardX.summary import hparams, image, scalar
 
 from envs.omnichannel.agents.roster import PROPOSERS
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray
 from marl.config import TrainConfig
-from marl.report.recording import compute_node_demand
+from marl.report.recording import Selection
 from marl.runs.changes import flatten_fields
+from marl.training.stock_image import draw_table
 
+# The charts that matter, under names that TensorBoard's alphabetical order puts first.
+OVERVIEW = {
+    "eval/reward": "1_overview/1_reward",
+    "eval/on_time": "1_overview/2_on_time",
+    "eval/cost/total": "1_overview/3_cost_a_day",
+    "speed/env_steps_per_second": "1_overview/4_env_steps_per_second",
+}
 # The four charts of the tab "Custom Scalars": title -> tags.
 CHARTS = {
     "reward": ("train/reward", "eval/reward"),
@@ -31,6 +41,7 @@ CHARTS = {
 }
 HPARAM_METRICS = ("eval/reward", "eval/on_time", "eval/served", "eval/cost/total")
 STOCK_TAG = "eval/stock"
+HPARAMS_FILE = "events.out.tfevents.0.hparams"
 
 _PHASES = {
     "train": "Agents that explore, mean over the round's episodes.",
@@ -58,9 +69,6 @@ _GROUPS = {
     "env_steps_per_second": "Periods of one copy a second, sampling and learning together.",
     "transitions_learnt_per_second": "Transitions in the batches of all modules, a second.",
 }
-# Anchors of the colour map cividis, dark to bright: even to colour-blind eyes, and in grey.
-_CIVIDIS = ((0, 34, 78), (67, 78, 108), (125, 124, 120), (188, 175, 111), (254, 232, 56))
-_CELL = 16  # pixels, the last of which is a gap
 
 
 class EventLog:
@@ -77,40 +85,45 @@ class EventLog:
         self, folder: Path, scenario: Scenario, config: TrainConfig, env_steps: int = 0
     ) -> None:
         self._writer = SummaryWriter(str(folder), purge_step=env_steps)
-        self._described: set[str] = set()
-        self._demand = np.maximum(compute_node_demand(scenario), 1e-9)  # (N, K)
+        self._seen: set[str] = set()  # tags that have had a value other than zero
+        self._stock, self._num_dcs = Selection.from_scenario(scenario), len(scenario.network.dcs)
         # Bright is the cover that an episode begins with, so that images can be compared.
         self._brightest = max(scenario.initial_store_cover, scenario.initial_dc_cover, 1.0)
-        settings = {"scenario": scenario.name, **_list_settings(config)}
-        experiment, start, self._end = hparams(settings, dict.fromkeys(HPARAM_METRICS))
-        self._writer.file_writer.add_summary(experiment)
-        self._writer.file_writer.add_summary(start)
+        self._session = _SessionFile(folder / HPARAMS_FILE, scenario, config)
         charts = {title: ["Multiline", [f"^{t}$" for t in tags]] for title, tags in CHARTS.items()}
         self._writer.add_custom_scalars({"training": charts})
 
     def add_scalars(self, values: Mapping[str, float], env_steps: int) -> None:
-        """Writes scalars by tag; the first of a tag carries what the tag means."""
+        """Writes scalars by tag; the first of a tag carries what the tag means.
+
+        A tag that has been nothing but zero has no chart yet.
+        """
         for tag, value in values.items():
-            summary = scalar(tag, value)
-            if tag not in self._described:
-                _attach(summary, "scalars", describe(tag))
-                self._described.add(tag)
-            self._writer.file_writer.add_summary(summary, env_steps)
+            if value == 0 and tag not in self._seen:
+                continue
+            for name in (tag, OVERVIEW[tag]) if tag in OVERVIEW else (tag,):
+                summary = scalar(name, value)
+                if tag not in self._seen:
+                    _attach(summary, "scalars", describe(tag))
+                self._writer.file_writer.add_summary(summary, env_steps)
+            self._seen.add(tag)
         self._writer.flush()
 
     def add_stock(self, stock: FloatArray, env_steps: int) -> None:
-        """Writes stock as an image, a node a row and a SKU a column.
+        """Writes stock as an image: the largest nodes and SKUs, by name.
 
         Args:
             stock: units on hand, (N, K).
             env_steps: where on the x axis.
         """
-        pixels = draw_cells(stock / self._demand / self._brightest)
+        shown, num_dcs = self._stock, self._num_dcs
+        cover = shown.select(stock[:num_dcs], stock[num_dcs:]) / np.maximum(shown.demand, 1e-9)
+        pixels = draw_table(cover / self._brightest, shown.node_names, shown.sku_names)
         summary = image(STOCK_TAG, pixels, dataformats="HWC")
         _attach(
             summary,
             "images",
-            "Stock after the validation episodes: DCs, then stores, from the top; a SKU a column. "
+            "Stock after the validation episodes by location and SKU. "
             f"Dark: none. Bright: {self._brightest:g} days of demand or more.",
         )
         self._writer.file_writer.add_summary(summary, env_steps)
@@ -118,8 +131,33 @@ class EventLog:
 
     def close(self) -> None:
         """Ends the session and closes the file."""
-        self._writer.file_writer.add_summary(self._end)
+        self._session.close()
         self._writer.close()
+
+
+class _SessionFile:
+    """The hyperparameters, in an event file of their own.
+
+    TensorBoard keeps the first that it reads, so a resumed run writes this file anew.
+    """
+
+    def __init__(self, path: Path, scenario: Scenario, config: TrainConfig) -> None:
+        self._file = RecordWriter(str(path))
+        self._write(Event(file_version="brain.Event:2"))
+        settings = {"scenario": scenario.name, **_list_settings(config)}
+        experiment, start, self._end = hparams(settings, dict.fromkeys(HPARAM_METRICS))
+        for summary in (experiment, start):
+            self._write(Event(summary=summary))
+
+    def close(self) -> None:
+        """Ends the session and closes the file."""
+        self._write(Event(summary=self._end))
+        self._file.close()
+
+    def _write(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self._file.write(event.SerializeToString())
+        self._file.flush()
 
 
 def describe(tag: str) -> str:
@@ -137,17 +175,6 @@ def _attach(summary: Any, plugin: str, description: str) -> None:
     # Without its plugin's name TensorBoard's reader takes a described value for a stray one.
     metadata.plugin_data.plugin_name = plugin
     metadata.summary_description = description
-
-
-def draw_cells(shares: FloatArray) -> NDArray[np.uint8]:
-    """Returns a picture of values in [0, 1], (rows, columns), as pixels, (H, W, 3)."""
-    places = np.linspace(0, 1, len(_CIVIDIS))
-    channels = [np.interp(shares, places, anchors) for anchors in zip(*_CIVIDIS, strict=True)]
-    cells = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
-    pixels = cells.repeat(_CELL, axis=0).repeat(_CELL, axis=1)
-    for gap in (pixels[_CELL - 1 :: _CELL], pixels[:, _CELL - 1 :: _CELL]):
-        gap[...] = 255
-    return pixels
 
 
 def _list_settings(config: TrainConfig) -> dict[str, bool | float | str]:
