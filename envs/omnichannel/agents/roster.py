@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from envs.errors import InputError
 from envs.omnichannel.agents.decisions import DECISIONS
 
 # Who proposes each target, in the order of axis 0 of its proposals.
@@ -29,6 +32,29 @@ def level_of(module_id: str) -> str:
 def boss_of(module_id: str) -> str | None:
     """Returns the module whose options are the goals of this one; None for the high level."""
     return f"{role_of(module_id)}_high" if level_of(module_id) == "low" else None
+
+
+_AGENT = re.compile(
+    r"(?:ordering_dc_\d+|({})_(?:(high)|store_\d+))(?:_sku_\d+)?".format("|".join(ROLES))
+)
+
+
+def module_of(agent: str) -> str:
+    """Returns the module of an agent or of its cell for one SKU, by its name alone.
+
+    `ordering_store_3` and `ordering_store_3_sku_1` share the parameters of `ordering_low`.
+
+    Raises:
+        InputError: if no agent has such a name.
+    """
+    found = _AGENT.fullmatch(agent)
+    if not found:
+        raise InputError(
+            f"agent: {agent!r} is not known; allowed: a name of `possible_agents`, such as "
+            "'ordering_store_3', 'return_high' or 'ordering_dc_0_sku_1'"
+        )
+    role, is_high = found.groups(default="")
+    return f"{role or 'ordering'}_{is_high or 'low'}"
 
 
 def list_rows(num_dcs: int, num_stores: int) -> dict[str, slice]:

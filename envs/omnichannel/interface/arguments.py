@@ -96,7 +96,8 @@ def check_options(field: str, action: Any, counts: IntArray) -> IntArray:
             limit = f"below their numbers of options, which are {counts.min()} to {counts.max()},"
         found = " ".join(repr(action).split())
         found = found if len(found) <= 60 else f"{found[:57]}..."
-        raise InputError(f"{field}: {found} is not allowed; {needed} {limit} are needed")
+        verb = "are" if sizes else "is"
+        raise InputError(f"{field}: {found} is not allowed; {needed} {limit} {verb} needed")
     return options.astype(np.int64)
 
 

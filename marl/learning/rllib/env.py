@@ -12,6 +12,7 @@ from gymnasium.spaces import Box, Dict, Space
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from ray.tune.registry import register_env
 
+from envs.omnichannel.agents.roster import module_of
 from envs.omnichannel.pettingzoo_env import parallel_env
 from envs.omnichannel.types import Float32Array, IntArray
 
@@ -80,8 +81,7 @@ def register_omnichannel() -> str:
 def get_module_id(agent_id: str, *episode: object, **others: object) -> str:
     """Returns an agent's module: a `policy_mapping_fn` that shares parameters by role and level."""
     del episode, others  # RLlib passes them; an agent keeps its module
-    role, _, place = agent_id.partition("_")
-    return f"{role}_high" if place == "high" else f"{role}_low"
+    return module_of(agent_id)
 
 
 def _flatten(observations: dict[str, Float32Array]) -> dict[str, Float32Array]:
