@@ -1,6 +1,6 @@
 """The parts that classical families are made of.
 
-A `Plan` is a period's wishes in the making; each part fills in or changes some of them, in the
+A `Plan` holds a rule's targets for a period; each part fills in or changes some of them, in the
 order in which its family lists them. Parameters are numbers, or arrays (B,) by which every copy
 follows its own member of the family.
 """

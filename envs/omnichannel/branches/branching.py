@@ -1,6 +1,6 @@
 """Branches: the outcome of other decisions in the very same world.
 
-What the world brings does not depend on what is decided. So a period that happened can be played
+The world does not depend on the decisions. So a period that happened can be played
 again with every other decision, against the demand, returns and lead times that really came, and
 the difference in cost is the decision's effect, free of the world's noise.
 """
