@@ -1,5 +1,7 @@
 """Orders from a stock count, worked by hand on `tiny`."""
 
+import csv
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -256,3 +258,14 @@ def test_recommend__orders_under_announced_cuts(
     assert (order.requested, order.units) == (97, 49)  # half of it, rounded half up
     assert planner.today.view.confirmed is not None
     assert planner.today.view.confirmed[0].tolist() == [[1.0, 1.0, 1.0]]  # tomorrow
+
+
+def test_to_csv__a_name_is_no_formula(recommendation: Recommendation) -> None:
+    names = {"store_0": "=HYPERLINK(1)", "store_1": "@x"}
+    data = recommendation.model_dump()
+    for row in (*data["decisions"], *data["outlook"]):
+        row["node"] = names.get(row["node"], row["node"])
+    text = Recommendation.model_validate(data).to_csv()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert {row["node"] for row in rows} == {"dc_0", "'=HYPERLINK(1)", "'@x"}
+    assert any(row["proposal_ordering_high"].startswith("-") for row in rows)  # numbers stay

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
 from marl.planning.planner import Planner
 from marl.planning.policy_file import OnnxPolicy
-from marl.planning.serve import make_app, run_server
+from marl.planning.request_queue import MOST_WAITING, RequestQueue
+from marl.planning.serve import listen, make_app, run_server
 from marl.planning.stock_count_file import read_stock_count
 from tests.conftest import WritePolicy
 
@@ -30,6 +32,7 @@ from tests.conftest import WritePolicy
 class Service:
     planner: Planner
     address: str
+    queue: RequestQueue
 
     def post(self, body: object) -> tuple[int, Any]:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -48,11 +51,12 @@ class Service:
 def service(tiny: Scenario, write_policy: WritePolicy) -> Iterator[Service]:
     """The service on a free port of this machine."""
     planner = Planner(OnnxPolicy.load(write_policy(tiny)), tiny, num_futures=10)
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(make_app(planner), log_level="error", ws="none"))
+    listener = listen("127.0.0.1", 0)
+    app = make_app([planner])
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    yield Service(planner, f"http://127.0.0.1:{listener.getsockname()[1]}")
+    yield Service(planner, f"http://127.0.0.1:{listener.getsockname()[1]}", app.state.queue)
     server.should_exit = True
     thread.join()
     listener.close()
@@ -136,4 +140,106 @@ def test_run_server__an_address_in_use_is_one_line(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"127.0.0.1:{port} cannot be listened on"):
-            run_server(planner, "127.0.0.1", port)
+            run_server([planner], "127.0.0.1", port)
+
+
+def ask(service: Service, head: str, body: bytes = b"") -> socket.socket:
+    """Sends a request as bytes; the answer is left to be read."""
+    connection = socket.create_connection(("127.0.0.1", int(service.address.split(":")[-1])))
+    connection.sendall(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    return connection
+
+
+def read_status(connection: socket.socket) -> int:
+    with connection:
+        return int(connection.recv(100).split()[1])
+
+
+POST = "POST /recommend HTTP/1.1\r\nContent-Type: application/json\r\nHost: 127.0.0.1"
+
+
+class Gate:
+    """Holds a planner back until it is opened, and counts what it decides."""
+
+    def __init__(self, planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened, self.count, recommend = threading.Event(), 0, planner.recommend
+
+        def wait(*arguments: Any) -> Any:
+            self.count += 1
+            assert self.opened.wait(60)
+            return recommend(*arguments)
+
+        monkeypatch.setattr(planner, "recommend", wait)
+
+
+def test_serve__an_equal_request_is_not_worked_out_again(
+    service: Service, tiny: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(service.planner, monkeypatch)
+    gate.opened.set()
+    body = make_body(service.planner, tiny)
+    first, again = service.post(body), service.post(body)
+    other = service.post(body | {"day": 1})
+    assert first == again
+    assert other[1]["day"] == 1
+    assert gate.count == 2
+
+
+def test_serve__health_is_told_and_the_queue_has_an_end(
+    service: Service, tiny: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(service.planner, monkeypatch)
+    body = make_body(service.planner, tiny)
+    waiting = [
+        ask(service, POST, json.dumps(body | {"day": day}).encode()) for day in range(MOST_WAITING)
+    ]
+    while service.queue.num_waiting < MOST_WAITING:
+        time.sleep(0.01)
+    with urllib.request.urlopen(f"{service.address}/health", timeout=5) as response:
+        assert response.status == 200
+    full = ask(service, POST, json.dumps(body | {"day": 1001}).encode())
+    told = full.recv(1000).decode()
+    full.close()
+    assert told.startswith("HTTP/1.1 503")
+    assert "retry-after: 1" in told.lower()
+
+    for connection in waiting[1:]:
+        connection.close()
+    gate.opened.set()
+    assert read_status(waiting[0]) == 200
+    assert service.post(body | {"day": 1002})[0] == 200
+    assert gate.count == 2, "nobody waits for the orders of those who hung up"
+
+
+def test_serve__a_body_that_is_too_large_is_not_read(service: Service) -> None:
+    assert read_status(ask(service, f"{POST}\r\nX: y", b"[" + b"1," * 200_000)) == 413
+    chunk = b"10000\r\n" + b"1" * 65_536 + b"\r\n"
+    head = POST.replace("Host", "Transfer-Encoding: chunked\r\nHost")
+    address = ("127.0.0.1", int(service.address.split(":")[-1]))
+    with socket.create_connection(address) as connection:
+        connection.sendall(f"{head}\r\n\r\n".encode() + chunk * 4)
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:80", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:80", 200),
+        ("evil.example", 400),
+        ("", 400),
+    ],
+)
+def test_serve__a_name_of_another_site_is_refused(host: str, status: int, service: Service) -> None:
+    assert read_status(ask(service, f"GET /health HTTP/1.1\r\nHost: {host}")) == status
+
+
+def test_serve__no_page_loads_scripts_from_elsewhere(service: Service) -> None:
+    for page in ("/docs", "/redoc"):
+        assert read_status(ask(service, f"GET {page} HTTP/1.1\r\nHost: localhost")) == 404
+
+
+def test_listen__small_answers_are_sent_at_once() -> None:
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP  # which makes asyncio set TCP_NODELAY

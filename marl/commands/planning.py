@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,11 +98,19 @@ def serve(
         str, typer.Option(help="Address to listen on; others than this machine's are open to all.")
     ] = LOCAL,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Requests at a time. Default: one a core.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A further name by which clients call this machine.")
+    ] = None,
 ) -> None:
-    """Answer stock counts with orders over HTTP; the page /docs says how."""
+    """Answer stock counts with orders over HTTP; /openapi.json says how."""
     from marl.planning.serve import run_server
 
-    run_server(_make_planner(policy, scenario), host, port)
+    count = workers or min(os.cpu_count() or 1, 8)
+    planners = [_make_planner(policy, scenario) for _ in range(count)]
+    run_server(planners, host, port, allow_host or [])
 
 
 def write_template(

@@ -14,7 +14,6 @@ import numpy as np
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.types import ONLINE, Decisions, FloatArray, Flows, IntArray, sum_channels
 from marl.planning.decision_maker import Rule
-from marl.planning.restore import Start, restore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,21 +27,19 @@ class Plan:
     shortage: FloatArray  # (N, K) share of futures with one in the node's protection days
 
 
-def simulate_plan(today: BatchedEnv, futures: BatchedEnv, start: Start, rule: Rule) -> Plan:
+def simulate_plan(today: BatchedEnv, futures: BatchedEnv, rule: Rule) -> Plan:
     """Returns what the rule decides today, and what comes of it.
 
     Args:
-        today: an environment of one copy.
-        futures: the same scenario in F copies.
-        start: where both begin.
+        today: an environment of one copy, restored.
+        futures: the same scenario in F copies, restored too; both go on from there.
         rule: decides today and on later days.
     """
-    restore(today, start)
     targets = rule(today.view)
     decisions = today.decide(targets)
     _, flows = today.advance(targets)
     carried_out = replace(decisions, supplier_order=flows.supplied, shipment=flows.shipped)
-    flows_today, shortage = _simulate_futures(futures, start, rule)
+    flows_today, shortage = _simulate_futures(futures, rule)
     return Plan(
         decisions=carried_out,
         requested=flows.requested[0],
@@ -52,14 +49,13 @@ def simulate_plan(today: BatchedEnv, futures: BatchedEnv, start: Start, rule: Ru
     )
 
 
-def _simulate_futures(env: BatchedEnv, start: Start, rule: Rule) -> tuple[Flows, FloatArray]:
+def _simulate_futures(env: BatchedEnv, rule: Rule) -> tuple[Flows, FloatArray]:
     """Returns every future's flows of today, and the share of futures with a shortage, (N, K).
 
     A store is short of a SKU on a day when walk-ins or pickups go without; a DC when it ships
     less than its stores request or an online order of its regions is not served at once.
     """
     net = env.network
-    restore(env, start)
     short = np.zeros((env.num_copies, net.num_nodes, net.num_skus), bool)
     first: Flows | None = None
     for day in range(int(net.lead_time.max()) + 1):

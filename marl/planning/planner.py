@@ -74,15 +74,18 @@ class Planner:
         """
         start = self.make_start(stock_count, goals)
         env = self.today
-        restore(env, start)
+        begin = [restore(env, start), restore(self.futures, start)]
         view, reviews = env.view, env.is_review
         decided = self.decision_maker.decide(env, start.held)
+        plan = simulate_plan(env, self.futures, decided.follow)
+        for put_back in begin:
+            put_back()
         rows = PlanRows(
             network=self.network,
             nodes=self.schema.nodes,
             skus=self.schema.skus,
-            plan=simulate_plan(env, self.futures, start, decided.follow),
-            classical=simulate_plan(env, self.futures, start, self.classical.compute_targets),
+            plan=plan,
+            classical=simulate_plan(env, self.futures, self.classical.compute_targets),
         )
         return Recommendation(
             policy=self.policy.name,

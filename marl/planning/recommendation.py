@@ -19,6 +19,8 @@ def _take_whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
+
 # With `strict`, what JSON calls an integer: 5 and 5.0, neither true nor "5".
 JSON_INTEGER = BeforeValidator(_take_whole)
 Day = Annotated[int, Field(strict=True, ge=0, le=MOST_DAYS), JSON_INTEGER]
@@ -160,7 +162,9 @@ class Recommendation(StrictModel):
 
 
 def _to_cell(value: str | float | None) -> str:
-    """Numbers with as many digits as a planner reads."""
+    """Numbers with as many digits as a planner reads; names as text, whatever they begin with."""
     if value is None:
         return ""
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
     return f"{value:.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -54,8 +56,12 @@ class AnnouncedSupply(CutSupply):
         return shares.swapaxes(1, 2)
 
 
-def restore(env: BatchedEnv, start: Start) -> None:
-    """Puts every copy into the counted state; they differ in what today and the next days bring."""
+def restore(env: BatchedEnv, start: Start) -> Callable[[], None]:
+    """Puts every copy into the counted state; they differ in what today and the next days bring.
+
+    Returns:
+        A function that puts them there again, which costs next to nothing.
+    """
     copies, stock_count, demand = env.num_copies, start.stock_count, env.simulator.demand
     seeds = make_seeds("recommend", 0, copies)
     drawn = env.simulator.make_state(seeds)
@@ -84,7 +90,11 @@ def restore(env: BatchedEnv, start: Start) -> None:
     goals = {m: _spread(held[0], copies) for m, held in start.held.items()}
     if env.scenario.supply_cuts is not None:
         env.simulator.put(AnnouncedSupply(env.scenario, env.network, start))
-    env.restore(state, _spread(smoothed, copies), _spread(last_demand, copies), goals)
+    begin = partial(
+        env.restore, state, _spread(smoothed, copies), _spread(last_demand, copies), goals
+    )
+    begin()
+    return begin
 
 
 def _spread(array: ArrayT, copies: int) -> ArrayT:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -112,6 +113,7 @@ class StockCountSchema:
             for field, names in slots.items()
             for slot, name in enumerate(names)
         }
+        self._rows = {name: self._get_rows(column) for name, column in self.columns.items()}
         self._slots = {field: len(names) for field, names in slots.items()}
         self._node_index = {name: i for i, name in enumerate(self.nodes)}
         self._sku_index = {name: i for i, name in enumerate(self.skus)}
@@ -194,15 +196,15 @@ class StockCountSchema:
             if name in seen:
                 raise InputError(f"{where}, column {name}: it stands there twice; once is allowed")
             seen.add(name)
-            self._check_known(where, name)
+            if name not in KEYS and name not in self.columns:
+                raise self._refuse_column(where, name)
         for name in (*KEYS, "on_hand"):
             if name not in seen:
                 raise InputError(f"{where}, column {name}: missing; this column is required")
 
-    def _check_known(self, where: str, name: str) -> None:
-        if name not in KEYS and name not in self.columns:
-            allowed = ", ".join([*KEYS, *self._summarise()])
-            raise InputError(f"{where}, column {name[:60]!r}: unknown; allowed: {allowed}")
+    def _refuse_column(self, where: str, name: str) -> InputError:
+        allowed = ", ".join([*KEYS, *self._summarise()])
+        return InputError(f"{where}, column {name[:60]!r}: unknown; allowed: {allowed}")
 
     def _summarise(self) -> Iterator[str]:
         """The columns' names, those of a field with many slots as a range."""
@@ -234,15 +236,16 @@ class StockCountSchema:
         for name, value in values.items():
             if name in KEYS:
                 continue
-            self._check_known(where, name)
-            column = self.columns[name]
+            column = self.columns.get(name)
+            if column is None:
+                raise self._refuse_column(where, name)
             if value is None or (isinstance(value, str) and not value.strip()):
                 if name == "on_hand":
                     raise InputError(f"{where}, column on_hand: empty; a whole number is needed")
                 continue
             most, whole = _LIMITS.get(column.field, (MOST_UNITS, True))
-            amount = _parse_amount(f"{where}, column {name}", value, most, whole=whole)
-            rows = self._get_rows(column)
+            amount = _parse_amount(where, name, value, most, whole=whole)
+            rows = self._rows[name]
             if node in rows:
                 arrays[column.field][column.slot, node - rows.start, sku] = amount
             elif amount:
@@ -289,16 +292,18 @@ def _check_day(where: str, value: Cell, before: int | None) -> int:
     return int(text)
 
 
-def _parse_amount(where: str, value: Cell, most: int, *, whole: bool) -> float:
-    text = str(value).strip()
-    try:
-        amount = float(text) if text.isascii() and "_" not in text else np.nan
-    except ValueError:
-        amount = np.nan
+def _parse_amount(where: str, name: str, value: Cell, most: int, *, whole: bool) -> float:
+    amount = np.nan
+    if isinstance(value, float | int):
+        amount = float(value)
+    elif value is not None and value.isascii() and "_" not in value:
+        with suppress(ValueError):
+            amount = float(value)
     if not 0 <= amount <= most or (whole and amount != int(amount)):
         kind = "a whole number" if whole else "a number"
         raise InputError(
-            f"{where}: {text[:60]!r} is not allowed; {kind} from 0 to {most} is needed"
+            f"{where}, column {name}: {str(value).strip()[:60]!r} is not allowed; {kind} from 0 to "
+            f"{most} is needed"
         )
     return amount
 
