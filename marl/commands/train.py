@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,6 +59,7 @@ def train(
     from marl.runs.folder import RunFolder
     from marl.runs.lock import lock_folder
 
+    started = time.monotonic()
     check_installed("train")
     limits = (episodes, env_steps, minutes)
     loaded, checked = load_training(scenario, config, overrides, limits, seed)
@@ -66,7 +68,7 @@ def train(
     run = RunFolder.create(run_dir, loaded, checked)
     lock_folder(run.path)
     copy = target.join(run.path.resolve().name) if target else None
-    run_training(run, address, quiet=quiet, storage=copy)
+    run_training(run, address, started, quiet=quiet, storage=copy)
 
 
 def resume(
@@ -90,6 +92,7 @@ def resume(
     from marl.runs.folder import RunFolder
     from marl.runs.lock import lock_folder
 
+    started = time.monotonic()
     check_installed("train")
     path, copy = fetch_run(run, run_dir, storage)
     stored_run = RunFolder.open(path)
@@ -112,6 +115,7 @@ def resume(
     run_training(
         opened,
         address,
+        started,
         quiet=quiet,
         storage=copy,
         checkpoint=found,
@@ -122,6 +126,7 @@ def resume(
 def run_training(
     run: RunFolder,
     address: str | None,
+    started: float,
     *,
     quiet: bool,
     storage: Storage | None = None,
@@ -133,6 +138,7 @@ def run_training(
     Args:
         run: the run folder.
         address: of the Ray cluster.
+        started: when the command began, on the clock of `time.monotonic`.
         quiet: whether to print the result only.
         storage: where the run is copied to.
         checkpoint: what to go on from.
@@ -151,7 +157,7 @@ def run_training(
         prepare_training(address, run.config.env_runners.num_env_runners)
         from marl.training.trainer import Trainer  # here, as Ray starts while it is imported
 
-        trainer = Trainer(run, view, _make_upload(run, storage, view.say))
+        trainer = Trainer(run, view, _make_upload(run, storage, view.say), started)
         try:
             if checkpoint:
                 trainer.restore(checkpoint)
@@ -205,6 +211,17 @@ def _make_upload(
     return upload
 
 
+def _count_updates(run: RunFolder, checkpoint: Path) -> str:
+    """Says how much learning a checkpoint rests on."""
+    updates, last = (run.load_progress(path)["updates"] for path in (checkpoint, None))
+    if last == 0:
+        return (
+            "no update: the run ended before the first one, so nothing was learnt; give it more "
+            "time, or a smaller pool.min_env_steps"
+        )
+    return f"{updates:,} of {last:,} updates of the networks"
+
+
 def _finish_run(run: RunFolder, console: Console, view: Any) -> None:
     """The final comparison on fresh episodes, and what to do next."""
     from marl.report.gather import write_report
@@ -214,8 +231,10 @@ def _finish_run(run: RunFolder, console: Console, view: Any) -> None:
     print_evaluation(console, evaluation, run.scenario)
     write_json(run.path / "evaluation.json", evaluation.to_json())
     report_file = write_report(run)
+    best = run.find_checkpoint("best")
     view.say(
-        f"best checkpoint  {run.find_checkpoint('best')}\n"
+        f"best checkpoint  {best}\n"
+        f"rests on         {_count_updates(run, best)}\n"
         f"report           {report_file}\n"
         f"look             {name_command('tensorboard')} --logdir {run.path}\n"
         f"go on            {name_command('omnichannel')} resume {run.path} --episodes +500\n"

@@ -49,6 +49,8 @@ class Trainer:
         run: the folder; its configuration says when to stop.
         view: what a person sees.
         after_save: called when a checkpoint is whole, beside training.
+        started: when the command began, on the clock of `time.monotonic`; what it did since then
+            counts for the limit in minutes. None: now.
     """
 
     def __init__(
@@ -56,8 +58,11 @@ class Trainer:
         run: RunFolder,
         view: TrainingProgress,
         after_save: Callable[[], object] | None = None,
+        started: float | None = None,
     ) -> None:
         self.run, self.view, self.after_save = run, view, after_save
+        self._command_started = time.monotonic() if started is None else started
+        self._seconds_before = 0.0  # of this session, from the command to the loop
         config = run.config
         self.method = make_method(run.scenario, config)
         self.algorithm = self.method.build_algorithm()
@@ -117,6 +122,7 @@ class Trainer:
             RunError: if the disk or the pool fails; names the last whole checkpoint.
         """
         started, before = time.monotonic(), self.progress.seconds
+        self._seconds_before = started - self._command_started
         if self.progress.best_score == float("-inf"):
             self._evaluate()
         with collect_signals() as received, self.view, self._explain_loss():
@@ -306,7 +312,7 @@ class Trainer:
         """Share of the way to the nearest limit."""
         algorithm = self.algorithm
         return self.run.config.stop.compute_fraction(
-            algorithm.episodes, algorithm.env_steps, self.progress.seconds
+            algorithm.episodes, algorithm.env_steps, self.progress.seconds + self._seconds_before
         )
 
 

@@ -51,7 +51,15 @@ def test_train__then_resume(tmp_path: Path, environment: dict[str, str]) -> None
 
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
-    for word in ("before", "untrained", "trained", "on time, %", "lost_sales", "resume"):
+    for word in (
+        "before",
+        "untrained",
+        "trained",
+        "on time, %",
+        "lost_sales",
+        "resume",
+        " of 49 updates",
+    ):
         assert word in first.stdout
     written = {path.name for path in run.iterdir()}
     assert written >= {"config.yaml", "scenario.yaml", "versions.json", "metrics.jsonl",
@@ -77,6 +85,21 @@ def test_train__then_resume(tmp_path: Path, environment: dict[str, str]) -> None
     for counter in ("episodes", "env_steps", "seconds"):
         assert [x[counter] for x in lines] == sorted(x[counter] for x in lines)
     assert lines[0]["seconds"] == 0 < lines[-1]["seconds"]
+
+
+def test_train__that_ends_before_the_first_update_says_so(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        # The limit is over before training begins: it counts from the command's start.
+        command("train", *SMALL, "--minutes", "0.001", "--run-dir", str(tmp_path / "run")),
+        env=environment, capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "rests on         no update: the run ended before the first one" in done.stdout
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1  # the validation before training
 
 
 def check_tags(tags: dict[str, list[tuple[int, float]]], lines: list[dict[str, float]]) -> None:
