@@ -47,7 +47,8 @@ from envs.omnichannel.pettingzoo_env import OmnichannelEnv
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import TrainConfig, load_config
-from marl.learning.algorithm import build_algorithm
+from marl.learning.methods import make_method
+from marl.learning.rllib.algorithm import build_algorithm
 from marl.training.ray_start import start_ray
 
 Dict = dict[str, Any]
@@ -190,7 +191,7 @@ def measure_stock(
 
 def measure_ours(scenario: Scenario, config: TrainConfig, seconds: float) -> tuple[float, float]:
     """Returns env steps/s and transitions learnt/s of this project, one runner beside it."""
-    algorithm = build_algorithm(scenario, config)
+    algorithm = build_algorithm(make_method(scenario, config))
     try:
         while not algorithm.updates:
             algorithm.train()

@@ -25,7 +25,8 @@ from marl.benchmark import (
     run_benchmark,
 )
 from marl.config import load_config
-from marl.learning.algorithm import build_algorithm
+from marl.learning.methods import make_method
+from marl.learning.rllib.algorithm import build_algorithm
 
 NAMES = [
     "simulator x256", "environment x256", "environment x32", "forward passes alone",
@@ -122,7 +123,7 @@ def test_make_table__says_whether_two_cores_were_free(ratio: float, said: str) -
 @pytest.mark.usefixtures("ray_session")
 def test_bare_loop__does_the_learners_arithmetic(tiny: Scenario) -> None:
     config = load_config("default", ["env_runners.num_env_runners=0", "learner.hidden=[16]"])
-    algorithm = build_algorithm(tiny, config)
+    algorithm = build_algorithm(make_method(tiny, config))
     try:
         algorithm.train()
         modules = algorithm.learner_group._learner.module

@@ -13,7 +13,7 @@ import yaml
 from envs.omnichannel.scenario import Scenario, load_scenario
 from marl.commands.cli import main
 from marl.config import load_config
-from marl.learning.learned_policy import make_network_arguments, make_untrained
+from marl.learning.dqn.policy import make_network_arguments, make_untrained
 from marl.learning.policy_arrays import save_policy
 from marl.policies import list_families
 from marl.runs.folder import RunFolder
@@ -200,7 +200,7 @@ def test_evaluate__writes_the_agreed_json(
     arguments = make_network_arguments(tiny, load_config().learner)
     networks = make_untrained(arguments).networks
     weights = {m: {k: v.numpy() for k, v in n.state_dict().items()} for m, n in networks.items()}
-    save_policy(tmp_path / "mine.npz", arguments, weights)
+    save_policy(tmp_path / "mine.npz", {"method": "agents", "networks": arguments}, weights)
     target = tmp_path / "result.json"
 
     status = run(
@@ -226,7 +226,7 @@ def test_evaluate__refuses_a_policy_of_another_scenario(
     arguments = make_network_arguments(changed, load_config().learner)
     networks = make_untrained(arguments).networks
     weights = {m: {k: v.numpy() for k, v in n.state_dict().items()} for m, n in networks.items()}
-    save_policy(tmp_path / "mine.npz", arguments, weights)
+    save_policy(tmp_path / "mine.npz", {"method": "agents", "networks": arguments}, weights)
 
     assert run(monkeypatch, "evaluate", str(tmp_path / "mine.npz"), "--scenario", "tiny") == 2
     assert "has 3 actions and" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 
 from envs.omnichannel.agents.roster import PROPOSERS
 from marl.config import WeightSearchRules
-from marl.learning.coordination import WeightSearch, compute_weights, draw_noise_of_weights
+from marl.learning.weight_search import WeightSearch, compute_weights, draw_noise_of_weights
 
 EQUAL = {decision: np.ones(len(proposers)) for decision, proposers in PROPOSERS.items()}
 SHIPMENT = PROPOSERS["shipment_gap"].index("shipping_high")

@@ -9,13 +9,13 @@ from envs.omnichannel.branches.branching import Recording, record_episodes, simu
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import Float32Array
 from envs.omnichannel.world.draws import make_seeds
-from marl.learning.counterfactual.labels import (
+from marl.learning.branched.choice_network import ChoiceNetwork
+from marl.learning.branched.labels import (
     Exploring,
     LabelMaker,
     pick_agents,
 )
-from marl.learning.counterfactual.network import ChoiceNetwork
-from marl.learning.counterfactual.policy import ResidualPolicy
+from marl.learning.branched.residual_policy import ResidualPolicy
 from marl.policies.base import Setting
 from marl.policies.choices import CHOICES, Dispatch
 from marl.policies.families import FullTruck

@@ -1,7 +1,7 @@
 import numpy as np
 
-from marl.learning.env_runner import explore_options
-from marl.learning.kernels import choose_options, uphold_goals
+from marl.learning.dqn.kernels import choose_options, uphold_goals
+from marl.learning.dqn.sampling import explore_options
 
 
 def test_choose_levels__takes_the_first_of_the_best() -> None:

@@ -6,25 +6,19 @@ import pytest
 
 from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES, LEVELS, MODULES
+from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario, load_scenario
 from marl.config import Prioritized, load_config
-from marl.learning.experience_pool import ExperiencePool, Fragment
-from marl.learning.pool_shape import PoolShape, PoolSize, check_pool_fits, measure_memory_mb
+from marl.learning.pool.experience_pool import ExperiencePool, Fragment
+from marl.learning.pool.size import PoolShape, PoolSize, check_pool_fits, measure_memory_mb
 
 T, ROWS, SKUS, FEATURES = 5, 4, 2, 3  # one DC, two stores, the network
 REVIEWS = 3  # periods 0, 2 and 4
 
 
 def make_shape() -> PoolShape:
-    low = {"ordering_low": slice(0, 3), "shipping_low": slice(1, 3), "return_low": slice(1, 3)}
-    return PoolShape(
-        horizon=T,
-        review_period=2,
-        num_rows=ROWS,
-        num_skus=SKUS,
-        num_features=FEATURES,
-        module_rows={m: low.get(m, slice(3, 4)) for m in MODULES},
-    )
+    layout = Layout.from_scenario(load_scenario("tiny"))
+    return PoolShape(replace(layout, horizon=T, review_period=2, features=("a", "b", "c")))
 
 
 def make_pool(
@@ -48,7 +42,7 @@ def make_fragment(first: int, count: int = 1) -> Fragment:
     actions = {}
     for module_id in MODULES:
         decisions = REVIEWS if module_id in HIGH_MODULES else T
-        dims = (count, decisions, shape.num_agents(module_id), SKUS)
+        dims = (count, decisions, shape.layout.modules[module_id].num_agents, SKUS)
         actions[module_id] = np.arange(np.prod(dims)).reshape(dims).astype(np.uint8)
     return Fragment(observations, actions, code[:, :T].astype(np.float32))
 
@@ -94,13 +88,19 @@ def test_sample__separate_draws_for_every_agent_its_own_transitions() -> None:
 
     batch = pool.sample(4, 8)
 
-    rows = [shape.module_rows[m].start + a for m in MODULES for a in range(shape.num_agents(m))]
+    rows = [
+        shape.layout.modules[m].rows.start + a
+        for m in MODULES
+        for a in range(shape.layout.modules[m].num_agents)
+    ]
     assert batch.obs_tm1.shape == (4, len(rows), 8, FEATURES)
     code = batch.obs_tm1[..., 0].astype(int)
     assert (code // 10 % 10 == np.array(rows)[:, None]).all()
     assert set(np.unique(code % 10)) == {0, 1}
     actions = pool.get_state()["low"]["actions/shipping_low"]
-    place = sum(shape.num_agents(m) for m in MODULES[: MODULES.index("shipping_low")])
+    place = sum(
+        shape.layout.modules[m].num_agents for m in MODULES[: MODULES.index("shipping_low")]
+    )
     for u in range(4):
         for n in range(8):
             own = code[u, place, n]
@@ -123,7 +123,7 @@ def test_pool__cuts_transitions_that_belong_together() -> None:
         then = np.minimum(now + step, T)
         assert (later == 1000 * episode + 100 * then + 10 * row + sku).all()
         assert (batch.discount_t[:, m] == 0.5 ** (then - now)).all()
-        rows = shape.module_rows[module_id]
+        rows = shape.layout.modules[module_id].rows
         assert set(np.unique(row)) == set(range(rows.start, rows.stop))
         decision = now // 2 if module_id in HIGH_MODULES else now
         stored = make_fragment(0, 2).actions[module_id]
@@ -202,34 +202,6 @@ def test_pool__memory_limit_shrinks_both_levels_alike() -> None:
     assert {level: ring.capacity for level, ring in pool.rings.items()} == {"high": 50, "low": 10}
 
 
-def test_pool__reads_a_checkpoint_of_one_ring_for_both_levels() -> None:
-    """As they were written before: observations of all rows, and in one array."""
-    pool = make_pool(prioritized=Prioritized())
-    fragment = make_fragment(0, 3)
-    pool.add(fragment)
-    state = pool.get_state()
-    network = np.zeros((3, T, 1, SKUS), np.float32)  # the network's row, of which none learnt
-    earlier = {
-        "obs": fragment.observations,
-        "low_return": np.concatenate([state["low"]["returns"], network], axis=2),
-        "high_return": state["high"]["returns"][:, :, 0],
-        **{f"actions/{m}": fragment.actions[m] for m in MODULES},
-        **{name: value for name, value in state.items() if name.startswith("priorities")},
-        "next": 3,
-        "capacity": 4,
-        "rng": state["rng"],
-    }
-    restored = make_pool(prioritized=Prioritized(), seed=9)
-
-    restored.set_state(earlier)
-    for other in (pool, restored):
-        other.add(make_fragment(7))
-
-    expected, found = pool.sample(2, 50), restored.sample(2, 50)
-    for name, values in vars(expected).items():
-        np.testing.assert_array_equal(getattr(found, name), values)
-
-
 def test_pool__restores_exactly() -> None:
     pool = make_pool(env_steps=3 * T)
     for first in range(4):
@@ -259,7 +231,7 @@ def test_pool__refuses_a_fragment_that_overwrites_itself() -> None:
     larger = make_pool(high_env_steps=10 * T)
     with pytest.raises(ValueError, match="5 episodes does not fit a pool of 4"):
         larger.add(make_fragment(0, 5))
-    assert larger.sizes == {"high": 0, "low": 0}
+    assert [ring.size for ring in larger.rings.values()] == [0, 0]
 
 
 def test_pool_size__is_divided_among_shards() -> None:
@@ -350,7 +322,7 @@ def test_check_pool_fits__refuses_what_this_machine_cannot_hold(
 ) -> None:
     config = load_config("default")
     check_pool_fits(tiny, config)
-    monkeypatch.setattr("marl.learning.pool_shape.measure_memory_mb", lambda: 8.0)
+    monkeypatch.setattr("marl.learning.pool.size.measure_memory_mb", lambda: 8.0)
 
     with pytest.raises(InputError, match=r"pool.max_memory_mb: 2048 .* at most 4 \(half of"):
         check_pool_fits(tiny, config)

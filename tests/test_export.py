@@ -17,7 +17,7 @@ from envs.omnichannel.world.draws import make_seeds
 from marl.config import load_config
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.evaluation.tuning import load_or_tune
-from marl.learning.learned_policy import (
+from marl.learning.dqn.policy import (
     LearnedPolicy,
     make_network_arguments,
     make_untrained,
@@ -51,7 +51,7 @@ def make_run(
     run = RunFolder.create(folder, scenario, config)
 
     def write(checkpoint: Path) -> None:
-        save_policy(checkpoint / "policy.npz", arguments, weights)
+        save_policy(checkpoint / "policy.npz", {"method": "agents", "networks": arguments}, weights)
         (checkpoint / PROGRESS_FILE).write_text("{}", encoding="utf-8")
 
     run.save_checkpoint(32, write, is_best=True)

@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from marl.learning.counterfactual.labels import Labels
-from marl.learning.counterfactual.pool import LabelFragment, LabelPool, LabelShape
+from marl.learning.pool.recorded import LabelFragment, LabelPool, Labels, LabelShape
 
 
 def make_fragment(first: int, count: int) -> LabelFragment:
@@ -66,5 +65,5 @@ def test_set_state__refuses_another_capacity() -> None:
 
 
 def test_add__refuses_more_than_it_holds() -> None:
-    with pytest.raises(ValueError, match="4 situations do not fit"):
+    with pytest.raises(ValueError, match="4 items do not fit"):
         make_pool(3).add(make_fragment(0, 4))

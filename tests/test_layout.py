@@ -40,7 +40,7 @@ def test_layout__who_leads_whom_and_how_often_they_decide() -> None:
     assert (low.role, low.level, low.boss, low.cadence) == ("shipping", "low", high.name, 1)
     assert (high.level, high.boss, high.cadence) == ("high", None, layout.review_period)
     assert list(layout.decision_times("high")[:2]) == [0, layout.review_period]
-    assert (layout.rows_of("low"), layout.rows_of("high")) == (slice(3), slice(3, 4))
+    assert (layout.rows_of("low"), layout.rows_of("high")) == (slice(0, 3), slice(3, 4))
 
 
 @pytest.mark.parametrize("name", ["tiny", "perishable", "pickup", "two_dcs", "retail"])

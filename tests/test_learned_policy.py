@@ -12,12 +12,13 @@ from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import load_config
 from marl.evaluation.evaluate import EpisodeRunner
-from marl.learning.learned_policy import (
+from marl.learning.dqn.policy import (
     LearnedPolicy,
     make_network_arguments,
     make_untrained,
     select_greedy,
 )
+from marl.learning.methods import load_policy
 from marl.learning.policy_arrays import Weights, save_policy
 from marl.policies import make_policy
 
@@ -34,9 +35,9 @@ def make_random_weights(scenario: Scenario) -> Weights:
 def test_learned_policy__acts_the_same_after_a_round_trip(tmp_path: Path, tiny: Scenario) -> None:
     arguments = make_network_arguments(tiny, load_config().learner)
     weights = make_random_weights(tiny)
-    save_policy(tmp_path / "policy.npz", arguments, weights)
+    save_policy(tmp_path / "policy.npz", {"method": "agents", "networks": arguments}, weights)
 
-    loaded = LearnedPolicy.load(tmp_path / "policy.npz")
+    loaded = load_policy(tmp_path / "policy.npz", tiny)
 
     seeds = make_seeds("test", 0, 5)
     expected = EpisodeRunner(tiny, seeds, "evaluate").run(
@@ -78,8 +79,9 @@ def test_learned_policy__without_sharing_keeps_to_its_agents(
         m: {name: torch.randn(p.shape).numpy() for name, p in network.named_parameters()}
         for m, network in make_untrained(arguments).networks.items()
     }
-    save_policy(tmp_path / "policy.npz", arguments, weights)
-    policy = LearnedPolicy.load(tmp_path / "policy.npz", "mine")
+    save_policy(tmp_path / "policy.npz", {"method": "agents", "networks": arguments}, weights)
+    policy = load_policy(tmp_path / "policy.npz", tiny, "mine")
+    assert isinstance(policy, LearnedPolicy)
 
     policy.check_fits(tiny, "mine")
     with pytest.raises(InputError, match=r" 3 agents of ordering_low; .* paper has 11"):

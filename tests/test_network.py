@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from marl.learning.network import (
+from marl.learning.dqn.network import (
     MASKED,
     QNetwork,
     SeparateQNetwork,

@@ -6,17 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.errors import InputError
+from envs.omnichannel.scenario import load_scenario
 from marl.config import Prioritized, load_config
-from marl.learning.experience_pool import Batch, find_shard
-from marl.learning.pool_shape import PoolSize
-from marl.learning.pool_shards import (
-    DriverPool,
+from marl.learning.methods import make_method
+from marl.learning.pool.base import find_shard, make_shard_seed
+from marl.learning.pool.driver import DriverPool
+from marl.learning.pool.experience_pool import Batch
+from marl.learning.pool.size import PoolSize
+from marl.learning.rllib.pool_actors import (
     PoolShard,
     join_batches,
-    make_shard_seed,
     split_batch,
 )
-from tests.test_experience_pool import make_fragment, make_shape
+from tests.test_experience_pool import T, make_fragment, make_shape
 
 
 @pytest.mark.parametrize(
@@ -53,15 +55,17 @@ def test_make_shard_seed__is_the_runs_own_for_the_first_shard() -> None:
 
 
 def test_shard__stores_what_was_handed_over_for_a_round_and_drops_what_is_older() -> None:
-    shard = PoolShard(make_shape(), PoolSize(20, max_memory_mb=1.0), n_step=2, gamma=0.5, seed=0)
+    shard = PoolShard(make_method(load_scenario("tiny"), load_config()), 1, 0)
+    shard.pool = make_driver_pool(None, episodes=0)
     shard.hand_over(0, 1, make_fragment(9))
     shard.hand_over(1, 2, make_fragment(2))
     shard.hand_over(1, 1, make_fragment(7))
     shard.hand_over(1, 1, make_fragment(1))  # asked for again
     shard.hand_over(2, 1, make_fragment(3))
 
-    assert shard.store([(1, 1), (1, 2)]) == {"high": 2, "low": 2}
-    assert shard.store([(2, 1)]) == {"high": 3, "low": 3}
+    held = shard.store([(1, 1), (1, 2)])
+    assert (held.num_env_steps, held.transitions["ordering_low"]) == (2 * T, 2 * T * 3 * 2)
+    assert shard.store([(2, 1)]).num_env_steps == 3 * T
 
     first = shard.pool.get_state()["low"]["observations"][:, 0, 0, 0, 0]
     np.testing.assert_array_equal(first, [1000, 2000, 3000])
@@ -101,11 +105,11 @@ class SlowPool(DriverPool):
         return super().sample_in_place(num_updates, batch_size)
 
 
-def make_driver_pool(prioritized: Prioritized | None) -> DriverPool:
-    """Three episodes."""
+def make_driver_pool(prioritized: Prioritized | None, episodes: int = 3) -> DriverPool:
     size = PoolSize(20, max_memory_mb=1.0)
     pool = SlowPool(make_shape(), size, n_step=2, gamma=0.5, seed=0, prioritized=prioritized)
-    pool.add(make_fragment(0, 3))
+    if episodes:
+        pool.add(make_fragment(0, episodes))
     return pool
 
 

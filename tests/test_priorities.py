@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marl.config import Prioritized
-from marl.learning.priorities import Priorities
-from marl.learning.priority_kernels import find_cells
+from marl.learning.pool.priorities import Priorities
+from marl.learning.pool.priority_kernels import find_cells
 
 SHAPE = (3, 4, 2, 5)  # episodes, decisions, agents, SKUs
 

@@ -19,7 +19,7 @@ from envs.omnichannel.scenario import Scenario, load_scenario
 from marl.commands.cli import main
 from marl.config import load_config
 from marl.evaluation.evaluate import evaluate_policies
-from marl.learning.learned_policy import make_network_arguments, make_untrained
+from marl.learning.dqn.policy import make_network_arguments, make_untrained
 from marl.learning.policy_arrays import save_policy
 from marl.policies import make_policy
 from marl.report.gather import count_episodes, write_report
@@ -39,7 +39,7 @@ def make_run(path: Path, scenario: Scenario) -> RunFolder:
     }
 
     def write(folder: Path) -> None:
-        save_policy(folder / POLICY_FILE, arguments, weights)
+        save_policy(folder / POLICY_FILE, {"method": "agents", "networks": arguments}, weights)
         (folder / PROGRESS_FILE).write_text("{}", encoding="utf-8")
 
     run.save_checkpoint(0, write, is_best=True)

@@ -15,9 +15,10 @@ from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import load_config
 from marl.evaluation.evaluate import EpisodeRunner
-from marl.learning.counterfactual.network import ChoiceNetwork
-from marl.learning.counterfactual.policy import ResidualPolicy
-from marl.learning.methods import ResidualMethod
+from marl.learning.branched.choice_network import ChoiceNetwork
+from marl.learning.branched.residual import ResidualMethod
+from marl.learning.branched.residual_policy import ResidualPolicy
+from marl.learning.methods import write_policy
 from marl.planning.decision_maker import ResidualDecisionMaker
 from marl.planning.export import export_policy
 from marl.planning.planner import Planner
@@ -71,7 +72,7 @@ def export(folder: Path) -> tuple[Path, ResidualPolicy]:
     run = RunFolder.create(folder / "run", SCENARIO, config)
 
     def write(checkpoint: Path) -> None:
-        method.save_policy(checkpoint / "policy.npz", weights)
+        write_policy(checkpoint / "policy.npz", method, weights)
         (checkpoint / PROGRESS_FILE).write_text("{}", encoding="utf-8")
 
     run.save_checkpoint(32, write, is_best=True)

@@ -125,7 +125,8 @@ class Layout:
 
     def rows_of(self, level: str) -> slice:
         """Rows that a level's agents read: those of all locations, or the network's."""
-        return slice(self.num_nodes, self.num_rows) if level == "high" else slice(self.num_nodes)
+        nodes, rows = self.num_nodes, self.num_rows
+        return slice(nodes, rows) if level == "high" else slice(0, nodes)
 
     def decision_times(self, level: str) -> IntArray:
         """Periods in which a level decides, (T',)."""

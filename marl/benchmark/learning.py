@@ -11,7 +11,6 @@ import numpy as np
 
 from envs.omnichannel.agents.roster import LEVELS, MODULES, MODULES_OF
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.benchmark.rows import ENV_STEPS, TRANSITIONS, Probe, Row, measure_probes
@@ -19,11 +18,11 @@ from marl.benchmark.sampling import iterate, make_runner_probes, one_torch_threa
 from marl.config import Learner, Prioritized, TrainConfig
 
 if TYPE_CHECKING:
-    from marl.learning.algorithm import SharedPoolDQN
-    from marl.learning.experience_pool import Batch, ExperiencePool, Fragment
-    from marl.learning.network import QNetwork
-    from marl.learning.pool_shape import PoolShape
-    from marl.learning.pool_shards import DriverPool
+    from marl.learning.dqn.network import QNetwork
+    from marl.learning.pool.driver import DriverPool
+    from marl.learning.pool.experience_pool import Batch, ExperiencePool, Fragment
+    from marl.learning.pool.size import PoolShape
+    from marl.learning.rllib.algorithm import MethodAlgorithm
 
 _NEVER_DUE = 2**62  # updates counted as done, so that none is due
 _CALLS_PER_ROUND = 6  # of the learner, about: 3,200 env steps at 32 an update
@@ -50,8 +49,8 @@ def measure_training(
 
 def _sample_fragment(scenario: Scenario, config: TrainConfig) -> Fragment:
     """A runner's episodes under untrained networks."""
-    from marl.learning.env_runner import sample_episodes
-    from marl.learning.learned_policy import make_network_arguments, make_untrained
+    from marl.learning.dqn.policy import make_network_arguments, make_untrained
+    from marl.learning.dqn.sampling import sample_episodes
 
     copies = config.env_runners.num_envs_per_env_runner
     networks = make_untrained(make_network_arguments(scenario, config.learner)).networks
@@ -63,16 +62,17 @@ def _sample_fragment(scenario: Scenario, config: TrainConfig) -> Fragment:
 
 def _make_algorithm(
     scenario: Scenario, config: TrainConfig, num_runners: int, fragment: Fragment
-) -> SharedPoolDQN:
+) -> MethodAlgorithm:
     """Builds the algorithm with its learner off and its pool full.
 
     Full, as in most of a run: the first lap would measure the kernel handing out pages.
     """
-    from marl.learning.algorithm import build_algorithm
+    from marl.learning.methods import make_method
+    from marl.learning.rllib.algorithm import build_algorithm
 
     runners = config.env_runners.model_copy(update={"num_env_runners": num_runners})
     changed = config.model_copy(update={"env_runners": runners})
-    algorithm = build_algorithm(scenario, changed)
+    algorithm = build_algorithm(make_method(scenario, changed))
     algorithm.updates = _NEVER_DUE
     _fill(algorithm.pool, fragment)
     return algorithm
@@ -86,7 +86,7 @@ def _fill(pool: ExperiencePool, fragment: Fragment) -> None:
 
 
 def _measure_end_to_end(
-    config: TrainConfig, algorithm: SharedPoolDQN, rounds: int, earlier: Sequence[Row]
+    config: TrainConfig, algorithm: MethodAlgorithm, rounds: int, earlier: Sequence[Row]
 ) -> list[Row]:
     """Whole iterations of sampling and learning, in env steps and in transitions."""
     # The learner goes on as if it had kept pace; the backlog would all come in one iteration.
@@ -104,13 +104,13 @@ def _measure_end_to_end(
 
 
 def _make_learning_probes(
-    scenario: Scenario, config: TrainConfig, algorithm: SharedPoolDQN, fragment: Fragment
+    scenario: Scenario, config: TrainConfig, algorithm: MethodAlgorithm, fragment: Fragment
 ) -> list[Probe]:
     """Pool and learner of an algorithm, one at a time."""
     from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
-    from marl.learning.algorithm import UPDATES_PER_CALL
-    from marl.learning.learned_policy import make_network_arguments, make_untrained
+    from marl.learning.dqn.policy import make_network_arguments, make_untrained
+    from marl.learning.rllib.algorithm import UPDATES_PER_CALL
 
     size = config.learner.batch_size
     pool, group = algorithm.pool, algorithm.learner_group
@@ -166,17 +166,10 @@ def _make_prioritized_pool(
     scenario: Scenario, config: TrainConfig, fragment: Fragment
 ) -> DriverPool:
     """A full pool of the configuration's size whose draws follow priorities."""
-    from marl.learning.pool_shape import PoolShape, PoolSize
-    from marl.learning.pool_shards import DriverPool
+    from marl.learning.dqn.agents import AgentsMethod
 
-    pool = DriverPool(
-        PoolShape.from_layout(Layout.from_scenario(scenario), prioritized=True),
-        PoolSize.from_rules(config.pool),
-        n_step=config.learner.n_step,
-        gamma=config.learner.gamma,
-        seed=config.seed,
-        prioritized=Prioritized(),
-    )
+    rules = config.pool.model_copy(update={"prioritized": Prioritized()})
+    pool = AgentsMethod(scenario, config.model_copy(update={"pool": rules})).make_pool()
     _fill(pool, fragment)
     return pool
 

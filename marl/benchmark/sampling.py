@@ -19,9 +19,9 @@ from marl.benchmark.simulator import WIDE, make_env_run, make_simulator_run
 from marl.config import TrainConfig
 
 if TYPE_CHECKING:
-    from marl.learning.algorithm import SharedPoolDQN
-    from marl.learning.experience_pool import Fragment
-    from marl.learning.network import QNetwork
+    from marl.learning.dqn.network import QNetwork
+    from marl.learning.pool.experience_pool import Fragment
+    from marl.learning.rllib.algorithm import MethodAlgorithm
 
 _HASH_MB = 64
 _ROUNDS_AT_ONCE = 4  # the first one waits for the runners; from then on they work ahead
@@ -29,8 +29,8 @@ _ROUNDS_AT_ONCE = 4  # the first one waits for the runners; from then on they wo
 
 def make_sampling_probes(scenario: Scenario, config: TrainConfig) -> list[Probe]:
     """What happens in one process: simulator, environment, networks, sampling."""
-    from marl.learning.env_runner import sample_episodes
-    from marl.learning.learned_policy import make_network_arguments, make_untrained
+    from marl.learning.dqn.policy import make_network_arguments, make_untrained
+    from marl.learning.dqn.sampling import sample_episodes
 
     copies = config.env_runners.num_envs_per_env_runner
     env = BatchedEnv(scenario, copies)
@@ -81,7 +81,7 @@ def _make_forward_run(
     return run
 
 
-def make_runner_probes(one: SharedPoolDQN, two: SharedPoolDQN) -> list[Probe]:
+def make_runner_probes(one: MethodAlgorithm, two: MethodAlgorithm) -> list[Probe]:
     """Algorithms with one and with two runners, the learner off, beside what the machine allows."""
     return [
         Probe(ONE_THREAD, HASHED, lambda: _hash(1)),
@@ -91,7 +91,7 @@ def make_runner_probes(one: SharedPoolDQN, two: SharedPoolDQN) -> list[Probe]:
     ]
 
 
-def _make_actors_probe(name: str, algorithm: SharedPoolDQN, ratio_to: str) -> Probe:
+def _make_actors_probe(name: str, algorithm: MethodAlgorithm, ratio_to: str) -> Probe:
     """Rounds of one algorithm, whose runners rest while another one is measured."""
 
     def run() -> float:
@@ -114,7 +114,7 @@ def _hash(num_threads: int) -> float:
     return float(num_threads * _HASH_MB)
 
 
-def iterate(algorithm: SharedPoolDQN) -> float:
+def iterate(algorithm: MethodAlgorithm) -> float:
     """Trains for an iteration; returns the env steps sampled."""
     env_steps = algorithm.env_steps
     algorithm.train()

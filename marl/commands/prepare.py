@@ -34,7 +34,7 @@ def load_training(
     """
     from envs.omnichannel.scenario import load_scenario
     from marl.config import list_configs, load_config
-    from marl.learning.pool_shape import check_pool_fits
+    from marl.learning.pool.size import check_pool_fits
     from marl.policies import check_baseline
     from marl.runs.changes import make_stop_overrides
 
@@ -49,7 +49,7 @@ def load_training(
         check_baseline(baseline)
     check_pool_fits(loaded, checked)
     if checked.method == "orders":
-        from marl.learning.orders.agents import make_groups
+        from marl.learning.branched.order_groups import make_groups
 
         make_groups(loaded, checked.orders)  # says what is wrong before anything takes time
     return loaded, checked

@@ -1,45 +1,85 @@
-"""The ways to learn, behind one interface: DQN agents, choices around a tuned rule, orders."""
+"""The ways to learn, behind one interface: DQN agents, choices around a tuned rule, orders.
+
+A method brings all parts of learning but the machinery that runs them: networks, pool, sampling,
+the formulas of an update, and the policy. `marl.learning.rllib` runs any of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
-import torch
+from torch import nn
 
 from envs.errors import InputError
-from envs.omnichannel.agents.roster import MODULES
+from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
-from marl.config import Learner, Orders, Residual, TrainConfig
-from marl.learning.algorithm import SharedPoolDQN, build_algorithm
-from marl.learning.counterfactual.algorithm import CounterfactualDQNConfig
-from marl.learning.counterfactual.network import ChoiceNetwork
-from marl.learning.counterfactual.policy import ResidualPolicy, make_network_arguments
-from marl.learning.learned_policy import LearnedPolicy, make_untrained
-from marl.learning.learned_policy import make_network_arguments as make_agent_arguments
-from marl.learning.orders.agents import make_groups
-from marl.learning.orders.agents import make_network_arguments as make_order_arguments
-from marl.learning.orders.algorithm import OrdersDQNConfig
-from marl.learning.orders.network import OrderNetwork
-from marl.learning.orders.policy import OrderPolicy
-from marl.learning.policy_arrays import NetworkArguments, Weights, load_arrays, save_policy
+from envs.omnichannel.types import FloatArray, SeedArray
+from marl.config import TrainConfig
+from marl.learning.branched.orders import OrdersMethod
+from marl.learning.branched.residual import ResidualMethod
+from marl.learning.dqn.agents import AgentsMethod
+from marl.learning.policy_arrays import Weights, load_arrays, make_damage_error, save_policy
+from marl.learning.trainee import Losses, Trainee
 from marl.policies.base import Policy
-from marl.policies.residual import make_reference
-
-NetworkT = TypeVar("NetworkT", bound=torch.nn.Module)
-
-_RESIDUAL = "residual"
-_ORDERS = "orders"
 
 
 class Method(Protocol):
-    """What training needs of a way to learn."""
+    """The parts of a way to learn, made from a scenario and a configuration."""
 
-    module_ids: tuple[str, ...]
+    scenario: Scenario
+    config: TrainConfig
+    module_ids: tuple[str, ...]  # names of the networks
 
-    def build_algorithm(self) -> SharedPoolDQN:
-        """Starts runners and learner, without waiting for the runners."""
+    @property
+    def batch_size(self) -> int:
+        """Transitions by network and update."""
+
+    def make_network(self, name: str) -> nn.Module:
+        """Returns an untrained network."""
+
+    def make_pool(self, num_shards: int = 1, shard: int = 0) -> Any:
+        """Returns an empty pool (`pool.base.InDriver`), or one of several parts of it."""
+
+    def spread_epsilon(self, epsilon: float, first: int, copies: int) -> FloatArray:
+        """Returns each copy's exploration, (B,).
+
+        Args:
+            epsilon: of the round.
+            first: number of the first of these copies among those of all runners.
+            copies: B.
+        """
+
+    def sample(
+        self,
+        env: BatchedEnv,
+        networks: Mapping[str, Any],
+        seeds: SeedArray,
+        epsilon: FloatArray,
+        rng: np.random.Generator,
+    ) -> Any:
+        """Returns what the pool takes from the episodes of the seeds, (B,).
+
+        It has `metrics`, by name (B,), `num_episodes` and `env_steps()`.
+        """
+
+    def make_trainees(self, networks: Mapping[str, Any]) -> dict[str, Trainee]:
+        """Returns the networks as they learn: together, or each by itself."""
+
+    def compute_losses(
+        self, name: str, trainee: Trainee, batch: Any, update: int, number: int
+    ) -> Losses:
+        """Returns the losses of an update; nothing is changed.
+
+        Args:
+            name: of the trainee.
+            trainee: that learns.
+            batch: what the pool drew.
+            update: which of the batch's.
+            number: of this update in the run, from 1.
+        """
 
     def make_policy(self, weights: Weights, name: str) -> Policy:
         """Returns the greedy policy of the weights."""
@@ -47,166 +87,47 @@ class Method(Protocol):
     def make_untrained(self) -> Policy:
         """Returns the policy before the first update."""
 
-    def save_policy(self, path: Path, weights: Weights) -> None:
-        """Writes what `load_policy` reads; no pickle is involved."""
+    def describe(self) -> dict[str, Any]:
+        """Returns what a policy file says beside the weights, as JSON."""
+
+    @classmethod
+    def load_policy(
+        cls, document: Mapping[str, Any], weights: Weights, scenario: Scenario, name: str
+    ) -> Policy:
+        """Builds a policy from its file.
+
+        Raises:
+            InputError: if it does not fit the scenario.
+        """
 
 
-class AgentsMethod:
-    """34 agents on two levels: double DQN from the shared experience pool."""
-
-    module_ids = MODULES
-
-    def __init__(self, scenario: Scenario, config: TrainConfig) -> None:
-        self.scenario, self.config = scenario, config
-        self.arguments = make_agent_arguments(scenario, config.learner)
-
-    def build_algorithm(self) -> SharedPoolDQN:
-        """Starts runners and learner, without waiting for the runners."""
-        return build_algorithm(self.scenario, self.config, wait=False)
-
-    def make_policy(self, weights: Weights, name: str) -> LearnedPolicy:
-        """Returns the greedy policy of the weights."""
-        return LearnedPolicy.from_weights(self.arguments, weights, name)
-
-    def make_untrained(self) -> LearnedPolicy:
-        """Returns the policy in which every agent takes its initial action."""
-        return make_untrained(self.arguments)
-
-    def save_policy(self, path: Path, weights: Weights) -> None:
-        """Writes what `load_policy` reads."""
-        save_policy(path, self.arguments, weights)
-
-
-class ResidualMethod:
-    """Choices around a tuned rule, taught by counterfactual experience."""
-
-    def __init__(self, scenario: Scenario, config: TrainConfig) -> None:
-        self.scenario, self.config = scenario, config
-        self.module_ids: tuple[str, ...] = config.residual.choices
-        self.arguments = make_network_arguments(scenario, config.residual, config.learner.hidden)
-
-    def build_algorithm(self) -> SharedPoolDQN:
-        """Starts runners and learner, without waiting for the runners."""
-        return build_algorithm(self.scenario, self.config, CounterfactualDQNConfig, wait=False)
-
-    def make_policy(self, weights: Weights, name: str) -> ResidualPolicy:
-        """Returns the greedy policy of the weights."""
-        residual = self.config.residual
-        return make_residual_policy(self.scenario, residual, self.arguments, weights, name)
-
-    def make_untrained(self) -> ResidualPolicy:
-        """Returns the rule itself."""
-        rule = make_reference(self.scenario, self.config.residual)
-        return ResidualPolicy(self.scenario, rule, {}, name="untrained")
-
-    def save_policy(self, path: Path, weights: Weights) -> None:
-        """Writes what `load_policy` reads."""
-        document = {_RESIDUAL: self.config.residual.model_dump(), "networks": self.arguments}
-        save_policy(path, document, weights)
-
-
-class OrdersMethod:
-    """Agents that choose order quantities, taught by branches over every one of them."""
-
-    def __init__(self, scenario: Scenario, config: TrainConfig) -> None:
-        self.scenario, self.config = scenario, config
-        self.groups = make_groups(scenario, config.orders)
-        self.module_ids = tuple(self.groups)
-        self.arguments = make_order_arguments(self.groups, config.learner)
-
-    def build_algorithm(self) -> SharedPoolDQN:
-        """Starts runners and learner, without waiting for the runners."""
-        return build_algorithm(self.scenario, self.config, OrdersDQNConfig, wait=False)
-
-    def make_policy(self, weights: Weights, name: str) -> OrderPolicy:
-        """Returns the greedy policy of the weights."""
-        networks = {g: OrderNetwork(**values) for g, values in self.arguments.items()}
-        return OrderPolicy(self.groups, _fill(networks, weights), name)
-
-    def make_untrained(self) -> OrderPolicy:
-        """Returns the policy in which every agent orders the mean demand."""
-        networks = {g: OrderNetwork(**values) for g, values in self.arguments.items()}
-        return OrderPolicy(self.groups, networks, "untrained")
-
-    def save_policy(self, path: Path, weights: Weights) -> None:
-        """Writes what `load_policy` reads."""
-        document = {_ORDERS: self.config.orders.model_dump(), "networks": self.arguments}
-        save_policy(path, document, weights)
+METHODS: dict[str, Any] = {
+    method.name: method for method in (AgentsMethod, ResidualMethod, OrdersMethod)
+}
 
 
 def make_method(scenario: Scenario, config: TrainConfig) -> Method:
     """Returns the configuration's way to learn."""
-    if config.method == "residual":
-        return ResidualMethod(scenario, config)
-    if config.method == "orders":
-        return OrdersMethod(scenario, config)
-    return AgentsMethod(scenario, config)
+    method: Method = METHODS[config.method](scenario, config)
+    return method
+
+
+def write_policy(path: Path, method: Method, weights: Weights) -> None:
+    """Writes what `load_policy` reads; no pickle is involved."""
+    save_policy(path, {"method": method.config.method, **method.describe()}, weights)
 
 
 def load_policy(path: Path, scenario: Scenario, name: str = "learned") -> Policy:
-    """Reads a policy file of any kind.
+    """Reads a policy file of any method.
 
     Raises:
         InputError: if it is missing, damaged or does not fit the scenario.
     """
     document, weights = load_arrays(path)
-    if _RESIDUAL in document:
-        residual = Residual.model_validate(document[_RESIDUAL])
-        networks: NetworkArguments = document["networks"]
-        expected = make_network_arguments(scenario, residual, hidden=())
-        for choice, arguments in networks.items():
-            features = expected[choice]["num_features"]
-            if arguments["num_features"] != features:
-                raise InputError(
-                    f"policy: {name!r} has {arguments['num_features']} features in {choice}; "
-                    f"scenario {scenario.name} needs {features}"
-                )
-        return make_residual_policy(scenario, residual, networks, weights, name)
-    if _ORDERS in document:
-        return _load_orders(document, scenario, weights, name)
-    policy = LearnedPolicy.load(path, name)
-    policy.check_fits(scenario, name)
+    try:
+        policy: Policy = METHODS[document["method"]].load_policy(document, weights, scenario, name)
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, RuntimeError):
+        raise make_damage_error(path) from None
     return policy
-
-
-def make_residual_policy(
-    scenario: Scenario,
-    residual: Residual,
-    arguments: NetworkArguments,
-    weights: Weights,
-    name: str,
-) -> ResidualPolicy:
-    """Builds the networks of the choices and fills them."""
-    networks = {choice: ChoiceNetwork(**values) for choice, values in arguments.items()}
-    rule = make_reference(scenario, residual)
-    return ResidualPolicy(scenario, rule, _fill(networks, weights), residual.margin, name)
-
-
-def _load_orders(
-    document: dict[str, Any], scenario: Scenario, weights: Weights, name: str
-) -> OrderPolicy:
-    """Builds an ordering policy.
-
-    Raises:
-        InputError: if it is of a network with other agents, orders or lead times.
-    """
-    groups = make_groups(scenario, Orders.model_validate(document[_ORDERS]))
-    arguments: NetworkArguments = document["networks"]
-    expected = make_order_arguments(groups, Learner())
-    for group in {**arguments, **expected}:
-        found, needed = arguments.get(group), expected.get(group)
-        if found is None or needed is None or found["most"] != needed["most"]:
-            raise InputError(
-                f"policy: {name!r} has {found and found['most']} units to see in {group}; "
-                f"scenario {scenario.name} needs {needed and needed['most']}"
-            )
-    networks = {group: OrderNetwork(**values) for group, values in arguments.items()}
-    return OrderPolicy(groups, _fill(networks, weights), name)
-
-
-def _fill(networks: dict[str, NetworkT], weights: Weights) -> dict[str, NetworkT]:
-    """Loads each network's weights; returns the networks."""
-    for module_id, network in networks.items():
-        values = {k: torch.from_numpy(np.array(v)) for k, v in weights[module_id].items()}
-        network.load_state_dict(values)
-    return networks

@@ -54,7 +54,7 @@ def export_policy(run_path: Path, target: Path) -> PolicyMetadata:
         model = make_choice_model(document["networks"], weights)
     elif run.config.method == "agents":
         metadata = _add_learnt_weights(metadata, weights)
-        model = _make_agents_model(run, document, weights)
+        model = _make_agents_model(run, document["networks"], weights)
     else:
         raise InputError(
             f"run: '{run_path}' was trained with method {run.config.method}; only policies of "

@@ -17,7 +17,8 @@ from envs.omnichannel.world.draws import make_seeds
 from marl.errors import PoolLostError, RunError
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.learning.feedback import TrainingFeedback
-from marl.learning.methods import make_method
+from marl.learning.methods import make_method, write_policy
+from marl.learning.rllib.algorithm import build_algorithm
 from marl.policies.base import Policy
 from marl.runs.checkpoints import BackgroundWriter
 from marl.runs.folder import POLICY_FILE, PROGRESS_FILE, RunFolder, SavedCheckpoint, name_checkpoint
@@ -65,7 +66,7 @@ class Trainer:
         self._seconds_before = 0.0  # of this session, from the command to the loop
         config = run.config
         self.method = make_method(run.scenario, config)
-        self.algorithm = self.method.build_algorithm()
+        self.algorithm = build_algorithm(self.method, wait=False)
         self.feedback = TrainingFeedback(config.feedback)
         self.progress = Progress()
         seeds = make_seeds("validation", config.seed, config.evaluation.validation_episodes)
@@ -265,7 +266,7 @@ class Trainer:
         def write(folder: Path) -> None:
             for name, part in parts.items():
                 part.write(folder, name)
-            self.method.save_policy(folder / POLICY_FILE, weights)
+            write_policy(folder / POLICY_FILE, self.method, weights)
             (folder / PROGRESS_FILE).write_text(json.dumps(counters, indent=2), encoding="utf-8")
 
         def save() -> None:

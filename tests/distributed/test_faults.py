@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.scenario import Scenario
 from marl.config import load_config
-from marl.learning.algorithm import SharedPoolDQN, build_algorithm
+from marl.learning.methods import make_method
+from marl.learning.rllib.algorithm import MethodAlgorithm, build_algorithm
 from marl.runs.checkpoints import Part
 
 pytestmark = [pytest.mark.distributed, pytest.mark.usefixtures("ray_session")]
@@ -33,16 +34,16 @@ SETTINGS = [
 
 
 @contextmanager
-def build(scenario: Scenario, *overrides: str, wait: bool = True) -> Iterator[SharedPoolDQN]:
+def build(scenario: Scenario, *overrides: str, wait: bool = True) -> Iterator[MethodAlgorithm]:
     config = load_config("default", [*SETTINGS, *overrides])
-    algorithm = build_algorithm(scenario, config, wait=wait)
+    algorithm = build_algorithm(make_method(scenario, config), wait=wait)
     try:
         yield algorithm
     finally:
         algorithm.stop()
 
 
-def find_pids(algorithm: SharedPoolDQN) -> dict[int, int]:
+def find_pids(algorithm: MethodAlgorithm) -> dict[int, int]:
     """Process by worker, of the healthy ones."""
     group = algorithm.env_runner_group
     found = group.foreach_env_runner(
@@ -51,7 +52,7 @@ def find_pids(algorithm: SharedPoolDQN) -> dict[int, int]:
     return dict(found)
 
 
-def train_until_whole(algorithm: SharedPoolDQN, num_runners: int, timeout_s: float = 90) -> None:
+def train_until_whole(algorithm: MethodAlgorithm, num_runners: int, timeout_s: float = 90) -> None:
     deadline = time.monotonic() + timeout_s
     while algorithm.crew.num_healthy < num_runners:
         assert time.monotonic() < deadline
@@ -66,7 +67,7 @@ def assert_same(expected: dict[str, Part], found: dict[str, Part]) -> None:
             np.testing.assert_array_equal(found[name].arrays[path], values, err_msg=path)
 
 
-def assert_runners_have_the_learners_weights(algorithm: SharedPoolDQN) -> None:
+def assert_runners_have_the_learners_weights(algorithm: MethodAlgorithm) -> None:
     def read(runner: Any) -> list[NDArray[Any]]:
         return [
             parameter.numpy().copy()
@@ -119,13 +120,13 @@ def test_runners__asked_before_the_round_ends_sample_what_they_would_have_afterw
     tiny: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     restarts: list[int] = []
-    restart = SharedPoolDQN._restart_round
+    restart = MethodAlgorithm._restart_round
 
-    def note(self: SharedPoolDQN) -> None:
+    def note(self: MethodAlgorithm) -> None:
         restarts.append(self.rounds)
         restart(self)
 
-    monkeypatch.setattr(SharedPoolDQN, "_restart_round", note)
+    monkeypatch.setattr(MethodAlgorithm, "_restart_round", note)
     with build(tiny) as algorithm:
         for _ in range(4):
             algorithm.train()
@@ -139,7 +140,7 @@ def test_runners__asked_before_the_round_ends_sample_what_they_would_have_afterw
         assert restarts[2:] == [0, 1, 2, 3, 4]
         assert_same(algorithm.make_snapshot(), ahead)
 
-    monkeypatch.setattr(SharedPoolDQN, "_ask_ahead", lambda self: None)
+    monkeypatch.setattr(MethodAlgorithm, "_ask_ahead", lambda self: None)
     with build(tiny) as algorithm:
         for _ in range(4):
             algorithm.train()

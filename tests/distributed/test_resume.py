@@ -13,7 +13,8 @@ import pytest
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.scenario import load_scenario
 from marl.config import load_config
-from marl.learning.algorithm import SharedPoolDQN, build_algorithm
+from marl.learning.methods import make_method
+from marl.learning.rllib.algorithm import MethodAlgorithm, build_algorithm
 from marl.runs.checkpoints import Part, read_part
 
 pytestmark = [pytest.mark.distributed, pytest.mark.usefixtures("ray_session")]
@@ -48,15 +49,17 @@ ray.shutdown()
 
 
 @contextmanager
-def build(scenario: str) -> Iterator[SharedPoolDQN]:
-    algorithm = build_algorithm(load_scenario(scenario), load_config("default", SETTINGS))
+def build(scenario: str) -> Iterator[MethodAlgorithm]:
+    algorithm = build_algorithm(
+        make_method(load_scenario(scenario), load_config("default", SETTINGS))
+    )
     try:
         yield algorithm
     finally:
         algorithm.stop()
 
 
-def train(algorithm: SharedPoolDQN) -> Part:
+def train(algorithm: MethodAlgorithm) -> Part:
     """Trains N rounds; returns the losses of each and the whole state at the end."""
     losses = []
     for _ in range(ROUNDS):

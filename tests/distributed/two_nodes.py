@@ -18,7 +18,8 @@ from rich.console import Console
 from envs.omnichannel.scenario import load_scenario
 from marl.config import load_config
 from marl.errors import RunError
-from marl.learning.algorithm import SharedPoolDQN, build_algorithm
+from marl.learning.methods import make_method
+from marl.learning.rllib.algorithm import MethodAlgorithm, build_algorithm
 from marl.runs.folder import RunFolder
 from marl.training.progress import TrainingProgress
 from marl.training.ray_start import start_ray
@@ -29,18 +30,19 @@ from tests.distributed.test_pool_actors import ACTORS
 Seen = dict[str, Any]
 
 
-def build(*overrides: str) -> SharedPoolDQN:
-    return build_algorithm(load_scenario("tiny"), load_config("default", [*SETTINGS, *overrides]))
+def build(*overrides: str) -> MethodAlgorithm:
+    config = load_config("default", [*SETTINGS, *overrides])
+    return build_algorithm(make_method(load_scenario("tiny"), config))
 
 
-def find_nodes(algorithm: SharedPoolDQN) -> list[str]:
+def find_nodes(algorithm: MethodAlgorithm) -> list[str]:
     found: list[str] = algorithm.env_runner_group.foreach_env_runner(
         lambda _: ray.get_runtime_context().get_node_id(), local_env_runner=False
     )
     return found
 
 
-def train_until(algorithm: SharedPoolDQN, num_healthy: int, timeout_s: float = 90) -> None:
+def train_until(algorithm: MethodAlgorithm, num_healthy: int, timeout_s: float = 90) -> None:
     deadline = time.monotonic() + timeout_s
     while algorithm.crew.num_healthy != num_healthy and time.monotonic() < deadline:
         algorithm.train()

@@ -15,10 +15,11 @@ from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.coordination import Coordination
 from marl.config import load_config
-from marl.learning.algorithm import SharedPoolDQN, build_algorithm
-from marl.learning.experience_pool import Batch
+from marl.learning.dqn.network import QNetwork, SeparateQNetwork
 from marl.learning.feedback import Adjustment
-from marl.learning.network import QNetwork, SeparateQNetwork
+from marl.learning.methods import make_method
+from marl.learning.pool.experience_pool import Batch
+from marl.learning.rllib.algorithm import MethodAlgorithm, build_algorithm
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -33,21 +34,33 @@ SETTINGS = [
 
 
 @contextmanager
-def build(scenario: Scenario, *overrides: str) -> Iterator[SharedPoolDQN]:
+def build(scenario: Scenario, *overrides: str) -> Iterator[MethodAlgorithm]:
     config = load_config("default", [*SETTINGS, *overrides])
-    algorithm = build_algorithm(scenario, config)
+    algorithm = build_algorithm(make_method(scenario, config))
     try:
         yield algorithm
     finally:
         algorithm.stop()
 
 
-def get_networks(algorithm: SharedPoolDQN) -> list[QNetwork]:
+def get_networks(algorithm: MethodAlgorithm) -> list[QNetwork]:
     module = algorithm.learner_group._learner.module
     return [module[m].unwrapped().network for m in MODULES]
 
 
-def get_weights(algorithm: SharedPoolDQN) -> dict[str, np.ndarray[Any, Any]]:
+def get_slow_networks(algorithm: MethodAlgorithm) -> list[QNetwork]:
+    """Copies of the modules' networks with the values that are bootstrapped from."""
+    trainee = algorithm._local_learner.trainees["modules"]
+    found: list[QNetwork] = []
+    for module_id, place in trainee.places.items():
+        network: Any = algorithm.method.make_network(module_id)
+        values = dict(zip(trainee.online.parameters, trainee.slow_parameters, strict=True))
+        network.load_state_dict({name: stacked[place] for name, stacked in values.items()})
+        found.append(network)
+    return found
+
+
+def get_weights(algorithm: MethodAlgorithm) -> dict[str, np.ndarray[Any, Any]]:
     weights = {f"averaged/{k}/{n}": v for k, w in algorithm.get_averaged_weights().items()
                for n, v in w.items()}  # fmt: skip
     for m, network in zip(MODULES, get_networks(algorithm), strict=True):
@@ -131,7 +144,7 @@ def test_restore__a_checkpoint_that_does_not_fit_is_one_line(
     assert "\n" not in message
 
 
-def describe_search(algorithm: SharedPoolDQN) -> dict[str, float]:
+def describe_search(algorithm: MethodAlgorithm) -> dict[str, float]:
     assert algorithm.weight_search
     return algorithm.weight_search.describe()
 
@@ -224,12 +237,12 @@ def test_target_update__copies_every_so_often(tiny: Scenario) -> None:
     with build(tiny, "env_runners.num_env_runners=0", "learner.target_update=3") as algorithm:
         for _ in range(2):
             algorithm.train()
-        learner = algorithm._local_learner
+        trainee = algorithm._local_learner.trainees["modules"]
 
         def measure_lag(updates: int) -> float:
             batch = algorithm.pool.sample(updates, 32)
             algorithm.learner_group.update(batch=batch, timesteps={})
-            pairs = zip(learner._parameters, learner._target_parameters, strict=True)
+            pairs = zip(trainee.parameters, trainee.slow_parameters, strict=True)
             return sum(float((p.detach() - q).abs().sum()) for p, q in pairs)
 
         done = algorithm.updates
@@ -244,23 +257,22 @@ def test_learner__updates_as_separate_learners_would(tiny: Scenario, option: str
     with build(tiny, *overrides) as algorithm:
         for _ in range(2):
             algorithm.train()
-        learner = algorithm.learner_group._learner
+        trainee = algorithm._local_learner.trainees["modules"]
         torch.manual_seed(0)
         with torch.no_grad():
             # Random values make the best action differ between observations and networks.
-            for p in (*learner._parameters, *learner._target_parameters):
+            for p in (*trainee.parameters, *trainee.slow_parameters):
                 p.normal_(0, 0.5)
-        learner._optimizer.state.clear()
+        trainee.optimizer.state.clear()
         online = [own for network in get_networks(algorithm) for own in clone(network)]
-        module = learner.module
-        target = [own for m in MODULES for own in clone(module[m].unwrapped().target_network)]
+        target = [own for network in get_slow_networks(algorithm) for own in clone(network)]
         batch = algorithm.pool.sample(4, algorithm.config.train_batch_size_per_learner)
         assert len(online) == (10 if "false" in option else 6)
         assert batch.r_t.shape[1:] == (10, 19) if "false" in option else (6, 32)
         timesteps = {"num_env_steps_sampled_lifetime": algorithm.env_steps}
 
         algorithm.learner_group.update(batch=batch, timesteps=timesteps)
-        lr = learner._optimizer.param_groups[0]["lr"]
+        lr = trainee.optimizer.param_groups[0]["lr"]
         for m, (network, copy) in enumerate(zip(online, target, strict=True)):
             update_alone(network, copy, batch, m, lr=lr, grad_clip=0.5)
 
@@ -336,7 +348,10 @@ def test_runner__epsilon_falls_along_the_copies_and_with_time(tiny: Scenario) ->
     with build(tiny, "env_runners.num_env_runners=0") as algorithm:
         runner = algorithm.env_runner
 
-        start, end = runner._compute_epsilon(0, 0), runner._compute_epsilon(10**9, 0)
+        method, rules = algorithm.method, algorithm.method.config.exploration
+        start, end = (
+            method.spread_epsilon(rules.compute_epsilon(steps), 0, 8) for steps in (0, 10**9)
+        )
 
         assert start[0] == pytest.approx(0.15)
         assert start[-1] == pytest.approx(0.15**8)

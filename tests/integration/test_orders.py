@@ -13,9 +13,9 @@ from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import TrainConfig, load_config
 from marl.evaluation.evaluate import EpisodeRunner
-from marl.learning.algorithm import SharedPoolDQN
-from marl.learning.counterfactual.pool import LabelBatch
-from marl.learning.methods import load_policy, make_method
+from marl.learning.methods import load_policy, make_method, write_policy
+from marl.learning.pool.recorded import LabelBatch
+from marl.learning.rllib.algorithm import MethodAlgorithm, build_algorithm
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -33,8 +33,8 @@ def make_config(*overrides: str) -> TrainConfig:
 
 
 @contextmanager
-def build(scenario: str, config: TrainConfig) -> Iterator[SharedPoolDQN]:
-    algorithm = make_method(load_scenario(scenario), config).build_algorithm()
+def build(scenario: str, config: TrainConfig) -> Iterator[MethodAlgorithm]:
+    algorithm = build_algorithm(make_method(load_scenario(scenario), config), wait=False)
     try:
         yield algorithm
     finally:
@@ -96,7 +96,7 @@ def test_save_policy__loads_as_it_was(tmp_path: Path, scenario: str) -> None:
         weights = algorithm.get_averaged_weights()
     for values in weights.values():
         values["values.head.bias"] += np.arange(len(values["values.head.bias"]), dtype=np.float32)
-    method.save_policy(tmp_path / "policy.npz", weights)
+    write_policy(tmp_path / "policy.npz", method, weights)
     loaded = load_policy(tmp_path / "policy.npz", loaded_scenario, "mine")
     assert loaded.name == "mine"
     seeds = make_seeds("test", 0, 2)

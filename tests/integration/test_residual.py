@@ -17,9 +17,9 @@ from marl.commands.prepare import tune_rules
 from marl.config import TrainConfig, load_config
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.evaluation.tuning import TunedParameters
-from marl.learning.algorithm import SharedPoolDQN
-from marl.learning.counterfactual.pool import LabelBatch
-from marl.learning.methods import load_policy, make_method
+from marl.learning.methods import load_policy, make_method, write_policy
+from marl.learning.pool.recorded import LabelBatch
+from marl.learning.rllib.algorithm import MethodAlgorithm, build_algorithm
 from marl.policies import FAMILIES, make_policy
 from marl.policies.base import Setting
 from marl.policies.choices import CHOICES
@@ -50,8 +50,8 @@ def make_config(*overrides: str) -> TrainConfig:
 
 
 @contextmanager
-def build(config: TrainConfig) -> Iterator[SharedPoolDQN]:
-    algorithm = make_method(make_scenario(), config).build_algorithm()
+def build(config: TrainConfig) -> Iterator[MethodAlgorithm]:
+    algorithm = build_algorithm(make_method(make_scenario(), config), wait=False)
     try:
         yield algorithm
     finally:
@@ -110,7 +110,7 @@ def test_save_policy__loads_as_it_was(tmp_path: Path) -> None:
         weights = algorithm.get_averaged_weights()
     for values in weights.values():
         values["head.bias"] = np.linspace(0, 1, len(values["head.bias"]), dtype=np.float32)
-    method.save_policy(tmp_path / "policy.npz", weights)
+    write_policy(tmp_path / "policy.npz", method, weights)
     loaded = load_policy(tmp_path / "policy.npz", scenario, "mine")
     assert loaded.name == "mine"
     seeds = make_seeds("test", 0, 2)

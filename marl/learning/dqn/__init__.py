@@ -1,0 +1,1 @@
+"""Learning by temporal differences: 34 agents, whose networks have one shape."""

@@ -1,1 +1,0 @@
-"""Agents that choose order quantities, taught by branches over every one of them."""

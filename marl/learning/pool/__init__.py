@@ -1,0 +1,1 @@
+"""The pools that learning draws from: whole episodes, and labelled recorded states."""

@@ -1,0 +1,38 @@
+"""The experience pool in the driver's process, which draws ahead while the learner learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from envs.omnichannel.types import Float32Array
+from marl.learning.pool.base import InDriver
+from marl.learning.pool.experience_pool import Batch, ExperiencePool
+
+
+class DriverPool(ExperiencePool, InDriver):
+    """The pool in the driver's process."""
+
+    _ahead: Future[Batch] | None = None  # the last batch asked for
+
+    def draw(self, counts: Sequence[int], batch_size: int) -> Iterator[Batch]:
+        """Draws a batch for each count of updates; the next one while this one is learnt from.
+
+        In a thread, which takes a core that has nothing to do. So priorities are those from before
+        the batch that is being learnt from.
+        """
+        if not counts:
+            return
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            self._ahead = ahead = thread.submit(self.sample_in_place, counts[0], batch_size)
+            for following in counts[1:]:
+                batch = ahead.result()
+                self._ahead = ahead = thread.submit(self.sample_in_place, following, batch_size)
+                yield batch
+            yield ahead.result()
+
+    def update_priorities(self, batch: Batch, td_errors: Float32Array) -> None:
+        """Waits for the batch that is being drawn, so that it is the same in every run."""
+        if self._ahead:
+            self._ahead.result()
+        super().update_priorities(batch, td_errors)

@@ -1,0 +1,324 @@
+"""Rounds of episodes from runners that may die, hang and come back."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+import torch
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
+from ray.rllib.core.learner.learner_group import LearnerGroup
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
+
+from marl.errors import PoolLostError, RunError
+from marl.learning.pool.base import Sampled
+
+STRAGGLER_TIMEOUT_S = 30.0  # runners start side by side; who is later waits for a free core
+
+
+@dataclass
+class _Round:
+    """What runners were asked for, and with which weights."""
+
+    request: dict[str, Any]
+    weights: ray.ObjectRef  # of all modules
+    calls: dict[int, ray.ObjectRef] = field(default_factory=dict)  # by worker
+
+
+class RunnerCrew:
+    """RLlib's runners, asked so that a round is the same whoever of them fails.
+
+    A worker's share of a round is a function of the weights, the counters and the worker's number.
+    So the share of a lost runner is sampled again by another one, or in this process if there is
+    none, and training goes on with the episodes that it would have had. Ray restarts the lost one.
+
+    RLlib's own calls are not used: they wait for lost runners, and drop a call while another one of
+    its kind is open.
+
+    Args:
+        group: RLlib's runners: the local one; the others come with `start`.
+        timeout_s: after which a runner that does not answer is killed and restarted.
+    """
+
+    def __init__(self, group: EnvRunnerGroup, timeout_s: float) -> None:
+        self._group, self._manager = group, group._worker_manager
+        self._local = group.local_env_runner
+        self._timeout_s = timeout_s
+        self._rounds: list[_Round] = []  # asked for and not collected yet, in this order
+        self._pings: dict[int, ray.ObjectRef] = {}  # of lost workers
+        self._late: set[int] = set()  # workers that have not started yet
+        self._announced: set[int] = set()  # those of them of which an event tells
+        self._began, self._start_timeout_s = 0.0, 0.0
+        self._weights: ray.ObjectRef = None  # the latest; `set_weights` comes before any round
+        self._events: list[str] = []
+
+    def start(self, num_runners: int, timeout_s: float) -> None:
+        """Starts the runners without waiting for them.
+
+        Until the first one answers this process samples; the others are taken in as lost ones are.
+
+        Args:
+            num_runners: besides the one in this process.
+            timeout_s: after which a run in which none has started ends.
+        """
+        if not num_runners:
+            return
+        with _hide_actor_warnings():
+            self._group.add_workers(num_runners, validate=False)
+        self._late = set(self._manager.actor_ids())
+        self._began, self._start_timeout_s = time.monotonic(), timeout_s
+        for worker, actor in self._manager.actors().items():
+            self._manager.set_actor_state(worker, healthy=False)
+            self._pings[worker] = actor.ping.remote()
+
+    def await_start(self) -> None:
+        """Waits for the first runner, then a little for the others, where speed is measured.
+
+        Raises:
+            RunError: if none starts in time.
+        """
+        pings = list(self._pings.values())
+        if not pings:
+            return
+        ray.wait(pings, num_returns=1, timeout=self._start_timeout_s)
+        ray.wait(pings, num_returns=len(pings), timeout=STRAGGLER_TIMEOUT_S)
+        self.revive()
+
+    def give_up_missing(self) -> None:
+        """Ends the runners that do not answer: lost ones, and those that wait for a core."""
+        for worker, actor in list(self._manager.actors().items()):
+            if not self._manager.is_actor_healthy(worker):
+                ray.kill(actor)
+                self._manager.remove_actor(worker)  # or RLlib would report its death
+
+    @property
+    def num_healthy(self) -> int:
+        """Runners that answer, without the one in this process."""
+        return len(self._manager.healthy_actor_ids())
+
+    def take_events(self) -> list[str]:
+        """Returns what happened to runners since the last call, a line each."""
+        events, self._events = self._events, []
+        return events
+
+    @property
+    def is_sampling(self) -> bool:
+        """Whether a round was started and not collected yet."""
+        return bool(self._rounds)
+
+    def start_round(self, request: dict[str, Any]) -> None:
+        """Asks every runner for its share, which it begins when it is done with earlier rounds.
+
+        Args:
+            request: arguments of `MethodRunner.sample_async`, but for worker and weights.
+        """
+        round_ = _Round(request, self._weights)
+        round_.calls = {w: self._ask(round_, w, w) for w in self._manager.healthy_actor_ids()}
+        self._rounds.append(round_)
+
+    def collect_round(self) -> dict[int, Sampled]:
+        """Waits for the oldest round; returns all shares by worker, in their order."""
+        round_ = self._rounds[0]
+        workers = self._manager.actor_ids() or [1]
+        found = self._fetch(round_.calls, self._timeout_s)
+        while lost := [worker for worker in workers if worker not in found]:
+            found |= self._sample_again(round_, lost)
+        self._rounds.remove(round_)
+        return {worker: found[worker] for worker in workers}
+
+    def forget_rounds(self) -> None:
+        """Forgets what was asked for; runners still finish it."""
+        self._rounds.clear()
+
+    def drop_rounds(self) -> None:
+        """Forgets what was asked for, and waits until the runners are free again."""
+        if calls := [call for round_ in self._rounds for call in round_.calls.values()]:
+            ray.wait(calls, num_returns=len(calls), timeout=self._timeout_s * len(self._rounds))
+        self.forget_rounds()
+
+    def set_weights(self, learner_group: LearnerGroup) -> None:
+        """Takes the learner's weights for the rounds to come; they travel with the requests."""
+        self._weights = ray.put(_get_weights(learner_group))
+
+    def revive(self) -> None:
+        """Takes in the runners that have started or answer again.
+
+        Never waits for one that is still starting.
+
+        Raises:
+            RunError: if none has ever started, and the time for it is over.
+        """
+        actors = self._manager.actors()
+        for worker in self._manager.actor_ids():
+            if not self._manager.is_actor_healthy(worker) and worker not in self._pings:
+                self._pings[worker] = actors[worker].ping.remote()
+        for worker in self._take_answered():
+            self._manager.set_actor_state(worker, healthy=True)
+            if worker not in self._late:
+                self._events.append(f"runner {worker} is back")
+            elif worker in self._announced:
+                self._events.append(f"runner {worker} has started")
+            self._late.discard(worker)
+        self._watch_start()
+
+    def _watch_start(self) -> None:
+        """Tells of runners that find no room, and ends a run in which that is all of them."""
+        waited = time.monotonic() - self._began
+        num_runners = len(self._late)
+        none_ever = num_runners > 0 and num_runners == len(self._manager.actor_ids())
+        if none_ever and waited > self._start_timeout_s:
+            self.give_up_missing()
+            raise RunError(_explain_no_room(num_runners, self._start_timeout_s))
+        if waited > STRAGGLER_TIMEOUT_S:
+            for worker in sorted(self._late - self._announced):
+                self._announced.add(worker)
+                self._events.append(
+                    f"runner {worker} has no room yet; its episodes are sampled by others"
+                )
+
+    def _take_answered(self) -> list[int]:
+        """Workers whose ping came back; a ping that failed is sent again next time."""
+        if not self._pings:
+            return []
+        pings = list(self._pings.values())
+        done, _ = ray.wait(pings, num_returns=len(pings), timeout=0)
+        answered = []
+        for worker in [w for w, ping in self._pings.items() if ping in done]:
+            try:
+                ray.get(self._pings.pop(worker))
+            except RayError:
+                continue
+            answered.append(worker)
+        return answered
+
+    def _ask(self, round_: _Round, by: int, worker: int) -> ray.ObjectRef:
+        """Asks the runner `by` for a worker's share."""
+        actor = self._manager.actors()[by]
+        return actor.sample_async.remote(**round_.request, worker=worker, weights=round_.weights)
+
+    def _sample_again(self, round_: _Round, lost: list[int]) -> dict[int, Sampled]:
+        """Samples lost shares, at most one by each healthy runner; returns those that came."""
+        if not self._manager.healthy_actor_ids():
+            self.revive()
+        healthy = self._manager.healthy_actor_ids()
+        if not healthy:
+            return {lost[0]: self._sample_here(round_, lost[0])}
+        share_of = dict(zip(healthy, lost, strict=False))
+        calls = {by: self._ask(round_, by, worker) for by, worker in share_of.items()}
+        # They may have a share of every later round to do before.
+        found = self._fetch(calls, self._timeout_s * len(self._rounds))
+        return {share_of[by]: sample for by, sample in found.items()}
+
+    def _sample_here(self, round_: _Round, worker: int) -> Sampled:
+        """Samples a worker's share in this process.
+
+        Raises:
+            PoolLostError: if a shard of the pool is dead.
+        """
+        # As a runner would: more threads could add up in another order.
+        with _torch_threads(1 if self._manager.actor_ids() else torch.get_num_threads()):
+            try:
+                sampled: Sampled = self._local.sample_async(
+                    **round_.request, worker=worker, weights=ray.get(round_.weights)
+                )
+            except RayActorError:
+                raise PoolLostError from None
+        return sampled
+
+    def _fetch(self, calls: dict[int, ray.ObjectRef], timeout_s: float) -> dict[int, Any]:
+        """Waits for answers by worker; who fails or is too late is lost.
+
+        Args:
+            calls: by worker.
+            timeout_s: for all of them.
+
+        Raises:
+            PoolLostError: if the actor found a shard of the pool dead.
+            RayTaskError: another error of the code, which a restart would only repeat.
+        """
+        if not calls:
+            return {}
+        done, _ = ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout_s)
+        found = {}
+        for worker, call in list(calls.items()):
+            if call not in done:
+                ray.kill(self._manager.actors()[worker], no_restart=False)
+                self._lose(worker, f"did not answer for {timeout_s:g} s and is replaced")
+                continue
+            try:
+                found[worker] = ray.get(call)
+            except RayTaskError as error:
+                # Ray's error is of the class of its cause, too.
+                if isinstance(error, RayActorError):
+                    raise PoolLostError from None
+                raise
+            except RayError:
+                self._lose(worker, "is lost")
+        return found
+
+    def _lose(self, worker: int, what: str) -> None:
+        self._manager.set_actor_state(worker, healthy=False)
+        for round_ in self._rounds:  # whatever else it was asked for is lost with it
+            round_.calls.pop(worker, None)
+        self._events.append(
+            f"runner {worker} {what}; {self.num_healthy} left, its episodes are sampled by others"
+        )
+
+
+@contextmanager
+def _hide_actor_warnings() -> Iterator[None]:
+    """Holds stderr back and leaves out one line that Ray's core writes there by itself.
+
+    It warns of every restartable actor whose arguments lie in the object store, which is how RLlib
+    starts its runners, and knows no level between this and silence.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            for line in held:
+                if b"has constructor arguments in the object store" not in line:
+                    os.write(2, line)
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _explain_no_room(num_runners: int, timeout_s: float) -> str:
+    """Says in one line why no runner started, and what to do."""
+    total = ray.cluster_resources().get("CPU", 0.0)
+    free = ray.available_resources().get("CPU", 0.0)
+    return (
+        f"env_runners: none of {num_runners} runners has started within {timeout_s:g} s; a runner "
+        f"needs a core, and {free:g} of the cluster's {total:g} are free; add a node, wait until "
+        "others end, or sample in this process with --set env_runners.num_env_runners=0"
+    )
+
+
+def _get_weights(learner_group: LearnerGroup) -> dict[str, Any]:
+    """The online networks of all modules."""
+    state: dict[str, Any] = learner_group.get_state(
+        components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
+    )
+    return state[COMPONENT_LEARNER]
