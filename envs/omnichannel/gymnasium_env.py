@@ -1,69 +1,38 @@
-"""The Gymnasium view: one agent decides for all, in one copy or in B copies in lock-step."""
+"""The Gymnasium view: one agent decides for all, in one copy or in B copies as arrays."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from gymnasium import Env
 from gymnasium.spaces import Box, MultiDiscrete
+from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.scenario import Scenario, load_scenario
-from envs.omnichannel.types import Float32Array, FloatArray, Options, SeedArray
+from envs.errors import InputError
+from envs.omnichannel.interface.arguments import (
+    LARGEST_SEED,
+    RENDER_MODES,
+    check_count,
+    check_options,
+    check_render_mode,
+    check_seed,
+    open_scenario,
+    refuse_before_reset,
+)
+from envs.omnichannel.interface.copies import Copies, JointStep, add_masks, tell_final
+from envs.omnichannel.interface.infos import Info
+from envs.omnichannel.layout import Layout
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import Float32Array, FloatArray, Options
 from envs.omnichannel.world.demand import Split
 
-Info = dict[str, Any]
 BoolArray = NDArray[np.bool_]
-
-
-class JointCopies:
-    """B copies in which the actions of all agents are one flat vector.
-
-    Args:
-        scenario: name, path or value.
-        num_copies: B.
-        split: which part of recorded demand the episodes come from.
-
-    Raises:
-        InputError: if the scenario is not known or not valid.
-    """
-
-    def __init__(self, scenario: str | Scenario, num_copies: int, split: Split) -> None:
-        if not isinstance(scenario, Scenario):
-            scenario = load_scenario(scenario)
-        self.batched_env = env = BatchedEnv(scenario, num_copies, split)
-        layout = env.layout
-        counts = [module.num_agents for module in layout.modules.values()]
-        ends = np.cumsum(counts)
-        self._blocks = {
-            m: slice(end - count, end)
-            for m, count, end in zip(layout.modules, counts, ends, strict=True)
-        }
-        num_skus = layout.num_skus
-        # The layout lists agents by module.
-        options = [module.num_options for module in layout.modules.values()]
-        self.action_space = MultiDiscrete(np.repeat(np.repeat(options, counts), num_skus))
-        size = layout.num_rows * num_skus * layout.num_features
-        self.observation_space = Box(-5, 5, (size,), np.float32)
-
-    def reset(self, seeds: SeedArray) -> Float32Array:
-        """Begins an episode in every copy and returns its observation, (B, (N + 1) K F)."""
-        self.batched_env.reset(seeds)
-        return self.observe()
-
-    def observe(self) -> Float32Array:
-        """Returns all rows of every copy, (B, (N + 1) K F)."""
-        return self.batched_env.observe().reshape(self.batched_env.num_copies, -1)
-
-    def step(self, actions: Options) -> Step:
-        """Runs a period under flat actions, (B, A K)."""
-        env = self.batched_env
-        levels = np.asarray(actions, np.int64).reshape(env.num_copies, -1, env.network.num_skus)
-        return env.step({m: levels[:, block] for m, block in self._blocks.items()})
+Seeds = int | Sequence[int | None] | None
 
 
 class JointEnv(Env[Float32Array, Options]):
@@ -71,27 +40,43 @@ class JointEnv(Env[Float32Array, Options]):
 
     - **Observation**: `Box(-5, 5, ((N + 1) K F,), float32)`, the rows of all DCs, all stores and
       the network; the features of `agents.observation.FEATURES` vary fastest, then SKUs.
-    - **Action**: `MultiDiscrete`, one level for each agent and SKU, SKUs fastest, agents in the
+    - **Action**: `MultiDiscrete`, one option for each agent and SKU, SKUs fastest, agents in the
       order of `OmnichannelEnv.possible_agents`. High-level actions count every `review_period`
       periods. The coordinator combines the proposals as it does for many agents.
     - **Reward**: eq. 8 of the whole network.
     - **Episode end**: truncation at the scenario's horizon; no termination.
+    - **Info**, of the period that passed, zeros after `reset`: `service`, `inventory`, `returns`,
+      `transport`, the terms that sum to the reward; `demand`, `on_time`, `served`, units. Of the
+      coming period: `is_review`, whether the high level decides, and `action_mask`, 1 for each
+      option that counts, agent by agent and SKU by SKU.
 
     Args:
         scenario: name, path or value.
         split: which part of recorded demand the episodes come from.
+        horizon: periods of an episode in place of the scenario's.
+        render_mode: "ansi" makes `render` return the day as text.
 
     Raises:
-        InputError: if the scenario is not known or not valid.
+        InputError: if the scenario is not known or not valid, or an argument is not allowed.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 1}  # noqa: RUF012
 
-    def __init__(self, scenario: str | Scenario = "paper", split: Split = "train") -> None:
-        self._copies = JointCopies(scenario, 1, split)
-        self.batched_env = self._copies.batched_env
-        self.observation_space = self._copies.observation_space
-        self.action_space = self._copies.action_space
+    def __init__(
+        self,
+        scenario: str | Scenario = "paper",
+        split: Split = "train",
+        *,
+        horizon: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self.render_mode = check_render_mode(render_mode)
+        self._copies = Copies(open_scenario(scenario, horizon), 1, split)
+        self.batched_env = self._copies.template
+        spaces = _make_spaces(self.batched_env.layout)
+        self.observation_space, self.action_space = spaces
+        self._counts = spaces[1].nvec
+        self._ended: bool | None = None  # None: no episode has begun
 
     def reset(
         self, *, seed: int | None = None, options: Info | None = None
@@ -101,96 +86,261 @@ class JointEnv(Env[Float32Array, Options]):
         Args:
             seed: of all exogenous draws; without one, the next of a seeded sequence.
             options: unused, for Gymnasium's signature.
+
+        Raises:
+            InputError: if the seed is not allowed.
         """
         del options
+        seed = None if seed is None else check_seed(seed)
         super().reset(seed=seed)
         first = self.np_random.integers(2**63) if seed is None else seed
-        return self._copies.reset(np.array([first], np.uint64))[0], {}
+        told = self._copies.reset(np.array([first], np.uint64), np.array([True]))
+        self._ended = False
+        return told.observations[0], _take_first(told.infos)
 
     def step(self, action: Options) -> tuple[Float32Array, float, bool, bool, Info]:
-        """Runs a period under one level for each agent and SKU, (A K,)."""
-        step = self._copies.step(action)
-        return self._copies.observe()[0], float(step.team_reward[0]), False, step.done, {}
+        """Runs a period under one option for each agent and SKU, (A K,).
+
+        Raises:
+            InputError: if the action is wrong, no episode has begun, or it has ended.
+        """
+        if self._ended is None:
+            refuse_before_reset("step")
+        if self._ended:
+            raise InputError("step: the episode has ended; `reset` must be called first")
+        options = check_options("action", action, self._counts)
+        told = self._copies.step(options[None], np.array([True]))
+        self._ended = bool(told.ended[0])
+        reward, info = float(told.rewards[0]), _take_first(told.infos)
+        return told.observations[0], reward, False, self._ended, info
+
+    def render(self) -> str | None:  # type: ignore[override]
+        """Returns the day as text in the render mode "ansi", else None.
+
+        Raises:
+            InputError: if no episode has begun.
+        """
+        if self.render_mode is None:
+            return None
+        if self._ended is None:
+            refuse_before_reset("render")
+        return self._copies.write_days()[0]
 
 
 class JointVectorEnv(VectorEnv[Float32Array, Options, NDArray[Any]]):
     """B copies of `JointEnv` as arrays, without a loop over copies.
 
-    All copies end together, at the horizon; the step after that begins the next episodes and
-    returns reward 0 (Gymnasium's next-step autoreset). `reset(seed=n)` gives the copies the seeds
-    n, n + 1 ..., as Gymnasium's own vector environments do.
+    Copies that began together run as one batch. `reset(seed=n)` gives them the seeds n, n + 1 ...,
+    as Gymnasium's own vector environments do; every copy continues its own sequence. A
+    `reset_mask` in the options begins an episode in some copies alone, after which those that
+    began together still run as arrays.
 
     Args:
         num_envs: B.
         scenario: name, path or value.
         split: which part of recorded demand the episodes come from.
+        horizon: periods of an episode in place of the scenario's.
+        render_mode: "ansi" makes `render` return each copy's day as text.
+        autoreset_mode: of Gymnasium: the step after an episode's end begins the next one and
+            returns reward 0 (next step, the default), the last step does (same step), or `reset`
+            alone does (disabled).
 
     Raises:
-        InputError: if the scenario is not known or not valid.
+        InputError: if the scenario is not known or not valid, or an argument is not allowed.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012
-        "render_modes": [],
-        "autoreset_mode": AutoresetMode.NEXT_STEP,
-    }
-
     def __init__(
-        self, num_envs: int, scenario: str | Scenario = "paper", split: Split = "train"
+        self,
+        num_envs: int,
+        scenario: str | Scenario = "paper",
+        split: Split = "train",
+        *,
+        horizon: int | None = None,
+        render_mode: str | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
     ) -> None:
-        self.num_envs = num_envs
-        self._copies = JointCopies(scenario, num_envs, split)
-        self.batched_env = self._copies.batched_env
-        self.single_observation_space = self._copies.observation_space
-        self.single_action_space = self._copies.action_space
+        self.num_envs = check_count("num_envs", num_envs)
+        self.render_mode = check_render_mode(render_mode)
+        self._mode = _check_mode(autoreset_mode)
+        self.metadata = {**JointEnv.metadata, "autoreset_mode": self._mode}
+        self._copies = Copies(open_scenario(scenario, horizon), self.num_envs, split)
+        self.batched_env = self._copies.template
+        spaces = _make_spaces(self.batched_env.layout)
+        self.single_observation_space, self.single_action_space = spaces
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._ended = False
+        nvec = spaces[1].nvec
+        self._counts = np.broadcast_to(nvec, (self.num_envs, len(nvec)))
+        self._randoms = [np.random.default_rng() for _ in range(self.num_envs)]
+        self._ended: BoolArray | None = None  # None: no episode has begun
 
     def reset(
-        self, *, seed: int | None = None, options: Info | None = None
+        self, *, seed: Seeds = None, options: Info | None = None
     ) -> tuple[Float32Array, Info]:
         """Begins an episode in every copy.
 
         Args:
-            seed: of the first copy's exogenous draws; without one, the next of a seeded sequence.
-            options: unused, for Gymnasium's signature.
+            seed: of the first copy's exogenous draws, or one for each copy; without one, the next
+                of the copy's seeded sequence.
+            options: `reset_mask`, (B,) of bool, names the copies that begin; None: all.
+
+        Raises:
+            InputError: if a seed or the mask is not allowed.
         """
-        del options
-        super().reset(seed=seed)
-        if seed is None:
-            seeds = self.np_random.integers(2**63, size=self.num_envs, dtype=np.uint64)
-        else:
-            seeds = np.arange(seed, seed + self.num_envs, dtype=np.uint64)
-        self._ended = False
-        return self._copies.reset(seeds), {}
+        mask = self._check_mask((options or {}).get("reset_mask"))
+        seeds = self._choose_seeds(seed, mask)
+        if self._ended is None and not mask.all():
+            raise InputError(
+                "reset_mask: no episode has begun in some of the copies that it leaves out; the "
+                "first `reset` must begin all"
+            )
+        told = self._copies.reset(seeds, mask)
+        self._ended = np.where(mask, False, False if self._ended is None else self._ended)
+        return told.observations, add_masks(told.infos, mask)
 
     def step(self, actions: Options) -> tuple[Float32Array, FloatArray, BoolArray, BoolArray, Info]:
-        """Runs a period of every copy, or begins the next episodes; actions (B, A K)."""
+        """Runs a period of every copy, actions (B, A K); episodes begin as the mode says.
+
+        Raises:
+            InputError: if an action is wrong, no episode has begun, or one has ended and the mode
+                is disabled.
+        """
+        if self._ended is None:
+            refuse_before_reset("step")
+        options = check_options("actions", actions, self._counts)
+        everywhere, ended = np.ones(self.num_envs, np.bool_), self._ended
+        if self._mode is AutoresetMode.DISABLED and ended.any():
+            raise InputError(
+                f"step: the episodes of copies {np.flatnonzero(ended).tolist()} have ended; they "
+                "must be reset with `reset_mask` first"
+            )
+        if ended.all():
+            told = self._begin(ended)
+        else:
+            told = self._copies.step(options, ~ended)
+            told = told.replace(self._begin(ended), ended) if ended.any() else told
+        infos = add_masks(told.infos, everywhere)
+        observations, done = told.observations, told.ended
+        self._ended = done.copy()
+        if self._mode is AutoresetMode.SAME_STEP and done.any():
+            first = self._begin(done)
+            infos = add_masks(told.replace(first, done).infos, everywhere)
+            infos |= tell_final(told, done)
+            observations = np.where(done[:, None], first.observations, observations)
+            self._ended[:] = False
         never = np.zeros(self.num_envs, np.bool_)
-        if self._ended:
-            observations, infos = self.reset()
-            return observations, np.zeros(self.num_envs), never, never.copy(), infos
-        step = self._copies.step(actions)
-        self._ended = step.done
-        ended = np.full(self.num_envs, step.done)
-        return self._copies.observe(), step.team_reward, never, ended, {}
+        return observations, told.rewards, never, done, infos
+
+    def render(self) -> tuple[str, ...] | None:  # type: ignore[override]
+        """Returns the day of every copy as text in the render mode "ansi", else None.
+
+        Raises:
+            InputError: if no episode has begun.
+        """
+        if self.render_mode is None:
+            return None
+        if self._ended is None:
+            refuse_before_reset("render")
+        return tuple(self._copies.write_days())
+
+    def _begin(self, mask: BoolArray) -> JointStep:
+        return self._copies.reset(self._choose_seeds(None, mask), mask)
+
+    def _check_mask(self, mask: Any) -> BoolArray:
+        if mask is None:
+            return np.ones(self.num_envs, np.bool_)
+        right = isinstance(mask, np.ndarray) and mask.dtype == np.bool_
+        if not right or mask.shape != (self.num_envs,) or not mask.any():
+            raise InputError(
+                f"reset_mask: {' '.join(repr(mask).split())} is not allowed; an array of "
+                f"{self.num_envs} booleans, of which one at least is true, is needed"
+            )
+        return mask.copy()
+
+    def _choose_seeds(self, seed: Seeds, mask: BoolArray) -> NDArray[np.uint64]:
+        """The seed of every copy in the mask, given or the next of its sequence; 0 elsewhere."""
+        if seed is None:
+            given: list[int | None] = [None] * self.num_envs
+        elif isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str):
+            given = list(seed)
+            if len(given) != self.num_envs:
+                raise InputError(
+                    f"seed: {len(given)} seeds are not allowed; one for each of the "
+                    f"{self.num_envs} copies is needed"
+                )
+        else:
+            first = check_seed(seed, most=LARGEST_SEED - self.num_envs + 1)
+            given = list(range(first, first + self.num_envs))
+        chosen = [None if s is None else check_seed(s, f"seed[{i}]") for i, s in enumerate(given)]
+        seeds = np.zeros(self.num_envs, np.uint64)
+        for i in np.flatnonzero(mask).tolist():
+            own = chosen[i]
+            if own is None:
+                seeds[i] = self._randoms[i].integers(2**63)
+            else:
+                self._randoms[i], seeds[i] = np_random(own)[0], own
+        return seeds
 
 
-def joint_env(scenario: str | Scenario = "paper", split: Split = "train") -> JointEnv:
+def _make_spaces(layout: Layout) -> tuple[Box, MultiDiscrete]:
+    """The spaces of one copy; the layout lists agents by module."""
+    counts = [(m.num_options, m.num_agents * layout.num_skus) for m in layout.modules.values()]
+    size = layout.num_rows * layout.num_skus * layout.num_features
+    actions = MultiDiscrete(np.concatenate([np.full(parts, n) for n, parts in counts]))
+    return Box(-5, 5, (size,), np.float32), actions
+
+
+def _check_mode(mode: Any) -> AutoresetMode:
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        allowed = ", ".join(repr(m.value) for m in AutoresetMode)
+        raise InputError(f"autoreset_mode: {mode!r} is not known; allowed: {allowed}") from None
+
+
+def _take_first(infos: dict[str, NDArray[Any]]) -> Info:
+    """The infos of one copy: numbers, and the mask as an array."""
+    return {name: v[0] if v.ndim > 1 else v[0].item() for name, v in infos.items()}
+
+
+def joint_env(
+    scenario: str | Scenario = "paper",
+    split: Split = "train",
+    *,
+    horizon: int | None = None,
+    render_mode: str | None = None,
+) -> JointEnv:
     """Makes the single-agent environment of a scenario, given by name, path or value.
 
+    Args: as of `JointEnv`.
+
     Raises:
-        InputError: if the scenario is not known or not valid.
+        InputError: if the scenario is not known or not valid, or an argument is not allowed.
     """
-    return JointEnv(scenario, split)
+    return JointEnv(scenario, split, horizon=horizon, render_mode=render_mode)
 
 
 def joint_vector_env(
-    num_envs: int, scenario: str | Scenario = "paper", split: Split = "train"
+    num_envs: int,
+    scenario: str | Scenario = "paper",
+    split: Split = "train",
+    *,
+    horizon: int | None = None,
+    render_mode: str | None = None,
+    autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
 ) -> JointVectorEnv:
-    """Makes B copies of the single-agent environment in lock-step.
+    """Makes B copies of the single-agent environment.
+
+    Args: as of `JointVectorEnv`.
 
     Raises:
-        InputError: if the scenario is not known or not valid.
+        InputError: if the scenario is not known or not valid, or an argument is not allowed.
     """
-    return JointVectorEnv(num_envs, scenario, split)
+    return JointVectorEnv(
+        num_envs,
+        scenario,
+        split,
+        horizon=horizon,
+        render_mode=render_mode,
+        autoreset_mode=autoreset_mode,
+    )
