@@ -201,9 +201,11 @@ class OnnxPolicy:
         rules = env.scenario.coordination
         if rules.strategy == "valued":
             goals = {**env.goals, **chosen}
-            for m in LOW_MODULES:
+            for m, module in env.layout.modules.items():
+                if module.boss is None:
+                    continue
                 worth = values[m]
-                goal = np.broadcast_to(goals[m.replace("_low", "_high")], chosen[m].shape)
+                goal = np.broadcast_to(goals[module.boss], chosen[m].shape)
                 left = worth.max(axis=1) - worth[np.arange(len(worth)), goal.ravel()]
                 chosen[m] = np.where(left.reshape(goal.shape) <= rules.margin, goal, chosen[m])
         return chosen

@@ -19,7 +19,7 @@ from marl.policies.base import Setting
 
 @dataclass
 class Plan:
-    """What a rule wishes for a period, in the making."""
+    """What a rule aims at in a period, in the making."""
 
     view: View
     position: IntArray  # (B, S, K) inventory position of the stores, units

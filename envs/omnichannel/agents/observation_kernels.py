@@ -146,9 +146,7 @@ def write_observations(
         rows: of the network.
     """
     num_rows, skus, _ = constant.shape
-    cells = np.empty((num_rows, skus, _NUM_CELLS))
-    has_shelves = units.shelf.shape[1] > 0
-    num_own = shown.first_cut - len(COLUMN)
+    cells, num_own = np.empty((num_rows, skus, _NUM_CELLS)), shown.first_cut - len(COLUMN)
     by_sku = np.empty((skus, len(BY_SKU) + num_own))
     shifted = np.empty(skus * num_features, np.float32)
     for b in range(obs.shape[1]):
@@ -156,12 +154,7 @@ def write_observations(
         _gather_nodes(cells, units, b)
         _gather_stores(cells, units, rows, b)
         _roll_up(cells, rows)
-        for k in range(skus):
-            now = context.season[b, k]
-            by_sku[k, _SEASON] = 3 * (now - 1)
-            by_sku[k, _SEASON_AHEAD] = 5 * (context.season_ahead[b, k] - now)
-            for g in range(len(shown.goal)):
-                by_sku[k, shown.goal[g]] = shown.value[g, context.held[b, shown.module[g], k]]
+        _gather_by_sku(by_sku, context, shown, b)
         for row in range(first, first + len(obs)):
             for k in range(skus):
                 features, cell = obs[row - first, b, k, :num_features], cells[row, k]
@@ -176,7 +169,7 @@ def write_observations(
                     features[shown.first_cut + i] = context.cuts[b, row, i]
                 upper = cells[rows.upper[row], k]
                 _scale(features, cell, upper, rows.lead_time[row], rows.base[row, k])
-                if has_shelves:
+                if units.shelf.shape[1]:
                     features[-1] = cell[_CELL.expiring] / max(cell[_CELL.forecast], LOWEST_RATE)
             of_skus = obs[row - first, b].reshape(-1)
             for i in range(len(of_skus)):
@@ -185,6 +178,17 @@ def write_observations(
                 of_skus[i] = -CLIP if value < -CLIP else value
             if len(stored):
                 store_half(of_skus, shifted, stored[b, period, row].reshape(-1))
+
+
+@compiled
+def _gather_by_sku(by_sku: FloatArray, context: Context, shown: Shown, b: int) -> None:
+    """Seasons and goals, which all rows share, (K, ...)."""
+    for k in range(len(by_sku)):
+        now = context.season[b, k]
+        by_sku[k, _SEASON] = 3 * (now - 1)
+        by_sku[k, _SEASON_AHEAD] = 5 * (context.season_ahead[b, k] - now)
+        for g in range(len(shown.goal)):
+            by_sku[k, shown.goal[g]] = shown.value[g, context.held[b, shown.module[g], k]]
 
 
 @compiled

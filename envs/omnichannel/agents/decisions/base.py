@@ -267,51 +267,81 @@ def average_gaps(
         gap: written in place, (B, G, K).
     """
     copies, places, skus = gap.shape
-    wanted, push = np.empty((on_hand.shape[1] - len(parent), skus)), np.empty((places, skus))
+    push = np.empty((places, skus))
     for b in range(copies):
         own = weights[min(b, len(weights) - 1)]
-        total = 1.0
-        if pushed >= 0:
-            total = 0.0
-            for p in range(len(options)):
-                if p != pushed:
-                    total += own[p]
+        total = 1.0 if pushed < 0 else _sum_others(own, pushed)
         for g in range(places):
             for k in range(skus):
                 gap[b, g, k] = total * lead_time[g]
-        for p in range(len(options)):
-            if p != pushed:
-                chosen, grid, weight = options[p], grids[p], own[p]
-                for g in range(places):
-                    row = first[p] + g if chosen.shape[1] > 1 else 0
-                    for k in range(skus):
-                        option = chosen[b, row, k]
-                        if not 0 <= option < len(grid):
-                            return p
-                        gap[b, g, k] += weight * grid[option, 0]
+        wrong = _add_covers(options, grids, first, own, pushed, b, gap[b])
+        if wrong >= 0:
+            return wrong
         for g in range(places):
             for k in range(skus):
                 position = positions[b, first_position + g, k]
                 gap[b, g, k] = gap[b, g, k] * rate[b, g, k] - total * position
-        if pushed < 0:
-            continue
-        wanted[:] = 0.0
-        chosen, grid = options[pushed], grids[pushed]
-        for g in range(places):
+        if pushed >= 0:
+            days = grids[pushed]
             for k in range(skus):
-                option = chosen[b, 0, k]
-                if not 0 <= option < len(grid):
+                if not 0 <= options[pushed][b, 0, k] < len(days):
                     return pushed
-                cover = lead_time[g] + grid[option, 0]
-                push[g, k] = cover * rate[b, g, k] - positions[b, first_position + g, k]
-                wanted[parent[g], k] += max(push[g, k], 0.0)
-        for g in range(places):
-            for k in range(skus):
-                held = on_hand[b, parent[g], k]
-                factor = min(held / max(wanted[parent[g], k], 1e-9), 1.0)
-                kept = push[g, k] * factor if push[g, k] > 0 else push[g, k]
-                gap[b, g, k] += own[pushed] * kept
+            for g in range(places):
+                for k in range(skus):
+                    cover = lead_time[g] + days[options[pushed][b, 0, k], 0]
+                    push[g, k] = cover * rate[b, g, k] - positions[b, first_position + g, k]
+            _add_push(gap[b], push, own[pushed], on_hand[b], parent)
     return -1
+
+
+@compiled
+def _sum_others(weights: FloatArray, pushed: int) -> float:
+    """The weight of all proposers but one."""
+    total = 0.0
+    for p in range(len(weights)):
+        if p != pushed:
+            total += weights[p]
+    return total
+
+
+@compiled
+def _add_covers(
+    options: tuple[IntArray, ...],
+    grids: tuple[FloatArray, ...],
+    first: IntArray,
+    weights: FloatArray,
+    pushed: int,
+    b: int,
+    cover: FloatArray,
+) -> int:
+    """Adds the weighted days of all who do not push, (G, K); returns as `average_shares` does."""
+    for p in range(len(options)):
+        if p != pushed:
+            chosen, grid, weight = options[p], grids[p], weights[p]
+            for g in range(len(cover)):
+                row = first[p] + g if chosen.shape[1] > 1 else 0
+                for k in range(cover.shape[1]):
+                    option = chosen[b, row, k]
+                    if not 0 <= option < len(grid):
+                        return p
+                    cover[g, k] += weight * grid[option, 0]
+    return -1
+
+
+@compiled
+def _add_push(
+    gap: FloatArray, push: FloatArray, weight: float, on_hand: IntArray, parent: IntArray
+) -> None:
+    """Adds the gaps of a push, (S, K), as far as the DCs' stock, (N, K), goes."""
+    wanted = np.zeros((len(on_hand) - len(parent), push.shape[1]))
+    for s in range(len(parent)):
+        for k in range(push.shape[1]):
+            wanted[parent[s], k] += max(push[s, k], 0.0)
+    for s in range(len(parent)):
+        for k in range(push.shape[1]):
+            factor = min(on_hand[parent[s], k] / max(wanted[parent[s], k], 1e-9), 1.0)
+            kept = push[s, k] * factor if push[s, k] > 0 else push[s, k]
+            gap[s, k] += weight * kept
 
 
 @compiled
