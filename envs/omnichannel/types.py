@@ -137,7 +137,7 @@ class ArrayRecord:
         return replace(self, **chosen)  # type: ignore[type-var]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class State(ArrayRecord):
     """Everything the next period depends on, after event 1 (arrivals)."""
 
@@ -161,7 +161,7 @@ class State(ArrayRecord):
     shelf: IntArray | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Demand(ArrayRecord):
     """What the world brings in a period, independent of all decisions."""
 
@@ -287,7 +287,7 @@ class Ledger(NamedTuple):
 _get_ledger = attrgetter(*Ledger._fields)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Flows(ArrayRecord):
     """The ledger of a period: what moved. Costs, reward and metrics read it, none recomputes it."""
 

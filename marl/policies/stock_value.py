@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.types import FloatArray, State
-from envs.omnichannel.world.account.costs import price_units
+from envs.omnichannel.world.account.rates import price_units
 
 
 class StockValue:

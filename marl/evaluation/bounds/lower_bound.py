@@ -9,7 +9,8 @@ import numpy as np
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, SeedArray
-from envs.omnichannel.world.account.costs import TERMS, list_late, list_lost_sale, price_units
+from envs.omnichannel.world.account.costs import TERMS
+from envs.omnichannel.world.account.rates import list_late, list_lost_sale, price_units
 from envs.omnichannel.world.demand import ParametricDemand, Split
 from envs.omnichannel.world.events.returns import ReturnProcess
 from marl.evaluation.bounds.expected_loss import make_tangents

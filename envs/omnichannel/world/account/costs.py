@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from envs.compiler import compiled
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.scenario.costs import Costs as CostRates
-from envs.omnichannel.types import FloatArray, Flows, IntArray, Ledger, Network
+from envs.omnichannel.types import FloatArray, Flows, IntArray, Network
+from envs.omnichannel.world.account.rates import list_late, list_lost_sale, price_lanes
 
 
 class Term(ABC):
@@ -155,28 +156,6 @@ class _Lanes(NamedTuple):
     last_mile_dc: FloatArray  # (S,)
 
 
-def price_lanes(rates: CostRates, network: Network) -> tuple[FloatArray, FloatArray]:
-    """Returns what a unit and what a truck costs on each store's lane, money, (S,) each."""
-    distance = network.distance.astype(np.float64)
-    return (
-        rates.transport * (1 + distance),
-        rates.truck_cost + rates.truck_cost_distance * distance,
-    )
-
-
-def price_units(rates: CostRates, network: Network, quantity_rate: float) -> FloatArray:
-    """Returns what a unit of a full truck costs on each store's lane, money, (S,).
-
-    Args:
-        rates: of the scenario.
-        network: whose lanes.
-        quantity_rate: factor of the lane's rate, by the quantity of the shipment.
-    """
-    lane, truck = price_lanes(rates, network)
-    cost = lane * quantity_rate
-    return cost + truck / rates.truck_capacity if rates.truck_capacity else cost
-
-
 class Transport(Term):
     """Lanes, trucks, transshipments and the last mile.
 
@@ -206,30 +185,37 @@ class Transport(Term):
 
     def price(self, flows: Flows, money: FloatArray) -> None:
         """Charges what reaches each store and its customers."""
-        _price_transport(flows.ledger, self._lanes, money)
+        _price_transport(_get_moved(flows.ledger), self._lanes, money)
+
+
+# A call copies the description of every array that it is given, so of a ledger only what is read.
+_get_moved = attrgetter(
+    "shipped", "transshipped_in", "online_from_store", "online_from_dc", "store_from_dc",
+    "pickup_from_dc",
+)  # fmt: skip
 
 
 @compiled
-def _price_transport(ledger: Ledger, rates: _Lanes, costs: FloatArray) -> None:
-    copies, stores, skus = ledger.shipped.shape
+def _price_transport(moved: tuple[IntArray, ...], rates: _Lanes, costs: FloatArray) -> None:
+    shipment, helped, by_store, online, walk_in, pickup = moved
+    copies, stores, skus = shipment.shape
     first = costs.shape[1] - stores
     for b in range(copies):
         for s in range(stores):
             load, tier, trucks = 0, 0, 0
             for k in range(skus):
-                load += ledger.shipped[b, s, k]
+                load += shipment[b, s, k]
             while tier < len(rates.breaks) and rates.breaks[tier] <= load:
                 tier += 1
             if rates.truck_capacity:
                 trucks = (load + rates.truck_capacity - 1) // rates.truck_capacity
             for k in range(skus):
-                shipped = ledger.shipped[b, s, k]
+                shipped = shipment[b, s, k]
                 money = shipped * rates.lane[s] * rates.tiers[tier]
                 money += shipped / max(load, 1) * trucks * rates.truck[s]
-                money += ledger.transshipped_in[b, s, k] * rates.transshipment
-                money += ledger.online_from_store[b, s, k] * rates.last_mile_store
-                from_dc = ledger.online_from_dc[b, s, k] + ledger.store_from_dc[b, s, k]
-                from_dc += ledger.pickup_from_dc[b, s, k]
+                money += helped[b, s, k] * rates.transshipment
+                money += by_store[b, s, k] * rates.last_mile_store
+                from_dc = online[b, s, k] + walk_in[b, s, k] + pickup[b, s, k]
                 costs[b, first + s, k] = money + from_dc * rates.last_mile_dc[s]
 
 
@@ -251,30 +237,33 @@ class Returns(Term):
 
     def __init__(self, scenario: Scenario, network: Network) -> None:
         super().__init__(scenario, network)
-        rates = self.rates
-        self._fees = np.array([
-            rates.return_base, rates.return_restock, rates.return_consolidate,
-            rates.return_liquidate, rates.return_scrap, rates.return_mail,
-        ])  # fmt: skip
+        fees = ("base", "restock", "consolidate", "liquidate", "scrap", "mail")
+        self._fees = np.array([getattr(self.rates, f"return_{fee}") for fee in fees])
 
     def price(self, flows: Flows, money: FloatArray) -> None:
         """Charges what came back."""
-        _price_returns(flows.ledger, self._fees, money)
+        _price_returns(_get_returned(flows.ledger), self._fees, money)
+
+
+_get_returned = attrgetter(
+    "returned", "restocked", "consolidated", "liquidated", "scrapped", "mailed"
+)
 
 
 @compiled
-def _price_returns(ledger: Ledger, fees: FloatArray, costs: FloatArray) -> None:
-    copies, stores, skus = ledger.returned.shape
+def _price_returns(units: tuple[IntArray, ...], fees: FloatArray, costs: FloatArray) -> None:
+    returned, restocked, consolidated, liquidated, scrapped, mailed = units
+    copies, stores, skus = returned.shape
     first = costs.shape[1] - stores
     for b in range(copies):
         for s in range(stores):
             for k in range(skus):
-                money = fees[0] if ledger.returned[b, s, k] > 0 else 0.0
-                money += ledger.restocked[b, s, k] * fees[1]
-                money += ledger.consolidated[b, s, k] * fees[2]
-                money += ledger.liquidated[b, s, k] * fees[3]
-                money += ledger.scrapped[b, s, k] * fees[4]
-                money += ledger.mailed[b, s, k] * fees[5]
+                money = fees[0] if returned[b, s, k] > 0 else 0.0
+                money += restocked[b, s, k] * fees[1]
+                money += consolidated[b, s, k] * fees[2]
+                money += liquidated[b, s, k] * fees[3]
+                money += scrapped[b, s, k] * fees[4]
+                money += mailed[b, s, k] * fees[5]
                 costs[b, first + s, k] = money
 
 
@@ -301,6 +290,7 @@ COST_TERMS: tuple[type[Term], ...] = (
     LostSales, Late, Holding, Overflow, Transport, Ordering, Returns, Waste,
 )  # fmt: skip
 TERMS = tuple(term.name for term in COST_TERMS)
+_INDEX = {name: i for i, name in enumerate(TERMS)}
 
 
 class Costs(Mapping[str, FloatArray]):
@@ -314,9 +304,7 @@ class Costs(Mapping[str, FloatArray]):
         self.by_term = by_term
 
     def __getitem__(self, term: str) -> FloatArray:
-        if term not in TERMS:
-            raise KeyError(term)
-        return self.by_term[TERMS.index(term)]
+        return self.by_term[_INDEX[term]]
 
     def __iter__(self) -> Iterator[str]:
         return iter(TERMS)
@@ -353,16 +341,3 @@ class CostModel:
         for i, term in self.terms:
             term.price(flows, by_term[i])
         return Costs(by_term)
-
-
-def list_lost_sale(scenario: Scenario) -> FloatArray:
-    """Returns the penalty of a lost unit by SKU and channel, (K, C)."""
-    common = scenario.costs.lost_sale
-    own = [[getattr(sku, f"{c}_lost_sale") for c in scenario.channels] for sku in scenario.skus]
-    return np.array([[common if rate is None else rate for rate in rates] for rates in own])
-
-
-def list_late(scenario: Scenario) -> FloatArray:
-    """Returns the penalty of a unit that waits, per period, by SKU, (K,)."""
-    common = scenario.costs.late
-    return np.array([common if sku.late is None else sku.late for sku in scenario.skus])
