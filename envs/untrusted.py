@@ -44,7 +44,7 @@ def open_file(
     most: int | None = None,
     inside: Path | None = None,
     name: str | None = None,
-) -> Iterator[IO[bytes]]:
+) -> Iterator[io.BufferedReader]:
     """Opens a regular file for reading.
 
     Args:
@@ -133,8 +133,13 @@ def unpack(content: bytes, source: str, most: int = MOST_TABLE) -> bytes:
     return unpacked
 
 
-def parse_json(text: str | bytes, source: str) -> Any:
-    """Parses JSON; numbers that are not finite are refused.
+def parse_json(text: str | bytes, source: str, *, finite: bool = True) -> Any:
+    """Parses JSON.
+
+    Args:
+        text: to parse.
+        source: what messages call it.
+        finite: whether NaN and infinities are refused; a run's own measurements may hold them.
 
     Raises:
         InputError: names the source.
@@ -144,7 +149,7 @@ def parse_json(text: str | bytes, source: str) -> Any:
         raise ValueError(f"{constant} is not allowed")
 
     try:
-        data = json.loads(text, parse_constant=refuse)
+        data = json.loads(text, parse_constant=refuse if finite else None)
     except RecursionError:
         raise InputError(f"{source}: not valid JSON (nested too deeply)") from None
     except ValueError as error:
@@ -154,13 +159,9 @@ def parse_json(text: str | bytes, source: str) -> Any:
     return data
 
 
-def parse_object(text: str | bytes, source: str) -> dict[str, Any]:
-    """Parses a JSON object.
-
-    Raises:
-        InputError: names the source, and what was found instead.
-    """
-    data = parse_json(text, source)
+def parse_object(text: str | bytes, source: str, *, finite: bool = True) -> dict[str, Any]:
+    """Parses a JSON object; arguments and errors as of `parse_json`."""
+    data = parse_json(text, source, finite=finite)
     if not isinstance(data, dict):
         raise InputError(f"{source}: a {type(data).__name__} found; a JSON object is needed")
     return data

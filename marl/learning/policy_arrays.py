@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.errors import InputError
+from envs.untrusted import parse_object, read_arrays
 
 # module_id -> parameter -> values; where it is learnt, `COORDINATION` -> decision -> weights.
 Weights = dict[str, dict[str, NDArray[Any]]]
@@ -31,18 +31,20 @@ def load_arrays(path: Path) -> tuple[dict[str, Any], Weights]:
     Raises:
         InputError: if the file is missing or not such a file.
     """
+    if not path.exists():
+        raise InputError(f"policy: file '{path}' does not exist")
     weights: Weights = {}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arguments: dict[str, Any] = json.loads(str(file["arguments"]))
-            for key in file.files:
-                module_id, _, parameter = key.partition("/")
-                if parameter:
-                    weights.setdefault(module_id, {})[parameter] = file[key]
-    except FileNotFoundError:
-        raise InputError(f"policy: file '{path}' does not exist") from None
-    except (ValueError, KeyError, OSError, EOFError, BadZipFile):
+        arrays = read_arrays(path, "policy")
+        arguments = parse_object(str(arrays["arguments"]), "policy")
+    except (InputError, KeyError):
         raise make_damage_error(path) from None
+    for key, array in arrays.items():
+        module_id, _, parameter = key.partition("/")
+        if parameter and array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"policy: '{path}' holds weights that are no finite numbers: {key}")
+        if parameter:
+            weights.setdefault(module_id, {})[parameter] = array
     return arguments, weights
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.world.draws import make_seeds
+from envs.untrusted import MOST_TABLE, parse_object, read_text
 from marl.evaluation.evaluate import Evaluation, evaluate_policies
 from marl.evaluation.sources import load_learned
 from marl.policies import make_policy
@@ -20,6 +20,12 @@ from marl.runs.folder import RunFolder
 
 REPORT_FILE = "report.html"
 EVALUATION_FILE, METRICS_FILE, ABLATION_FILE = "evaluation.json", "metrics.jsonl", "ablation.json"
+
+DOCUMENTS = {
+    "Configuration": "config.yaml",
+    "Scenario": "scenario.yaml",
+    "Versions": "versions.json",
+}
 
 MOST_EPISODES = 16
 # Store-SKU-days of all episodes of a policy: a few seconds, whatever the network's size.
@@ -61,9 +67,8 @@ def write_report(run: RunFolder, out: Path | None = None) -> Path:
         },
         ablation=_read_evaluation(run.path / ABLATION_FILE),
         documents={
-            "Configuration": (run.path / "config.yaml").read_text(encoding="utf-8"),
-            "Scenario": (run.path / "scenario.yaml").read_text(encoding="utf-8"),
-            "Versions": (run.path / "versions.json").read_text(encoding="utf-8"),
+            title: read_text(run.path / name, "report", inside=run.path)
+            for title, name in DOCUMENTS.items()
         },
     )
     path = out or run.path / REPORT_FILE
@@ -82,7 +87,8 @@ def _read_evaluation(path: Path) -> Evaluation | None:
     if not path.is_file():
         return None
     try:
-        found = Evaluation.from_json(json.loads(path.read_text(encoding="utf-8")))
+        text = read_text(path, "report", inside=path.parent)
+        found = Evaluation.from_json(parse_object(text, f"report: '{path}'", finite=False))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(
             f"report: '{path}' is not a comparison; write it anew with evaluate --json"
@@ -101,12 +107,13 @@ def _read_records(path: Path) -> Records:
     """The lines of metrics.jsonl; a last line that a killed run left half written is dropped."""
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path, "report", MOST_TABLE, path.parent).splitlines()
     records = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(json.loads(line))
-        except ValueError:
+            source = f"report: '{path}', line {number}"
+            records.append(parse_object(line, source, finite=False))
+        except InputError:
             if number < len(lines):
                 raise InputError(f"report: '{path}', line {number} is not JSON") from None
     return records

@@ -17,12 +17,19 @@ from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.errors import InputError
+from envs.untrusted import (
+    MOST_TABLE,
+    open_file,
+    parse_json,
+    read_arrays,
+    read_bytes,
+    read_text,
+)
 from marl.runs.files import sync_to_disk
 
 MANIFEST_FILE = "manifest.json"
@@ -71,13 +78,12 @@ def read_part(folder: Path, name: str) -> Tree:
     Raises:
         DamagedError: if it cannot be read.
     """
+    field, tree, arrays = "checkpoint", folder / f"{name}.json", folder / f"{name}.npz"
     try:
-        document = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        if not (folder / f"{name}.npz").exists():
-            return _put_arrays(document, {})
-        with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
-            return _put_arrays(document, dict(file))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        text = read_text(tree, field, MOST_TABLE, folder)
+        document = parse_json(text, field, finite=False)
+        return _put_arrays(document, read_arrays(arrays, field, folder) if arrays.exists() else {})
+    except (InputError, KeyError, TypeError):
         raise DamagedError(f"checkpoint: part {name} of '{folder}' is damaged") from None
 
 
@@ -114,7 +120,7 @@ def write_manifest(folder: Path) -> int:
         The folder's size in bytes.
     """
     files: dict[str, dict[str, Any]] = {
-        path.name: {"bytes": path.stat().st_size, "sha256": _hash_file(path)}
+        path.name: {"bytes": path.stat().st_size, "sha256": _measure_file(path, folder)[1]}
         for path in sorted(folder.iterdir())
     }
     for name in files:
@@ -140,7 +146,8 @@ def verify_checkpoint(folder: Path) -> None:
         raise DamagedError(f"checkpoint: '{folder / odd[0]}' {state}")
     for name, entry in files.items():
         path = folder / name
-        if path.stat().st_size != entry["bytes"] or _hash_file(path) != entry["sha256"]:
+        size, digest = _measure_file(path, folder)
+        if size != entry["bytes"] or digest != entry["sha256"]:
             raise DamagedError(
                 f"checkpoint: '{path}' is damaged; its size and SHA-256 are not the manifest's"
             )
@@ -148,16 +155,15 @@ def verify_checkpoint(folder: Path) -> None:
 
 def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / MANIFEST_FILE
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         raise DamagedError(
             f"checkpoint: '{folder}' has no {MANIFEST_FILE}; it is not whole, or it holds "
             "pickles, which are not read"
-        ) from None
-    except ValueError:
+        )
+    try:
+        parsed = _parse_manifest(read_text(path, "checkpoint", inside=folder))
+    except InputError:
         raise DamagedError(f"checkpoint: '{path}' is damaged") from None
-    parsed = _parse_manifest(text)
     if parsed is None:
         raise DamagedError(f"checkpoint: '{path}' is damaged")
     _check_format(folder, parsed.format)
@@ -172,7 +178,8 @@ def check_version(run: Path) -> None:
     """
     for manifest in sorted(run.glob(f"checkpoints/*/{MANIFEST_FILE}")):
         # Whoever opens a damaged one says what is wrong with it.
-        if parsed := _parse_manifest(manifest.read_text(encoding="utf-8", errors="replace")):
+        content = read_bytes(manifest, "checkpoint", inside=run)
+        if parsed := _parse_manifest(content.decode(errors="replace")):
             _check_format(manifest.parent, parsed.format)
 
 
@@ -187,9 +194,15 @@ def _parse_manifest(text: str) -> _Manifest | None:
         data = json.loads(text)
         manifest = _Manifest(data["format"], data["files"])
         is_whole = text == _format_manifest(manifest.files, manifest.format)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return manifest if is_whole else None
+    return manifest if is_whole and _has_entries(manifest.files) else None
+
+
+def _has_entries(files: Any) -> bool:
+    return isinstance(files, dict) and all(
+        isinstance(entry, dict) and entry.keys() == {"bytes", "sha256"} for entry in files.values()
+    )
 
 
 def _check_format(folder: Path, found: int) -> None:
@@ -207,9 +220,11 @@ def _format_manifest(files: dict[str, dict[str, Any]], number: int = FORMAT) -> 
     return json.dumps({"format": number, "files": files, "sha256": digest}, indent=2) + "\n"
 
 
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _measure_file(path: Path, folder: Path) -> tuple[int, str]:
+    """The bytes of a file of a checkpoint's folder, and their digest."""
+    with open_file(path, "checkpoint", inside=folder) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
 
 
 class BackgroundWriter:

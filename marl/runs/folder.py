@@ -27,6 +27,7 @@ import yaml
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.demand import Trace
+from envs.untrusted import parse_object, read_text
 from marl.config import TrainConfig, load_config
 from marl.errors import RunError
 from marl.runs.checkpoints import DamagedError, check_version, verify_checkpoint, write_manifest
@@ -34,6 +35,7 @@ from marl.runs.files import PARTIAL, replace_file, sync_to_disk
 
 POLICY_FILE = "policy.npz"
 PROGRESS_FILE = "progress.json"
+_MOST_NAME = 1000  # bytes of a file that names a checkpoint
 METRICS_FILE = "metrics.jsonl"
 
 
@@ -99,8 +101,9 @@ class RunFolder:
         """
         file = self.checkpoints / pointer
         if file.is_file():
-            checkpoint = self.checkpoints / file.read_text(encoding="utf-8").strip()
-            if (checkpoint / PROGRESS_FILE).is_file():
+            name = read_text(file, "run", _MOST_NAME, self.path).strip()
+            checkpoint = self.checkpoints / name
+            if name == Path(name).name and (checkpoint / PROGRESS_FILE).is_file():
                 return checkpoint
         raise InputError(
             f"run: '{self.path}' has no checkpoint; a run folder with a whole checkpoint is needed"
@@ -132,8 +135,10 @@ class RunFolder:
             InputError: if there is none.
         """
         folder = checkpoint or self.find_checkpoint("latest")
-        progress: dict[str, Any] = json.loads((folder / PROGRESS_FILE).read_text(encoding="utf-8"))
-        return progress
+        path = folder / PROGRESS_FILE
+        return parse_object(
+            read_text(path, "run", inside=self.path), f"run: '{path}'", finite=False
+        )
 
     def save_checkpoint(
         self, episodes: int, write: Callable[[Path], None], *, is_best: bool
