@@ -14,14 +14,14 @@ from envs.omnichannel.types import State
 from envs.omnichannel.world.draws import make_seeds
 from marl.config import Learner, Orders
 from marl.learning.branched.order_branches import BranchMaker
-from marl.learning.branched.order_groups import (
-    Group,
-    make_groups,
-    make_network_arguments,
-    make_targets,
-)
 from marl.learning.branched.order_network import OrderNetwork
 from marl.learning.branched.order_policy import ExploringOrders, OrderPolicy
+from marl.learning.branched.orders import make_network_arguments
+from marl.policies.order_groups import (
+    Group,
+    make_groups,
+    make_targets,
+)
 
 
 def make_state(scenario: str, on_hand: list[int], in_transit: list[list[int]]) -> State:

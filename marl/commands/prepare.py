@@ -49,7 +49,7 @@ def load_training(
         check_baseline(baseline)
     check_pool_fits(loaded, checked)
     if checked.method == "orders":
-        from marl.learning.branched.order_groups import make_groups
+        from marl.policies.order_groups import make_groups
 
         make_groups(loaded, checked.orders)  # says what is wrong before anything takes time
     return loaded, checked

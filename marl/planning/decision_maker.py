@@ -12,7 +12,10 @@ from envs.omnichannel.agents.roster import PROPOSERS
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray, Targets, View
+from marl.config import Orders
 from marl.planning.policy_file import OnnxPolicy
+from marl.policies.order_groups import make_groups
+from marl.policies.order_rule import OrderRule
 from marl.policies.residual import Chooser, ResidualRule, make_reference
 
 Rule = Callable[[View], Targets]
@@ -89,8 +92,30 @@ class ResidualDecisionMaker:
         return Today(self.policy.compute_targets, proposed)
 
 
+class OrdersDecisionMaker:
+    """Agents that choose order quantities, on every day anew."""
+
+    has_goals: ClassVar[bool] = False
+
+    def __init__(self, policy: OnnxPolicy, scenario: Scenario) -> None:
+        orders = policy.metadata.orders
+        assert orders is not None, "a policy file without ordering agents"
+        groups = make_groups(scenario, Orders(largest_order=orders.largest_order))
+        orderers = {group: policy.make_orderer(group) for group in groups}
+        self.policy = OrderRule(groups, orderers, policy.name)
+
+    def decide(self, env: BatchedEnv, held: Mapping[str, IntArray]) -> Today:
+        """Follows the policy, whose agents are the only proposers."""
+        del held
+        targets = self.policy.compute_targets(env.view)
+        proposed = {d: {"orders": getattr(targets, d)[0]} for d in PROPOSERS}
+        return Today(self.policy.compute_targets, proposed)
+
+
 def make_decision_maker(policy: OnnxPolicy, scenario: Scenario) -> DecisionMaker:
     """Returns the decision maker of a policy file, in a scenario that it was adapted to."""
-    if policy.metadata.residual is None:
-        return AgentsDecisionMaker(policy)
-    return ResidualDecisionMaker(policy, scenario)
+    if policy.metadata.residual is not None:
+        return ResidualDecisionMaker(policy, scenario)
+    if policy.metadata.orders is not None:
+        return OrdersDecisionMaker(policy, scenario)
+    return AgentsDecisionMaker(policy)

@@ -12,13 +12,18 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, checker, helper
 
 from envs.errors import InputError
 from envs.omnichannel.agents.observation import list_features
-from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.types import FloatArray
 from marl.evaluation.tuning import read_tuned
 from marl.learning.policy_arrays import COORDINATION, NetworkArguments, Weights, load_arrays
-from marl.planning.policy_file import FORMAT_VERSION, PolicyMetadata, ResidualMetadata, TunedRule
+from marl.planning.policy_file import (
+    FORMAT_VERSION,
+    OrdersMetadata,
+    PolicyMetadata,
+    ResidualMetadata,
+    TunedRule,
+)
 from marl.planning.policy_graph import seal
 from marl.policies import list_families
 from marl.runs.files import write_file
@@ -29,6 +34,8 @@ _OPSET, _IR_VERSION = 17, 8
 _GRAPH = "omnichannel policy"
 
 Layer = tuple[FloatArray, FloatArray]  # weight (out, in) and bias (out,)
+Document = Mapping[str, Any]  # what a policy file of training says beside the weights
+Written = tuple[PolicyMetadata, ModelProto]
 
 
 def export_policy(run_path: Path, target: Path) -> PolicyMetadata:
@@ -47,19 +54,7 @@ def export_policy(run_path: Path, target: Path) -> PolicyMetadata:
     run = RunFolder.open(run_path)
     document, weights = load_arrays(run.find_checkpoint("best") / POLICY_FILE)
     metadata = describe_policy(run.scenario, run_path.resolve().name)
-    if run.config.method == "residual":
-        settings = {f: document["residual"][f] for f in ResidualMetadata.model_fields}
-        residual = ResidualMetadata.model_validate(settings)
-        metadata = metadata.model_copy(update={"residual": residual})
-        model = make_choice_model(document["networks"], weights)
-    elif run.config.method == "agents":
-        metadata = _add_learnt_weights(metadata, weights)
-        model = _make_agents_model(run, document["networks"], weights)
-    else:
-        raise InputError(
-            f"run: '{run_path}' was trained with method {run.config.method}; only policies of "
-            "methods agents and residual can be exported"
-        )
+    metadata, model = _WRITERS[run.config.method](run, metadata, document, weights)
     for name, text in metadata.to_properties().items():
         model.metadata_props.add(key=name, value=text)
     write_file(target, seal(model.SerializeToString()), "--out")
@@ -76,13 +71,46 @@ def _add_learnt_weights(metadata: PolicyMetadata, weights: Weights) -> PolicyMet
     return metadata.model_copy(update={"coordination": Coordination.model_validate(rules)})
 
 
-def _make_agents_model(run: RunFolder, arguments: NetworkArguments, weights: Weights) -> ModelProto:
+def _write_agents(
+    run: RunFolder, metadata: PolicyMetadata, document: Document, weights: Weights
+) -> Written:
     if not run.config.learner.share_parameters:
         raise InputError(
             f"run: '{run.path}' was trained with learner.share_parameters false; only policies "
             "whose agents share parameters can be exported"
         )
-    return make_model(arguments, weights)
+    return _add_learnt_weights(metadata, weights), make_model(document["networks"], weights)
+
+
+def _write_residual(
+    run: RunFolder, metadata: PolicyMetadata, document: Document, weights: Weights
+) -> Written:
+    del run
+    settings = {f: document["residual"][f] for f in ResidualMetadata.model_fields}
+    own = ResidualMetadata.model_validate(settings)
+    model = make_choice_model(document["networks"], weights)
+    return metadata.model_copy(update={"residual": own}), model
+
+
+def _write_orders(
+    run: RunFolder, metadata: PolicyMetadata, document: Document, weights: Weights
+) -> Written:
+    del run
+    networks: NetworkArguments = document["networks"]
+    own = OrdersMetadata(
+        largest_order=document["orders"]["largest_order"],
+        most={group: arguments["most"] for group, arguments in networks.items()},
+        num_options={group: arguments["num_options"] for group, arguments in networks.items()},
+    )
+    plain = {
+        group: {key.removeprefix("values."): array for key, array in values.items()}
+        for group, values in weights.items()
+    }
+    return metadata.model_copy(update={"orders": own}), make_model(networks, plain)
+
+
+# By method; what it adds to the metadata, and its graph.
+_WRITERS = {"agents": _write_agents, "residual": _write_residual, "orders": _write_orders}
 
 
 def describe_policy(scenario: Scenario, name: str) -> PolicyMetadata:
@@ -108,7 +136,7 @@ def describe_policy(scenario: Scenario, name: str) -> PolicyMetadata:
 
 
 def make_model(arguments: NetworkArguments, weights: Weights) -> ModelProto:
-    """Builds the graph of all modules.
+    """Builds the graph of all modules, or of all groups of ordering agents.
 
     It computes in double precision, so that rounding decides between two actions only where
     the learner's own single precision cannot tell them apart.
@@ -116,7 +144,7 @@ def make_model(arguments: NetworkArguments, weights: Weights) -> ModelProto:
     nodes: list[NodeProto] = []
     initializers: list[TensorProto] = []
     inputs, outputs = [], []
-    for module_id in MODULES:
+    for module_id in arguments:
         layers = _make_layers(arguments[module_id], weights[module_id])
         num_features, num_options = layers[0][0].shape[1], layers[-1][0].shape[0]
         rows = f"{module_id}/rows"  # each module has its own number of agents
@@ -200,10 +228,7 @@ def _make_layers(arguments: dict[str, Any], parameters: dict[str, NDArray[Any]])
     Q = V + A - mean A.
     """
     hidden = _get_hidden(arguments, parameters)
-    # The value is the mean over the quantiles, which is linear too; noise is for exploration.
-    quantiles = arguments.get("num_quantiles", 1)
-    head = _get_layer(parameters, "head")
-    weight, bias = (p.reshape(quantiles, -1, *p.shape[1:]).mean(axis=0) for p in head)
+    weight, bias = _get_layer(parameters, "head")
     levels = arguments["num_options"]
     values = weight[:levels], bias[:levels]
     if arguments["dueling"]:

@@ -7,6 +7,9 @@ float64. A row is one agent's view of one SKU; the best option is the first of t
 Of residual agents it has an input and an output for each choice: `CHOICE` holds rows of features,
 (rows, SKUs, F) where an agent decides for all its SKUs at once, else (rows, F), and `CHOICE/values`
 what the options save (rows, A). The metadata then names the rule that they depart from.
+
+Of ordering agents it has an input and an output for each group: `GROUP` holds rows of what
+`encode_units` makes of the units that an agent sees, and `GROUP/values` the values of its orders.
 """
 
 from __future__ import annotations
@@ -31,8 +34,11 @@ from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from envs.untrusted import parse_json, read_bytes
 from envs.validation import LARGEST, StrictModel, validate_model
+from marl.config import Orders
 from marl.planning.policy_graph import DIGEST, MOST_BYTES, NO_DIGEST, GraphError, PolicyBytes
 from marl.policies.choices import CHOICES
+from marl.policies.order_groups import encode_units, make_groups
+from marl.policies.order_rule import Orderer
 from marl.policies.residual import Chooser, make_reference
 
 if TYPE_CHECKING:
@@ -40,6 +46,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2
 
+Units = Annotated[int, Field(ge=0, le=10_000)]
 Parameter = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 
 
@@ -59,6 +66,15 @@ class ResidualMetadata(StrictModel):
     margin: float  # what an option must save beyond the rule's decision, in the values' unit
 
 
+class OrdersMetadata(StrictModel):
+    """What ordering agents see and may order."""
+
+    largest_order: Parameter  # days of mean demand
+    # By group, the highest number of units that is told apart, of each that is seen.
+    most: Annotated[dict[str, list[Units]], Field(min_length=1)]
+    num_options: dict[str, Units]  # orders of a group
+
+
 class PolicyMetadata(StrictModel):
     """What the networks were trained on and what their options mean."""
 
@@ -70,14 +86,14 @@ class PolicyMetadata(StrictModel):
     actions: Actions  # the grids that the options index
     coordination: Coordination  # weights of the agents' proposals
     classical: dict[str, TunedRule]  # by family, those that were tuned
-    residual: ResidualMetadata | None = None  # null: agents on two levels
+    residual: ResidualMetadata | None = None  # of residual agents
+    orders: OrdersMetadata | None = None  # of ordering agents; both null: agents on two levels
 
     def to_properties(self) -> dict[str, str]:
         """Returns ONNX metadata: a JSON text for each field, and a place for the digest."""
         values = self.model_dump(mode="json")
-        if values["residual"] is None:
-            del values["residual"]
-        return {name: json.dumps(value) for name, value in values.items()} | {DIGEST: NO_DIGEST}
+        own = {name: json.dumps(value) for name, value in values.items() if value is not None}
+        return own | {DIGEST: NO_DIGEST}
 
     @classmethod
     def from_properties(cls, properties: dict[str, str], source: str) -> Self:
@@ -155,6 +171,9 @@ class OnnxPolicy:
         adapted = scenario.model_copy(
             update={"actions": known.actions, "coordination": known.coordination}
         )
+        if known.orders is not None:
+            self._check_groups(adapted, known.orders)
+            return adapted
         found = list(list_features(adapted))
         if found != known.features:
             different = sorted(set(found) ^ set(known.features)) or ["the order of features"]
@@ -171,14 +190,47 @@ class OnnxPolicy:
                 ) from None
         return adapted
 
-    def make_chooser(self, choice: str) -> Chooser:
-        """Returns what picks the best options of a choice of residual agents."""
-        # A run needs all inputs of the graph, also those that what is asked for does not need.
-        others = {
+    def _check_groups(self, scenario: Scenario, orders: OrdersMetadata) -> None:
+        """Refuses a scenario whose agents see or order other numbers of units.
+
+        Raises:
+            InputError: if so.
+        """
+        known = f"--scenario: {scenario.name} does not fit the policy {self.name!r}"
+        try:
+            groups = make_groups(scenario, Orders(largest_order=orders.largest_order))
+        except InputError as error:
+            raise InputError(f"{known}; {error}") from None
+        most = {name: group.most for name, group in groups.items()}
+        options = {name: group.num_options for name, group in groups.items()}
+        if most != orders.most or options != orders.num_options:
+            raise InputError(f"{known}: its agents see {most} units, the policy's {orders.most}")
+
+    def _feed_nothing(self, but: str) -> dict[str, Float32Array]:
+        """No rows for all inputs but one: a run needs all of them, also those not asked for."""
+        return {
             i.name: np.empty((0, *(1 for _ in i.shape[1:-1]), i.shape[-1]), np.float32)
             for i in self.session.get_inputs()
-            if i.name != choice
+            if i.name != but
         }
+
+    def make_orderer(self, group: str) -> Orderer:
+        """Returns what finds the best orders of a group of ordering agents."""
+        orders, others = self.metadata.orders, self._feed_nothing(group)
+        assert orders is not None, "a policy file without ordering agents"
+        most = orders.most[group]
+
+        def order(units: Float32Array) -> IntArray:
+            feed = encode_units(units.reshape(-1, units.shape[-1]), most)
+            values = self._run({group: feed, **others}, (group,))[group]
+            best: IntArray = values.argmax(axis=-1).reshape(units.shape[:-1])
+            return best
+
+        return order
+
+    def make_chooser(self, choice: str) -> Chooser:
+        """Returns what picks the best options of a choice of residual agents."""
+        others = self._feed_nothing(choice)
 
         def choose(features: Float32Array, margin: float) -> IntArray:
             rows = 2 + (not CHOICES[choice].is_joint)
@@ -247,7 +299,10 @@ def _open_session(content: bytes) -> InferenceSession:
 def _check_ports(session: InferenceSession, metadata: PolicyMetadata) -> None:
     """Compares inputs and outputs with what the metadata says of them."""
     observed = len(metadata.features)
-    if metadata.residual is None:
+    if (orders := metadata.orders) is not None:
+        features = {group: sum(most) + len(most) for group, most in orders.most.items()}
+        options, ranks = orders.num_options, dict.fromkeys(orders.most, 2)
+    elif metadata.residual is None:
         features = dict.fromkeys(MODULES, observed)
         options = {m: metadata.actions.options[role_of(m)].number for m in MODULES}
         ranks = dict.fromkeys(MODULES, 2)

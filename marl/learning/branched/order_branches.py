@@ -9,9 +9,9 @@ import numpy as np
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.branches.branching import Recording, play_branches
 from envs.omnichannel.types import IntArray, Targets, View
-from marl.learning.branched.order_groups import has_dc_orders, make_targets
 from marl.learning.branched.order_policy import OrderPolicy
 from marl.learning.pool.recorded import Labels
+from marl.policies.order_groups import has_dc_orders, make_targets
 
 _CHUNK = 400  # situations branched at once, so that the branches stay in the caches
 

@@ -1,19 +1,21 @@
-"""The learnt ordering policy: every agent takes the order of the highest value."""
+"""The learnt ordering policy: every agent takes the order to which a network gives most value."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
 
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.types import FloatArray, IntArray, Stocks, Targets, View
-from marl.learning.branched.order_groups import Group, make_targets
+from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from marl.learning.branched.order_network import OrderNetwork
+from marl.policies.order_groups import Group, make_targets
+from marl.policies.order_rule import OrderRule
 
 
-class OrderPolicy:
+class OrderPolicy(OrderRule):
     """Acts greedily on the networks' values.
 
     Args:
@@ -28,25 +30,15 @@ class OrderPolicy:
         networks: Mapping[str, OrderNetwork],
         name: str = "learned",
     ) -> None:
-        self.groups, self.networks, self.name = groups, networks, name
+        orderers = {group: partial(_order, network) for group, network in networks.items()}
+        super().__init__(groups, orderers, name)
+        self.networks = networks
 
-    def choose(self, stocks: Stocks) -> dict[str, IntArray]:
-        """Returns the best orders, units by group, (B, G)."""
-        with torch.inference_mode():
-            return {
-                name: self.networks[name]
-                .select_greedy(torch.from_numpy(group.observe(stocks)).float())
-                .numpy()
-                for name, group in self.groups.items()
-            }
 
-    def compute_targets(self, view: View) -> Targets:
-        """Returns the orders as gaps, units."""
-        return make_targets(self.choose(view))
-
-    def run_period(self, env: BatchedEnv) -> Step:
-        """Runs one period of all copies."""
-        return env.apply(self.compute_targets(env.view))
+def _order(network: OrderNetwork, units: Float32Array) -> IntArray:
+    with torch.inference_mode():
+        orders: IntArray = network.select_greedy(torch.from_numpy(units)).numpy()
+        return orders
 
 
 class ExploringOrders:

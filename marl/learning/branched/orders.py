@@ -14,7 +14,6 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, SeedArray
 from marl.config import Learner, Orders, TrainConfig
 from marl.learning.branched.order_branches import BranchMaker
-from marl.learning.branched.order_groups import make_groups, make_network_arguments
 from marl.learning.branched.order_network import OrderNetwork
 from marl.learning.branched.order_policy import ExploringOrders, OrderPolicy
 from marl.learning.branched.update import compute_order_losses, make_trainee
@@ -22,6 +21,7 @@ from marl.learning.networks import fill_networks
 from marl.learning.policy_arrays import NetworkArguments, Weights
 from marl.learning.pool.recorded import LabelBatch, LabelFragment, LabelPool, LabelShape
 from marl.learning.trainee import Losses, Trainee
+from marl.policies.order_groups import Group, make_groups
 
 
 class OrdersMethod:
@@ -131,3 +131,18 @@ class OrdersMethod:
         networks = {group: OrderNetwork(**values) for group, values in arguments.items()}
         fill_networks(networks, weights)
         return OrderPolicy(groups, networks, name)
+
+
+def make_network_arguments(groups: Mapping[str, Group], learner: Learner) -> NetworkArguments:
+    """Keyword arguments of each group's `OrderNetwork`."""
+    return {
+        name: {
+            "most": group.most,
+            "num_options": group.num_options,
+            "hidden": list(learner.hidden),
+            "dueling": learner.dueling,
+            "initial_option": group.initial_option,
+            "initial_bias": learner.initial_bias,
+        }
+        for name, group in groups.items()
+    }

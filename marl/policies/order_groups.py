@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import IntArray, Stocks, Targets, sum_axis
-from marl.config import Learner, Orders
+from envs.omnichannel.types import Float32Array, IntArray, Stocks, Targets, sum_axis
+from marl.config import Orders
 from marl.policies.base import Setting
 
 Quantities = Mapping[str, IntArray]  # group -> units by agent, (B, G)
@@ -184,6 +184,20 @@ def make_groups(scenario: Scenario, orders: Orders) -> dict[str, Group]:
     return {kind.name: kind(setting, orders.largest_order) for kind in kinds}
 
 
+def encode_units(units: Float32Array, most: Sequence[int]) -> Float32Array:
+    """Returns what networks read, (..., F + D): is it at least 1, at least 2, ...; the shares.
+
+    Args:
+        units: that agents see, (..., D).
+        most: the highest number that is told apart, by input, D.
+    """
+    columns = np.repeat(np.arange(len(most)), most)
+    thresholds = np.concatenate([np.arange(1, number + 1) for number in most])
+    reached = units[..., columns] >= thresholds.astype(np.float32)
+    shares = units / np.array(most, np.float32)
+    return np.concatenate([reached.astype(np.float32), shares], axis=-1)
+
+
 def make_targets(quantities: Quantities) -> Targets:
     """Returns what the agents order; a DC that does not decide orders what its stores ask for."""
     stores = quantities[StoreOrders.name]
@@ -197,23 +211,6 @@ def make_targets(quantities: Quantities) -> Targets:
         online_share=np.zeros(gap.shape),
         disposition=disposition,
     )
-
-
-def make_network_arguments(
-    groups: Mapping[str, Group], learner: Learner
-) -> dict[str, dict[str, Any]]:
-    """Keyword arguments of each group's `OrderNetwork`."""
-    return {
-        name: {
-            "most": group.most,
-            "num_options": group.num_options,
-            "hidden": list(learner.hidden),
-            "dueling": learner.dueling,
-            "initial_option": group.initial_option,
-            "initial_bias": learner.initial_bias,
-        }
-        for name, group in groups.items()
-    }
 
 
 def _count(mean: float, days: float) -> int:
