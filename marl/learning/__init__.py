@@ -1,1 +1,1 @@
-"""DQN from a shared experience pool, on RLlib: the one folder, with training.py, that knows it."""
+"""Ways to learn: networks, experience pools, updates and policies; `rllib` runs any of them."""

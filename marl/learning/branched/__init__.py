@@ -1,1 +1,1 @@
-"""Residual agents around a tuned rule, taught by counterfactual experience."""
+"""Methods taught by branches: choices around a tuned rule, and order quantities."""

@@ -1,8 +1,8 @@
-"""Counterfactual experience: recorded situations played again under every option of an agent.
+"""Counterfactual experience: recorded states played again under every option of an agent.
 
-What demand, returns and lead times did is kept with each state, and no decision changes it. So a
-branch for each option shows what the option would have cost, under common random numbers, and one
-situation teaches all its options at once. (Exogenous-input MDPs: Dietterich et al. 2018; Mao et
+Demand, returns and lead times are kept with each state, and no decision changes them. So a branch
+for each option shows the option's cost under common random numbers, and one state teaches all its
+options at once. (Exogenous-input MDPs: Dietterich et al. 2018; Mao et
 al. 2019; the same idea as hindsight learning, Sinclair et al. 2023.)
 """
 

@@ -1,4 +1,4 @@
-"""Experience of the ordering agents: recorded situations, branched over every order."""
+"""Experience of the ordering agents: recorded states, branched over every order."""
 
 from __future__ import annotations
 

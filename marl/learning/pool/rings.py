@@ -1,4 +1,4 @@
-"""Rings of the latest episodes, one for each level: what its modules saw, did and earned."""
+"""Rings of the latest episodes, one for each level: observations, actions and rewards."""
 
 from __future__ import annotations
 

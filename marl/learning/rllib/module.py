@@ -1,4 +1,4 @@
-"""The RLModule around a network of any method: what RLlib builds, synchronises and stores."""
+"""The RLModule around a network of any method, which RLlib builds, synchronises and stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places of the experience pool: the driver's process, or Ray actors.
+"""The experience pool in Ray actors, to which runners write themselves.
 
 With actors, a runner hands its episodes to a shard itself, so they never pass through the driver.
 The shard keeps them aside until the driver, which knows the order of the workers, has them stored:
