@@ -49,6 +49,19 @@ def write_scenario(path: Path, **changes: Any) -> str:
     return str(path)
 
 
+def test_text__of_a_user_is_never_markup(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    odd = {"name": "[red]mine[/red]", "caveat": "see [/docs] :smile:", "horizon": 2}
+    scenario = write_scenario(tmp_path / "odd.yaml", **odd)
+
+    assert run(monkeypatch, "evaluate", "before", "-s", scenario, "--episodes", "2") == 0
+
+    printed = capsys.readouterr().out
+    assert "[red]mine[/red]: 2 episodes" in printed
+    assert "see [/docs] :smile:" in printed
+
+
 MISTAKES = [
     (["train", "--scenario", "nowhere"], "scenario: 'nowhere' is not known; allowed: "),
     (["train", "--scenario", "no.yaml"], "scenario: file 'no.yaml' does not exist"),
