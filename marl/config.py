@@ -26,7 +26,7 @@ class EnvRunners(StrictModel):
     num_env_runners: Annotated[int, Field(ge=0, le=1024)] = 1  # 0: in the driver's process
     num_envs_per_env_runner: Annotated[int, Field(ge=1, le=4096)] = 32
     sample_timeout_s: Positive = 120.0  # a runner that takes longer is replaced
-    start_timeout_s: Positive = 300.0  # a run ends if no runner has started by then
+    start_timeout_s: Positive = 300.0  # after which a run that samples alone says so
 
     @property
     def num_episodes(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,8 @@ class MethodAlgorithm(DQN):
     def cleanup(self) -> None:
         self.crew.give_up_missing()  # RLlib would wait for them
         super().cleanup()
+        with suppress(OSError):  # Ray's folder in the home; it holds something if Tune runs this
+            Path(self.logdir).rmdir()
 
     @override(DQN)
     def training_step(self) -> None:

@@ -67,7 +67,7 @@ class RunnerCrew:
 
         Args:
             num_runners: besides the one in this process.
-            timeout_s: after which a run in which none has started ends.
+            timeout_s: that is waited for the first one; a run that goes on alone says so then.
         """
         if not num_runners:
             return
@@ -88,9 +88,14 @@ class RunnerCrew:
         pings = list(self._pings.values())
         if not pings:
             return
-        ray.wait(pings, num_returns=1, timeout=self._start_timeout_s)
+        timeout_s = self._start_timeout_s
+        ray.wait(pings, num_returns=1, timeout=timeout_s)
         ray.wait(pings, num_returns=len(pings), timeout=STRAGGLER_TIMEOUT_S)
         self.revive()
+        if not self.num_healthy:
+            message = _explain_no_start(len(self._late), timeout_s)
+            self.give_up_missing()
+            raise RunError(message)
 
     def give_up_missing(self) -> None:
         """Ends the runners that do not answer: lost ones, and those that wait for a core."""
@@ -152,9 +157,6 @@ class RunnerCrew:
         """Takes in the runners that have started or answer again.
 
         Never waits for one that is still starting.
-
-        Raises:
-            RunError: if none has ever started, and the time for it is over.
         """
         actors = self._manager.actors()
         for worker in self._manager.actor_ids():
@@ -170,19 +172,18 @@ class RunnerCrew:
         self._watch_start()
 
     def _watch_start(self) -> None:
-        """Tells of runners that find no room, and ends a run in which that is all of them."""
+        """Tells of runners that are late; a run goes on without them, as this process samples."""
         waited = time.monotonic() - self._began
-        num_runners = len(self._late)
-        none_ever = num_runners > 0 and num_runners == len(self._manager.actor_ids())
-        if none_ever and waited > self._start_timeout_s:
-            self.give_up_missing()
-            raise RunError(_explain_no_room(num_runners, self._start_timeout_s))
-        if waited > STRAGGLER_TIMEOUT_S:
+        if waited > STRAGGLER_TIMEOUT_S and self._late - self._announced:
+            what = "is slow to start" if _count_free_cores() >= 1 else "has no room yet"
             for worker in sorted(self._late - self._announced):
                 self._announced.add(worker)
-                self._events.append(
-                    f"runner {worker} has no room yet; its episodes are sampled by others"
-                )
+                self._events.append(f"runner {worker} {what}; its episodes are sampled by others")
+        none_ever = 0 < len(self._late) == len(self._manager.actor_ids())
+        if none_ever and waited > self._start_timeout_s:
+            message = _explain_no_start(len(self._late), self._start_timeout_s)
+            self._events.append(f"{message}; until then this process samples alone")
+            self._start_timeout_s = float("inf")  # said once
 
     def _take_answered(self) -> list[int]:
         """Workers whose ping came back; a ping that failed is sent again next time."""
@@ -194,7 +195,13 @@ class RunnerCrew:
         for worker in [w for w, ping in self._pings.items() if ping in done]:
             try:
                 ray.get(self._pings.pop(worker))
-            except RayError:
+            except RayError as error:
+                if worker in self._late - self._announced:
+                    self._announced.add(worker)
+                    self._events.append(
+                        f"runner {worker} cannot start ({_find_reason(error)}); its episodes are "
+                        "sampled by others"
+                    )
                 continue
             answered.append(worker)
         return answered
@@ -305,15 +312,25 @@ def _torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _explain_no_room(num_runners: int, timeout_s: float) -> str:
-    """Says in one line why no runner started, and what to do."""
+def _explain_no_start(num_runners: int, timeout_s: float) -> str:
+    """Says in one line that no runner started, and what to do."""
     total = ray.cluster_resources().get("CPU", 0.0)
-    free = ray.available_resources().get("CPU", 0.0)
     return (
         f"env_runners: none of {num_runners} runners has started within {timeout_s:g} s; a runner "
-        f"needs a core, and {free:g} of the cluster's {total:g} are free; add a node, wait until "
-        "others end, or sample in this process with --set env_runners.num_env_runners=0"
+        f"needs a core, and {_count_free_cores():g} of the cluster's {total:g} are free; add a "
+        "node, wait until others end, or sample in this process with --set "
+        "env_runners.num_env_runners=0"
     )
+
+
+def _count_free_cores() -> float:
+    return float(ray.available_resources().get("CPU", 0.0))
+
+
+def _find_reason(error: RayError) -> str:
+    """The last line of what Ray says, which is the error that a runner met."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].strip()[:200]
 
 
 def _get_weights(learner_group: LearnerGroup) -> dict[str, Any]:

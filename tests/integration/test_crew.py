@@ -1,0 +1,24 @@
+"""What a run says of runners that do not come."""
+
+import pytest
+import ray
+from ray.exceptions import RayError
+
+from marl.learning.rllib.crew import _find_reason
+
+
+class Broken:
+    def __init__(self) -> None:
+        raise ImportError("ours")
+
+    def ping(self) -> None:
+        """Never answers."""
+
+
+def test_reason__of_a_runner_that_cannot_start_is_its_own_error(ray_session: None) -> None:
+    actor = ray.remote(Broken).remote()
+
+    with pytest.raises(RayError) as error:
+        ray.get(actor.ping.remote())
+
+    assert _find_reason(error.value) == "ImportError: ours"
