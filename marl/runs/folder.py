@@ -102,9 +102,9 @@ class RunFolder:
         file = self.checkpoints / pointer
         if file.is_file():
             name = read_text(file, "run", _MOST_NAME, self.path).strip()
-            checkpoint = self.checkpoints / name
-            if name == Path(name).name and (checkpoint / PROGRESS_FILE).is_file():
-                return checkpoint
+            for checkpoint in self._list_checkpoints():  # a name that leads elsewhere is not there
+                if checkpoint.name == name and (checkpoint / PROGRESS_FILE).is_file():
+                    return checkpoint
         raise InputError(
             f"run: '{self.path}' has no checkpoint; a run folder with a whole checkpoint is needed"
         )
