@@ -168,15 +168,15 @@ def parse_object(text: str | bytes, source: str, *, finite: bool = True) -> dict
 
 
 def _check_depth(data: Any, source: str) -> None:
-    level = [data]
+    inner = [data]
     for _ in range(MOST_DEPTH + 1):
-        level = [
+        inner = [
             child
-            for group in level
+            for group in inner
             if isinstance(group, dict | list)
             for child in (group.values() if isinstance(group, dict) else group)
         ]
-        if not level:
+        if not inner:
             return
     raise InputError(f"{source}: nested too deeply; at most {MOST_DEPTH} levels are allowed")
 

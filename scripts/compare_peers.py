@@ -90,7 +90,7 @@ class SingleSkuEnv(ParallelEnv):  # type: ignore[misc]  # PettingZoo ships no ty
         return self.observation_spaces[agent]
 
     def action_space(self, agent: str) -> Discrete[np.int64]:
-        """One level."""
+        """One option."""
         return self.action_spaces[agent]
 
     def reset(self, seed: int | None = None, options: Dict | None = None) -> tuple[Dict, Dict]:
@@ -101,8 +101,8 @@ class SingleSkuEnv(ParallelEnv):  # type: ignore[misc]  # PettingZoo ships no ty
 
     def step(self, actions: Dict) -> tuple[Dict, Dict, Dict, Dict, Dict]:
         """Runs a period."""
-        levels = {name: np.array([level]) for name, level in actions.items()}
-        observations, rewards, terminations, truncations, infos = self.env.step(levels)
+        options = {name: np.array([option]) for name, option in actions.items()}
+        observations, rewards, terminations, truncations, infos = self.env.step(options)
         self.agents = self.env.agents
         return _flatten(observations), rewards, terminations, truncations, infos
 
@@ -208,9 +208,9 @@ def measure_ours(scenario: Scenario, config: TrainConfig, seconds: float) -> tup
 
 
 def measure_env(scenario: Scenario, seconds: float) -> float:
-    """Returns env steps/s of our environment alone, random levels, whole scenario."""
+    """Returns env steps/s of our environment alone, random options, whole scenario."""
     env, rng = BatchedEnv(scenario, _COPIES), np.random.default_rng(0)
-    levels = {
+    options = {
         m: rng.integers(
             env.layout.modules[m].num_options,
             size=(_COPIES, env.layout.modules[m].num_agents, len(scenario.skus)),
@@ -223,7 +223,7 @@ def measure_env(scenario: Scenario, seconds: float) -> float:
         if env.period == scenario.horizon:
             env.reset(make_seeds("train", 0, _COPIES))
         env.observe()
-        env.step(levels)
+        env.step(options)
         return _COPIES
 
     return _measure_steps(step, seconds)

@@ -72,15 +72,15 @@ def make_flows() -> MakeFlows:
 
 @pytest.fixture
 def write_policy(tmp_path: Path) -> WritePolicy:
-    """Writes a policy file whose agents take one level whatever they see."""
+    """Writes a policy file whose agents take one option whatever they see."""
     from envs.omnichannel.batched_env import BatchedEnv
     from marl.planning.export import describe_policy, make_model
     from marl.planning.policy_graph import seal
 
-    def write(scenario: Scenario, levels: Mapping[str, int] | None = None) -> Path:
+    def write(scenario: Scenario, options: Mapping[str, int] | None = None) -> Path:
         env = BatchedEnv(scenario, 1)
         modules = env.layout.modules
-        chosen = {**{m: modules[m].initial_option for m in modules}, **(levels or {})}
+        chosen = {**{m: modules[m].initial_option for m in modules}, **(options or {})}
         arguments, weights = {}, {}
         for module_id, module in modules.items():
             count = module.num_options

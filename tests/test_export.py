@@ -58,7 +58,7 @@ def make_run(
     return run, LearnedPolicy.from_weights(arguments, weights)
 
 
-def sample_levels(env: BatchedEnv, random: np.random.Generator) -> ModuleOptions:
+def sample_options(env: BatchedEnv, random: np.random.Generator) -> ModuleOptions:
     shape = (env.num_copies, env.network.num_skus)
     return {
         m: random.integers(
@@ -96,10 +96,10 @@ def test_export__takes_the_learners_actions_in_10_000_random_states(
         expected = select_greedy(env, learned.networks, observations)
         found = exported.select_greedy(env, observations)
         assert found.keys() == expected.keys()
-        for module_id, levels in expected.items():
-            np.testing.assert_array_equal(found[module_id], levels, err_msg=module_id)
-            actions += levels.size
-        env.step(sample_levels(env, random))
+        for module_id, options in expected.items():
+            np.testing.assert_array_equal(found[module_id], options, err_msg=module_id)
+            actions += options.size
+        env.step(sample_options(env, random))
         states += COPIES
 
     assert (states, actions) == (10_000, 149_000)
@@ -145,17 +145,17 @@ def test_make_model__gives_the_networks_action_values(tiny: Scenario, dueling: b
     outputs = session.run([f"{m}/values" for m in MODULES], dict.fromkeys(MODULES, features))
 
     for module_id, values in zip(MODULES, outputs, strict=True):
-        levels = arguments[module_id]["num_options"]
+        options = arguments[module_id]["num_options"]
         with torch.inference_mode():
-            expected = networks[module_id](torch.from_numpy(features))[:, :levels].numpy()
+            expected = networks[module_id](torch.from_numpy(features))[:, :options].numpy()
         np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_export__says_what_its_levels_mean(
+def test_export__says_what_its_options_mean(
     tiny: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMNICHANNEL_CACHE", str(tmp_path / "cache"))
-    assert describe_policy(tiny, "mine").classical == {}
+    assert describe_policy(tiny, "mine").classical == ()
     run, _ = make_run(tmp_path / "run", tiny)
     # The cache is asked for the default search; this puts a short one in its place.
     monkeypatch.setattr("marl.evaluation.tuning.SMALL_BUDGET", (2, 20))
@@ -169,9 +169,7 @@ def test_export__says_what_its_levels_mean(
     assert metadata.features[:2] == ["stock", "inbound_1"]
     assert metadata.actions == tiny.actions
     assert metadata.coordination == tiny.coordination
-    assert {f: rule.parameters for f, rule in metadata.classical.items()} == {
-        "order_up_to": tuned.parameters
-    }
+    assert metadata.classical == (tuned,)
 
 
 def test_policy__brings_its_own_grids_and_coordinator(tiny: Scenario, tmp_path: Path) -> None:

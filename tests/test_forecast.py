@@ -27,15 +27,15 @@ def at(tiny: Scenario, *days: int, period: int = 0) -> State:
 
 
 def test_make_smoothed__is_the_known_mean(tiny: Scenario) -> None:
-    level = make_forecast(tiny).make_smoothed(3)
-    assert level.shape == (3, 2, 2, 2)
-    assert level[2].tolist() == [[[6, 3], [3, 2]], [[3, 1.5], [1.5, 1]]]
+    smoothed = make_forecast(tiny).make_smoothed(3)
+    assert smoothed.shape == (3, 2, 2, 2)
+    assert smoothed[2].tolist() == [[[6, 3], [3, 2]], [[3, 1.5], [1.5, 1]]]
 
 
 def test_update__moves_a_share_of_the_way_to_the_demand(tiny: Scenario) -> None:
     forecast = make_forecast(tiny, season_amplitude=0.0)
-    level = np.full((1, 2, 2, 2), 10.0)
-    updated = forecast.update(level, np.full((1, 2, 2, 2), 18), at(tiny, 5))
+    smoothed = np.full((1, 2, 2, 2), 10.0)
+    updated = forecast.update(smoothed, np.full((1, 2, 2, 2), 18), at(tiny, 5))
     assert (updated == 12).all()  # 10 + 0.25 x (18 - 10)
 
 
@@ -48,16 +48,16 @@ def test_update__takes_the_season_out(tiny: Scenario) -> None:
 
 def test_predict_week__is_the_level_times_the_season_of_the_coming_week(tiny: Scenario) -> None:
     forecast = make_forecast(tiny, season_period=14)
-    level = np.full((2, 2, 2, 2), 10.0)
+    smoothed = np.full((2, 2, 2, 2), 10.0)
     ahead = 1 + 0.2 * np.sin(2 * np.pi * np.arange(3, 10) / 14)
-    predicted = forecast.predict_week(level, at(tiny, 3, 17))
+    predicted = forecast.predict_week(smoothed, at(tiny, 3, 17))
     assert predicted[:, 0, 0, 0] == pytest.approx([10 * ahead.mean()] * 2)
 
 
 def test_predict_week__over_a_season_of_a_week_is_the_level(tiny: Scenario) -> None:
     forecast = make_forecast(tiny, season_period=7)
-    level = forecast.make_smoothed(1)
-    assert forecast.predict_week(level, at(tiny, 4)) == pytest.approx(level)
+    smoothed = forecast.make_smoothed(1)
+    assert forecast.predict_week(smoothed, at(tiny, 4)) == pytest.approx(smoothed)
 
 
 def test_predict_day__is_the_level_times_the_season(tiny: Scenario) -> None:
@@ -72,17 +72,17 @@ WEEK = {"season_amplitude": 0.0, "calendar": {"closed": [5, 6]}}
 
 def test_update__learns_nothing_on_closed_days(tiny: Scenario) -> None:
     forecast = make_forecast(tiny, **WEEK)
-    level, none = np.full((2, 2, 2, 2), 10.0), np.zeros((2, 2, 2, 2), np.int64)
-    updated = forecast.update(level, none, at(tiny, 4, 5))
+    smoothed, none = np.full((2, 2, 2, 2), 10.0), np.zeros((2, 2, 2, 2), np.int64)
+    updated = forecast.update(smoothed, none, at(tiny, 4, 5))
     assert updated[0] == pytest.approx(7.5)
     assert (updated[1] == 10).all()
 
 
 def test_predict__knows_closed_days(tiny: Scenario) -> None:
     forecast = make_forecast(tiny, **WEEK)
-    level = np.full((2, 2, 2, 2), 10.0)
-    assert forecast.predict_day(level, at(tiny, 4, 5))[:, 0, 0, 0].tolist() == [14, 0]
-    assert forecast.predict_week(level, at(tiny, 4, 5)) == pytest.approx(10)
+    smoothed = np.full((2, 2, 2, 2), 10.0)
+    assert forecast.predict_day(smoothed, at(tiny, 4, 5))[:, 0, 0, 0].tolist() == [14, 0]
+    assert forecast.predict_week(smoothed, at(tiny, 4, 5)) == pytest.approx(10)
 
 
 # One promotion of 2 days in every 2 days: always on, so that its days are known by hand.
@@ -95,15 +95,15 @@ def test_predict_week__sees_promotions_as_far_as_announced(
 ) -> None:
     promotions = ALWAYS | {"notice": notice}
     forecast = make_forecast(tiny, season_amplitude=0.0, promotions=promotions)
-    level, state = np.full((1, 2, 2, 2), 10.0), at(tiny, 0)
-    assert forecast.predict_week(level, state) == pytest.approx(10 + 20 * days / 7)
-    assert forecast.predict_day(level, state) == pytest.approx(30)
+    smoothed, state = np.full((1, 2, 2, 2), 10.0), at(tiny, 0)
+    assert forecast.predict_week(smoothed, state) == pytest.approx(10 + 20 * days / 7)
+    assert forecast.predict_day(smoothed, state) == pytest.approx(30)
 
 
 def test_update__takes_the_promotion_out(tiny: Scenario) -> None:
     forecast = make_forecast(tiny, season_amplitude=0.0, promotions=ALWAYS)
-    level, sold = np.full((1, 2, 2, 2), 10.0), np.full((1, 2, 2, 2), 30)
-    assert forecast.update(level, sold, at(tiny, 0)) == pytest.approx(level)
+    smoothed, sold = np.full((1, 2, 2, 2), 10.0), np.full((1, 2, 2, 2), 30)
+    assert forecast.update(smoothed, sold, at(tiny, 0)) == pytest.approx(smoothed)
 
 
 def test_known_mean__is_the_mean_on_every_day(tiny: Scenario) -> None:
@@ -116,10 +116,10 @@ def test_known_mean__is_the_mean_on_every_day(tiny: Scenario) -> None:
 def test_oracle__averages_the_expectation_of_the_coming_week(tiny: Scenario) -> None:
     demand = make_demand(tiny, season_period=14, drift={"phi": 0.5, "sd": 0.0})
     state = replace(at(tiny, 3), log_drift=np.zeros((1, 2, 2)))
-    oracle, level = Oracle(demand, smoothing=0.25), np.zeros((1, 2, 2, 2))
+    oracle, smoothed = Oracle(demand, smoothing=0.25), np.zeros((1, 2, 2, 2))
     ahead = 1 + 0.2 * np.sin(2 * np.pi * np.arange(3, 10) / 14)
-    assert oracle.predict_week(level, state)[0, 0, 0, 0] == pytest.approx(6 * ahead.mean())
-    assert oracle.predict_day(level, state)[0, 0, 0, 0] == pytest.approx(6 * ahead[0])
+    assert oracle.predict_week(smoothed, state)[0, 0, 0, 0] == pytest.approx(6 * ahead.mean())
+    assert oracle.predict_day(smoothed, state)[0, 0, 0, 0] == pytest.approx(6 * ahead[0])
 
 
 def measure_error(method: str) -> tuple[FloatArray, FloatArray]:
@@ -140,7 +140,7 @@ def measure_error(method: str) -> tuple[FloatArray, FloatArray]:
 
 
 def test_forecasts__the_oracle_errs_least_and_the_mean_most() -> None:
-    """In every episode; no method is biased, beyond what the level does in 32 episodes."""
+    """In every episode; no method is biased, beyond what smoothing does in 32 episodes."""
     smoothing, mean, oracle = (measure_error(m) for m in ("smoothing", "mean", "oracle"))
     assert (oracle[0] < smoothing[0]).all()
     assert smoothing[0].mean() < mean[0].mean() - 0.005

@@ -92,8 +92,8 @@ def test_learned_policy__without_sharing_keeps_to_its_agents(
     observations = env.observe()
     # The same observation in all rows: agents of a module differ by their parameters alone.
     observations[:] = observations[:, :1]
-    levels = select_greedy(env, policy.networks, observations)["ordering_low"]
-    assert (levels[:, 0] != levels[:, 1]).any()
+    options = select_greedy(env, policy.networks, observations)["ordering_low"]
+    assert (options[:, 0] != options[:, 1]).any()
 
 
 def test_untrained__is_close_to_the_policy_before(tiny: Scenario) -> None:
@@ -135,9 +135,9 @@ def test_select_greedy__others_see_what_was_explored(tiny: Scenario) -> None:
     env.reset(make_seeds("test", 0, 3))
     networks = make_untrained(make_network_arguments(tiny, load_config().learner)).networks
 
-    def explore(module_id: str, levels: np.ndarray) -> None:
+    def explore(module_id: str, options: np.ndarray) -> None:
         if module_id == "shipping_high":
-            levels[1] = 5
+            options[1] = 5
 
     actions = select_greedy(env, networks, env.observe(), explore=explore)
 

@@ -49,7 +49,7 @@ def observe(tiny: Scenario) -> dict[str, FloatArray]:
         last_demand=np.array([[[12, 3], [0, 0]], [[5, 0], [0, 0]]])[None],
     )
     env.goals = {
-        m: np.array([[[level, 0]]]) for m, level in zip(HIGH_MODULES, (4, 5, 3), strict=True)
+        m: np.array([[[option, 0]]]) for m, option in zip(HIGH_MODULES, (4, 5, 3), strict=True)
     }
     rows = env.observe()[0, :, 0].astype(np.float64)
     return {name: rows[:, i] for i, name in enumerate(FEATURES)}
@@ -78,7 +78,7 @@ EXPECTED = {
     # Lead time + 1.5 days: 25 - 25 at store_0, 17.5 - 16 at store_1.
     "system_shortage": [1.5 / 15] * 4,
     # Levels against the known means of 9 and 4.5.
-    "level": [18 / 13.5 - 1, 13.5 / 9 - 1, 0, 18 / 13.5 - 1],
+    "smoothed": [18 / 13.5 - 1, 13.5 / 9 - 1, 0, 18 / 13.5 - 1],
     "last_demand": [20 / 15 - 1, 15 / 10 - 1, 0, 20 / 15 - 1],
     "season": [0] * 4,
     "season_ahead": [0] * 4,  # half a season of 14 days later the sine is back at zero

@@ -92,10 +92,10 @@ LIES: dict[str, tuple[Change, str]] = {
     "file": (read_another_file, "field 1"),
     "size": (declare_more, "does not have the size that it declares"),
     "rule": (
-        set_property("classical", json.dumps({"naive": {"reward": 0, "parameters": {"x": 1e300}}})),
-        "classical.naive.parameters.x: 1e+300 is not allowed",
+        set_property("classical", json.dumps([{"family": "naive", "parameters": {"x": 1e300}}])),
+        "classical.0.parameters.x: 1e+300 is not allowed",
     ),
-    "version": (set_property("format_version", "1"), "format_version: 1 is not allowed"),
+    "version": (set_property("format_version", "2"), "format_version: 2 is not allowed"),
 }
 
 

@@ -14,8 +14,8 @@ from marl.policies.classes import classify_skus
 from marl.policies.families import FullTruckBySku
 from marl.policies.loads import FairShare, FullTrucks, MinimumLoad
 from marl.policies.parts import (
+    CoversByStock,
     CutPlanning,
-    LevelsByStock,
     OrderCap,
     ReorderGap,
     Reserve,
@@ -182,7 +182,7 @@ def test_order_cap__caps_both_orders(setting: Setting, plan: Plan) -> None:
 def test_levels_by_stock__follow_the_dc(setting: Setting, plan: Plan) -> None:
     plan.view.on_hand[:, 0] = [27, 15]  # two days of the region's demand
     before = plan.shipment_gap
-    LevelsByStock(setting, {"level_slope": 0.5}).apply(plan)
+    CoversByStock(setting, {"cover_slope": 0.5}).apply(plan)
     np.testing.assert_allclose(plan.shipment_gap - before, plan.store_rate)
 
 

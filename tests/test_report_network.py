@@ -23,18 +23,18 @@ from marl.report.recording import Recording, Selection, record_episodes
 
 
 class Constant:
-    """Every agent holds one level."""
+    """Every agent holds one option."""
 
     name = "constant"
 
-    def __init__(self, level: int) -> None:
-        self.level = level
+    def __init__(self, option: int) -> None:
+        self.option = option
 
     def run_period(self, env: BatchedEnv) -> Step:
         shapes = {m: env.layout.modules[m].num_agents for m in env.layout.modules}
         skus = env.network.num_skus
         return env.step(
-            {m: np.full((env.num_copies, a, skus), self.level) for m, a in shapes.items()}
+            {m: np.full((env.num_copies, a, skus), self.option) for m, a in shapes.items()}
         )
 
 

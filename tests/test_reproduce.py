@@ -15,7 +15,7 @@ import pytest
 from envs.omnichannel.scenario import Scenario, load_scenario
 from marl.evaluation.bounds.optimum import LostSalesSystem
 from marl.evaluation.evaluate import EpisodeRunner
-from marl.evaluation.tuning import TunedParameters
+from marl.policies.tuned import TunedRule
 from scripts.reproduction import rules, spot
 from scripts.reproduction.agents import enlarge, tabulate_paper
 from scripts.reproduction.common import RESULTS, ROOT, make_page
@@ -197,11 +197,16 @@ def test_tune_until_flat__doubles_while_that_saves_enough(
         def run(self, cost: float) -> dict[str, np.ndarray]:
             return make_metrics(1 - cost / 1_000, cost, 0.9)
 
-    def find(family: str, scenario: Scenario, *, episodes: int, trials: int) -> TunedParameters:
+    def find(family: str, scenario: Scenario, *, episodes: int, trials: int) -> TunedRule:
         assert episodes == 2
-        return TunedParameters({"place": float(np.log2(trials / 40))}, 0.5, trials)
+        return TunedRule(
+            family=family,
+            parameters={"place": float(np.log2(trials / 40))},
+            reward=0.5,
+            trials=trials,
+        )
 
-    def search(*arguments: Any, start: dict[str, float], **budget: Any) -> TunedParameters:
+    def search(*arguments: Any, start: dict[str, float], **budget: Any) -> TunedRule:
         assert start == {"place": 0.0}
         return find(*arguments, **budget)
 

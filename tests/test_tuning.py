@@ -12,7 +12,6 @@ from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation import tuning
 from marl.evaluation.evaluate import EpisodeRunner, evaluate_policies
 from marl.evaluation.tuning import (
-    TunedParameters,
     choose_budget,
     load_or_tune,
     make_baseline,
@@ -20,6 +19,7 @@ from marl.evaluation.tuning import (
 )
 from marl.policies import FAMILIES, ParameterSpace, make_policy
 from marl.policies.base import Setting
+from marl.policies.tuned import TunedRule
 
 TINY = load_scenario("tiny")
 from_unit = tuning._from_unit
@@ -165,7 +165,7 @@ def test_load_or_tune__unwritable_cache_is_no_failure(
     blocked = tmp_path / "file"
     blocked.touch()
     monkeypatch.setenv("OMNICHANNEL_CACHE", str(blocked))
-    assert isinstance(load_quickly(), TunedParameters)
+    assert isinstance(load_quickly(), TunedRule)
 
 
 def test_make_baseline__tunes_families_alone(cache: Path) -> None:

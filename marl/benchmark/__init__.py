@@ -46,8 +46,8 @@ def run_benchmark(*, quick: bool = False, scenario: str = "paper") -> list[Row]:
 
     - `simulator x256`: demand and events 3 to 7 under decisions that never change; no agents.
     - `environment xB`, `x256`: observations, coordination, simulator, costs and credit under
-      random levels drawn beforehand; no networks.
-    - `forward passes alone`: the networks of a runner choose the best levels of B copies, one
+      random options drawn beforehand; no networks.
+    - `forward passes alone`: the networks of a runner choose the best options of B copies, one
       thread, on observations that are there already: the least that sampling can take.
     - `sampling in process`: whole episodes as a runner samples them, B copies, one thread.
     - `one busy thread`, `two busy threads`: no part of the project. Their ratio is the most that

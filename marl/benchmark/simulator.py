@@ -118,11 +118,11 @@ def make_simulator_run(
 
 
 def make_env_run(scenario: Scenario, copies: int) -> Callable[[], float]:
-    """Periods under random levels, the same ones in every period."""
+    """Periods under random options, the same ones in every period."""
     env = BatchedEnv(scenario, copies)
     seeds, periods = make_seeds("train", 0, copies), min(scenario.horizon, _PERIODS)
     rng = np.random.default_rng(0)
-    levels = {
+    options = {
         m: rng.integers(
             env.layout.modules[m].num_options,
             size=(copies, env.layout.modules[m].num_agents, env.network.num_skus),
@@ -134,7 +134,7 @@ def make_env_run(scenario: Scenario, copies: int) -> Callable[[], float]:
         env.reset(seeds)
         for _ in range(periods):
             env.observe()
-            env.step(levels)
+            env.step(options)
         return copies * periods
 
     return run

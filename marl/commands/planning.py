@@ -39,7 +39,10 @@ def export(
     from marl.planning.export import export_policy
 
     metadata = export_policy(run, out)
-    tuned = ", ".join(metadata.classical) or "none: run `omnichannel tune` first to have them"
+    tuned = (
+        ", ".join(rule.family for rule in metadata.classical)
+        or "none: run `omnichannel tune` first to have them"
+    )
     print(f"{out}: policy {metadata.name}, trained on {metadata.scenario}")
     print(f"tuned classical policies inside: {tuned}")
 

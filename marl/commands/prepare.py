@@ -12,7 +12,7 @@ from envs.errors import InputError
 if TYPE_CHECKING:
     from envs.omnichannel.scenario import Scenario
     from marl.config import Residual, TrainConfig
-    from marl.evaluation.tuning import TunedParameters
+    from marl.policies.tuned import TunedRule
     from marl.runs.storage import Storage
 
 
@@ -87,14 +87,14 @@ def _complete_residual(scenario: Scenario, config: TrainConfig, *, quiet: bool) 
     for name in families:
         check_residual(scenario, residual.model_copy(update={"reference": name}))
     if residual.parameters is None:
-        tuned = {name: _tune(name, scenario, quiet=quiet) for name in families}
-        best = max(families, key=lambda name: tuned[name].reward)
-        found = {"reference": best, "parameters": tuned[best].parameters}
+        tuned = [_tune(name, scenario, quiet=quiet) for name in families]
+        best = max(tuned, key=lambda rule: rule.reward)
+        found = {"reference": best.family, "parameters": best.parameters}
         residual = residual.model_copy(update=found)
     return residual
 
 
-def _tune(family: str, scenario: Scenario, *, quiet: bool) -> TunedParameters:
+def _tune(family: str, scenario: Scenario, *, quiet: bool) -> TunedRule:
     from marl.evaluation.tuning import load_or_tune
 
     if not quiet:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.policies import FAMILIES, check_baseline, make_policy
-from marl.policies.base import ParameterSpace, Setting, TargetRule, TunableRule
+from marl.policies.base import ParameterSpace, Setting, TargetRule
+from marl.policies.families import get_family
+from marl.policies.tuned import TunedRule
 from marl.runs.files import replace_file
 
 # 16 episodes and 600 trials take 25 s on scenario `paper`; 1200 trials gain less than 1e-4 there.
@@ -29,20 +28,11 @@ LARGE = 10_000  # store-SKU-periods an episode
 STEP_SIZE = 0.1  # initial standard deviation of the search, as a share of each range
 FINE_STEP_SIZE = 0.03  # the same where the search starts at the optimum of a simpler family
 BORDER_PENALTY = 0.01  # of leaving the ranges: reward per squared share of a range
-CACHE_VERSION = 5  # raise when the simulator, a family or the search changes what is found
+CACHE_VERSION = 6  # raise when the simulator, a family or the search changes what is found
 
 Progress = Callable[[int, float], None]  # trials done, best reward so far
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TunedParameters:
-    """The best member of a family that a search found."""
-
-    parameters: dict[str, float]
-    reward: float  # eq. 8, mean over the tuning episodes: optimistic, for it was maximised
-    trials: int
 
 
 def tune_family(
@@ -54,7 +44,7 @@ def tune_family(
     seed: int = 0,
     start: Mapping[str, float] | None = None,
     progress: Progress | None = None,
-) -> TunedParameters:
+) -> TunedRule:
     """Searches a family's parameters for the highest mean reward (eq. 8) by CMA-ES.
 
     Every trial meets the same episodes, so that trials differ by their parameters alone. A whole
@@ -92,10 +82,10 @@ def tune_family(
     size = search.population_size
     seeds = np.tile(make_seeds("tune", seed, episodes), size)
     runner = EpisodeRunner(scenario, seeds, "train", batch_size=len(seeds))
-    best = TunedParameters(first, -np.inf, 0)
-    for generation in range(max(trials // size, 1)):
+    best, best_reward, tried = first, -np.inf, 0
+    while not tried or tried + size <= trials:
         asked = np.stack([search.ask() for _ in range(size)])
-        if generation == 0:
+        if not tried:
             asked[0] = _to_unit(space, first)
         inside = np.clip(asked, 0, 1)
         parameters = _from_unit(space, np.repeat(inside, episodes, axis=0))
@@ -103,10 +93,14 @@ def tune_family(
         rewards = metrics["reward"].reshape(size, episodes).mean(axis=1)
         losses = BORDER_PENALTY * ((asked - inside) ** 2).sum(axis=1) - rewards
         search.tell(list(zip(asked, losses.tolist(), strict=True)))
-        best = _choose_better(best, space, inside, rewards)
+        tried += size
+        i = int(rewards.argmax())
+        if rewards[i] > best_reward:
+            best_reward = float(rewards[i])
+            best = {name: float(value) for name, value in _from_unit(space, inside[i]).items()}
         if progress is not None:
-            progress(best.trials, best.reward)
-    return best
+            progress(tried, best_reward)
+    return TunedRule(family=family, parameters=best, reward=best_reward, trials=tried)
 
 
 def choose_budget(
@@ -123,18 +117,6 @@ def choose_budget(
         default_episodes *= 2
         default_trials = default_trials * num_parameters // FEW_PARAMETERS
     return episodes or default_episodes, trials or default_trials
-
-
-def _choose_better(
-    best: TunedParameters, space: ParameterSpace, inside: FloatArray, rewards: FloatArray
-) -> TunedParameters:
-    """The best so far after a generation of trials, (P, D) in the unit cube, and rewards, (P,)."""
-    trials = best.trials + len(rewards)
-    i = int(rewards.argmax())
-    if rewards[i] <= best.reward:
-        return replace(best, trials=trials)
-    parameters = {name: float(v) for name, v in _from_unit(space, inside[i]).items()}
-    return TunedParameters(parameters, float(rewards[i]), trials)
 
 
 def _to_unit(space: ParameterSpace, values: Mapping[str, float]) -> FloatArray:
@@ -159,7 +141,7 @@ def load_or_tune(
     trials: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-) -> TunedParameters:
+) -> TunedRule:
     """Returns what `tune_family` finds, from the cache if the same search was run before.
 
     A family that grows from a simpler one is searched around the simpler one's optimum, which is
@@ -203,7 +185,7 @@ def load_or_tune(
     return tuned
 
 
-def read_tuned(family: str, scenario: Scenario) -> TunedParameters | None:
+def read_tuned(family: str, scenario: Scenario) -> TunedRule | None:
     """Returns what a search with the default budget has found before; searches nothing.
 
     Raises:
@@ -234,18 +216,7 @@ def make_baseline(
     tuned = load_or_tune(
         name, scenario, episodes=episodes, trials=trials, seed=seed, progress=progress
     )
-    return make_policy(name, scenario, tuned.parameters)
-
-
-def get_family(name: str) -> type[TunableRule]:
-    """Returns a family by name.
-
-    Raises:
-        InputError: names the value and what is allowed.
-    """
-    if name not in FAMILIES:
-        raise InputError(f"family: {name!r} is not known; allowed: {', '.join(FAMILIES)}")
-    return FAMILIES[name]
+    return tuned.make(scenario)
 
 
 def get_cache_dir() -> Path:
@@ -262,27 +233,22 @@ def _locate_cache(family: str, scenario: Scenario, episodes: int, trials: int, s
     return get_cache_dir() / "tuned" / f"{key}.json"
 
 
-def _read_cache(path: Path, space: ParameterSpace) -> TunedParameters | None:
+def _read_cache(path: Path, space: ParameterSpace) -> TunedRule | None:
     """What the file holds, or None if it is absent or not what `_write_cache` writes."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        tuned = TunedParameters(
-            parameters={str(k): float(v) for k, v in content["parameters"].items()},
-            reward=float(content["reward"]),
-            trials=int(content["trials"]),
-        )
+        tuned = TunedRule.model_validate_json(path.read_bytes())
         space.check(tuned.parameters)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        _log.warning("cache file %s is ignored: %s", path, error)
+    except (OSError, ValueError) as error:
+        _log.warning("cache file %s is ignored: %s", path, " ".join(str(error).split()))
         return None
     return tuned
 
 
-def _write_cache(path: Path, tuned: TunedParameters) -> None:
+def _write_cache(path: Path, tuned: TunedRule) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, json.dumps(asdict(tuned), indent=2))
+        replace_file(path, tuned.model_dump_json(indent=2))
     except OSError as error:
         _log.warning("cache file %s is not written: %s", path, error)

@@ -16,7 +16,7 @@ from marl.config import Orders
 from marl.planning.policy_file import OnnxPolicy
 from marl.policies.order_groups import make_groups
 from marl.policies.order_rule import OrderRule
-from marl.policies.residual import Chooser, ResidualRule, make_reference
+from marl.policies.residual import ResidualRule, Valuer, make_reference
 
 Rule = Callable[[View], Targets]
 # Decision -> proposer -> its proposal: gaps in units (W or S, K), shares (S, K), (S, K, 3).
@@ -79,9 +79,9 @@ class ResidualDecisionMaker:
     def __init__(self, policy: OnnxPolicy, scenario: Scenario) -> None:
         residual = policy.metadata.residual
         assert residual is not None, "a policy file without residual agents"
-        rule = make_reference(scenario, residual)
-        choosers: dict[str, Chooser] = {c: policy.make_chooser(c) for c in residual.choices}
-        self.policy = ResidualRule(scenario, rule, choosers, residual.margin, policy.name)
+        rule = make_reference(scenario, residual.rule, residual.choices)
+        valuers: dict[str, Valuer] = {c: policy.make_valuer(c) for c in residual.choices}
+        self.policy = ResidualRule(scenario, rule, valuers, residual.margin, policy.name)
 
     def decide(self, env: BatchedEnv, held: Mapping[str, IntArray]) -> Today:
         """Follows the policy; its reference rule is named as the proposer."""

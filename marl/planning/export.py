@@ -15,6 +15,7 @@ from envs.omnichannel.agents.observation import list_features
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.types import FloatArray
+from marl.config import Residual
 from marl.evaluation.tuning import read_tuned
 from marl.learning.policy_arrays import COORDINATION, NetworkArguments, Weights, load_arrays
 from marl.planning.policy_file import (
@@ -22,10 +23,10 @@ from marl.planning.policy_file import (
     OrdersMetadata,
     PolicyMetadata,
     ResidualMetadata,
-    TunedRule,
 )
 from marl.planning.policy_graph import seal
 from marl.policies import list_families
+from marl.policies.residual import get_rule
 from marl.runs.files import write_file
 from marl.runs.folder import POLICY_FILE, RunFolder
 
@@ -86,8 +87,9 @@ def _write_residual(
     run: RunFolder, metadata: PolicyMetadata, document: Document, weights: Weights
 ) -> Written:
     del run
-    settings = {f: document["residual"][f] for f in ResidualMetadata.model_fields}
-    own = ResidualMetadata.model_validate(settings)
+    settings = Residual.model_validate(document["residual"])
+    rule, choices, margin = get_rule(settings), settings.choices, settings.margin
+    own = ResidualMetadata(rule=rule, choices=choices, margin=margin)
     model = make_choice_model(document["networks"], weights)
     return metadata.model_copy(update={"residual": own}), model
 
@@ -118,7 +120,7 @@ def describe_policy(scenario: Scenario, name: str) -> PolicyMetadata:
 
     The parameters of classical policies are those that were tuned before; none is tuned here.
     """
-    tuned = {family: read_tuned(family, scenario) for family in list_families(scenario)}
+    tuned = [read_tuned(family, scenario) for family in list_families(scenario)]
     return PolicyMetadata(
         format_version=FORMAT_VERSION,
         name=name,
@@ -127,11 +129,7 @@ def describe_policy(scenario: Scenario, name: str) -> PolicyMetadata:
         features=list(list_features(scenario)),
         actions=scenario.actions,
         coordination=scenario.coordination,
-        classical={
-            family: TunedRule(reward=found.reward, parameters=found.parameters)
-            for family, found in tuned.items()
-            if found
-        },
+        classical=tuple(rule for rule in tuned if rule),
     )
 
 
@@ -222,20 +220,20 @@ def _get_hidden(
 
 
 def _make_layers(arguments: dict[str, Any], parameters: dict[str, NDArray[Any]]) -> list[Layer]:
-    """The layers of a network, the last of which gives the values of its valid levels.
+    """The layers of a network, the last of which gives the values of its valid options.
 
     The dueling combination is linear, so it is folded into that layer: Wang et al. 2016, eq. 9,
     Q = V + A - mean A.
     """
     hidden = _get_hidden(arguments, parameters)
     weight, bias = _get_layer(parameters, "head")
-    levels = arguments["num_options"]
-    values = weight[:levels], bias[:levels]
+    options = arguments["num_options"]
+    values = weight[:options], bias[:options]
     if arguments["dueling"]:
-        # Level by level, so that levels with equal weights keep equal values: the first one wins.
+        # Option by option, so that those with equal weights keep equal values: the first one wins.
         values = (
-            weight[:levels] - weight[:levels].mean(axis=0) + weight[-1],
-            bias[:levels] - bias[:levels].mean() + bias[-1],
+            weight[:options] - weight[:options].mean(axis=0) + weight[-1],
+            bias[:options] - bias[:options].mean() + bias[-1],
         )
     return [*hidden, values]
 

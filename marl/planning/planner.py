@@ -114,16 +114,15 @@ class Planner:
     def _make_classical(self) -> TargetRule:
         """The best family of which the policy file has tuned parameters that fit this network."""
         setting = Setting.from_scenario(self.scenario)
-        tuned = self.policy.metadata.classical
+        suited = list_families(self.scenario)
         fitting = [
-            family
-            for family in list_families(self.scenario)
-            if family in tuned
-            and set(tuned[family].parameters) == set(FAMILIES[family].make_space(setting).names)
+            rule
+            for rule in self.policy.metadata.classical
+            if rule.family in suited
+            and set(rule.parameters) == set(FAMILIES[rule.family].make_space(setting).names)
         ]
         if fitting:
-            best = max(fitting, key=lambda family: tuned[family].reward)
-            return make_policy(best, self.scenario, tuned[best].parameters)
+            return max(fitting, key=lambda rule: rule.reward).make(self.scenario)
         self.notes.append(
             f"{_UNTUNED} is not tuned for this network: its parameters are first guesses"
         )

@@ -26,42 +26,35 @@ from pydantic import Field
 
 from envs.errors import InputError
 from envs.omnichannel.agents.observation import list_features
-from envs.omnichannel.agents.roster import LOW_MODULES, MODULES, role_of
+from envs.omnichannel.agents.roster import MODULES, role_of
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.agents import Actions
 from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from envs.untrusted import parse_json, read_bytes
-from envs.validation import LARGEST, StrictModel, validate_model
+from envs.validation import NonNegative, StrictModel, validate_model
 from marl.config import Orders
 from marl.planning.policy_graph import DIGEST, MOST_BYTES, NO_DIGEST, GraphError, PolicyBytes
 from marl.policies.choices import CHOICES
+from marl.policies.greedy import choose_greedily
 from marl.policies.order_groups import encode_units, make_groups
 from marl.policies.order_rule import Orderer
-from marl.policies.residual import Chooser, make_reference
+from marl.policies.residual import Valuer, make_reference
+from marl.policies.tuned import TunedRule
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 Units = Annotated[int, Field(ge=0, le=10_000)]
-Parameter = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
-
-
-class TunedRule(StrictModel):
-    """A classical family as it was tuned for the scenario."""
-
-    reward: float  # eq. 8, mean over the tuning episodes
-    parameters: dict[str, Parameter]
 
 
 class ResidualMetadata(StrictModel):
     """The rule that residual agents depart from, and where."""
 
-    reference: str  # its family
-    parameters: dict[str, Parameter]
+    rule: TunedRule
     choices: Annotated[tuple[Literal["dispatch", "supplier_order"], ...], Field(min_length=1)]
     margin: float  # what an option must save beyond the rule's decision, in the values' unit
 
@@ -69,7 +62,7 @@ class ResidualMetadata(StrictModel):
 class OrdersMetadata(StrictModel):
     """What ordering agents see and may order."""
 
-    largest_order: Parameter  # days of mean demand
+    largest_order: NonNegative  # days of mean demand
     # By group, the highest number of units that is told apart, of each that is seen.
     most: Annotated[dict[str, list[Units]], Field(min_length=1)]
     num_options: dict[str, Units]  # orders of a group
@@ -78,14 +71,14 @@ class OrdersMetadata(StrictModel):
 class PolicyMetadata(StrictModel):
     """What the networks were trained on and what their options mean."""
 
-    format_version: Literal[2]
+    format_version: Literal[3]
     name: str  # of the run
     scenario: str
     scenario_hash: str
     features: Annotated[list[str], Field(min_length=1)]  # columns of the inputs, not normalised
     actions: Actions  # the grids that the options index
     coordination: Coordination  # weights of the agents' proposals
-    classical: dict[str, TunedRule]  # by family, those that were tuned
+    classical: tuple[TunedRule, ...]  # those that were tuned
     residual: ResidualMetadata | None = None  # of residual agents
     orders: OrdersMetadata | None = None  # of ordering agents; both null: agents on two levels
 
@@ -183,7 +176,7 @@ class OnnxPolicy:
             )
         if known.residual is not None:
             try:
-                make_reference(adapted, known.residual)
+                make_reference(adapted, known.residual.rule, known.residual.choices)
             except InputError as error:
                 raise InputError(
                     f"--scenario: {scenario.name} does not fit the policy {known.name!r}; {error}"
@@ -228,39 +221,25 @@ class OnnxPolicy:
 
         return order
 
-    def make_chooser(self, choice: str) -> Chooser:
-        """Returns what picks the best options of a choice of residual agents."""
+    def make_valuer(self, choice: str) -> Valuer:
+        """Returns what tells the options' savings in a choice of residual agents."""
         others = self._feed_nothing(choice)
 
-        def choose(features: Float32Array, margin: float) -> IntArray:
+        def value(features: Float32Array) -> FloatArray:
             rows = 2 + (not CHOICES[choice].is_joint)
             feed = features.reshape(-1, *features.shape[rows:])
             values = self._run({choice: feed, **others}, (choice,))[choice]
-            values[:, 0] += margin
-            options: IntArray = values.argmax(axis=-1).reshape(features.shape[:rows])
-            return options
+            return values.reshape(*features.shape[:rows], -1)
 
-        return choose
+        return value
 
     def select_greedy(self, env: BatchedEnv, observations: Float32Array) -> dict[str, IntArray]:
-        """Returns the best options by module, (B, A_m, K); of the high level on reviews only."""
-        rows = {m: observations[:, env.layout.modules[m].rows] for m in MODULES}
+        """Returns `choose_greedily` of the file's values, of observations (B, N + 1, K, F)."""
+        by_row = observations.swapaxes(0, 1)
+        rows = {m: by_row[env.layout.modules[m].rows] for m in MODULES}
         feed = {m: array.reshape(-1, array.shape[-1]) for m, array in rows.items()}
         values = self._run(feed, MODULES)
-        chosen = {m: v.argmax(axis=1).reshape(rows[m].shape[:-1]) for m, v in values.items()}
-        if not env.is_review:
-            chosen = {m: chosen[m] for m in LOW_MODULES}
-        rules = env.scenario.coordination
-        if rules.strategy == "valued":
-            goals = {**env.goals, **chosen}
-            for m, module in env.layout.modules.items():
-                if module.boss is None:
-                    continue
-                worth = values[m]
-                goal = np.broadcast_to(goals[module.boss], chosen[m].shape)
-                left = worth.max(axis=1) - worth[np.arange(len(worth)), goal.ravel()]
-                chosen[m] = np.where(left.reshape(goal.shape) <= rules.margin, goal, chosen[m])
-        return chosen
+        return choose_greedily(env, lambda m: values[m].reshape(*rows[m].shape[:-1], -1))
 
     def run_period(self, env: BatchedEnv) -> Step:
         """Observes, takes the best action of every agent and runs one period."""

@@ -154,10 +154,10 @@ class Dispatch(Choice):
 
 
 class SupplierOrder(Choice):
-    """How much a DC orders of a SKU: what the rule orders, nothing, or up to another level.
+    """How much a DC orders of a SKU: what the rule orders, nothing, or up to another target.
 
-    One agent a DC and SKU. Options: the rule's order, none, and order-up-to levels that lie so many
-    days of demand beside the rule's, ordered at once.
+    One agent a DC and SKU. Options: the rule's order, none, and order-up-to targets that lie
+    so many days of demand beside the rule's, ordered at once.
     """
 
     name = "supplier_order"

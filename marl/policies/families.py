@@ -8,15 +8,16 @@ from typing import ClassVar
 
 import numpy as np
 
+from envs.errors import InputError
 from envs.omnichannel.types import FloatArray, Targets, View
 from marl.policies.base import ParameterSpace, Setting, TunableRule
 from marl.policies.loads import FairShare, FullTrucks, MinimumLoad
 from marl.policies.parts import (
     Covers,
+    CoversByStock,
     CutPlanning,
     FixedDisposition,
     FixedSplit,
-    LevelsByStock,
     OrderCap,
     Part,
     ReorderGap,
@@ -59,7 +60,7 @@ class ComposedRule(TunableRule):
 
 
 class OrderUpTo(ComposedRule):
-    """Order-up-to levels in days of mean demand, constant split and disposition."""
+    """Orders up to days of mean demand, constant split and disposition."""
 
     name: ClassVar[str] = "order_up_to"
     parts = (FixedSplit, Covers, FixedDisposition)
@@ -87,10 +88,10 @@ class CappedBaseStock(ComposedRule):
 
 
 class WarehouseReserve(ComposedRule):
-    """`capped_base_stock` with a reserve at the DC and store levels that follow its stock."""
+    """`capped_base_stock` with a reserve at the DC and store covers that follow its stock."""
 
     name: ClassVar[str] = "warehouse_reserve"
-    parts = (FixedSplit, Covers, LevelsByStock, OrderCap, Reserve, FixedDisposition)
+    parts = (FixedSplit, Covers, CoversByStock, OrderCap, Reserve, FixedDisposition)
     knows_forecast = False
 
     @classmethod
@@ -149,3 +150,14 @@ FAMILIES: dict[str, type[ComposedRule]] = {
         StockDependent, FullTruck, FullTruckBySku,
     )
 }  # fmt: skip
+
+
+def get_family(name: str, field: str = "family") -> type[ComposedRule]:
+    """Returns a family by name.
+
+    Raises:
+        InputError: names the field, the value and what is allowed.
+    """
+    if name not in FAMILIES:
+        raise InputError(f"{field}: {name!r} is not known; allowed: {', '.join(FAMILIES)}")
+    return FAMILIES[name]

@@ -100,7 +100,7 @@ class StockSplit(Part):
 
 
 class Covers(Part):
-    """Order-up-to levels in days of forecast demand, by class of lead time.
+    """Orders up to days of forecast demand, by class of lead time.
 
     Stores aim at (lead time + cover) x the rate that they are to serve. DCs follow an echelon
     base-stock policy (Snyder & Shen, Fundamentals of Supply Chain Theory, 2nd ed., section 6.2.2).
@@ -142,25 +142,25 @@ class Covers(Part):
         plan.supplier_gap = plan.up_to_gap
 
 
-class LevelsByStock(Part):
+class CoversByStock(Part):
     """Stores aim higher or lower the more stock their DC has."""
 
     @classmethod
     def make_parameters(cls, setting: Setting) -> tuple[Parameter, ...]:
-        """`level_slope`: days of a store's cover for each day of the DC's stock."""
-        return (Parameter("level_slope", low=-0.5, high=0.5, initial=0.0),)
+        """`cover_slope`: days of a store's cover for each day of the DC's stock."""
+        return (Parameter("cover_slope", low=-0.5, high=0.5, initial=0.0),)
 
     def apply(self, plan: Plan) -> None:
-        """Moves the stores' levels."""
+        """Moves what the stores aim at."""
         net = self.network
         rate = np.maximum(plan.system_rate, LOWEST_RATE)
         days = plan.view.on_hand[:, : net.num_dcs] / rate
-        more = self.get("level_slope", 2) * days[:, net.parent]
+        more = self.get("cover_slope", 2) * days[:, net.parent]
         plan.shipment_gap = plan.shipment_gap + more * plan.store_rate
 
 
 class OrderCap(Part):
-    """No order exceeds a cap, however far below its level a location is.
+    """No order exceeds a cap, however far below its target a location is.
 
     After a bad day there is no use in ordering all that is missing at once: what is lost does not
     come back. Source: Xin 2021, Understanding the performance of capped base-stock policies in

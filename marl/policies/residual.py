@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -17,35 +17,19 @@ from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Float32Array, IntArray, Targets, View
-from marl.policies.base import Setting
+from envs.omnichannel.types import Float32Array, FloatArray, IntArray, Targets, View
 from marl.policies.choices import CHOICES, Choice, Dispatch
-from marl.policies.families import FAMILIES, ComposedRule
+from marl.policies.families import ComposedRule, get_family
 from marl.policies.plan import Plan
+from marl.policies.tuned import TunedRule
 
 if TYPE_CHECKING:
     from marl.config import Residual
 
 Taken = dict[str, IntArray]  # choice -> option by agent, (B, G)
-# From features, (R, B, K, F), and what an option must be worth beyond the rule's decision to the
-# best options: (R, B) of joint choices, else (R, B, K).
-Chooser = Callable[[Float32Array, float], IntArray]
-
-
-class Departure(Protocol):
-    """What residual agents depart from, and in which choices."""
-
-    @property
-    def reference(self) -> str:
-        """The rule's family."""
-
-    @property
-    def parameters(self) -> Mapping[str, float] | None:
-        """Of the rule; None: the family's first guess."""
-
-    @property
-    def choices(self) -> Sequence[str]:
-        """Names of `CHOICES`."""
+# From features, (R, B, K, F), to what the options save: (R, B, L) of joint choices, else
+# (R, B, K, L).
+Valuer = Callable[[Float32Array], FloatArray | Float32Array]
 
 
 class ResidualRule:
@@ -54,8 +38,8 @@ class ResidualRule:
     Args:
         scenario: what it runs in.
         rule: the reference, tuned.
-        choosers: by choice; a choice without one stays the rule's.
-        margin: what an option must save beyond the rule's decision, in the choosers' unit.
+        valuers: by choice; a choice without one stays the rule's.
+        margin: what an option must save beyond the rule's decision, in the valuers' unit.
         name: what tables call it.
     """
 
@@ -63,12 +47,12 @@ class ResidualRule:
         self,
         scenario: Scenario,
         rule: ComposedRule,
-        choosers: Mapping[str, Chooser],
+        valuers: Mapping[str, Valuer],
         margin: float = 0.0,
         name: str = "learned",
     ) -> None:
-        self.rule, self.choosers, self.margin, self.name = rule, choosers, margin, name
-        self.choices: dict[str, Choice] = {c: CHOICES[c](rule.setting) for c in choosers}
+        self.rule, self.valuers, self.margin, self.name = rule, valuers, margin, name
+        self.choices: dict[str, Choice] = {c: CHOICES[c](rule.setting) for c in valuers}
         # Only its models are used: what agents observe, given what is known.
         self._env = BatchedEnv(scenario, num_copies=1)
 
@@ -117,9 +101,16 @@ class ResidualRule:
         if not self.choices:
             return {}
         return {
-            name: self.choices[name].list_by_agent(self.choosers[name](features, self.margin))
+            name: self.choices[name].list_by_agent(self._pick(name, features))
             for name, features in self.compute_features(plan, self.choices).items()
         }
+
+    def _pick(self, name: str, features: Float32Array) -> IntArray:
+        """The best options, the first of equals; the rule's decision has a head start."""
+        values = self.valuers[name](features)
+        values[..., 0] += self.margin
+        options: IntArray = values.argmax(axis=-1)
+        return options
 
     def act(self, plan: Plan, taken: Taken) -> Plan:
         """Returns the plan with the taken options instead of the rule's decisions."""
@@ -131,25 +122,24 @@ class ResidualRule:
         return changed
 
 
-def make_reference(scenario: Scenario, settings: Departure) -> ComposedRule:
-    """Returns the tuned rule that the agents depart from.
+def get_rule(settings: Residual) -> TunedRule:
+    """Returns the rule that the settings name."""
+    return TunedRule(family=settings.reference, parameters=settings.parameters or {})
+
+
+def make_reference(scenario: Scenario, rule: TunedRule, choices: Sequence[str]) -> ComposedRule:
+    """Returns the rule that the agents depart from in some choices.
 
     Raises:
         InputError: if the family is not known or a setting does not fit the scenario.
     """
-    family = FAMILIES.get(settings.reference)
-    if family is None:
-        raise InputError(
-            f"residual.reference: {settings.reference!r} is not known; "
-            f"allowed: {', '.join(FAMILIES)}"
-        )
-    if "dispatch" in settings.choices and scenario.costs.truck_capacity is None:
+    get_family(rule.family, "residual.reference")
+    if "dispatch" in choices and scenario.costs.truck_capacity is None:
         raise InputError(
             f"residual.choices: dispatch needs costs.truck_capacity, which scenario "
             f"{scenario.name} does not set"
         )
-    setting = Setting.from_scenario(scenario)
-    return family(setting, settings.parameters or family.make_space(setting).initial)
+    return rule.make(scenario)
 
 
 def list_choices(scenario: Scenario) -> tuple[str, ...]:
@@ -164,7 +154,7 @@ def check_residual(scenario: Scenario, settings: Residual) -> None:
     Raises:
         InputError: if the rule cannot be made, or branches are longer than an episode.
     """
-    make_reference(scenario, settings)
+    make_reference(scenario, get_rule(settings), settings.choices)
     for choice in settings.choices:
         horizon = settings.get_horizon(choice)
         if horizon > scenario.horizon:

@@ -15,26 +15,25 @@ from envs.omnichannel.world.account.metrics import EpisodeMetrics
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.evaluation.sources import load_learned
-from marl.policies.base import Setting
-from marl.policies.families import FAMILIES
 from marl.policies.rollouts import Rollouts
+from marl.policies.tuned import TunedRule
 from marl.runs.folder import RunFolder
 from scripts.reproduction.common import RUNS, SEED, train
-from scripts.reproduction.rules import BestRule, compare_with_ladder
+from scripts.reproduction.rules import compare_with_ladder
 
 # Env steps a minute of one core, so that both schedules end with the budget.
 RESIDUAL_STEPS = 50_000
 GRID_STEPS = 120_000
 
 
-def train_residual(scenario: str, rule: BestRule, minutes: float, seed: int) -> RunFolder:
+def train_residual(scenario: str, rule: TunedRule, minutes: float, seed: int) -> RunFolder:
     """Trains residual agents around a rule for so long on one core."""
     name = load_scenario(scenario).name
     return train(
         f"{name}-{minutes:g}min-{seed}",
         *("--scenario", scenario, "--config", "residual", "--seed", str(seed)),
         *("--minutes", f"{minutes:g}", "--set", f"residual.reference={rule.family}"),
-        *("--set", f"residual.parameters={json.dumps(dict(rule.parameters))}"),
+        *("--set", f"residual.parameters={json.dumps(rule.parameters)}"),
         *("--set", f"learner.anneal_env_steps={round(minutes * RESIDUAL_STEPS)}"),
         *("--set", "env_runners.num_env_runners=0"),
         one_core=True,
@@ -69,7 +68,7 @@ def compare_grid(
 
 def compare_rollouts(
     scenario: Scenario,
-    rule: BestRule,
+    rule: TunedRule,
     ladder: Sequence[EpisodeMetrics],
     options: argparse.Namespace,
 ) -> dict[str, Any]:
@@ -86,9 +85,7 @@ def compare_rollouts(
     days = "-".join(f"{periods}" for periods in horizons.values())
     file = RUNS / f"rollouts-{rule.family}-{scenario.hash()}-{count}x{futures}-{days}.npz"
     if not file.is_file():
-        parameters = dict(rule.parameters)
-        reference = FAMILIES[rule.family](Setting.from_scenario(scenario), parameters)
-        policy = Rollouts(scenario, reference, horizons=horizons, futures=futures)
+        policy = Rollouts(scenario, rule.make(scenario), horizons=horizons, futures=futures)
         runner = EpisodeRunner(scenario, make_seeds("test", SEED, count), "evaluate", batch_size=16)
         started = time.monotonic()
         found = runner.run(policy)

@@ -1,4 +1,4 @@
-"""The strongest rule of a scenario, its tuning, and what it costs at every level of service."""
+"""The strongest rule of a scenario, its tuning, and what it costs at every service level."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from envs.omnichannel.types import FloatArray
 from envs.omnichannel.world.account.metrics import EpisodeMetrics
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.evaluation.statistics import compute_paired_interval
-from marl.evaluation.tuning import TunedParameters, load_or_tune, tune_family
+from marl.evaluation.tuning import load_or_tune, tune_family
 from marl.policies import make_policy
+from marl.policies.tuned import TunedRule
 from scripts.reproduction.common import (
     RUNS,
     choose_best,
@@ -32,24 +33,16 @@ FLAT = 0.001  # of the loss, alpha - reward: a doubling that saves less ends the
 
 
 @dataclass(frozen=True)
-class BestRule:
-    """The strongest rule, from the budget that served it best."""
-
-    family: str
-    parameters: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class Tuning:
     """What one budget of the search came to."""
 
-    tuned: TunedParameters
+    tuned: TunedRule
     metrics: EpisodeMetrics  # on the fresh episodes
 
 
 def find_best_rule(
     scenario: Scenario, runner: EpisodeRunner
-) -> tuple[BestRule, dict[str, EpisodeMetrics], list[Tuning]]:
+) -> tuple[TunedRule, dict[str, EpisodeMetrics], list[Tuning]]:
     """Runs every family, tuned, and doubles the best one's trials until it gains nothing.
 
     Returns:
@@ -60,7 +53,7 @@ def find_best_rule(
     rounds = list(tune_until_flat(family, scenario, runner))
     strongest = choose_budget(rounds)
     found[family] = strongest.metrics
-    return BestRule(family, strongest.tuned.parameters), found, rounds
+    return strongest.tuned, found, rounds
 
 
 def tune_until_flat(
@@ -123,7 +116,7 @@ def tabulate_tuning(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def climb_ladder(
-    rule: BestRule, scenario: Scenario, runner: EpisodeRunner
+    rule: TunedRule, scenario: Scenario, runner: EpisodeRunner
 ) -> Iterator[EpisodeMetrics]:
     """The rule tuned for more and more service, each step from the one before."""
     start = dict(rule.parameters)

@@ -16,7 +16,6 @@ from envs.omnichannel.world.draws import make_seeds
 from marl.commands.prepare import tune_rules
 from marl.config import TrainConfig, load_config
 from marl.evaluation.evaluate import EpisodeRunner
-from marl.evaluation.tuning import TunedParameters
 from marl.learning.methods import load_policy, make_method, write_policy
 from marl.learning.pool.recorded import LabelBatch
 from marl.learning.rllib.algorithm import MethodAlgorithm, build_algorithm
@@ -24,6 +23,7 @@ from marl.policies import FAMILIES, make_policy
 from marl.policies.base import Setting
 from marl.policies.choices import CHOICES
 from marl.policies.residual import check_residual
+from marl.policies.tuned import TunedRule
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -155,9 +155,9 @@ def test_check_residual__refuses_in_one_line(
 def test_tune_rules__finds_choices_and_the_best_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     rewards = {"order_up_to": 0.4, "forecast_order_up_to": 0.6, "full_truck_by_sku": 0.5}
 
-    def tune(family: str, scenario: Scenario) -> TunedParameters:
+    def tune(family: str, scenario: Scenario) -> TunedRule:
         space = FAMILIES[family].make_space(Setting.from_scenario(scenario))
-        return TunedParameters(dict(space.initial), rewards[family], trials=1)
+        return TunedRule(family=family, parameters=space.initial, reward=rewards[family], trials=1)
 
     monkeypatch.setattr("marl.evaluation.tuning.load_or_tune", tune)
     for name, choices in (("paper", ("supplier_order",)), ("volatile", tuple(CHOICES))):

@@ -49,7 +49,7 @@ class _Features(NamedTuple):
     all_stores_stock: int
     system_waiting: int
     system_shortage: int
-    level: int
+    smoothed: int
     last_demand: int
     season: int
     season_ahead: int
@@ -104,7 +104,7 @@ class _Cell(NamedTuple):
     shortage: int
     forecast: int
     online_forecast: int
-    level: int
+    smoothed: int
     last_demand: int
     expiring: int
     lowest_cover: int  # days, the lowest below
@@ -252,7 +252,7 @@ def _gather_stores(cells: FloatArray, units: Units, rows: Rows, b: int) -> None:
                 cell[_CELL.expiring] += units.shelf[b, slot, s, k]
             for c in range(channels):
                 cell[_CELL.forecast] += units.forecast[b, s, k, c]
-                cell[_CELL.level] += units.smoothed[b, s, k, c]
+                cell[_CELL.smoothed] += units.smoothed[b, s, k, c]
                 cell[_CELL.last_demand] += units.last_demand[b, s, k, c]
             cell[_CELL.online_forecast] = units.forecast[b, s, k, ONLINE]
             cell[_CELL.stores_stock] = cell[_CELL.stock]
@@ -336,7 +336,7 @@ def _scale(
     waiting = upper[_CELL.waiting_new] + upper[_CELL.waiting_old]
     features[COLUMN.system_waiting] = waiting / upper_rate
     features[COLUMN.system_shortage] = upper[_CELL.shortage] / upper_rate
-    features[COLUMN.level] = cell[_CELL.level] / base - 1
+    features[COLUMN.smoothed] = cell[_CELL.smoothed] / base - 1
     features[COLUMN.last_demand] = cell[_CELL.last_demand] / rate - 1
     features[COLUMN.log_demand] = 0.5 * log(rate / 10)
     features[COLUMN.online_fraction] = cell[_CELL.online_forecast] / rate

@@ -34,7 +34,7 @@ def load_grocery_demand() -> tuple[
 ]:
     """Returns one year of daily sales of 10 grocery stores and 30 product groups.
 
-    Source: The Complete Journey (84.51/dunnhumby), a panel of households: levels are a sample.
+    Source: The Complete Journey (84.51/dunnhumby), a panel of households: units are a sample.
 
     Returns:
         dates: days in order, datetime64[D], (365,).

@@ -115,11 +115,11 @@ class EpisodeEnv(ParallelEnv[str, ObsT, ActionT]):
             return {}, {}, {}, {}, {}
         env, names = self.batched_env, self.agents
         options, modules = self._read(actions), env.layout.modules
-        levels, first = {}, 0
+        by_module, first = {}, 0
         for module_id, module in modules.items():
-            levels[module_id] = options[None, first : first + module.num_agents]
+            by_module[module_id] = options[None, first : first + module.num_agents]
             first += module.num_agents
-        step = env.step(levels)
+        step = env.step(by_module)
         if self.render_mode is not None:
             self._last = step
         done = step.done or env.period >= self.max_cycles

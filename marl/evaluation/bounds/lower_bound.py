@@ -32,7 +32,7 @@ def compute_reward_bounds(
 
     Who knows demand needs no safety stock, which makes the bound loose. With penalties, most of a
     lost walk-in's cost is charged for those that are expected to be lost, given the day's stock and
-    true level of demand, in the place of those that are. To a policy, which decides the stock
+    true drift of demand, in the place of those that are. To a policy, which decides the stock
     before it sees the demand, both cost the same on average: so no policy exceeds the mean of these
     bounds, though it may that of single episodes.
 

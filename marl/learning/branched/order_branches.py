@@ -83,14 +83,14 @@ class BranchMaker:
     ) -> Labels:
         """The experience of these situations, (M,), for agents drawn at random."""
         group = self.policy.groups[name]
-        count, levels = len(entries), group.num_options
+        count, options = len(entries), group.num_options
         agents = rng.integers(group.num_agents, size=count)
         state = recording.states.select(entries)
         now = group.observe(state)[np.arange(count), agents]  # (M, D)
         # By future, situation and order; futures are alike until n periods have passed.
-        row = np.tile(np.repeat(np.arange(count), levels), self.futures)
+        row = np.tile(np.repeat(np.arange(count), options), self.futures)
         orders = {other: best[row] for other, best in self.policy.choose(state).items()}
-        ordered = np.tile(np.arange(levels), count * self.futures)
+        ordered = np.tile(np.arange(options), count * self.futures)
         orders[name][np.arange(len(row)), agents[row]] = ordered
         returns = np.zeros(len(row))
         branches = play_branches(
@@ -100,20 +100,20 @@ class BranchMaker:
             make_targets(orders),
             self.n_step + self.delay,
             _Continuation(self.policy, self.n_step),
-            self._draw_worlds(recording, entries, levels, rng),
+            self._draw_worlds(recording, entries, options, rng),
         )
         for period, branch in enumerate(branches, start=1):
             if period > self.delay:
                 returns -= self.gamma ** (period - self.delay - 1) * branch.loss / self.unit
             if period == self.n_step:
                 seen = group.observe(branch.state)[np.arange(len(row)), agents[row]]
-        seen = seen.reshape(self.futures, count, levels, -1)[0]
+        seen = seen.reshape(self.futures, count, options, -1)[0]
         features = np.concatenate([now[:, None], seen], axis=1)
-        savings = returns.reshape(self.futures, count, levels).mean(axis=0)
+        savings = returns.reshape(self.futures, count, options).mean(axis=0)
         return Labels(features.astype(np.float32), savings.astype(np.float32))
 
     def _draw_worlds(
-        self, recording: Recording, entries: IntArray, levels: int, rng: np.random.Generator
+        self, recording: Recording, entries: IntArray, options: int, rng: np.random.Generator
     ) -> list[IntArray] | None:
         """Whose demand each period of each branch has; all orders of a future share it."""
         if self.futures == 1:
@@ -122,7 +122,7 @@ class BranchMaker:
         recorded = [entries + ahead * recording.num_copies for ahead in range(self.n_step)]
         worlds = [np.broadcast_to(entry, shape) for entry in recorded]
         worlds += [rng.integers(recording.num_entries, size=shape) for _ in range(self.delay)]
-        return [np.repeat(world, levels) for world in worlds]
+        return [np.repeat(world, options) for world in worlds]
 
 
 class _Continuation:

@@ -52,6 +52,6 @@ class ExploringOrders:
         taken = {}
         for name, best in self.policy.choose(env.view).items():
             random = self.rng.random(best.shape) < self.epsilon[:, None]
-            levels = self.policy.groups[name].num_options
-            taken[name] = np.where(random, self.rng.integers(levels, size=best.shape), best)
+            options = self.policy.groups[name].num_options
+            taken[name] = np.where(random, self.rng.integers(options, size=best.shape), best)
         return env.apply(make_targets(taken))

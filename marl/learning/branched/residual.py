@@ -21,7 +21,7 @@ from marl.learning.networks import fill_networks
 from marl.learning.policy_arrays import NetworkArguments, Weights
 from marl.learning.pool.recorded import LabelBatch, LabelFragment, LabelPool, Labels, LabelShape
 from marl.learning.trainee import Losses, Trainee
-from marl.policies.residual import make_reference
+from marl.policies.residual import get_rule, make_reference
 
 
 class ResidualMethod:
@@ -67,7 +67,7 @@ class ResidualMethod:
     ) -> LabelFragment:
         """Records the episodes of the seeds, (B,), then labels recorded states of all choices."""
         settings = self.config.residual
-        rule = make_reference(self.scenario, settings)
+        rule = make_reference(self.scenario, get_rule(settings), settings.choices)
         policy = ResidualPolicy(self.scenario, rule, networks, settings.margin)
         recording = record_episodes(env, Exploring(policy, epsilon, rng), seeds)
         maker = LabelMaker(env, policy, settings.continuation)
@@ -99,7 +99,8 @@ class ResidualMethod:
 
     def make_untrained(self) -> ResidualPolicy:
         """Returns the rule itself."""
-        rule = make_reference(self.scenario, self.config.residual)
+        settings = self.config.residual
+        rule = make_reference(self.scenario, get_rule(settings), settings.choices)
         return ResidualPolicy(self.scenario, rule, {}, name="untrained")
 
     def describe(self) -> dict[str, Any]:
@@ -132,6 +133,6 @@ def _make_policy(
     scenario: Scenario, settings: Residual, arguments: NetworkArguments, weights: Weights, name: str
 ) -> ResidualPolicy:
     networks = {choice: ChoiceNetwork(**values) for choice, values in arguments.items()}
-    rule = make_reference(scenario, settings)
+    rule = make_reference(scenario, get_rule(settings), settings.choices)
     fill_networks(networks, weights)
     return ResidualPolicy(scenario, rule, networks, settings.margin, name)

@@ -10,7 +10,7 @@ import torch
 
 from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Float32Array, IntArray
+from envs.omnichannel.types import Float32Array
 from marl.config import Residual
 from marl.learning.branched.choice_network import ChoiceNetwork
 from marl.policies.choices import CHOICES
@@ -39,19 +39,17 @@ class ResidualPolicy(ResidualRule):
         margin: float = 0.0,
         name: str = "learned",
     ) -> None:
-        choosers = {choice: partial(_choose, network) for choice, network in networks.items()}
-        super().__init__(scenario, rule, choosers, margin, name)
+        valuers = {choice: partial(_value, network) for choice, network in networks.items()}
+        super().__init__(scenario, rule, valuers, margin, name)
         self.networks = networks
 
 
-def _choose(network: ChoiceNetwork, features: Float32Array, margin: float) -> IntArray:
+def _value(network: ChoiceNetwork, features: Float32Array) -> Float32Array:
     copies = max(_AGENTS_AT_ONCE // features.shape[1], 1)
     with torch.inference_mode():
         parts = torch.split(torch.from_numpy(features), copies)
-        values = torch.cat([network(part) for part in parts])
-        values[..., 0] += margin
-        options: IntArray = values.argmax(dim=-1).numpy()
-        return options
+        values: Float32Array = torch.cat([network(part) for part in parts]).numpy()
+        return values
 
 
 def make_network_arguments(

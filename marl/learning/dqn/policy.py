@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 import torch
 
 from envs.errors import InputError
@@ -16,10 +15,10 @@ from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from marl.config import Learner
-from marl.learning.dqn.kernels import choose_options, uphold_goals
 from marl.learning.dqn.network import QNetwork, make_network
 from marl.learning.networks import fill_networks
 from marl.learning.policy_arrays import COORDINATION, NetworkArguments, Weights
+from marl.policies.greedy import choose_greedily
 
 
 @dataclass(frozen=True)
@@ -100,33 +99,21 @@ def select_greedy(
     observations: Float32Array,
     explore: Callable[[str, IntArray], object] | None = None,
 ) -> dict[str, IntArray]:
-    """Returns the best levels by module, (B, A_m, K); of the high level on review periods only.
-
-    Under `valued` coordination, the low level takes its goals where its values do not speak
-    against them.
+    """Returns `choose_greedily` of the networks' values.
 
     Args:
         env: B copies.
         networks: by module.
         observations: (B, N + 1, K, F).
-        explore: changes a module's levels in place, before others see them; None: nobody does.
+        explore: as of `choose_greedily`.
     """
-    rules = env.scenario.coordination
-    actions: dict[str, IntArray] = {}
+    # Rows first, as the observation lies in memory: the networks need not copy their inputs.
+    by_row = observations.swapaxes(0, 1)
+
+    def value(module_id: str) -> Float32Array:
+        rows = by_row[env.layout.modules[module_id].rows]
+        values: Float32Array = networks[module_id].rank_actions(torch.from_numpy(rows)).numpy()
+        return values
+
     with torch.inference_mode():
-        for module_id in MODULES:
-            module = env.layout.modules[module_id]
-            if module.level == "high" and not env.is_review:
-                continue
-            # Rows first, as the observation lies in memory: the network need not copy its input.
-            rows = observations.swapaxes(0, 1)[module.rows]
-            values = networks[module_id].rank_actions(torch.from_numpy(rows)).numpy()
-            agents, copies, skus, _ = values.shape
-            levels = actions[module_id] = np.empty((copies, agents, skus), np.int64)
-            choose_options(values, levels)
-            if rules.strategy == "valued" and module.boss is not None:
-                goals = {**env.goals, **actions}[module.boss]
-                uphold_goals(values, goals, rules.margin, levels)
-            if explore is not None:
-                explore(module_id, levels)
-    return actions
+        return choose_greedily(env, value, explore)

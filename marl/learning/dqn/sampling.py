@@ -53,9 +53,9 @@ def sample_episodes(
     rewards = np.empty((shape[0], horizon, rows, shape[1]), np.float32)
     chosen: dict[str, list[Bytes]] = {m: [] for m in MODULES}
 
-    def explore(module_id: str, levels: IntArray) -> None:
-        explore_options(levels, env.layout.modules[module_id].num_options, epsilon, rng)
-        chosen[module_id].append(levels.astype(np.uint8))
+    def explore(module_id: str, options: IntArray) -> None:
+        explore_options(options, env.layout.modules[module_id].num_options, epsilon, rng)
+        chosen[module_id].append(options.astype(np.uint8))
 
     for period in range(horizon):
         actions = select_greedy(env, networks, env.observe(observations, period), explore)
@@ -70,8 +70,8 @@ def sample_episodes(
 
 
 def explore_options(
-    levels: IntArray, num_options: int, epsilon: FloatArray, rng: np.random.Generator
+    options: IntArray, num_options: int, epsilon: FloatArray, rng: np.random.Generator
 ) -> None:
-    """Replaces levels (B, A, K), in place, by uniform ones with each copy's epsilon (B,)."""
-    marked = mark_explored(levels, rng.random(levels.shape, np.float32), epsilon)
-    fill_explored(levels, rng.integers(num_options, size=marked))
+    """Replaces options (B, A, K), in place, by uniform ones with each copy's epsilon (B,)."""
+    marked = mark_explored(options, rng.random(options.shape, np.float32), epsilon)
+    fill_explored(options, rng.integers(num_options, size=marked))

@@ -63,7 +63,7 @@ class RLlibEnv(MultiAgentEnv):
         dict[str, bool],
         dict[str, Info],
     ]:
-        """Runs a period; `action_dict` holds one array of K levels for every agent."""
+        """Runs a period; `action_dict` holds one array of K options for every agent."""
         observations, rewards, terminations, truncations, infos = self.parallel_env.step(
             action_dict
         )

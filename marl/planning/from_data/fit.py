@@ -197,16 +197,16 @@ def _make_returns(data: Dataset, train_days: int) -> Section:
 
 
 def _fit_smoothing(train: IntArray) -> float:
-    """The smoothing under which the level foresees the mean of the coming week best."""
+    """The smoothing whose average foresees the mean of the coming week best."""
     cells = train.sum(axis=3).reshape(len(train), -1).astype(np.float64)
     sums = np.cumsum(np.vstack([np.zeros((1, cells.shape[1])), cells]), axis=0)
-    level = np.broadcast_to(cells[:WEEK].mean(axis=0), (len(_SMOOTHINGS), cells.shape[1])).copy()
+    smoothed = np.broadcast_to(cells[:WEEK].mean(axis=0), (len(_SMOOTHINGS), cells.shape[1])).copy()
     loss = np.zeros(len(_SMOOTHINGS))
     for day in range(len(cells) - WEEK):
-        level += _SMOOTHINGS[:, None] * (cells[day] - level)
+        smoothed += _SMOOTHINGS[:, None] * (cells[day] - smoothed)
         coming = (sums[day + 1 + WEEK] - sums[day + 1]) / WEEK
-        if day >= WEEK:  # not the days that the level began with
-            loss += ((coming - level) ** 2).sum(axis=1)
+        if day >= WEEK:  # not the days that the average began with
+            loss += ((coming - smoothed) ** 2).sum(axis=1)
     return float(_SMOOTHINGS[loss.argmin()])
 
 
@@ -300,11 +300,11 @@ def _make_grids(train: IntArray, lead_time: int, lane: int) -> tuple[list[float]
     return _ascend(store), _ascend(dc)
 
 
-def _ascend(levels: FloatArray) -> list[float]:
-    """The levels, those that rounding made equal moved half a day up."""
-    for i in range(1, len(levels)):
-        levels[i] = max(levels[i], levels[i - 1] + 0.5)
-    return [float(level) for level in levels]
+def _ascend(covers: FloatArray) -> list[float]:
+    """The covers, those that rounding made equal moved half a day up."""
+    for i in range(1, len(covers)):
+        covers[i] = max(covers[i], covers[i - 1] + 0.5)
+    return [float(cover) for cover in covers]
 
 
 def _round(value: float) -> float:

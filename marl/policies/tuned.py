@@ -1,0 +1,32 @@
+"""A member of a classical family: what tuning finds, policy files hold and agents depart from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from envs.omnichannel.scenario import Scenario
+from envs.validation import LARGEST, StrictModel
+from marl.policies.base import Setting
+from marl.policies.families import ComposedRule, get_family
+
+Value = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+
+
+class TunedRule(StrictModel):
+    """A family and the parameters that make it one rule."""
+
+    family: str
+    parameters: dict[str, Value]  # by name; without any: the family's first guesses
+    reward: float = 0.0  # eq. 8, mean over the tuning episodes: optimistic, for it was maximised
+    trials: int = 0  # of the search; 0: none was made, and the reward is not known
+
+    def make(self, scenario: Scenario) -> ComposedRule:
+        """Returns the rule in a scenario.
+
+        Raises:
+            InputError: if the family or a parameter is not known, or a parameter is missing.
+        """
+        family, setting = get_family(self.family), Setting.from_scenario(scenario)
+        return family(setting, self.parameters or family.make_space(setting).initial)
