@@ -7,6 +7,7 @@ is run by test_examples.
 import gzip
 import json
 import os
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -235,6 +236,12 @@ def test_page__names_files_that_exist(page: Path) -> None:
     places = r"`((?:envs|marl|docs|tests|scripts|examples|cluster|\.github)/[\w./-]+)`"
     missing = [path for path in re.findall(places, read_prose(page)) if not (ROOT / path).exists()]
     assert missing == []
+
+
+@pages
+def test_page__names_parts_of_the_packages_that_exist(page: Path) -> None:
+    for dotted in re.findall(r"(?:`|::: )((?:envs|marl)(?:\.\w+)+)`?", read_prose(page)):
+        assert pkgutil.resolve_name(dotted) is not None, dotted
 
 
 def test_glossary__has_a_file_for_every_term() -> None:
