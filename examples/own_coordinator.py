@@ -1,23 +1,24 @@
 """A coordinator of your own: the median of the proposals in place of their mean."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from envs.omnichannel import BatchedEnv, load_scenario
 from envs.omnichannel.agents.coordinator import Coordinator
-from envs.omnichannel.agents.decisions.base import Decision, Known
-from envs.omnichannel.types import FloatArray, ModuleOptions
+from envs.omnichannel.types import ModuleOptions, Targets, View
 from envs.omnichannel.world.draws import make_seeds
 
 
 class Median(Coordinator):
     """Follows neither the most generous nor the most cautious of four proposals."""
 
-    def combine(self, decision: Decision, options: ModuleOptions, known: Known) -> FloatArray:
+    def compute_targets(self, options: ModuleOptions, view: View) -> Targets:
         """Returns the median over the proposers; dispositions add up to 1 and keep their mean."""
-        proposed = decision.propose(options, known)  # one of each proposer on the first axis
-        if decision.target == "disposition":
-            return proposed.mean(axis=0)
-        return np.median(proposed, axis=0)
+        mean = super().compute_targets(options, view)
+        proposals = self.propose(options, view, mean.online_share)
+        median = {target: np.median(p, axis=0) for target, p in proposals.items()}
+        return replace(mean, **{**median, "disposition": mean.disposition})
 
 
 def run_random(env: BatchedEnv) -> float:

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from envs.omnichannel.agents.coordinator import make_decisions
-from envs.omnichannel.agents.decisions.base import Decision, Known
+from envs.omnichannel.agents.coordinator import Coordinator, make_decisions
+from envs.omnichannel.agents.decisions.base import Decision
 from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, ModuleOptions, Network, Signals, View
@@ -22,8 +22,8 @@ def propose(
 ) -> FloatArray:
     """All proposals where half of the online orders are the stores'."""
     share = np.full((1, 2, 2), 0.5)
-    known = Known(view or make_view(tiny), Network.from_scenario(tiny), share)
-    return make_decision(tiny, target).propose(options, known)
+    coordinator = Coordinator(tiny, Network.from_scenario(tiny))
+    return coordinator.propose(options, view or make_view(tiny), share)[target]
 
 
 def make_view(tiny: Scenario) -> View:

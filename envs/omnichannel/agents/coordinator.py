@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from envs.omnichannel.agents.decisions import DECISIONS
-from envs.omnichannel.agents.decisions.base import Decision, Known
+from envs.omnichannel.agents.decisions.averaging import Averaging
+from envs.omnichannel.agents.decisions.base import Decision
 from envs.omnichannel.agents.roster import PROPOSERS, level_of, list_rows, role_of
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.coordination import Coordination
@@ -35,6 +36,7 @@ class Coordinator:
     def __init__(self, scenario: Scenario, network: Network) -> None:
         self.network, self.rules = network, scenario.coordination
         self.decisions = make_decisions(scenario, network)
+        self._averaging = Averaging(self.decisions, network)
         rows = list_rows(network.num_dcs, network.num_stores)
         self._shapes = {m: (r.stop - r.start, network.num_skus) for m, r in rows.items()}
         self.weigh(None)
@@ -52,52 +54,44 @@ class Coordinator:
             target: np.ascontiguousarray(weights[target] / _sum_last(weights[target]))
             for target in PROPOSERS
         }
-        self._weights = {target: np.atleast_2d(w) for target, w in self.weights.items()}
+        self._weights = self._averaging.weigh(self.weights)
 
     def compute_targets(self, options: ModuleOptions, view: View) -> Targets:
         """Returns the weighted mean of all proposals, eq. 6.
-
-        Shares come first: the online share says how much demand the stores are to serve, and so
-        what a cover of so many days means in units.
 
         Args:
             options: by module, (B, A_m, K).
             view: what is known.
         """
-        targets, _ = self._agree(self._check(options, len(view.period)), view)
-        return targets
+        checked = self._check(options, len(view.period))
+        return Targets(**self._averaging.average(checked, view, self._weights))
+
+    def propose(self, options: ModuleOptions, view: View, online_share: FloatArray) -> Proposals:
+        """Returns all proposals, of each proposer one on the first axis.
+
+        Args:
+            options: by module, (B, A_m, K).
+            view: what is known.
+            online_share: that quantities are proposed for, (B, S, K).
+        """
+        checked = self._check(options, len(view.period))
+        return self._averaging.propose(checked, view, online_share)
 
     def coordinate(self, options: ModuleOptions, view: View) -> tuple[Proposals, Targets]:
-        """Returns all proposals, and their weighted means.
+        """Returns all proposals and the targets; args as of `compute_targets`."""
+        targets = self.compute_targets(options, view)
+        return self.propose(options, view, targets.online_share), targets
 
-        Args as of `compute_targets`.
-        """
-        options = self._check(options, len(view.period))
-        targets, known = self._agree(options, view)
-        return {d.target: d.propose(options, known) for d in self.decisions}, targets
-
-    def combine(self, decision: Decision, options: ModuleOptions, known: Known) -> FloatArray:
-        """Returns one target from all proposals for a decision: their weighted mean."""
-        return decision.average(options, known, self._weights[decision.target])
-
-    def _agree(self, options: ModuleOptions, view: View) -> tuple[Targets, Known]:
-        """The targets, and what quantities were proposed from."""
-        known = Known(view, self.network)
-        found = {d.target: self.combine(d, options, known) for d in self.decisions if d.is_share}
-        known = Known(view, self.network, found["online_share"])
-        for decision in self.decisions:
-            if not decision.is_share:
-                found[decision.target] = self.combine(decision, options, known)
-        return Targets(**found), known
-
-    def _check(self, options: ModuleOptions, copies: int) -> dict[str, IntArray]:
-        """Returns the options for compiled loops, which would read beyond what they are given."""
-        checked = {m: np.ascontiguousarray(options[m], np.int64) for m in self._shapes}
-        for module_id, found in checked.items():
-            shape = (copies, *self._shapes[module_id])
-            if found.shape != shape:
+    def _check(self, options: ModuleOptions, copies: int) -> tuple[IntArray, ...]:
+        """Returns the options for a compiled loop, which would read beyond what it is given."""
+        checked = []
+        for module_id in self._averaging.modules:
+            found = np.ascontiguousarray(options[module_id], np.int64)
+            if found.shape != (copies, *self._shapes[module_id]):
+                shape = (copies, *self._shapes[module_id])
                 raise ValueError(f"{module_id} has options of shape {found.shape}, not {shape}")
-        return checked
+            checked.append(found)
+        return tuple(checked)
 
 
 def make_decisions(scenario: Scenario, network: Network) -> tuple[Decision, ...]:

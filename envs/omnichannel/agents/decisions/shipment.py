@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from envs.omnichannel.agents.decisions.base import Goal, Known, Quantity
+from envs.omnichannel.agents.decisions.base import Goal, Quantity
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, IntArray, Network
+from envs.omnichannel.types import FloatArray, IntArray
 from envs.omnichannel.world.allocation.largest_remainder import round_jointly
 
 
@@ -30,9 +29,10 @@ class Shipment(Quantity):
     )  # fmt: skip
     pushed: ClassVar[int] = proposers.index("shipping_high")
 
-    def __init__(self, scenario: Scenario, network: Network, rows: Mapping[str, slice]) -> None:
-        super().__init__(scenario, network, rows)
-        self._lead_time = network.lane_lead_time.astype(np.float64)
+    @property
+    def lead_time(self) -> FloatArray:
+        """Periods of each store's lane, (S,)."""
+        return self.network.lane_lead_time.astype(np.float64)
 
     def list_grids(self, scenario: Scenario) -> list[Any]:
         """Returns days of cover; a shipper's option also says an online share, varying fastest."""
@@ -43,10 +43,6 @@ class Shipment(Quantity):
     def list_goals(self) -> list[FloatArray]:
         """Returns the covers of both high-level agents."""
         return [self.grids[p][:, 0] / 4 - 1 for p in (0, self.pushed)]
-
-    def get_basis(self, known: Known) -> tuple[FloatArray, FloatArray, int]:
-        """Returns the lanes' lead times, and what the stores are to serve and have."""
-        return self._lead_time, known.store_rate, self.network.num_dcs
 
     @classmethod
     def settle(cls, target: FloatArray, *, whole_trucks: bool = False) -> IntArray:
