@@ -1,4 +1,4 @@
-"""A whole training run built by hand, part by part, without Ray: what the trainer does for you."""
+"""A whole training run built by hand, part by part, without Ray: the trainer's work on a screen."""
 
 import numpy as np
 
