@@ -113,18 +113,18 @@ BEST = "best"
 
 
 class Branching(StrictModel):
-    """How many recorded situations are branched, and how many of them are kept."""
+    """How many recorded states are branched, and how many of them are kept."""
 
-    situations: Count = 1600  # by choice or group of agents, runner and round
-    pool_situations: Count = 60_000  # held by choice or group
+    states: Count = 1600  # by choice or group of agents, runner and round
+    pool_states: Count = 60_000  # held by choice or group
 
     @model_validator(mode="after")
     def check_pool(self) -> Self:
         """A round of one runner fits into the pool."""
-        if self.situations > self.pool_situations:
+        if self.states > self.pool_states:
             raise ValueError(
-                f"pool_situations {self.pool_situations} is not allowed; at least "
-                f"{self.situations} (situations of a round)"
+                f"pool_states {self.pool_states} is not allowed; at least "
+                f"{self.states} (states of a round)"
             )
         return self
 
@@ -162,8 +162,8 @@ class Orders(Branching):
     """Agents that choose order quantities, taught by branches over every one of them."""
 
     largest_order: Annotated[float, Field(gt=0, le=20)] = 2.0  # days of mean demand
-    situations: Count = 800
-    pool_situations: Count = 40_000
+    states: Count = 800
+    pool_states: Count = 40_000
     # Orders this much worse than the best count half; unit: a day's demand at the holding cost, of
     # a store alone at the geometric mean of the costs of a unit that is left and of one short.
     focus: Positive = 0.2

@@ -116,9 +116,9 @@ def test_stop__fraction_is_that_of_the_nearest_limit() -> None:
         stop.check_open(100, 0, 0.0)
 
 
-def test_load_config__a_round_of_situations_fits_the_pool() -> None:
-    settings = ["residual.situations=50", "residual.pool_situations=49"]
-    with pytest.raises(InputError, match="pool_situations 49 is not allowed; at least 50") as error:
+def test_load_config__a_round_of_states_fits_the_pool() -> None:
+    settings = ["residual.states=50", "residual.pool_states=49"]
+    with pytest.raises(InputError, match="pool_states 49 is not allowed; at least 50") as error:
         load_config("residual", settings)
     assert "\n" not in str(error.value)
 

@@ -86,7 +86,7 @@ def test_make_labels__are_what_a_hand_made_branch_costs() -> None:
     assert not labels.savings[:, 0].any()
     assert labels.savings[:, 1:].std() > 0
 
-    # The same situations, one at a time, without finding equal options first.
+    # The same states, one at a time, without finding equal options first.
     rng = np.random.default_rng(1)
     entries = rng.choice(recording.list_entries(HORIZON), size=6)
     reference = RULE.make_plan(recording.see(env, entries))

@@ -7,7 +7,7 @@ from marl.learning.pool.recorded import LabelFragment, LabelPool, Labels, LabelS
 
 
 def make_fragment(first: int, count: int) -> LabelFragment:
-    """Situations whose features and savings tell which one they are."""
+    """States whose features and savings tell which one they are."""
     ids = np.arange(first, first + count, dtype=np.float32)
     return LabelFragment(
         labels={

@@ -98,7 +98,7 @@ class BatchedEnv:
     def restore(
         self, state: State, smoothed: FloatArray, last_demand: IntArray, goals: dict[str, IntArray]
     ) -> None:
-        """Begins in a given situation, in which all copies are at the same period.
+        """Begins in a given state, in which all copies are at the same period.
 
         Args:
             state: of all copies.

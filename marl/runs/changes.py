@@ -11,7 +11,7 @@ from marl.config import TrainConfig
 # What the weights, the moments and the stored returns of a checkpoint were made with.
 FIXED_FIELDS = (
     "method", "residual.reference", "residual.parameters", "residual.choices",
-    "residual.pool_situations", "orders.largest_order", "orders.pool_situations",
+    "residual.pool_states", "orders.largest_order", "orders.pool_states",
     "learner.hidden", "learner.dueling", "learner.n_step", "learner.gamma",
     "learner.share_parameters",
     "pool.capacity_env_steps", "pool.high_capacity_env_steps", "pool.max_memory_mb",

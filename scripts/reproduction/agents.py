@@ -80,7 +80,7 @@ def run_retail(options: argparse.Namespace) -> None:
     best = choose_best(found)
     settings = (
         f"residual.reference={best}", "residual.choices=[supplier_order]",
-        "residual.situations=300", "env_runners.num_envs_per_env_runner=8",
+        "residual.states=300", "env_runners.num_envs_per_env_runner=8",
         "evaluation.interval_episodes=64", "evaluation.validation_episodes=16",
         "evaluation.test_episodes=16", "evaluation.baselines=[before]",
     )  # fmt: skip

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 
 SETTINGS = [
     "env_runners.num_envs_per_env_runner=4",
-    "orders.situations=32",
+    "orders.states=32",
     "learner.batch_size=32",
     "learner.hidden=[16]",
     "learner.env_steps_per_update=50",

@@ -1,4 +1,4 @@
-"""Residual agents on a real Ray: the volatile network, short episodes, few situations."""
+"""Residual agents on a real Ray: the volatile network, short episodes, few states."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SETTINGS = [
     "env_runners.num_envs_per_env_runner=4",
     "residual.reference=full_truck",
     "residual.choices=[dispatch, supplier_order]",
-    "residual.situations=32",
+    "residual.states=32",
     "residual.dispatch_horizon=4",
     "residual.supplier_order_horizon=6",
     "learner.batch_size=32",

@@ -18,12 +18,12 @@ from marl.policies.choices import Choice, find_distinct
 from marl.policies.residual import ResidualRule
 from marl.policies.stock_value import StockValue
 
-_CHUNK = 400  # situations branched at once: some 2,000 branches, which leave the caches slowly
+_CHUNK = 400  # states branched at once: some 2,000 branches, which leave the caches slowly
 _UNIT_SHARE = 0.02  # of a day's expected demand at the cost scale: the unit of labels
 
 
 class LabelMaker:
-    """Branches situations of a recording over the options of one kind of choice.
+    """Branches states of a recording over the options of one kind of choice.
 
     Every branch changes one agent's decision of one period and leaves all others as the policy
     takes them; then `continuation` decides for the rest of the horizon. Its label is the team's
@@ -49,14 +49,14 @@ class LabelMaker:
         horizon: int,
         rng: np.random.Generator,
     ) -> Labels:
-        """Returns labels of random situations.
+        """Returns labels of random states.
 
         Args:
             recording: episodes of the policy.
             name: of the choice.
-            count: M, situations.
+            count: M, states.
             horizon: periods of every branch.
-            rng: picks situations and agents.
+            rng: picks states and agents.
         """
         entries = rng.choice(recording.list_entries(horizon), size=count)
         parts = [
@@ -76,7 +76,7 @@ class LabelMaker:
         horizon: int,
         rng: np.random.Generator,
     ) -> Labels:
-        """Labels of these situations, (M,), for agents drawn by weight."""
+        """Labels of these states, (M,), for agents drawn by weight."""
         choice = self.policy.choices[name]
         reference = self.policy.rule.make_plan(recording.see(self.env, entries))
         agents = pick_agents(choice.weigh(reference), rng)

@@ -13,11 +13,11 @@ from marl.learning.branched.order_policy import OrderPolicy
 from marl.learning.pool.recorded import Labels
 from marl.policies.order_groups import has_dc_orders, make_targets
 
-_CHUNK = 400  # situations branched at once, so that the branches stay in the caches
+_CHUNK = 400  # states branched at once, so that the branches stay in the caches
 
 
 class BranchMaker:
-    """Branches situations of a recording over all orders of one agent.
+    """Branches states of a recording over all orders of one agent.
 
     In a branch the agent places one order, the others and all later orders are the greedy
     policy's, and the world brings what it brought. The return of n periods is the team's; the
@@ -55,13 +55,13 @@ class BranchMaker:
         self.unit = price * float(setting.mean_demand.sum())
 
     def make(self, recording: Recording, name: str, count: int, rng: np.random.Generator) -> Labels:
-        """Returns the experience of random situations.
+        """Returns the experience of random states.
 
         Args:
             recording: episodes of the policy, explored.
             name: of the group.
-            count: M, situations.
-            rng: picks situations and agents.
+            count: M, states.
+            rng: picks states and agents.
 
         Returns:
             `features` (M, 1 + A, D): units seen now and, after each order, n periods later;
@@ -81,13 +81,13 @@ class BranchMaker:
     def _branch(
         self, recording: Recording, name: str, entries: IntArray, rng: np.random.Generator
     ) -> Labels:
-        """The experience of these situations, (M,), for agents drawn at random."""
+        """The experience of these states, (M,), for agents drawn at random."""
         group = self.policy.groups[name]
         count, options = len(entries), group.num_options
         agents = rng.integers(group.num_agents, size=count)
         state = recording.states.select(entries)
         now = group.observe(state)[np.arange(count), agents]  # (M, D)
-        # By future, situation and order; futures are alike until n periods have passed.
+        # By future, state and order; futures are alike until n periods have passed.
         row = np.tile(np.repeat(np.arange(count), options), self.futures)
         orders = {other: best[row] for other, best in self.policy.choose(state).items()}
         ordered = np.tile(np.arange(options), count * self.futures)

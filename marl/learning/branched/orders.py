@@ -49,7 +49,7 @@ class OrdersMethod:
             )
             for name, group in self.groups.items()
         }
-        return LabelPool(self.config.orders.pool_situations, shapes, self.config.seed)
+        return LabelPool(self.config.orders.pool_states, shapes, self.config.seed)
 
     def spread_epsilon(self, epsilon: float, first: int, copies: int) -> FloatArray:
         """Returns the same for all copies, (B,): branches explore by themselves."""
@@ -69,7 +69,7 @@ class OrdersMethod:
         policy = OrderPolicy(self.groups, networks)
         recording = record_episodes(env, ExploringOrders(policy, epsilon, rng), seeds)
         maker = BranchMaker(env, policy, learner.n_step, learner.gamma, settings.futures)
-        labels = {n: maker.make(recording, n, settings.situations, rng) for n in self.groups}
+        labels = {n: maker.make(recording, n, settings.states, rng) for n in self.groups}
         return LabelFragment.of_episodes(env, labels)
 
     def make_trainees(self, networks: Mapping[str, OrderNetwork]) -> dict[str, Trainee]:

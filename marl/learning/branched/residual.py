@@ -50,7 +50,7 @@ class ResidualMethod:
             )
             for name, values in self.arguments.items()
         }
-        return LabelPool(self.config.residual.pool_situations, shapes, self.config.seed)
+        return LabelPool(self.config.residual.pool_states, shapes, self.config.seed)
 
     def spread_epsilon(self, epsilon: float, first: int, copies: int) -> FloatArray:
         """Returns the same for all copies, (B,): branches explore by themselves."""
@@ -73,7 +73,7 @@ class ResidualMethod:
         maker = LabelMaker(env, policy, settings.continuation)
         labels: dict[str, Labels] = {
             name: maker.make_labels(
-                recording, name, settings.situations, settings.get_horizon(name), rng
+                recording, name, settings.states, settings.get_horizon(name), rng
             )
             for name in settings.choices
         }
