@@ -73,31 +73,34 @@ def make_flows() -> MakeFlows:
 @pytest.fixture
 def write_policy(tmp_path: Path) -> WritePolicy:
     """Writes a policy file whose agents take one option whatever they see."""
-    from envs.omnichannel.batched_env import BatchedEnv
+
+    def write(scenario: Scenario, options: Mapping[str, int] | None = None) -> Path:
+        return write_constant_policy(tmp_path / "policy.onnx", scenario, options or {})
+
+    return write
+
+
+def write_constant_policy(path: Path, scenario: Scenario, options: Mapping[str, int]) -> Path:
+    """Writes a policy file: by module the option that its agents take; else their initial one."""
+    from envs.omnichannel.layout import Layout
     from marl.planning.export import describe_policy, make_model
     from marl.planning.policy_graph import seal
 
-    def write(scenario: Scenario, options: Mapping[str, int] | None = None) -> Path:
-        env = BatchedEnv(scenario, 1)
-        modules = env.layout.modules
-        chosen = {**{m: modules[m].initial_option for m in modules}, **(options or {})}
-        arguments, weights = {}, {}
-        for module_id, module in modules.items():
-            count = module.num_options
-            arguments[module_id] = {"hidden": [1], "num_options": count, "dueling": False}
-            bias = np.zeros(count + 1, np.float32)
-            bias[chosen[module_id]] = 1
-            weights[module_id] = {
-                "layers.0.weight": np.zeros((1, env.layout.num_features), np.float32),
-                "layers.0.bias": np.zeros(1, np.float32),
-                "head.weight": np.zeros((count + 1, 1), np.float32),
-                "head.bias": bias,
-            }
-        model = make_model(arguments, weights)
-        for name, text in describe_policy(scenario, "constant").to_properties().items():
-            model.metadata_props.add(key=name, value=text)
-        path = tmp_path / "policy.onnx"
-        path.write_bytes(seal(model.SerializeToString()))
-        return path
-
-    return write
+    layout = Layout.from_scenario(scenario)
+    arguments, weights = {}, {}
+    for module_id, module in layout.modules.items():
+        count = module.num_options
+        arguments[module_id] = {"hidden": [1], "num_options": count, "dueling": False}
+        bias = np.zeros(count + 1, np.float32)
+        bias[options.get(module_id, module.initial_option)] = 1
+        weights[module_id] = {
+            "layers.0.weight": np.zeros((1, layout.num_features), np.float32),
+            "layers.0.bias": np.zeros(1, np.float32),
+            "head.weight": np.zeros((count + 1, 1), np.float32),
+            "head.bias": bias,
+        }
+    model = make_model(arguments, weights)
+    for name, text in describe_policy(scenario, "constant").to_properties().items():
+        model.metadata_props.add(key=name, value=text)
+    path.write_bytes(seal(model.SerializeToString()))
+    return path

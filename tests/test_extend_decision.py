@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from envs.omnichannel.agents.decisions.base import Goal, Share
+from envs.omnichannel.agents.decisions.base import PLACE, Goal, Line, Share
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.pricing import MARKDOWNS
 from envs.omnichannel.types import FloatArray
@@ -46,6 +46,7 @@ class Markdown(Share):
     target: ClassVar[str] = "markdown"
     proposers: ClassVar[tuple[str, ...]] = ("pricing_high", "pricing_low")
     goals: ClassVar[tuple[Goal, ...]] = (Goal("goal_markdown", "pricing"),)
+    lines: ClassVar[tuple[Line, ...]] = (Line("markdown", PLACE, "customers"),)
 
     def list_grids(self, scenario: Scenario) -> list[Any]:
         """Returns markdowns."""
@@ -91,10 +92,16 @@ EDITS = {
 }
 
 EPISODE = """
+from pathlib import Path
 import numpy as np
 from envs.omnichannel import BatchedEnv, load_scenario, parallel_env
 from envs.omnichannel.world.draws import make_seeds
+from marl.planning.planner import Planner
+from marl.planning.policy_file import OnnxPolicy
+from marl.planning.stock_count_file import read_stock_count
 from marl.policies import make_policy
+from tests.conftest import write_constant_policy
+from tests.test_recommend import STATE
 
 env = parallel_env("tiny")
 observations, _ = env.reset(seed=0)
@@ -135,6 +142,23 @@ while not done:
 
 batched.reset(make_seeds("test", 0, 3))
 make_policy("order_up_to", batched.scenario).run_period(batched)  # rules need not know of it
+
+
+# `recommend` tells it without an edit: the policy's shares, and that the classical rule has none.
+path = write_constant_policy(Path("policy.onnx"), batched.scenario, {"pricing_low": 3})
+planner = Planner(OnnxPolicy.load(path), batched.scenario)
+Path("state.csv").write_text(STATE)
+found = planner.recommend(read_stock_count(Path("state.csv"), planner.schema))
+rows = [d for d in found.decisions if d.decision == "markdown"]
+assert [(d.node, d.sku) for d in rows] == [
+    (node, sku) for node in ("store_0", "store_1") for sku in planner.schema.skus
+]
+for d in rows:
+    assert (d.source, d.destination, d.units, d.share) == (d.node, "customers", 0, 0.25)
+    assert d.proposals == {"pricing_high": 0.0, "pricing_low": 0.5}
+    assert d.classical is None
+assert "markdown   25% store_0 to customers" in found.explain("store_0", planner.schema.skus[0])
+assert ",markdown,store_0,customers,0,0.25," in found.to_csv()
 print("ok")
 """
 

@@ -36,14 +36,14 @@ def make_state(scenario: str, on_hand: list[int], in_transit: list[list[int]]) -
 
 
 def make_policy(scenario: str) -> OrderPolicy:
-    groups = make_groups(load_scenario(scenario), Orders())
+    groups = make_groups(load_scenario(scenario), Orders().largest_order)
     arguments = make_network_arguments(groups, Learner(hidden=(8,), initial_bias=1.0))
     torch.manual_seed(0)
     return OrderPolicy(groups, {name: OrderNetwork(**a) for name, a in arguments.items()})
 
 
 def test_observe__one_location_sees_its_stock_and_pipeline() -> None:
-    groups = make_groups(load_scenario("lost_sales"), Orders())
+    groups = make_groups(load_scenario("lost_sales"), Orders().largest_order)
     assert list(groups) == ["store_order"]
     assert groups["store_order"].num_options == 11  # 0 to 2 days of 5 units
     state = make_state("lost_sales", [0, 7], [[0, 4], [0, 0]])
@@ -51,7 +51,7 @@ def test_observe__one_location_sees_its_stock_and_pipeline() -> None:
 
 
 def test_observe__a_network_sees_others_in_descending_order() -> None:
-    groups: dict[str, Group] = make_groups(load_scenario("owmr"), Orders())
+    groups: dict[str, Group] = make_groups(load_scenario("owmr"), Orders().largest_order)
     state = make_state("owmr", [20, 3, 6, 1], [[9, 0, 0, 4], [0, 0, 0, 0]])
     np.testing.assert_array_equal(groups["dc_order"].observe(state), [[[20, 9, 6, 5, 3]]])
     # Own stock, the warehouse's and its open order, the others' positions.
@@ -159,5 +159,5 @@ def test_make__a_network_counts_everybodys_costs_from_now_on() -> None:
 )
 def test_make_groups__refuses_in_one_line(scenario: str, message: str) -> None:
     with pytest.raises(InputError) as error:
-        make_groups(load_scenario(scenario), Orders())
+        make_groups(load_scenario(scenario), Orders().largest_order)
     assert str(error.value) == message

@@ -17,7 +17,7 @@ from marl.planning.recommendation import Decision, Goals, Outlook, Recommendatio
 from marl.planning.stock_count_file import read_stock_count
 from tests.conftest import WritePolicy
 
-LEVELS = {
+OPTIONS = {
     "ordering_high": 4,  # 2 days of cover beyond the lead time; 10 days of echelon cover
     "ordering_low": 1,  # 0.5 and 7 days
     "shipping_high": 3,  # push 1.5 days, no online order from the store
@@ -45,7 +45,7 @@ def steady(tiny: Scenario) -> Scenario:
 @pytest.fixture
 def recommendation(steady: Scenario, tmp_path: Path, write_policy: WritePolicy) -> Recommendation:
     (tmp_path / "state.csv").write_text(STATE, encoding="utf-8")
-    planner = Planner(OnnxPolicy.load(write_policy(steady, LEVELS)), steady)
+    planner = Planner(OnnxPolicy.load(write_policy(steady, OPTIONS)), steady)
     return planner.recommend(read_stock_count(tmp_path / "state.csv", planner.schema))
 
 
@@ -164,7 +164,7 @@ def test_recommend__is_uncertain_where_demand_is(
 ) -> None:
     state = STATE.replace("store_0,shirt,4,3", "store_0,shirt,16,0")
     (tmp_path / "state.csv").write_text(state, encoding="utf-8")
-    planner = Planner(OnnxPolicy.load(write_policy(tiny, LEVELS)), tiny)
+    planner = Planner(OnnxPolicy.load(write_policy(tiny, OPTIONS)), tiny)
     stock_count = read_stock_count(tmp_path / "state.csv", planner.schema)
 
     first, again = planner.recommend(stock_count), planner.recommend(stock_count)
@@ -177,7 +177,7 @@ def test_recommend__holds_goals_between_reviews(
     steady: Scenario, tmp_path: Path, write_policy: WritePolicy
 ) -> None:
     (tmp_path / "state.csv").write_text(STATE, encoding="utf-8")
-    planner = Planner(OnnxPolicy.load(write_policy(steady, LEVELS)), steady)
+    planner = Planner(OnnxPolicy.load(write_policy(steady, OPTIONS)), steady)
     stock_count = read_stock_count(tmp_path / "state.csv", planner.schema)
     held = {m: {"shirt": 0, "lamp": 0} for m in ("ordering_high", "shipping_high", "return_high")}
 
@@ -250,7 +250,7 @@ def test_recommend__orders_under_announced_cuts(
     lines = [f"{header},confirmed_0,confirmed_1,confirmed_2"]
     lines += [row + shares.get(row.split(",")[1], ",,,") for row in rows]
     (tmp_path / "state.csv").write_text("\n".join(lines), encoding="utf-8")
-    planner = Planner(OnnxPolicy.load(write_policy(scenario, LEVELS)), scenario)
+    planner = Planner(OnnxPolicy.load(write_policy(scenario, OPTIONS)), scenario)
 
     recommendation = planner.recommend(read_stock_count(tmp_path / "state.csv", planner.schema))
 

@@ -51,7 +51,9 @@ def load_training(
     if checked.method == "orders":
         from marl.policies.order_groups import make_groups
 
-        make_groups(loaded, checked.orders)  # says what is wrong before anything takes time
+        make_groups(
+            loaded, checked.orders.largest_order
+        )  # says what is wrong before anything takes time
     return loaded, checked
 
 

@@ -12,7 +12,6 @@ from envs.omnichannel.agents.roster import PROPOSERS
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray, Targets, View
-from marl.config import Orders
 from marl.planning.policy_file import OnnxPolicy
 from marl.policies.order_groups import make_groups
 from marl.policies.order_rule import OrderRule
@@ -88,8 +87,7 @@ class ResidualDecisionMaker:
         del held
         rule = self.policy.rule
         targets = rule.compute_targets(env.view)
-        proposed = {d: {rule.name: getattr(targets, d)[0]} for d in PROPOSERS}
-        return Today(self.policy.compute_targets, proposed)
+        return Today(self.policy.compute_targets, _name_proposer(rule.name, targets))
 
 
 class OrdersDecisionMaker:
@@ -100,16 +98,21 @@ class OrdersDecisionMaker:
     def __init__(self, policy: OnnxPolicy, scenario: Scenario) -> None:
         orders = policy.metadata.orders
         assert orders is not None, "a policy file without ordering agents"
-        groups = make_groups(scenario, Orders(largest_order=orders.largest_order))
-        orderers = {group: policy.make_orderer(group) for group in groups}
-        self.policy = OrderRule(groups, orderers, policy.name)
+        groups = make_groups(scenario, orders.largest_order)
+        valuers = {group: policy.make_order_valuer(group) for group in groups}
+        self.policy = OrderRule(groups, valuers, policy.name)
 
     def decide(self, env: BatchedEnv, held: Mapping[str, IntArray]) -> Today:
         """Follows the policy, whose agents are the only proposers."""
         del held
         targets = self.policy.compute_targets(env.view)
-        proposed = {d: {"orders": getattr(targets, d)[0]} for d in PROPOSERS}
-        return Today(self.policy.compute_targets, proposed)
+        return Today(self.policy.compute_targets, _name_proposer("orders", targets))
+
+
+def _name_proposer(name: str, targets: Targets) -> Proposed:
+    """The targets of one copy as the proposals of one proposer."""
+    found = {target: getattr(targets, target) for target in PROPOSERS}
+    return {target: {name: values[0]} for target, values in found.items() if values is not None}
 
 
 def make_decision_maker(policy: OnnxPolicy, scenario: Scenario) -> DecisionMaker:

@@ -7,12 +7,12 @@ can help a store before that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.types import ONLINE, Decisions, FloatArray, Flows, IntArray, sum_channels
+from envs.omnichannel.types import ONLINE, Decisions, FloatArray, Flows, sum_channels
 from marl.planning.decision_maker import Rule
 
 
@@ -20,9 +20,8 @@ from marl.planning.decision_maker import Rule
 class Plan:
     """The decisions of a rule for today, and what comes of them."""
 
-    decisions: Decisions  # of one copy; orders and shipments as carried out
-    requested: IntArray  # (S, K) units asked of the DCs
-    wanted: IntArray  # (W, K) units asked of suppliers
+    decisions: Decisions  # of one copy
+    carried_out: Flows  # of one copy: within what suppliers and DCs can do
     today: Flows  # of all futures, (F, ...)
     shortage: FloatArray  # (N, K) share of futures with one in the node's protection days
 
@@ -37,16 +36,9 @@ def simulate_plan(today: BatchedEnv, futures: BatchedEnv, rule: Rule) -> Plan:
     """
     targets = rule(today.view)
     decisions = today.decide(targets)
-    _, flows = today.advance(targets)
-    carried_out = replace(decisions, supplier_order=flows.supplied, shipment=flows.shipped)
-    flows_today, shortage = _simulate_futures(futures, rule)
-    return Plan(
-        decisions=carried_out,
-        requested=flows.requested[0],
-        wanted=decisions.supplier_order[0],
-        today=flows_today,
-        shortage=shortage,
-    )
+    _, carried_out = today.advance(targets)
+    first, shortage = _simulate_futures(futures, rule)
+    return Plan(decisions=decisions, carried_out=carried_out, today=first, shortage=shortage)
 
 
 def _simulate_futures(env: BatchedEnv, rule: Rule) -> tuple[Flows, FloatArray]:

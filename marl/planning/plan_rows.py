@@ -10,14 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from envs.omnichannel.agents.decisions import DECISIONS
+from envs.omnichannel.agents.decisions.base import Decision as AnyDecision
+from envs.omnichannel.agents.decisions.base import Line
 from envs.omnichannel.agents.positions import (
     compute_store_rate,
     compute_system_rate,
     count_online_waiting,
     count_positions,
 )
-from envs.omnichannel.scenario import DISPOSITIONS
-from envs.omnichannel.types import FloatArray, IntArray, Network, View, sum_axis
+from envs.omnichannel.types import FloatArray, Network, View, sum_axis
 from marl.planning.decision_maker import Proposed
 from marl.planning.plan import Plan
 from marl.planning.recommendation import Decision, Outlook
@@ -34,9 +36,11 @@ class PlanRows:
     classical: Plan
 
     def list_decisions(self, proposed: Proposed) -> Iterator[Decision]:
-        """Yields supplier orders, shipments, then what the stores decide."""
-        yield from self._list_orders(proposed)
-        yield from self._list_store_decisions(proposed)
+        """Yields every line of every decision that the plan makes."""
+        for decision in DECISIONS:
+            if getattr(self.plan.decisions, decision.name) is not None:
+                for line in decision.lines:
+                    yield from self._list_line(decision, line, proposed[decision.target])
 
     def list_outlook(self, view: View) -> Iterator[Outlook]:
         """Yields stock, forecast, cover and risk of every node and SKU."""
@@ -46,7 +50,7 @@ class PlanRows:
             [compute_system_rate(view, net), compute_store_rate(view, plan.decisions.online_share)],
             axis=1,
         )[0]
-        brought = np.concatenate([plan.decisions.supplier_order, plan.decisions.shipment], axis=1)
+        brought = np.concatenate([plan.carried_out.supplied, plan.carried_out.shipped], axis=1)
         coming = sum_axis(view.in_transit, 1)
         coming[:, net.num_dcs :] += sum_axis(view.in_inspection, 1)
         waiting = sum_axis(view.backorders, 1)
@@ -70,110 +74,45 @@ class PlanRows:
                     classical_stockout_probability=float(self.classical.shortage[n, k]),
                 )
 
-    def _list_orders(self, proposed: Proposed) -> Iterator[Decision]:
-        """Supplier orders, then shipments to stores."""
-        net, plan, other = self.network, self.plan, self.classical
-        dcs, stores = self.nodes[: net.num_dcs], self.nodes[net.num_dcs :]
-        yield from self._list_quantities(
-            "order",
-            ["supplier"] * len(dcs),
-            dcs,
-            plan.decisions.supplier_order[0],
-            other.decisions.supplier_order[0],
-            plan.wanted,
-            proposed["supplier_gap"],
-        )
-        yield from self._list_quantities(
-            "shipment",
-            [dcs[w] for w in net.parent],
-            stores,
-            plan.decisions.shipment[0],
-            other.decisions.shipment[0],
-            plan.requested,
-            proposed["shipment_gap"],
-        )
-
-    def _list_quantities(
-        self,
-        name: str,
-        sources: list[str],
-        destinations: list[str],
-        units: IntArray,
-        alternative: IntArray,
-        requested: IntArray,
-        proposals: Mapping[str, FloatArray],
+    def _list_line(
+        self, decision: type[AnyDecision], line: Line, proposals: Mapping[str, FloatArray]
     ) -> Iterator[Decision]:
-        """Units for each destination and SKU, (W or S, K)."""
-        for i, node in enumerate(destinations):
+        """One line for each place and SKU: units as carried out, or shares and expected units."""
+        net, is_share = self.network, decision.is_share
+        chosen = line.take(getattr(self.plan.decisions, decision.name)[0])
+        units = np.zeros(chosen.shape)
+        if line.units is not None:
+            flows = self.plan.today if is_share else self.plan.carried_out
+            units = getattr(flows, line.units).mean(axis=0)
+        classical = self._find_classical(decision, line)
+        proposed = {module: line.take(proposal) for module, proposal in proposals.items()}
+        first = 0 if decision.at_dcs else net.num_dcs
+        for g in range(len(chosen)):
+            node = self.nodes[first + g]
+            dc = self.nodes[g if decision.at_dcs else net.parent[g]]
             for k, sku in enumerate(self.skus):
                 yield Decision(
                     node=node,
                     sku=sku,
-                    decision=name,
-                    source=sources[i],
-                    destination=node,
-                    units=float(units[i, k]),
-                    share=None,
-                    requested=int(requested[i, k]),
-                    proposals={m: float(gap[i, k]) for m, gap in proposals.items()},
-                    classical=float(alternative[i, k]),
+                    decision=line.name,
+                    source=line.source.format(place=node, dc=dc),
+                    destination=line.destination.format(place=node, dc=dc),
+                    units=float(units[g, k]),
+                    share=float(chosen[g, k]) if is_share else None,
+                    requested=None if is_share else int(chosen[g, k]),
+                    proposals={module: float(values[g, k]) for module, values in proposed.items()},
+                    classical=None if classical is None else float(classical[g, k]),
                 )
 
-    def _list_store_decisions(self, proposed: Proposed) -> Iterator[Decision]:
-        """Who serves online orders and what is done with returns, expected units beside."""
-        net, plan, other = self.network, self.plan, self.classical
-        today = plan.today
-        stores = self.nodes[net.num_dcs :]
-        dcs = [self.nodes[w] for w in net.parent]
-        online = proposed["online_share"]
-        chosen, alternative = plan.decisions.online_share[0], other.decisions.online_share[0]
-        customers = ["customers"] * len(stores)
-        yield from self._list_shares(
-            "online", stores, customers, chosen, alternative, today.online_from_store, online
-        )
-        rest = {m: 1 - share for m, share in online.items()}
-        yield from self._list_shares(
-            "online", dcs, customers, 1 - chosen, 1 - alternative, today.online_from_dc, rest
-        )
-        destinations = {"restock": stores, "consolidate": dcs, "liquidate": ["sale"] * len(stores)}
-        units = (today.restocked, today.consolidated, today.liquidated)
-        for d, name in enumerate(DISPOSITIONS):
-            yield from self._list_shares(
-                name,
-                customers,
-                destinations[name],
-                plan.decisions.disposition[0, ..., d],
-                other.decisions.disposition[0, ..., d],
-                units[d],
-                {m: shares[..., d] for m, shares in proposed["disposition"].items()},
-            )
-
-    def _list_shares(
-        self,
-        name: str,
-        sources: list[str],
-        destinations: list[str],
-        share: FloatArray,
-        alternative: FloatArray,
-        units: IntArray,
-        proposals: Mapping[str, FloatArray],
-    ) -> Iterator[Decision]:
-        """A share for each store and SKU, (S, K), with the mean of the futures' units."""
-        expected = units.mean(axis=0)
-        for s, store in enumerate(self.nodes[self.network.num_dcs :]):
-            for k, sku in enumerate(self.skus):
-                yield Decision(
-                    node=store,
-                    sku=sku,
-                    decision=name,
-                    source=sources[s],
-                    destination=destinations[s],
-                    units=float(expected[s, k]),
-                    share=float(share[s, k]),
-                    requested=None,
-                    proposals={m: float(proposed[s, k]) for m, proposed in proposals.items()},
-                    classical=float(alternative[s, k]),
-                )
+    def _find_classical(self, decision: type[AnyDecision], line: Line) -> FloatArray | None:
+        """What the classical rule would decide; None: nothing."""
+        alternative = getattr(self.classical.decisions, decision.name)
+        if alternative is None:
+            return None
+        if decision.is_share or line.units is None:
+            return line.take(alternative[0])
+        units: FloatArray = getattr(self.classical.carried_out, line.units)[0]
+        return units
 
 
 def _compute_cover(position: int, rate: float) -> float | None:

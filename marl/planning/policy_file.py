@@ -34,12 +34,11 @@ from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from envs.untrusted import parse_json, read_bytes
 from envs.validation import NonNegative, StrictModel, validate_model
-from marl.config import Orders
 from marl.planning.policy_graph import DIGEST, MOST_BYTES, NO_DIGEST, GraphError, PolicyBytes
 from marl.policies.choices import CHOICES
 from marl.policies.greedy import choose_greedily
 from marl.policies.order_groups import encode_units, make_groups
-from marl.policies.order_rule import Orderer
+from marl.policies.order_rule import OrderValuer
 from marl.policies.residual import Valuer, make_reference
 from marl.policies.tuned import TunedRule
 
@@ -191,7 +190,7 @@ class OnnxPolicy:
         """
         known = f"--scenario: {scenario.name} does not fit the policy {self.name!r}"
         try:
-            groups = make_groups(scenario, Orders(largest_order=orders.largest_order))
+            groups = make_groups(scenario, orders.largest_order)
         except InputError as error:
             raise InputError(f"{known}; {error}") from None
         most = {name: group.most for name, group in groups.items()}
@@ -207,19 +206,18 @@ class OnnxPolicy:
             if i.name != but
         }
 
-    def make_orderer(self, group: str) -> Orderer:
-        """Returns what finds the best orders of a group of ordering agents."""
+    def make_order_valuer(self, group: str) -> OrderValuer:
+        """Returns what tells the worth of orders to a group of ordering agents."""
         orders, others = self.metadata.orders, self._feed_nothing(group)
         assert orders is not None, "a policy file without ordering agents"
         most = orders.most[group]
 
-        def order(units: Float32Array) -> IntArray:
+        def value(units: Float32Array) -> FloatArray:
             feed = encode_units(units.reshape(-1, units.shape[-1]), most)
             values = self._run({group: feed, **others}, (group,))[group]
-            best: IntArray = values.argmax(axis=-1).reshape(units.shape[:-1])
-            return best
+            return values.reshape(*units.shape[:-1], -1)
 
-        return order
+        return value
 
     def make_valuer(self, choice: str) -> Valuer:
         """Returns what tells the options' savings in a choice of residual agents."""

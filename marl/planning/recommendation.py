@@ -37,9 +37,9 @@ class Goals(StrictModel):
 class Decision(StrictModel):
     """One decision of one node for one SKU.
 
-    `decision` is `order`, `shipment`, `online` (who serves online orders) or what is done with
-    returns: `restock`, `consolidate`, `liquidate`. Orders and shipments are units. The others are
-    shares of what today brings, beside the units that are expected of it.
+    `decision` is the name of one of a decision's lines: `order` and `shipment` are units; `online`
+    (who serves online orders) and what is done with returns, `restock`, `consolidate` and
+    `liquidate`, are shares of what today brings, beside the units that are expected of it.
     """
 
     node: str
@@ -53,7 +53,8 @@ class Decision(StrictModel):
     # By module, or by the rule that residual agents depart from: gap to the target, signed units;
     # or shares.
     proposals: dict[str, float]
-    classical: float  # units or share that the classical rule would decide
+    # Units or share that the classical rule would decide; None: it does not know the decision.
+    classical: float | None
 
 
 class Outlook(StrictModel):
@@ -149,15 +150,17 @@ class Recommendation(StrictModel):
         )
         for decision in decisions:
             proposed = ", ".join(f"{m} {v:+.2f}" for m, v in decision.proposals.items())
+            other = decision.classical
             if decision.share is None:
                 yield f"  proposals  gap to the target in units: {proposed}"
-                yield f"  classical  {self.classical} would decide {decision.classical:g} units"
+                if other is not None:
+                    yield f"  classical  {self.classical} would decide {other:g} units"
             else:
                 yield (
                     f"  {decision.decision:11}{decision.share:.0%} "
                     f"{decision.source} to {decision.destination}, {decision.units:.1f} units "
-                    f"expected today; proposed {proposed}; "
-                    f"{self.classical} {decision.classical:.0%}"
+                    f"expected today; proposed {proposed}"
+                    + ("" if other is None else f"; {self.classical} {other:.0%}")
                 )
 
 

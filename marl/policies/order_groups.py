@@ -13,7 +13,6 @@ import numpy as np
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, IntArray, Stocks, Targets, sum_axis
-from marl.config import Orders
 from marl.policies.base import Setting
 
 Quantities = Mapping[str, IntArray]  # group -> units by agent, (B, G)
@@ -158,7 +157,7 @@ def has_dc_orders(setting: Setting) -> bool:
     return bool(setting.network.lead_time[0] > 0)
 
 
-def make_groups(scenario: Scenario, orders: Orders) -> dict[str, Group]:
+def make_groups(scenario: Scenario, largest_order: float) -> dict[str, Group]:
     """Returns who orders in a scenario, by name.
 
     Raises:
@@ -181,7 +180,7 @@ def make_groups(scenario: Scenario, orders: Orders) -> dict[str, Group]:
             f"{scenario.name} has 0"
         )
     kinds = [StoreOrders, *[DcOrders] * has_dc_orders(setting)]
-    return {kind.name: kind(setting, orders.largest_order) for kind in kinds}
+    return {kind.name: kind(setting, largest_order) for kind in kinds}
 
 
 def encode_units(units: Float32Array, most: Sequence[int]) -> Float32Array:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.types import Float32Array, IntArray, Stocks, Targets, View
+from envs.omnichannel.types import Float32Array, FloatArray, IntArray, Stocks, Targets, View
 from marl.policies.order_groups import Group, make_targets
 
-# From the units that agents see, (B, G, D), to their best orders, units (B, G).
-Orderer = Callable[[Float32Array], IntArray]
+# From the units that agents see, (B, G, D), to what orders of 0, 1, ... units are worth, (B, G, L).
+OrderValuer = Callable[[Float32Array], FloatArray | Float32Array]
 
 
 class OrderRule:
@@ -23,19 +23,19 @@ class OrderRule:
 
     Args:
         groups: who orders.
-        orderers: by group.
+        valuers: by group.
         name: what tables call it.
     """
 
     def __init__(
-        self, groups: Mapping[str, Group], orderers: Mapping[str, Orderer], name: str = "learned"
+        self, groups: Mapping[str, Group], valuers: Mapping[str, OrderValuer], name: str = "learned"
     ) -> None:
-        self.groups, self.orderers, self.name = groups, orderers, name
+        self.groups, self.valuers, self.name = groups, valuers, name
 
     def choose(self, stocks: Stocks) -> dict[str, IntArray]:
-        """Returns the best orders, units by group, (B, G)."""
+        """Returns the best orders, the first of equals, units by group, (B, G)."""
         return {
-            name: self.orderers[name](group.observe(stocks).astype(np.float32))
+            name: self.valuers[name](group.observe(stocks).astype(np.float32)).argmax(axis=-1)
             for name, group in self.groups.items()
         }
 

@@ -61,9 +61,9 @@ class OrderNetwork(nn.Module):
         values: Tensor = self.values(self.encode(units))
         return values
 
-    def select_greedy(self, units: Tensor) -> Tensor:
-        """Returns the best orders, units, (...)."""
-        return self.values.rank_actions(self.encode(units)).argmax(dim=-1)
+    def rank_actions(self, units: Tensor) -> Tensor:
+        """Returns numbers that rank every order, (..., A)."""
+        return self.values.rank_actions(self.encode(units))
 
     def encode(self, units: Tensor) -> Tensor:
         """Returns features of float units, (..., F + D)."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.types import Float32Array, FloatArray, IntArray
+from envs.omnichannel.types import Float32Array, FloatArray
 from marl.learning.branched.order_network import OrderNetwork
 from marl.policies.order_groups import Group, make_targets
 from marl.policies.order_rule import OrderRule
@@ -30,15 +30,15 @@ class OrderPolicy(OrderRule):
         networks: Mapping[str, OrderNetwork],
         name: str = "learned",
     ) -> None:
-        orderers = {group: partial(_order, network) for group, network in networks.items()}
-        super().__init__(groups, orderers, name)
+        valuers = {group: partial(_value, network) for group, network in networks.items()}
+        super().__init__(groups, valuers, name)
         self.networks = networks
 
 
-def _order(network: OrderNetwork, units: Float32Array) -> IntArray:
+def _value(network: OrderNetwork, units: Float32Array) -> Float32Array:
     with torch.inference_mode():
-        orders: IntArray = network.select_greedy(torch.from_numpy(units)).numpy()
-        return orders
+        values: Float32Array = network.rank_actions(torch.from_numpy(units)).numpy()
+        return values
 
 
 class ExploringOrders:

@@ -12,7 +12,7 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.branches.branching import record_episodes
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, SeedArray
-from marl.config import Learner, Orders, TrainConfig
+from marl.config import Learner, TrainConfig
 from marl.learning.branched.order_branches import BranchMaker
 from marl.learning.branched.order_network import OrderNetwork
 from marl.learning.branched.order_policy import ExploringOrders, OrderPolicy
@@ -31,7 +31,7 @@ class OrdersMethod:
 
     def __init__(self, scenario: Scenario, config: TrainConfig) -> None:
         self.scenario, self.config = scenario, config
-        self.groups = make_groups(scenario, config.orders)
+        self.groups = make_groups(scenario, config.orders.largest_order)
         self.module_ids: tuple[str, ...] = tuple(self.groups)
         self.batch_size = config.learner.batch_size
         self.arguments = make_network_arguments(self.groups, config.learner)
@@ -118,7 +118,7 @@ class OrdersMethod:
         Raises:
             InputError: if it is of a network with other agents, orders or lead times.
         """
-        groups = make_groups(scenario, Orders.model_validate(document["orders"]))
+        groups = make_groups(scenario, document["orders"]["largest_order"])
         arguments: NetworkArguments = document["networks"]
         expected = make_network_arguments(groups, Learner())
         for group in {**arguments, **expected}:

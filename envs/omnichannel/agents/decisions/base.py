@@ -9,7 +9,7 @@ projected on what is allowed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -27,6 +27,19 @@ class Goal(NamedTuple):
     role: str
 
 
+PLACE, DC = "{place}", "{dc}"  # in a line: where it is decided, and that place's DC
+
+
+class Line(NamedTuple):
+    """How a recommendation tells a decision, or a part of it, for each place and SKU."""
+
+    name: str
+    source: str  # a name, `PLACE` or `DC`
+    destination: str
+    units: str | None = None  # field of `types.Flows` with what comes of it; None: it moves nothing
+    take: Callable[[FloatArray], FloatArray] = np.asarray  # the part of the decision
+
+
 class Decision(ABC):
     """One decision of every period, for all copies at once."""
 
@@ -36,6 +49,7 @@ class Decision(ABC):
     is_share: ClassVar[bool]
     at_dcs: ClassVar[bool] = False  # decided for each DC; else for each store
     goals: ClassVar[tuple[Goal, ...]] = ()
+    lines: ClassVar[tuple[Line, ...]]  # of a recommendation
 
     def __init__(self, scenario: Scenario, network: Network, rows: Mapping[str, slice]) -> None:
         self.network = network

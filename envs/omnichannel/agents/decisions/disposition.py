@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from envs.compiler import compiled
-from envs.omnichannel.agents.decisions.base import Goal, Share
+from envs.omnichannel.agents.decisions.base import DC, PLACE, Goal, Line, Share
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import RESTOCK, FloatArray
+from envs.omnichannel.types import CONSOLIDATE, LIQUIDATE, RESTOCK, FloatArray
 
 
 class Disposition(Share):
@@ -21,6 +21,11 @@ class Disposition(Share):
     goals: ClassVar[tuple[Goal, ...]] = (
         Goal("goal_restock", "return"), Goal("goal_consolidate", "return"),
     )  # fmt: skip
+    lines: ClassVar[tuple[Line, ...]] = (
+        Line("restock", "customers", PLACE, "restocked", lambda s: s[..., RESTOCK]),
+        Line("consolidate", "customers", DC, "consolidated", lambda s: s[..., CONSOLIDATE]),
+        Line("liquidate", "customers", "sale", "liquidated", lambda s: s[..., LIQUIDATE]),
+    )
 
     def list_grids(self, scenario: Scenario) -> list[Any]:
         """Returns shares, (L, 3)."""

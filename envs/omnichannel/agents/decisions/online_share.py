@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from envs.omnichannel.agents.decisions.base import Goal, Share
+from envs.omnichannel.agents.decisions.base import DC, PLACE, Goal, Line, Share
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray
 
@@ -18,6 +18,10 @@ class OnlineShare(Share):
     target: ClassVar[str] = "online_share"
     proposers: ClassVar[tuple[str, ...]] = ("shipping_high", "shipping_low")
     goals: ClassVar[tuple[Goal, ...]] = (Goal("goal_online_share", "shipping"),)
+    lines: ClassVar[tuple[Line, ...]] = (
+        Line("online", PLACE, "customers", "online_from_store"),
+        Line("online", DC, "customers", "online_from_dc", lambda share: 1 - share),
+    )
 
     def list_grids(self, scenario: Scenario) -> list[Any]:
         """Returns shares; a shipper's option also says a push cover, which varies slowest."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from envs.omnichannel.agents.decisions.base import Goal, Quantity
+from envs.omnichannel.agents.decisions.base import DC, PLACE, Goal, Line, Quantity
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray
 from envs.omnichannel.world.allocation.largest_remainder import round_jointly
@@ -27,6 +27,7 @@ class Shipment(Quantity):
     goals: ClassVar[tuple[Goal, ...]] = (
         Goal("goal_cover", "ordering"), Goal("goal_push_cover", "shipping"),
     )  # fmt: skip
+    lines: ClassVar[tuple[Line, ...]] = (Line("shipment", DC, PLACE, "shipped"),)
     pushed: ClassVar[int] = proposers.index("shipping_high")
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from envs.omnichannel.agents.decisions.base import Quantity
+from envs.omnichannel.agents.decisions.base import PLACE, Line, Quantity
 from envs.omnichannel.scenario import Scenario
 
 
@@ -15,6 +15,7 @@ class SupplierOrder(Quantity):
     target: ClassVar[str] = "supplier_gap"
     proposers: ClassVar[tuple[str, ...]] = ("ordering_high", "ordering_low")
     at_dcs: ClassVar[bool] = True
+    lines: ClassVar[tuple[Line, ...]] = (Line("order", "supplier", PLACE, "supplied"),)
 
     def list_grids(self, scenario: Scenario) -> list[Any]:
         """Returns days of echelon cover."""
