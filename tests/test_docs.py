@@ -309,6 +309,15 @@ def test_readme__its_ranges_over_seeds_are_those_of_the_results() -> None:
             round(100 * seed["saved_share_at_equal_service"]["mean"], 1)
             for seed in read_result(f"contest-{scenario}")["seeds"]
         ]
+    periods = read_result("owmr")["periods"]
+    found["owmr"] = [
+        round(periods * seed["cost/total"]["mean"], 1) for seed in read_result("owmr")["seeds"]
+    ]
+    found["lost_sales"] = [
+        round(100 * (seed["cost"] / system["optimum"] - 1), 2)
+        for system in read_result("lost_sales")["instances"]
+        for seed in system["seeds"]
+    ]
     for scenario, values in found.items():
         assert written[scenario] == [min(values), max(values)], scenario
 
