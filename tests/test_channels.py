@@ -73,7 +73,7 @@ def test_positions__a_store_owes_its_walk_ins_and_the_echelon_everything(tiny: S
     assert positions.echelon[0, 0].tolist() == [68 + 8 + 9 - 6, 38 + 15]
 
 
-def test_two_dcs__each_supplies_and_answers_for_its_own_stores() -> None:
+def test_two_dcs__each_supplies_and_is_charged_for_its_own_stores() -> None:
     scenario = load_scenario("two_dcs")
     env = make_env(scenario)
     policy = make_policy("forecast_order_up_to", scenario)

@@ -131,7 +131,7 @@ def test_simulate_period__goes_by_the_shelf(tiny: Scenario) -> None:
     left = 40 - flows.sold_store[0, 1] - flows.online_from_store[0, 1]
     assert (np.abs(flows.shrunk[0, 1] - left / 2) <= 0.5).all()
     assert (flows.on_hand[0, 2] == left - flows.shrunk[0, 1]).all()
-    # What vanished is still in the record that the view of the next morning shows.
+    # What vanished is still in the record that the view of the next day shows.
     gone = env.view.on_hand - env.state.on_hand
     assert gone[0].tolist() == [[0, 0], [50, 50], flows.shrunk[0, 1].tolist()]
 

@@ -221,21 +221,21 @@ def test_simulate_period__reproduces_a_hand_worked_example() -> None:
 
 
 @pytest.mark.parametrize(
-    ("inspection_days", "end_of_day", "next_morning", "morning_after"),
+    ("inspection_days", "end_of_day", "next_day", "day_after_next"),
     [(0, 6, 6, 6), (1, 5, 6, 6), (2, 5, 5, 6)],
 )
 def test_simulate_period__shelves_a_return_after_its_inspection(
-    inspection_days: int, end_of_day: int, next_morning: int, morning_after: int
+    inspection_days: int, end_of_day: int, next_day: int, day_after_next: int
 ) -> None:
     simulator = Simulator(make_worked_scenario(inspection_days=inspection_days, resaleable=1.0))
     state = make_worked_state(simulator)
     one_due = np.array([[[[0], [1]], [[0], [0]]]])  # at B, today
     state = replace(state, on_hand=np.array([[[0], [0], [5]]]), returns_due=one_due)
     idle = decide(0, (0, 0), (0, 0), (RESTOCK, RESTOCK)), demand_of((0, 0), (0, 0))
-    morning, flows = simulator.simulate_period(state, *idle)
+    began, flows = simulator.simulate_period(state, *idle)
     assert flows.on_hand[0, 2, 0] == end_of_day
-    assert morning.on_hand[0, 2, 0] == next_morning
-    assert simulator.simulate_period(morning, *idle)[0].on_hand[0, 2, 0] == morning_after
+    assert began.on_hand[0, 2, 0] == next_day
+    assert simulator.simulate_period(began, *idle)[0].on_hand[0, 2, 0] == day_after_next
 
 
 def test_simulate_period__lead_time_zero_arrives_before_demand() -> None:

@@ -12,7 +12,6 @@ from envs.omnichannel.interface.arguments import (
     RENDER_MODES,
     check_agents,
     check_options,
-    open_scenario,
 )
 from envs.omnichannel.interface.episodes import EpisodeEnv
 from envs.omnichannel.interface.infos import Mask
@@ -38,16 +37,17 @@ class CellEnv(EpisodeEnv[Observation, int]):
     - **State**: `Box(-5, 5, ((N + 1) K F,), float32)`.
 
     Args:
-        scenario: of the network.
+        scenario: name, path or value.
         split: which part of recorded demand the episodes come from.
-        pad: whether all action spaces have the same size.
-        flatten: whether a mask in the observation is appended to it.
-        action_mask: whether the observation holds the mask.
-        max_cycles: periods after which an episode is cut; None: at the scenario's horizon.
+        pad: whether all action spaces have the same size; False: each has the agent's own options.
+        flatten: whether a mask in the observation is appended to it, so that it stays one `Box`.
+        action_mask: whether the observation holds the mask, which `infos` always do.
+        max_cycles: periods after which an episode is cut, at most the horizon.
+        horizon: periods of an episode in place of the scenario's.
         render_mode: "ansi" makes `render` return the day as text.
 
     Raises:
-        InputError: if `max_cycles` or `render_mode` is not allowed.
+        InputError: if the scenario is not known or not valid, or an argument is not allowed.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012
@@ -59,16 +59,19 @@ class CellEnv(EpisodeEnv[Observation, int]):
 
     def __init__(
         self,
-        scenario: Scenario,
+        scenario: str | Scenario = "paper",
         split: Split = "train",
         *,
         pad: bool = True,
         flatten: bool = False,
         action_mask: bool = False,
         max_cycles: int | None = None,
+        horizon: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        super().__init__(scenario, split, max_cycles, render_mode)
+        super().__init__(
+            scenario, split, max_cycles=max_cycles, horizon=horizon, render_mode=render_mode
+        )
         layout = self.batched_env.layout
         skus = range(layout.num_skus)
         self._with_mask, self._flat = action_mask, flatten
@@ -158,38 +161,4 @@ class CellEnv(EpisodeEnv[Observation, int]):
         return rewards.ravel().tolist()
 
 
-def cell_env(
-    scenario: str | Scenario = "paper",
-    split: Split = "train",
-    *,
-    pad: bool = True,
-    flatten: bool = False,
-    action_mask: bool = False,
-    max_cycles: int | None = None,
-    horizon: int | None = None,
-    render_mode: str | None = None,
-) -> CellEnv:
-    """Makes the environment in which every agent and SKU is an agent.
-
-    Args:
-        scenario: name, path or value.
-        split: which part of recorded demand the episodes come from.
-        pad: whether all action spaces have the same size; False: each has the agent's own options.
-        flatten: whether a mask in the observation is appended to it, so that it stays one `Box`.
-        action_mask: whether the observation holds the mask, which `infos` always do.
-        max_cycles: periods after which an episode is cut, at most the horizon.
-        horizon: periods of an episode in place of the scenario's.
-        render_mode: "ansi" makes `render` return the day as text.
-
-    Raises:
-        InputError: if the scenario is not known or not valid, or an argument is not allowed.
-    """
-    return CellEnv(
-        open_scenario(scenario, horizon),
-        split,
-        pad=pad,
-        flatten=flatten,
-        action_mask=action_mask,
-        max_cycles=max_cycles,
-        render_mode=render_mode,
-    )
+cell_env = CellEnv

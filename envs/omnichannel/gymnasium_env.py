@@ -303,44 +303,5 @@ def _take_first(infos: dict[str, NDArray[Any]]) -> Info:
     return {name: v[0] if v.ndim > 1 else v[0].item() for name, v in infos.items()}
 
 
-def joint_env(
-    scenario: str | Scenario = "paper",
-    split: Split = "train",
-    *,
-    horizon: int | None = None,
-    render_mode: str | None = None,
-) -> JointEnv:
-    """Makes the single-agent environment of a scenario, given by name, path or value.
-
-    Args: as of `JointEnv`.
-
-    Raises:
-        InputError: if the scenario is not known or not valid, or an argument is not allowed.
-    """
-    return JointEnv(scenario, split, horizon=horizon, render_mode=render_mode)
-
-
-def joint_vector_env(
-    num_envs: int,
-    scenario: str | Scenario = "paper",
-    split: Split = "train",
-    *,
-    horizon: int | None = None,
-    render_mode: str | None = None,
-    autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
-) -> JointVectorEnv:
-    """Makes B copies of the single-agent environment.
-
-    Args: as of `JointVectorEnv`.
-
-    Raises:
-        InputError: if the scenario is not known or not valid, or an argument is not allowed.
-    """
-    return JointVectorEnv(
-        num_envs,
-        scenario,
-        split,
-        horizon=horizon,
-        render_mode=render_mode,
-        autoreset_mode=autoreset_mode,
-    )
+# Called as `parallel_env` is.
+joint_env, joint_vector_env = JointEnv, JointVectorEnv

@@ -14,7 +14,6 @@ from envs.omnichannel.interface.arguments import (
     RENDER_MODES,
     check_agents,
     check_options,
-    open_scenario,
 )
 from envs.omnichannel.interface.episodes import EpisodeEnv
 from envs.omnichannel.interface.infos import Mask
@@ -56,12 +55,16 @@ class OmnichannelEnv(EpisodeEnv[Float32Array, Options]):
 
     def __init__(
         self,
-        scenario: Scenario,
+        scenario: str | Scenario = "paper",
         split: Split = "train",
+        *,
         max_cycles: int | None = None,
+        horizon: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        super().__init__(scenario, split, max_cycles, render_mode)
+        super().__init__(
+            scenario, split, max_cycles=max_cycles, horizon=horizon, render_mode=render_mode
+        )
         layout = self.batched_env.layout
         self.possible_agents = layout.names
         box = (layout.num_skus, layout.num_features)
@@ -128,27 +131,7 @@ class OmnichannelEnv(EpisodeEnv[Float32Array, Options]):
         return (np.add.reduce(rewards, axis=1) / np.float32(rewards.shape[1])).tolist()
 
 
-def parallel_env(
-    scenario: str | Scenario = "paper",
-    split: Split = "train",
-    *,
-    max_cycles: int | None = None,
-    horizon: int | None = None,
-    render_mode: str | None = None,
-) -> OmnichannelEnv:
-    """Makes the PettingZoo environment of a scenario.
-
-    Args:
-        scenario: name, path or value.
-        split: which part of recorded demand the episodes come from.
-        max_cycles: periods after which an episode is cut, at most the horizon.
-        horizon: periods of an episode in place of the scenario's.
-        render_mode: "ansi" makes `render` return the day as text.
-
-    Raises:
-        InputError: if the scenario is not known or not valid, or an argument is not allowed.
-    """
-    return OmnichannelEnv(open_scenario(scenario, horizon), split, max_cycles, render_mode)
+parallel_env = OmnichannelEnv
 
 
 def aec_env(

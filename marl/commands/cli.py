@@ -1,6 +1,6 @@
 """The command line: parse, call one function, say where the result is.
 
-Heavy imports live inside the commands, so that `--help` answers at once.
+Heavy imports live inside the commands, so that `--help` comes at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The planner's commands. Heavy imports live inside them, so that `--help` answers at once."""
+"""The planner's commands. Heavy imports live inside them, so that `--help` comes at once."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -133,15 +134,16 @@ def _from_unit(space: ParameterSpace, points: FloatArray) -> dict[str, FloatArra
     }
 
 
-def load_or_tune(
-    family: str,
-    scenario: Scenario,
-    *,
-    episodes: int | None = None,
-    trials: int | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> TunedRule:
+class Search(TypedDict, total=False):
+    """How to search; `tune_family` describes each."""
+
+    episodes: int | None
+    trials: int | None
+    seed: int
+    progress: Progress | None
+
+
+def load_or_tune(family: str, scenario: Scenario, **search: Unpack[Search]) -> TunedRule:
     """Returns what `tune_family` finds, from the cache if the same search was run before.
 
     A family that grows from a simpler one is searched around the simpler one's optimum, which is
@@ -155,32 +157,20 @@ def load_or_tune(
     """
     setting = Setting.from_scenario(scenario)
     space = get_family(family).make_space(setting)
-    given = (episodes, trials)
-    episodes, trials = choose_budget(scenario, len(space.parameters), episodes, trials)
-    path = _locate_cache(family, scenario, episodes, trials, seed)
+    path = _locate_cache(
+        family,
+        scenario,
+        *choose_budget(
+            scenario, len(space.parameters), search.get("episodes"), search.get("trials")
+        ),
+        search.get("seed", 0),
+    )
     cached = _read_cache(path, space)
     if cached is not None:
         return cached
     simpler = get_family(family).get_simpler(setting)
-    start = None
-    if simpler is not None:
-        start = load_or_tune(
-            simpler,
-            scenario,
-            episodes=given[0],
-            trials=given[1],
-            seed=seed,
-            progress=progress,
-        ).parameters
-    tuned = tune_family(
-        family,
-        scenario,
-        episodes=episodes,
-        trials=trials,
-        seed=seed,
-        start=start,
-        progress=progress,
-    )
+    start = None if simpler is None else load_or_tune(simpler, scenario, **search).parameters
+    tuned = tune_family(family, scenario, start=start, **search)
     _write_cache(path, tuned)
     return tuned
 
@@ -196,16 +186,10 @@ def read_tuned(family: str, scenario: Scenario) -> TunedRule | None:
     return _read_cache(_locate_cache(family, scenario, episodes, trials, seed=0), space)
 
 
-def make_baseline(
-    name: str,
-    scenario: Scenario,
-    *,
-    episodes: int | None = None,
-    trials: int | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> TargetRule:
+def make_baseline(name: str, scenario: Scenario, **search: Unpack[Search]) -> TargetRule:
     """Returns a classical policy ready to run: tuned, or from the cache, if it has parameters.
+
+    Args as of `load_or_tune`.
 
     Raises:
         InputError: if the name is not one of `BASELINES`.
@@ -213,10 +197,7 @@ def make_baseline(
     check_baseline(name)
     if name not in FAMILIES:
         return make_policy(name, scenario)
-    tuned = load_or_tune(
-        name, scenario, episodes=episodes, trials=trials, seed=seed, progress=progress
-    )
-    return tuned.make(scenario)
+    return load_or_tune(name, scenario, **search).make(scenario)
 
 
 def get_cache_dir() -> Path:

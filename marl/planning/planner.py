@@ -27,7 +27,7 @@ _UNTUNED = "forecast_order_up_to"  # the rule to compare with where none was tun
 
 
 class Planner:
-    """Answers what to order, to ship and to do with returns today.
+    """Decides what to order, to ship and to do with returns today.
 
     Args:
         policy: exported.

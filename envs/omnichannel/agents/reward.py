@@ -20,7 +20,7 @@ class RewardModel:
 
     An agent's share (credit) replaces the network's cost by a mixture of its own cell's (store
     and SKU), its location's and the team's, each per unit of its own expected demand. DCs and the
-    network as a whole answer for a SKU everywhere below them.
+    network as a whole are charged for a SKU everywhere below them.
     """
 
     def __init__(self, scenario: Scenario, network: Network, mean_demand: FloatArray) -> None:

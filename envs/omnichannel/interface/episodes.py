@@ -15,6 +15,7 @@ from envs.omnichannel.interface.arguments import (
     check_count,
     check_render_mode,
     check_seed,
+    open_scenario,
     refuse_before_reset,
 )
 from envs.omnichannel.interface.infos import Account, Info, Mask, Masks
@@ -33,26 +34,30 @@ class EpisodeEnv(ParallelEnv[str, ObsT, ActionT]):
     Every agent reads one part of the arrays by row and SKU, (N + 1, K).
 
     Args:
-        scenario: of the network.
+        scenario: name, path or value.
         split: which part of recorded demand the episodes come from.
-        max_cycles: periods after which an episode is cut; None: at the scenario's horizon.
+        max_cycles: periods after which an episode is cut, at most the horizon.
+        horizon: periods of an episode in place of the scenario's.
         render_mode: "ansi" makes `render` return the day as text.
 
     Raises:
-        InputError: if `max_cycles` or `render_mode` is not allowed.
+        InputError: if the scenario is not known or not valid, or an argument is not allowed.
     """
 
-    _by_sku: bool  # whether an agent answers for one SKU of a row, or for the whole row
+    _by_sku: bool  # whether an agent decides for one SKU of a row, or for the whole row
     _parts: list[int]  # the row, or SKU of a row, of each agent
 
     def __init__(
         self,
-        scenario: Scenario,
-        split: Split,
-        max_cycles: int | None,
-        render_mode: str | None,
+        scenario: str | Scenario = "paper",
+        split: Split = "train",
+        *,
+        max_cycles: int | None = None,
+        horizon: int | None = None,
+        render_mode: str | None = None,
     ) -> None:
         self.render_mode = check_render_mode(render_mode)
+        scenario = open_scenario(scenario, horizon)
         limit = scenario.horizon
         self.max_cycles = (
             limit if max_cycles is None else check_count("max_cycles", max_cycles, limit)
