@@ -12,10 +12,10 @@ from envs.omnichannel.world.allocation.largest_remainder import (
     split_by_shares,
     split_proportionally,
 )
-from envs.omnichannel.world.allocation.ration import ration, ration_proportionally
+from envs.omnichannel.world.allocation.ration import ration
 from envs.omnichannel.world.allocation.rules.fair_share import split_equally
-from envs.omnichannel.world.allocation.rules.min_shortage import split_with_equal_losses
-from envs.omnichannel.world.allocation.rules.random_order import split_in_order
+from envs.omnichannel.world.allocation.rules.min_shortage import Rule as MinShortage
+from envs.omnichannel.world.allocation.rules.random_order import Rule as RandomOrder
 
 
 def test_split_proportionally__gives_the_rest_to_the_largest_remainders() -> None:
@@ -67,21 +67,21 @@ def test_split_by_shares__adds_up_and_stays_within_a_unit(total: int, weights: l
     assert (units[shares == 0] == 0).all()
 
 
-def test_ration_proportionally__each_dc_serves_its_own_stores(tiny: Scenario) -> None:
+def test_ration__each_dc_serves_its_own_stores(tiny: Scenario) -> None:
     net = replace(
         Network.from_scenario(tiny), num_dcs=2, members=(np.array([0, 2]), np.array([1, 3]))
     )
     requests = np.array([[[4], [9], [8], [1]]])
     # DC 0 has 6 for 4 + 8: 2 and 4. DC 1 has enough for 9 + 1.
-    granted = ration_proportionally(requests, np.array([[[6], [10]]]), net)
+    granted = ration(requests, np.array([[[6], [10]]]), net)
     assert granted.ravel().tolist() == [2, 9, 4, 1]
 
 
-def test_split_with_equal_losses__leaves_the_smallest_largest_shortage() -> None:
+def test_min_shortage__leaves_the_smallest_largest_shortage() -> None:
     # 9 units for 7, 2, 6: shortages 2, 2, 2. 10 units: 5 missing, the odd ones at the last stores.
-    assert split_with_equal_losses(np.array([7, 2, 6]), np.array(9)).tolist() == [5, 0, 4]
-    assert split_with_equal_losses(np.array([7, 2, 6]), np.array(10)).tolist() == [6, 0, 4]
-    assert split_with_equal_losses(np.array([7, 1, 6]), np.array(5)).tolist() == [3, 0, 2]
+    assert MinShortage().split(np.array([7, 2, 6]), np.array(9)).tolist() == [5, 0, 4]
+    assert MinShortage().split(np.array([7, 2, 6]), np.array(10)).tolist() == [6, 0, 4]
+    assert MinShortage().split(np.array([7, 1, 6]), np.array(5)).tolist() == [3, 0, 2]
 
 
 def test_split_equally__gives_all_the_same_until_they_are_served() -> None:
@@ -91,10 +91,10 @@ def test_split_equally__gives_all_the_same_until_they_are_served() -> None:
     assert split_equally(np.array([3, 3, 3]), np.array(9)).tolist() == [3, 3, 3]
 
 
-def test_split_in_order__serves_the_lowest_first_and_in_full() -> None:
+def test_random_order__serves_the_lowest_first_and_in_full() -> None:
     priority = np.array([0.7, 0.1, 0.4])
-    assert split_in_order(np.array([7, 2, 6]), np.array(9), priority).tolist() == [1, 2, 6]
-    assert split_in_order(np.array([7, 2, 6]), np.array(5), priority).tolist() == [0, 2, 3]
+    assert RandomOrder().split(np.array([7, 2, 6]), np.array(9), priority).tolist() == [1, 2, 6]
+    assert RandomOrder().split(np.array([7, 2, 6]), np.array(5), priority).tolist() == [0, 2, 3]
 
 
 def hand_out_by_the_unit(requests: list[int], total: int, *, equal_losses: bool) -> list[int]:
@@ -110,7 +110,7 @@ def hand_out_by_the_unit(requests: list[int], total: int, *, equal_losses: bool)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=6), st.data())
 def test_split__equals_handing_out_unit_by_unit(requests: list[int], data: st.DataObject) -> None:
     total = data.draw(st.integers(0, sum(requests)))
-    for split, equal_losses in ((split_with_equal_losses, True), (split_equally, False)):
+    for split, equal_losses in ((MinShortage().split, True), (split_equally, False)):
         units = split(np.array([requests]), np.array([total]))[0].tolist()
         assert units == hand_out_by_the_unit(requests, total, equal_losses=equal_losses)
 
@@ -129,7 +129,7 @@ def test_ration__hands_out_the_smaller_of_stock_and_requests(tiny: Scenario, rul
 
 
 @given(st.integers(0, 2**32))
-def test_ration_proportionally__hands_out_the_smaller_of_stock_and_requests(seed: int) -> None:
+def test_ration__in_proportion_hands_out_the_smaller_of_stock_and_requests(seed: int) -> None:
     rng = np.random.default_rng(seed)
     net = Network.from_scenario(
         Scenario.model_validate(
@@ -145,7 +145,7 @@ def test_ration_proportionally__hands_out_the_smaller_of_stock_and_requests(seed
         )
     )
     requests, available = rng.integers(0, 9, (5, 3, 1)), rng.integers(0, 20, (5, 1, 1))
-    granted = ration_proportionally(requests, available, net)
+    granted = ration(requests, available, net)
     expected = np.minimum(requests.sum(axis=1), available[:, 0])
     np.testing.assert_array_equal(granted.sum(axis=1), expected)
     assert (granted <= requests).all()

@@ -36,18 +36,10 @@ class CellEnv(EpisodeEnv[Observation, int]):
     - **Episode end**, **info**: as of `OmnichannelEnv`, for the SKU. `action_mask` is one array.
     - **State**: `Box(-5, 5, ((N + 1) K F,), float32)`.
 
-    Args:
-        scenario: name, path or value.
-        split: which part of recorded demand the episodes come from.
+    Args, as of `EpisodeEnv`, and:
         pad: whether all action spaces have the same size; False: each has the agent's own options.
         flatten: whether a mask in the observation is appended to it, so that it stays one `Box`.
         action_mask: whether the observation holds the mask, which `infos` always do.
-        max_cycles: periods after which an episode is cut, at most the horizon.
-        horizon: periods of an episode in place of the scenario's.
-        render_mode: "ansi" makes `render` return the day as text.
-
-    Raises:
-        InputError: if the scenario is not known or not valid, or an argument is not allowed.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012

@@ -135,18 +135,11 @@ class JointVectorEnv(VectorEnv[Float32Array, Options, NDArray[Any]]):
     `reset_mask` in the options begins an episode in some copies alone, after which those that
     began together still run as arrays.
 
-    Args:
+    Args, as of `JointEnv`, and:
         num_envs: B.
-        scenario: name, path or value.
-        split: which part of recorded demand the episodes come from.
-        horizon: periods of an episode in place of the scenario's.
-        render_mode: "ansi" makes `render` return each copy's day as text.
         autoreset_mode: of Gymnasium: the step after an episode's end begins the next one and
             returns reward 0 (next step, the default), the last step does (same step), or `reset`
             alone does (disabled).
-
-    Raises:
-        InputError: if the scenario is not known or not valid, or an argument is not allowed.
     """
 
     def __init__(

@@ -16,13 +16,7 @@ from marl.policies.order_rule import OrderRule
 
 
 class OrderPolicy(OrderRule):
-    """Acts greedily on the networks' values.
-
-    Args:
-        groups: who orders.
-        networks: by group.
-        name: what tables call it.
-    """
+    """Acts greedily on the networks' values; args as of `OrderRule`, with the networks by group."""
 
     def __init__(
         self,

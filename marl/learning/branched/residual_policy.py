@@ -23,12 +23,7 @@ _AGENTS_AT_ONCE = 1000  # so that hidden layers stay in the caches; all at once 
 class ResidualPolicy(ResidualRule):
     """Takes the option to which a network gives the highest value.
 
-    Args:
-        scenario: what it runs in.
-        rule: the reference, tuned.
-        networks: by choice; a choice without one stays the rule's.
-        margin: what an option must save beyond the rule's decision, in the networks' unit.
-        name: what tables call it.
+    Args as of `ResidualRule`, with the networks by choice; a choice without one stays the rule's.
     """
 
     def __init__(

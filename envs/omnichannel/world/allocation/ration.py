@@ -87,11 +87,3 @@ def ration(
     if not (network.sum_by_dc(requests) > available).any():
         return requests
     return get_rule(rule).share_out(requests, available, network, priority)
-
-
-def ration_proportionally(requests: IntArray, available: IntArray, network: Network) -> IntArray:
-    """Returns what each store gets when its DC cannot serve all requests.
-
-    The rule for customers' orders at the DC, and for shipments unless the scenario says otherwise.
-    """
-    return ration(requests, available, network)

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import IntArray, Network, sum_axis
+from envs.omnichannel.types import Network, sum_axis
 from envs.omnichannel.world.allocation.largest_remainder import split_proportionally
 from envs.omnichannel.world.period import Event, Period
 
 _UNLIMITED = np.iinfo(np.int64).max
 
 
-class LimitOrders(Event):
-    """Suppliers confirm what a DC's order capacity leaves, shared among SKUs in proportion."""
+class Limit(Event):
+    """A DC's capacity, shared in proportion where it does not suffice."""
+
+    setting: ClassVar[str]  # of the scenario's DCs: units a period
 
     def __init__(self, scenario: Scenario, network: Network) -> None:
         super().__init__(scenario, network)
-        self._capacity = _limits([dc.order_capacity for dc in scenario.network.dcs])
+        given = [getattr(dc, self.setting) for dc in scenario.network.dcs]
+        self._capacity = np.array([_UNLIMITED if c is None else c for c in given], np.int64)  # (W,)
 
     @classmethod
     def is_on(cls, scenario: Scenario) -> bool:
         """Where a DC has a limit."""
-        return any(dc.order_capacity is not None for dc in scenario.network.dcs)
+        return any(getattr(dc, cls.setting) is not None for dc in scenario.network.dcs)
+
+
+class LimitOrders(Limit):
+    """Suppliers confirm what a DC's order capacity leaves, shared among SKUs in proportion."""
+
+    setting = "order_capacity"
 
     def apply(self, period: Period) -> None:
         """Limits the supplier orders."""
@@ -31,17 +42,10 @@ class LimitOrders(Event):
         period.flows["supplied"] = split_proportionally(orders, total)
 
 
-class LimitShipments(Event):
+class LimitShipments(Limit):
     """A DC that cannot dispatch all of its shipments cuts every line in proportion."""
 
-    def __init__(self, scenario: Scenario, network: Network) -> None:
-        super().__init__(scenario, network)
-        self._capacity = _limits([dc.shipment_capacity for dc in scenario.network.dcs])
-
-    @classmethod
-    def is_on(cls, scenario: Scenario) -> bool:
-        """Where a DC has a limit."""
-        return any(dc.shipment_capacity is not None for dc in scenario.network.dcs)
+    setting = "shipment_capacity"
 
     def apply(self, period: Period) -> None:
         """Limits the shipments to stores."""
@@ -54,8 +58,3 @@ class LimitShipments(Event):
                 len(shipped), len(stores), -1
             )
         period.flows["shipped"] = limited
-
-
-def _limits(capacities: list[int | None]) -> IntArray:
-    """Capacities by DC, (W,)."""
-    return np.array([_UNLIMITED if c is None else c for c in capacities], dtype=np.int64)

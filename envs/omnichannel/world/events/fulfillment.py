@@ -24,7 +24,7 @@ from envs.omnichannel.types import (
     sum_axis,
 )
 from envs.omnichannel.world import draws
-from envs.omnichannel.world.allocation.ration import ration_proportionally
+from envs.omnichannel.world.allocation.ration import ration
 from envs.omnichannel.world.demand.quantiles import thin
 from envs.omnichannel.world.period import Event, Fields, Period
 
@@ -169,10 +169,10 @@ def _serve_online(
         rules: for spill-over and reserve.
     """
     dcs, stores = on_hand[:, : network.num_dcs], on_hand[:, network.num_dcs :]
-    from_dc = ration_proportionally(for_dc, dcs, network)
+    from_dc = ration(for_dc, dcs, network)
     if rules.spill_over:
         left = dcs - network.sum_by_dc(from_dc)
-        helped = ration_proportionally(short, left, network)
+        helped = ration(short, left, network)
         still_open = for_dc - from_dc + short - helped
         more = np.minimum(still_open, np.maximum(stores - rules.reserve, 0))
         from_store += more
@@ -201,7 +201,7 @@ def _offer_to_dcs(
             assert dc_offer is not None, "`partial` needs the period's draw"
             missing = demand[..., channel] - sold[..., channel]
             accepted = thin(missing, rules.dc_offer, dc_offer[..., i])
-            served[i] = ration_proportionally(accepted, dcs, network)
+            served[i] = ration(accepted, dcs, network)
             dcs -= network.sum_by_dc(served[i])
             sold[..., channel] += served[i]
     return served[0], served[1]

@@ -6,7 +6,7 @@ import numpy as np
 
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Network
-from envs.omnichannel.world.allocation.ration import ration_proportionally
+from envs.omnichannel.world.allocation.ration import ration
 from envs.omnichannel.world.period import Event, Period
 
 
@@ -36,7 +36,7 @@ class Transship(Event):
         need = decisions.shipment - period.flows["shipped"]
         surplus = np.minimum(decisions.surplus, stores)
         moved = np.minimum(net.sum_by_dc(need), net.sum_by_dc(surplus))
-        out, into = (ration_proportionally(units, moved, net) for units in (surplus, need))
+        out, into = (ration(units, moved, net) for units in (surplus, need))
         stores -= out
         if self.reach:
             period.under_way.append((into, slice(net.num_dcs, None), self.reach))

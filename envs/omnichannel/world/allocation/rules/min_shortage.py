@@ -20,21 +20,7 @@ class Rule(RationingRule):
         self, requests: IntArray, total: IntArray, priority: FloatArray | None = None
     ) -> IntArray:
         """Returns units that leave the largest shortage as small as possible."""
-        return split_with_equal_losses(requests, total)
-
-
-def split_with_equal_losses(requests: IntArray, total: IntArray) -> IntArray:
-    """Returns integers that sum to `total` and leave the largest shortage as small as possible.
-
-    Args:
-        requests: (..., G), >= 0.
-        total: units to hand out, (...), at most the sum of the requests.
-
-    Returns:
-        Units, (..., G), each at most its request.
-    """
-    missing = requests.sum(axis=-1) - total
-    # To hand out what is missing equally is the same problem seen from the other side, except
-    # that units which do not divide must be missing at the stores that come last.
-    backwards = split_equally(requests[..., ::-1], missing)
-    return requests - backwards[..., ::-1]
+        missing = requests.sum(axis=-1) - total
+        # To hand out what is missing equally is the same problem seen from the other side, except
+        # that units which do not divide must be missing at the stores that come last.
+        return requests - split_equally(requests[..., ::-1], missing)[..., ::-1]

@@ -21,24 +21,10 @@ class Rule(RationingRule):
     ) -> IntArray:
         """Returns units by order of priority."""
         assert priority is not None, "random_order needs the period's draw"
-        return split_in_order(requests, total, priority)
-
-
-def split_in_order(requests: IntArray, total: IntArray, priority: FloatArray) -> IntArray:
-    """Returns integers that sum to `total`: one request after the other in full, lowest first.
-
-    Args:
-        requests: (..., G), >= 0.
-        total: units to hand out, (...), at most the sum of the requests.
-        priority: (..., G).
-
-    Returns:
-        Units, (..., G), each at most its request.
-    """
-    order = np.argsort(priority, axis=-1, kind="stable")
-    sorted_requests = np.take_along_axis(requests, order, -1)
-    before = np.cumsum(sorted_requests, axis=-1) - sorted_requests
-    units = np.clip(total[..., None] - before, 0, sorted_requests)
-    given = np.empty_like(units)
-    np.put_along_axis(given, order, units, -1)
-    return given
+        order = np.argsort(priority, axis=-1, kind="stable")
+        sorted_requests = np.take_along_axis(requests, order, -1)
+        before = np.cumsum(sorted_requests, axis=-1) - sorted_requests
+        units = np.clip(total[..., None] - before, 0, sorted_requests)
+        given = np.empty_like(units)
+        np.put_along_axis(given, order, units, -1)
+        return given
