@@ -112,11 +112,11 @@ def make_feasible(
         whole_trucks: round a shipment's SKUs together, so that a full truck stays one truck.
         with_surplus: say what stores have above their targets, for transshipment.
     """
-    settled = {
-        d.name: d.settle(getattr(targets, d.target), whole_trucks=whole_trucks)
-        for d in DECISIONS
-        if getattr(targets, d.target) is not None
-    }
+    settled = {}
+    for decision in DECISIONS:
+        target = getattr(targets, decision.target)
+        if target is not None:
+            settled[decision.name] = decision.settle(target, whole_trucks=whole_trucks)
     surplus = np.maximum(-targets.shipment_gap, 0).astype(np.int64) if with_surplus else None
     return Decisions(surplus=surplus, **settled)
 

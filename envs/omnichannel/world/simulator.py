@@ -55,7 +55,7 @@ class Simulator:
         self.scenario = scenario
         self.network = Network.from_scenario(scenario)
         self.demand = make_demand(scenario)
-        self.events = [event(scenario, self.network) for event in EVENTS if event.is_on(scenario)]
+        self._take([event(scenario, self.network) for event in EVENTS if event.is_on(scenario)])
 
     def find(self, kind: type[EventT]) -> EventT | None:
         """Returns the event of a class; None where the scenario has it off."""
@@ -63,7 +63,12 @@ class Simulator:
 
     def put(self, event: Event) -> None:
         """Puts an event in the place of the one whose class it derives from."""
-        self.events = [event if isinstance(event, type(own)) else own for own in self.events]
+        self._take([event if isinstance(event, type(own)) else own for own in self.events])
+
+    def _take(self, events: list[Event]) -> None:
+        self.events = events
+        # Asked in every period, so found beforehand.
+        self._records, self._cuts = self.find(Count), self.find(CutSupply)
 
     def make_state(self, seed: SeedArray, split: Split = "train") -> State:
         """Returns the state at the start of an episode: stock on hand, empty pipelines.
@@ -123,10 +128,8 @@ class Simulator:
 
     def show(self, state: State) -> State:
         """Returns the state as the stock records have it; the state itself where they are right."""
-        records = self.find(Count)
-        return state if records is None else records.show(state)
+        return state if self._records is None else self._records.show(state)
 
     def announce(self, state: State) -> FloatArray | None:
         """Returns the shares that suppliers will confirm, (B, W, H); None without supply cuts."""
-        cuts = self.find(CutSupply)
-        return None if cuts is None else cuts.announce(state.seed, state.period)
+        return None if self._cuts is None else self._cuts.announce(state.seed, state.period)

@@ -90,7 +90,7 @@ class Share(Decision):
     def settle(cls, target: FloatArray, *, whole_trucks: bool = False) -> FloatArray:
         """Returns the share within [0, 1]."""
         del whole_trucks
-        return np.clip(target, 0, 1)
+        return np.minimum(np.maximum(target, 0), 1)  # a clip in half the time
 
 
 class Quantity(Decision):
@@ -109,15 +109,14 @@ class Quantity(Decision):
     def settle(cls, target: FloatArray, *, whole_trucks: bool = False) -> IntArray:
         """Returns positive gaps rounded half up, the others zero."""
         del whole_trucks
-        return round_gaps(np.ascontiguousarray(target, np.float64).reshape(-1)).reshape(
-            target.shape
-        )
+        return round_gaps(np.ascontiguousarray(target, np.float64))
 
 
 @compiled
 def round_gaps(gap: FloatArray) -> IntArray:
-    """Positive gaps rounded half up, the others zero, (n,)."""
-    units = np.empty(len(gap), np.int64)
-    for i in range(len(gap)):
-        units[i] = np.int64(max(gap[i], 0.0) + 0.5)
-    return units
+    """Positive gaps rounded half up, the others zero, (B, G, K)."""
+    rounded = np.empty(gap.shape, np.int64)
+    units, flat = rounded.reshape(-1), gap.reshape(-1)
+    for i in range(len(units)):
+        units[i] = np.int64(max(flat[i], 0.0) + 0.5)
+    return rounded

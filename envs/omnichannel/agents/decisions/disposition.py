@@ -39,20 +39,20 @@ class Disposition(Share):
     def settle(cls, target: FloatArray, *, whole_trucks: bool = False) -> FloatArray:
         """Returns shares within [0, 1] whose sum is 1; all is restocked where it was 0."""
         del whole_trucks
-        shares = np.ascontiguousarray(target, np.float64)
-        return project_shares(shares.reshape(-1, shares.shape[-1])).reshape(shares.shape)
+        return project_shares(np.ascontiguousarray(target, np.float64))
 
 
 @compiled
 def project_shares(shares: FloatArray) -> FloatArray:
-    """Clips disposition shares, (n, 3), and makes their sum 1; restocks all where it is 0."""
+    """Clips disposition shares, (B, S, K, 3), and makes their sum 1; restocks all where it is 0."""
     projected = np.empty(shares.shape)
-    for i in range(len(shares)):
+    to, given = projected.reshape(-1, 3), shares.reshape(-1, 3)
+    for i in range(len(to)):
         total = 0.0
         for j in range(3):
-            projected[i, j] = min(max(shares[i, j], 0.0), 1.0)
-            total += projected[i, j]
+            to[i, j] = min(max(given[i, j], 0.0), 1.0)
+            total += to[i, j]
         for j in range(3):
             nothing = 1.0 if j == RESTOCK else 0.0
-            projected[i, j] = projected[i, j] / max(total, 1e-12) if total > 0 else nothing
+            to[i, j] = to[i, j] / max(total, 1e-12) if total > 0 else nothing
     return projected

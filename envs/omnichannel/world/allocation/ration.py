@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from envs.compiler import compiled
 from envs.omnichannel.types import FloatArray, IntArray, Network
 
 
@@ -84,6 +85,24 @@ def ration(
     Returns:
         Units given, (B, S, K), each at most the request.
     """
-    if not (network.sum_by_dc(requests) > available).any():
+    starts, stores = network.groups
+    if not _is_short(
+        np.ascontiguousarray(requests), np.ascontiguousarray(available), starts, stores
+    ):
         return requests
     return get_rule(rule).share_out(requests, available, network, priority)
+
+
+@compiled
+def _is_short(requests: IntArray, available: IntArray, starts: IntArray, stores: IntArray) -> bool:
+    """Whether any DC is asked for more than it has; stores are grouped as in `Network.groups`."""
+    copies, _, skus = requests.shape
+    for b in range(copies):
+        for w in range(len(starts) - 1):
+            for k in range(skus):
+                left = available[b, w, k]
+                for s in stores[starts[w] : starts[w + 1]]:
+                    left -= requests[b, s, k]
+                if left < 0:
+                    return True
+    return False
