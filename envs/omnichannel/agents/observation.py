@@ -21,6 +21,7 @@ from envs.omnichannel.agents.roster import HIGH_MODULES, role_of
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
     LOWEST_RATE,
+    WEEK,
     Float32Array,
     FloatArray,
     Half,
@@ -59,7 +60,9 @@ class ObservationModel:
     ) -> None:
         self.network = network
         self.season = demand.season.mean(axis=1)  # (days, K)
-        self.review_period = scenario.review_period
+        self.season_ahead = np.roll(self.season, -WEEK, axis=0)
+        review = scenario.review_period
+        self.to_review = -np.arange(review) % review / review  # by periods since the last one
         self.features = list_features(scenario)
         self.index = {name: i for i, name in enumerate(self.features)}
         self.rows = _make_rows(network, demand)
@@ -121,11 +124,11 @@ class ObservationModel:
         period: int,
     ) -> None:
         """Writes the rows from `first` on."""
-        day, seasons = view.day, len(self.season)
+        day = view.day % len(self.season)
         context = Context(
-            season=self.season[day % seasons],
-            season_ahead=self.season[(day + 7) % seasons],
-            to_review=(-view.period % self.review_period) / self.review_period,
+            season=self.season[day],
+            season_ahead=self.season_ahead[day],
+            to_review=self.to_review[view.period % len(self.to_review)],
             cuts=self._compute_cuts(view),
             held=np.concatenate([goals[m] for m in HIGH_MODULES], axis=1),
         )

@@ -223,12 +223,13 @@ def _gather_nodes(cells: FloatArray, units: Units, b: int) -> None:
         for k in range(units.on_hand.shape[2]):
             cell = cells[i, k]
             cell[_CELL.stock] = units.on_hand[b, i, k]
+            cell[_CELL.position] = units.positions[b, i, k]
             for slot in range(slots):
                 column = min(_CELL.inbound_1 + slot, _CELL.inbound_later)
                 cell[column] += units.in_transit[b, slot, i, k]
-    for i in range(len(cells)):
-        for k in range(cells.shape[1]):
-            cells[i, k, _CELL.position] = units.positions[b, i, k]
+    top = len(cells) - 1
+    for k in range(cells.shape[1]):
+        cells[top, k, _CELL.position] = units.positions[b, top, k]
 
 
 @compiled

@@ -87,13 +87,13 @@ def _count_rows(
     Nodes and SKUs are one axis in the inner loops, which are too short otherwise.
     """
     copies, nodes, skus = on_hand.shape
-    stores, cells = len(parent), nodes * skus
-    first, slots = (nodes - stores) * skus, backorders.shape[1]
+    stores, cells = len(parent) * skus, nodes * skus
+    first, slots = cells - stores, backorders.shape[1]
     flat_rows, flat_stock = rows.reshape(copies, cells + skus), on_hand.reshape(copies, cells)
     transit = in_transit.reshape(copies, in_transit.shape[1], cells)
-    inspection = in_inspection.reshape(copies, in_inspection.shape[1], stores * skus)
+    inspection = in_inspection.reshape(copies, in_inspection.shape[1], stores)
     queued = inspection_queue.shape[1] > 0
-    orders = backorders.reshape(copies, slots, stores * skus)
+    orders, below = backorders.reshape(copies, slots, stores), np.empty(stores, np.int64)
     for b in range(copies):
         own, of_stores = flat_rows[b], flat_rows[b, first:cells]
         for i in range(cells):
@@ -105,20 +105,20 @@ def _count_rows(
             for k in range(skus):
                 rows[b, node, k] += inspection_queue[b, node, k]
         for slot in range(inspection.shape[1]):
-            for i in range(stores * skus):
+            for i in range(stores):
                 of_stores[i] += inspection[b, slot, i]
         for slot in range(online_slots, slots):
-            for i in range(stores * skus):
+            for i in range(stores):
                 of_stores[i] -= orders[b, slot, i]
-        for s in range(stores):
-            for k in range(skus):
-                waiting = 0
-                for slot in range(online_slots):
-                    waiting += backorders[b, slot, s, k]
-                rows[b, parent[s], k] += of_stores[s * skus + k] - waiting
-        for w in range(nodes - stores):
-            for k in range(skus):
-                rows[b, nodes, k] += rows[b, w, k]
+        for i in range(stores):
+            below[i] = of_stores[i]
+        for slot in range(online_slots):
+            for i in range(stores):
+                below[i] -= orders[b, slot, i]
+        for i in range(stores):
+            rows[b, parent[i // skus], i % skus] += below[i]
+        for i in range(first):
+            own[cells + i % skus] += own[i]
 
 
 def count_online_waiting(stocks: Stocks, network: Network) -> IntArray:

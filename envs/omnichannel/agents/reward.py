@@ -63,7 +63,7 @@ class RewardModel:
 
     def compute_team_reward(self, loss: FloatArray) -> FloatArray:
         """Returns eq. 8 of each copy, (B,)."""
-        return self.weights.alpha - loss.sum(axis=(1, 2)) / self.team_scale
+        return self.weights.alpha - np.add.reduce(loss, axis=(1, 2)) / self.team_scale
 
     def compute_credit(self, loss: FloatArray) -> Float32Array:
         """Returns each row's share, (B, N + 1, K): DCs, stores, network.
@@ -71,7 +71,7 @@ class RewardModel:
         Alpha is left out: it is the same constant for every action.
         """
         net = self.network
-        team = self.weights.credit.team * loss.sum(axis=(1, 2)) / self.team_scale
+        team = self.weights.credit.team * np.add.reduce(loss, axis=(1, 2)) / self.team_scale
         rewards = np.empty((len(loss), net.num_nodes + 1, net.num_skus), np.float32)
         share_credit(np.ascontiguousarray(loss), team, self._scales, net.parent, rewards)
         return rewards

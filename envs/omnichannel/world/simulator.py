@@ -69,6 +69,7 @@ class Simulator:
         self.events = events
         # Asked in every period, so found beforehand.
         self._records, self._cuts = self.find(Count), self.find(CutSupply)
+        self._draws = [event.draw for event in events if type(event).draw is not Event.draw]
 
     def make_state(self, seed: SeedArray, split: Split = "train") -> State:
         """Returns the state at the start of an episode: stock on hand, empty pipelines.
@@ -100,8 +101,8 @@ class Simulator:
     def sample_demand(self, state: State) -> Demand:
         """Draws what the world brings in the state's period: demand, and the events' draws."""
         drawn: Fields = {}
-        for event in self.events:
-            drawn |= event.draw(state)
+        for draw in self._draws:
+            drawn.update(draw(state))
         return Demand(
             units=self.demand.sample_units(state),
             next_log_drift=self.demand.step_log_drift(state),
