@@ -20,6 +20,7 @@ from marl.learning.feedback import Adjustment
 from marl.learning.methods import make_method
 from marl.learning.pool.experience_pool import Batch
 from marl.learning.rllib.algorithm import MethodAlgorithm, build_algorithm
+from marl.learning.rllib.config import MethodConfig
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -86,6 +87,25 @@ def test_training_step__learns_at_the_asked_replay_ratio(tiny: Scenario) -> None
         assert algorithm.updates == 4 * 8 * 14 // 16
         after = get_weights(algorithm)
         assert any((after[name] != before[name]).any() for name in after)
+
+
+def test_settings_of_rllib__are_those_that_train(tiny: Scenario) -> None:
+    """A grid over `lr` has different trials; RLlib's own names and ours mean the same run."""
+    method = make_method(tiny, load_config("default", [*SETTINGS, "env_runners.num_env_runners=0"]))
+
+    def train(algorithm: MethodAlgorithm) -> dict[str, Any]:
+        for _ in range(3):
+            algorithm.train()
+        weights = get_weights(algorithm)
+        algorithm.stop()
+        return weights
+
+    config = MethodConfig.from_method(method).training(lr=0.25).debugging(seed=7)
+    asked = train(config.build_algo())
+    with build(tiny, "env_runners.num_env_runners=0", "learner.lr=0.25", "seed=7") as algorithm:
+        assert_same(train(algorithm), asked)
+    other = train(config.copy(copy_frozen=False).training(lr=0.5).build_algo())
+    assert any((other[name] != asked[name]).any() for name in asked)
 
 
 def test_training_step__runners_act_with_the_learners_weights(tiny: Scenario) -> None:
@@ -266,7 +286,7 @@ def test_learner__updates_as_separate_learners_would(tiny: Scenario, option: str
         trainee.optimizer.state.clear()
         online = [own for network in get_networks(algorithm) for own in clone(network)]
         target = [own for network in get_slow_networks(algorithm) for own in clone(network)]
-        batch = algorithm.pool.sample(4, algorithm.config.train_batch_size_per_learner)
+        batch = algorithm.pool.sample(4, algorithm.method.batch_size)
         assert len(online) == (10 if "false" in option else 6)
         assert batch.r_t.shape[1:] == (10, 19) if "false" in option else (6, 32)
         timesteps = {"num_env_steps_sampled_lifetime": algorithm.env_steps}

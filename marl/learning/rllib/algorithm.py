@@ -47,10 +47,21 @@ class MethodAlgorithm(DQN):
     and the result does not depend on who finishes first.
     """
 
+    config: MethodConfig
+
     @classmethod
     @override(DQN)
     def get_default_config(cls) -> AlgorithmConfig:
         return MethodConfig()
+
+    def __init__(self, config: Any = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(_resolve(config), *args, **kwargs)
+
+    @classmethod
+    @override(DQN)
+    def default_resource_request(cls, config: Any) -> Any:
+        """The cores that Tune sets aside: one for the driver, and each runner's."""
+        return super().default_resource_request(_resolve(config).to_dict())
 
     @override(DQN)
     def _create_local_replay_buffer_if_necessary(self, config: Any) -> None:
@@ -58,7 +69,10 @@ class MethodAlgorithm(DQN):
 
     @override(DQN)
     def setup(self, config: Any) -> None:
+        asked = self.config
+        self.config = asked.make_engine()
         super().setup(config)
+        self.config = asked
         runners = self.method.config.env_runners
         # Spinning OpenMP threads that share a core with a runner slow both down tenfold.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -87,7 +101,8 @@ class MethodAlgorithm(DQN):
     @property
     def method(self) -> Method:
         """The way to learn that is run."""
-        method: Method = self.config.method
+        method = self.config.method
+        assert method  # or nothing would have been built
         return method
 
     @override(DQN)
@@ -272,6 +287,18 @@ class MethodAlgorithm(DQN):
             setattr(self, name, value)
         self.crew.set_weights(self.learner_group)
         self.crew.drop_rounds()
+
+
+def _resolve(config: Any) -> MethodConfig:
+    """The configuration that is run, from RLlib's or from a mapping, as Tune gives it.
+
+    Raises:
+        InputError: if a setting has no effect or a wrong value.
+    """
+    if isinstance(config, MethodConfig):
+        return config.resolve()
+    settings = config.to_dict() if isinstance(config, AlgorithmConfig) else config or {}
+    return MethodConfig().update_from_dict(settings).resolve()
 
 
 def _name_pool(shard: int) -> str:
