@@ -29,6 +29,19 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def check_ordered(settings: StrictModel, lower: str, upper: str) -> None:
+    """Refuses a setting that is above another.
+
+    Raises:
+        ValueError: names both and what is allowed.
+    """
+    low, high = getattr(settings, lower), getattr(settings, upper)
+    if low > high:
+        raise ValueError(
+            f"{lower} {low:g} is above {upper} {high:g}; {lower} <= {upper} is allowed"
+        )
+
+
 def parse_yaml(content: str, source: str) -> dict[str, Any]:
     """Parses a YAML mapping, naming line and column when that fails."""
     try:

@@ -256,20 +256,16 @@ class TrainConfig(StrictModel):
     stop: Stop = Stop()
 
     @model_validator(mode="after")
-    def _check_placement(self) -> Self:
-        if self.method != "agents" and self.pool.placement == "actor":
-            raise ValueError(
-                f"pool.placement: actor is not allowed with method {self.method}; driver"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _check_target(self) -> Self:
-        period = self.learner.target_update
-        if self.method != "agents" and period is not None:
-            raise ValueError(
-                f"learner.target_update: {period} is not allowed with method {self.method}; null"
-            )
+    def _check_method(self) -> Self:
+        """Other methods have neither pools in actors nor targets that are copied."""
+        for field, value, only in (
+            ("pool.placement", self.pool.placement, "driver"),
+            ("learner.target_update", self.learner.target_update, None),
+        ):
+            if self.method != "agents" and value != only:
+                raise ValueError(
+                    f"{field}: {value} is not allowed with method {self.method}; {only or 'null'}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -36,15 +36,21 @@ Progress = Callable[[int, float], None]  # trials done, best reward so far
 _log = logging.getLogger(__name__)
 
 
+class Search(TypedDict, total=False):
+    """How to search, where it is not left to the scenario's size."""
+
+    episodes: int | None  # of each trial, >= 1
+    trials: int | None  # parameter vectors, rounded down to whole generations, at least one
+    seed: int  # of the episodes and of the search
+    progress: Progress | None  # called after each generation
+
+
 def tune_family(
     family: str,
     scenario: Scenario,
     *,
-    episodes: int | None = None,
-    trials: int | None = None,
-    seed: int = 0,
     start: Mapping[str, float] | None = None,
-    progress: Progress | None = None,
+    **search: Unpack[Search],
 ) -> TunedRule:
     """Searches a family's parameters for the highest mean reward (eq. 8) by CMA-ES.
 
@@ -58,42 +64,39 @@ def tune_family(
     Args:
         family: a key of `FAMILIES`.
         scenario: what to simulate; recorded demand is taken from its training part.
-        episodes: of each trial, >= 1; by the scenario's size if left out.
-        trials: parameter vectors to try, rounded down to whole generations, at least one; by the
-            scenario's size if left out.
-        seed: of the episodes and of the search.
         start: parameters to search around, in small steps; those left out begin at the family's
             own first guess. Without it the whole search begins there, in large steps.
-        progress: called after each generation.
+        search: as of `Search`.
 
     Raises:
         InputError: if the family or a parameter is not known.
     """
     from cmaes import CMA
 
-    rule = get_family(family)
-    setting = Setting.from_scenario(scenario)
+    rule, setting = get_family(family), Setting.from_scenario(scenario)
     space = rule.make_space(setting)
-    episodes, trials = choose_budget(scenario, len(space.parameters), episodes, trials)
+    seed, progress = search.get("seed", 0), search.get("progress")
+    episodes, trials = choose_budget(
+        scenario, len(space.parameters), search.get("episodes"), search.get("trials")
+    )
     # Unlike Optuna's sampler, which deprecates its own starting point, this takes x0 and sigma.
     first = {**space.initial, **(start or {})}
     space.check(first)
-    step_size = STEP_SIZE if start is None else FINE_STEP_SIZE
-    search = CMA(mean=_to_unit(space, first), sigma=step_size, seed=seed)
-    size = search.population_size
+    sigma = STEP_SIZE if start is None else FINE_STEP_SIZE
+    optimizer = CMA(mean=_to_unit(space, first), sigma=sigma, seed=seed)
+    size = optimizer.population_size
     seeds = np.tile(make_seeds("tune", seed, episodes), size)
     runner = EpisodeRunner(scenario, seeds, "train", batch_size=len(seeds))
     best, best_reward, tried = first, -np.inf, 0
     while not tried or tried + size <= trials:
-        asked = np.stack([search.ask() for _ in range(size)])
+        asked = np.stack([optimizer.ask() for _ in range(size)])
         if not tried:
             asked[0] = _to_unit(space, first)
         inside = np.clip(asked, 0, 1)
         parameters = _from_unit(space, np.repeat(inside, episodes, axis=0))
-        metrics = runner.run(rule(setting, parameters))
-        rewards = metrics["reward"].reshape(size, episodes).mean(axis=1)
+        rewards = runner.run(rule(setting, parameters))["reward"].reshape(size, -1).mean(axis=1)
         losses = BORDER_PENALTY * ((asked - inside) ** 2).sum(axis=1) - rewards
-        search.tell(list(zip(asked, losses.tolist(), strict=True)))
+        optimizer.tell(list(zip(asked, losses.tolist(), strict=True)))
         tried += size
         i = int(rewards.argmax())
         if rewards[i] > best_reward:
@@ -132,15 +135,6 @@ def _from_unit(space: ParameterSpace, points: FloatArray) -> dict[str, FloatArra
         p.name: p.low + (p.high - p.low) * column
         for p, column in zip(space.parameters, columns, strict=True)
     }
-
-
-class Search(TypedDict, total=False):
-    """How to search; `tune_family` describes each."""
-
-    episodes: int | None
-    trials: int | None
-    seed: int
-    progress: Progress | None
 
 
 def load_or_tune(family: str, scenario: Scenario, **search: Unpack[Search]) -> TunedRule:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
 from envs.errors import InputError
 from envs.omnichannel.agents.observation import list_features
@@ -139,24 +139,11 @@ def make_model(arguments: NetworkArguments, weights: Weights) -> ModelProto:
     It computes in double precision, so that rounding decides between two actions only where
     the learner's own single precision cannot tell them apart.
     """
-    nodes: list[NodeProto] = []
-    initializers: list[TensorProto] = []
-    inputs, outputs = [], []
-    for module_id in arguments:
-        layers = _make_layers(arguments[module_id], weights[module_id])
-        num_features, num_options = layers[0][0].shape[1], layers[-1][0].shape[0]
-        rows = f"{module_id}/rows"  # each module has its own number of agents
-        inputs.append(
-            helper.make_tensor_value_info(module_id, TensorProto.FLOAT, [rows, num_features])
-        )
-        outputs.append(
-            helper.make_tensor_value_info(
-                f"{module_id}/values", TensorProto.DOUBLE, [rows, num_options]
-            )
-        )
-        nodes += _make_nodes(module_id, len(layers))
-        initializers += _make_initializers(module_id, layers)
-    return _finish(helper.make_graph(nodes, _GRAPH, inputs, outputs, initializers))
+    layers = {name: _make_layers(arguments[name], weights[name]) for name in arguments}
+    return _join(
+        _Part(name, [f"{name}/rows"], own, _make_nodes(name, len(own)))
+        for name, own in layers.items()
+    )
 
 
 def make_choice_model(arguments: NetworkArguments, weights: Weights) -> ModelProto:
@@ -168,27 +155,45 @@ def make_choice_model(arguments: NetworkArguments, weights: Weights) -> ModelPro
         arguments: of `ChoiceNetwork`, by choice.
         weights: by choice.
     """
+    parts = []
+    for name, values in arguments.items():
+        layers = [*_get_hidden(values, weights[name]), _get_layer(weights[name], "head")]
+        axes = [f"{name}/rows", *[f"{name}/skus"] * values["is_joint"]]
+        nodes = _make_choice_nodes(name, len(layers), is_joint=values["is_joint"])
+        parts.append(_Part(name, axes, layers, nodes))
+    return _join(parts)
+
+
+class _Part(NamedTuple):
+    """A network as a part of the graph."""
+
+    name: str
+    axes: list[str]  # of its input, before the features; of its values the first alone
+    layers: list[Layer]
+    nodes: list[NodeProto]
+
+
+def _join(parts: Iterable[_Part]) -> ModelProto:
+    """One model of all parts, checked."""
     nodes: list[NodeProto] = []
     initializers: list[TensorProto] = []
     inputs, outputs = [], []
-    for name, values in arguments.items():
-        layers = [*_get_hidden(values, weights[name]), _get_layer(weights[name], "head")]
-        rows, skus = [f"{name}/rows"], [f"{name}/skus"] if values["is_joint"] else []
-        inputs.append(
-            helper.make_tensor_value_info(
-                name, TensorProto.FLOAT, [*rows, *skus, values["num_features"]]
-            )
-        )
-        outputs.append(
-            helper.make_tensor_value_info(
-                f"{name}/values", TensorProto.DOUBLE, [*rows, values["num_options"]]
-            )
-        )
-        nodes += _make_choice_nodes(name, len(layers), is_joint=values["is_joint"])
+    for name, axes, layers, own in parts:
+        shapes = [*axes, layers[0][0].shape[1]], [axes[0], layers[-1][0].shape[0]]
+        inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[0]))
+        values = helper.make_tensor_value_info(f"{name}/values", TensorProto.DOUBLE, shapes[1])
+        outputs.append(values)
+        nodes += own
         initializers += _make_initializers(name, layers)
-        if values["is_joint"]:
+        if len(axes) > 1:
             initializers.append(numpy_helper.from_array(np.array([1]), f"{name}/sku_axis"))
-    return _finish(helper.make_graph(nodes, _GRAPH, inputs, outputs, initializers))
+    graph = helper.make_graph(nodes, _GRAPH, inputs, outputs, initializers)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", _OPSET)], producer_name="omnichannel-marl"
+    )
+    model.ir_version = _IR_VERSION
+    checker.check_model(model)
+    return model
 
 
 def _make_initializers(name: str, layers: Sequence[Layer]) -> list[TensorProto]:
@@ -197,16 +202,6 @@ def _make_initializers(name: str, layers: Sequence[Layer]) -> list[TensorProto]:
         for i, layer in enumerate(layers)
         for kind, array in zip(("weight", "bias"), layer, strict=True)
     ]
-
-
-def _finish(graph: GraphProto) -> ModelProto:
-    """A whole and checked model."""
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", _OPSET)], producer_name="omnichannel-marl"
-    )
-    model.ir_version = _IR_VERSION
-    checker.check_model(model)
-    return model
 
 
 def _get_layer(parameters: Mapping[str, NDArray[Any]], name: str) -> Layer:

@@ -11,12 +11,10 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 from types import FrameType
-
-Handler = Callable[[int, FrameType | None], None]
 
 _SENT = (signal.SIGTERM, signal.SIGHUP)  # by programs; a person's Ctrl-C is SIGINT
 
@@ -51,31 +49,14 @@ def install_handlers() -> None:
 @contextmanager
 def collect_signals() -> Iterator[list[int]]:
     """Collects the first signal, so that a loop can end in order."""
-    received: list[int] = []
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        if received:
-            _end_now(number)
-        received.append(number)
-        _leave_terminal(number)
-
-    with _handled((signal.SIGINT, *_list_heeded(_SENT)), remember, received):
+    with _handled((signal.SIGINT, *_list_heeded(_SENT))) as received:
         yield received
 
 
 @contextmanager
 def forward_signals() -> Iterator[list[int]]:
     """Collects the first SIGTERM or SIGHUP and turns it into Ctrl-C, for Ray Tune's own loop."""
-    received: list[int] = []
-
-    def forward(number: int, _frame: FrameType | None) -> None:
-        if received:
-            _end_now(number)
-        received.append(number)
-        _leave_terminal(number)
-        signal.raise_signal(signal.SIGINT)
-
-    with _handled(_list_heeded(_SENT), forward, received):
+    with _handled(_list_heeded(_SENT), forwards=True) as received:
         try:
             yield received
         except KeyboardInterrupt:  # before Ray Tune listens
@@ -104,11 +85,21 @@ def keep_handlers() -> Iterator[None]:
 
 
 @contextmanager
-def _handled(numbers: tuple[int, ...], handler: Handler, received: list[int]) -> Iterator[None]:
-    """Handles signals in a block; if one came, the next one ends the process wherever it is."""
+def _handled(numbers: tuple[int, ...], *, forwards: bool = False) -> Iterator[list[int]]:
+    """Collects the first signal in a block; the next one ends the process wherever it is."""
+    received: list[int] = []
+
+    def handler(number: int, _frame: FrameType | None) -> None:
+        if received:
+            _end_now(number)
+        received.append(number)
+        _leave_terminal(number)
+        if forwards:
+            signal.raise_signal(signal.SIGINT)
+
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
-        yield
+        yield received
     finally:
         for number, handler_before in before.items():
             signal.signal(number, _end_now if received else handler_before)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from envs.validation import Share, StrictModel
+from envs.validation import Share, StrictModel, check_ordered
 
 Factor = Annotated[float, Field(ge=0, le=100)]
 Spread = Annotated[float, Field(ge=0, le=10)]
@@ -37,11 +37,7 @@ class Promotions(StrictModel):
     @model_validator(mode="after")
     def check_length(self) -> Self:
         """A promotion fits into its interval."""
-        if self.length > self.interval:
-            raise ValueError(
-                f"length {self.length} is above interval {self.interval}; "
-                "length <= interval is allowed"
-            )
+        check_ordered(self, "length", "interval")
         return self
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from envs.validation import Count, NonNegative, Positive, Share, StrictModel
+from envs.validation import Count, NonNegative, Positive, Share, StrictModel, check_ordered
 
 # Units due are dense arrays over the delay, so a delay is bounded like a lead time.
 Days = Annotated[int, Field(ge=0, le=180)]
@@ -22,8 +22,7 @@ class UniformDelay(StrictModel):
     @model_validator(mode="after")
     def check_order(self) -> Self:
         """The range is not empty."""
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}; low <= high is allowed")
+        check_ordered(self, "low", "high")
         return self
 
 
@@ -60,11 +59,7 @@ class LognormalDelay(StrictModel):
     @model_validator(mode="after")
     def check_order(self) -> Self:
         """At least half of the returns come back before the cut."""
-        if self.median > self.longest:
-            raise ValueError(
-                f"median {self.median:g} is above longest {self.longest}; "
-                "median <= longest is allowed"
-            )
+        check_ordered(self, "median", "longest")
         return self
 
 
@@ -79,10 +74,7 @@ class GeometricDelay(StrictModel):
     @model_validator(mode="after")
     def check_order(self) -> Self:
         """The range is not empty."""
-        if self.first > self.longest:
-            raise ValueError(
-                f"first {self.first} is above longest {self.longest}; first <= longest is allowed"
-            )
+        check_ordered(self, "first", "longest")
         return self
 
 
