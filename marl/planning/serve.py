@@ -79,27 +79,32 @@ def make_app(planners: Sequence[Planner], hosts: Sequence[str] = ()) -> FastAPI:
     )
     async def recommend(request: Request) -> Response:
         """Turns a stock count into today's orders, shipments and returns."""
-        try:
-            found = await queue.answer(await request.body(), request.is_disconnected)
-        except BusyError as busy:
-            return _tell(503, str(busy), {"Retry-After": "1"})
-        except UnicodeDecodeError:
-            return _tell(400, "There was an error parsing the body")
-        except json.JSONDecodeError as error:
-            return _tell(422, f"body.{error.pos}: JSON decode error")
-        except RecursionError:
-            return _tell(422, "body: nested too deeply")
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False)[0]
-            field = ".".join(["body", *map(str, first["loc"])])
-            return _tell(422, f"{field}: {first['msg']}")
-        except InputError as error:
-            return _tell(409, str(error))
-        if found is None:
-            return Response(status_code=_HUNG_UP)
-        return Response(found, media_type="application/json")
+        return await _answer(queue, request)
 
     return app
+
+
+async def _answer(queue: RequestQueue, request: Request) -> Response:
+    """The recommendation as JSON, or what is wrong with the request."""
+    try:
+        found = await queue.answer(await request.body(), request.is_disconnected)
+    except BusyError as busy:
+        return _tell(503, str(busy), {"Retry-After": "1"})
+    except UnicodeDecodeError:
+        return _tell(400, "There was an error parsing the body")
+    except json.JSONDecodeError as error:
+        return _tell(422, f"body.{error.pos}: JSON decode error")
+    except RecursionError:
+        return _tell(422, "body: nested too deeply")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        field = ".".join(["body", *map(str, first["loc"])])
+        return _tell(422, f"{field}: {first['msg']}")
+    except InputError as error:
+        return _tell(409, str(error))
+    if found is None:
+        return Response(status_code=_HUNG_UP)
+    return Response(found, media_type="application/json")
 
 
 def _tell(status: int, message: str, headers: Any = None) -> JSONResponse:

@@ -42,9 +42,6 @@ def fit_scenario(
     held_back = demand.num_days - train_days
     train = demand.units[:train_days]
     dcs, stores, network_remarks = fit_network(data, train)
-    lead_time = max(dc["supplier_lead_time"] for dc in dcs)
-    lane = max(store["lead_time"] for store in stores)
-    store_cover, dc_cover = _make_grids(train, lead_time, lane)
     horizon = min(max(held_back * 4 // 5 // WEEK, 1) * WEEK, LONGEST_HORIZON)
     return [
         Section("name", name),
@@ -73,6 +70,18 @@ def fit_scenario(
         ),
         _make_costs(data, train),
         *_make_reward(data, train),
+        *_make_covers(train, dcs, stores),
+    ]
+
+
+def _make_covers(
+    train: IntArray, dcs: list[dict[str, Any]], stores: list[dict[str, Any]]
+) -> list[Section]:
+    """The days of cover that agents choose from, and those of the policy before training."""
+    lead_time = max(dc["supplier_lead_time"] for dc in dcs)
+    lane = max(store["lead_time"] for store in stores)
+    store_cover, dc_cover = _make_grids(train, lead_time, lane)
+    return [
         Section(
             "actions",
             {
