@@ -9,9 +9,10 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.scenario.costs import Costs
-from envs.omnichannel.types import WEEK, FloatArray, IntArray
+from envs.omnichannel.types import WEEK, IntArray
 from marl.planning.from_data.check_others import SUPPLIER
 from marl.planning.from_data.dataset import Dataset, ReturnRecords
+from marl.planning.from_data.fit_covers import fit_covers
 from marl.planning.from_data.fit_network import fit_network, scale_distances
 from marl.planning.from_data.section import Section
 from marl.planning.from_data.summary import Summary, compute_delay_table
@@ -19,9 +20,6 @@ from marl.planning.from_data.summary import Summary, compute_delay_table
 LONGEST_DELAY = 180  # days that the simulator can follow a return
 LONGEST_SHELF_LIFE = 180  # days that the simulator can follow a unit on the shelf
 LONGEST_HORIZON = 84
-NUM_OPTIONS = 11  # of the ordering agents
-INITIAL_OPTION = 4
-PUSH_OPTIONS = (4, 6, 8, 10)  # the first is the initial one: untrained agents agree with `before`
 YEARLY_HOLDING = 0.25  # of the unit cost, where costs are given
 _SMOOTHINGS = np.array([0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3])
 
@@ -70,33 +68,7 @@ def fit_scenario(
         ),
         _make_costs(data, train),
         *_make_reward(data, train),
-        *_make_covers(train, dcs, stores),
-    ]
-
-
-def _make_covers(
-    train: IntArray, dcs: list[dict[str, Any]], stores: list[dict[str, Any]]
-) -> list[Section]:
-    """The days of cover that agents choose from, and those of the policy before training."""
-    lead_time = max(dc["supplier_lead_time"] for dc in dcs)
-    lane = max(store["lead_time"] for store in stores)
-    store_cover, dc_cover = _make_grids(train, lead_time, lane)
-    return [
-        Section(
-            "actions",
-            {
-                "store_cover": store_cover,
-                "dc_cover": dc_cover,
-                "push_cover": [store_cover[i] for i in PUSH_OPTIONS],
-                "initial_cover": INITIAL_OPTION,
-            },
-            ["days of cover that agents choose from, wide enough for the slow sellers found"],
-        ),
-        Section(
-            "before",
-            {"store_cover": store_cover[INITIAL_OPTION], "dc_cover": dc_cover[INITIAL_OPTION]},
-            assumed=["how stock is run today; put in your own days of cover"],
-        ),
+        *fit_covers(train, dcs, stores),
     ]
 
 
@@ -294,26 +266,6 @@ def _make_reward(data: Dataset, train: IntArray) -> list[Section]:
             assumed=["a unit's margin weighs as much as serving it"],
         )
     ]
-
-
-def _make_grids(train: IntArray, lead_time: int, lane: int) -> tuple[list[float], list[float]]:
-    """Days of cover for stores (beyond the lead time) and DC echelons, ascending.
-
-    Safety stock in days grows with the coefficient of variation, so with 1 / sqrt(mean).
-    """
-    mean = max(float(train.sum(axis=3).mean()), 0.05)
-    highest = 4 + 12 / mean**0.5
-    steps = np.linspace(0, 1, NUM_OPTIONS)
-    store: FloatArray = np.round(2 * highest * steps**1.5) / 2
-    dc: FloatArray = np.round(2 * (lead_time + lane + (4 + highest) * steps**1.3)) / 2
-    return _ascend(store), _ascend(dc)
-
-
-def _ascend(covers: FloatArray) -> list[float]:
-    """The covers, those that rounding made equal moved half a day up."""
-    for i in range(1, len(covers)):
-        covers[i] = max(covers[i], covers[i - 1] + 0.5)
-    return [float(cover) for cover in covers]
 
 
 def _round(value: float) -> float:
