@@ -6,10 +6,12 @@ in every process; written as a loop as well, it loads in a fraction of the time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pickle import UnpicklingError
 from typing import Any, TypeVar
 
+from llvmlite.binding import ffi
 from numba import njit
 from numba.core.caching import FunctionCache
 from numba.core.runtime.nrt import rtsys
@@ -30,13 +32,24 @@ class MachineCode(FunctionCache):
         """Returns what was compiled for a signature, None if nothing was that can be read."""
         rtsys.initialize(target_context)
         try:
-            with self._guard_against_spurious_io_errors():
+            with self._guard_against_spurious_io_errors(), _without_listeners():
                 return self._load_overload(sig, target_context)
         except (ArithmeticError, AttributeError, EOFError, ImportError, LookupError, TypeError,
                 ValueError, UnpicklingError):  # fmt: skip
             # An index names the types of its signatures; after an update one may be gone.
             self.flush()
             return None
+
+
+@contextmanager
+def _without_listeners() -> Iterator[None]:
+    """Keeps Numba from announcing its calls into LLVM, thousands while it loads: nobody listens."""
+    told = getattr(getattr(ffi.lib, "_lock", None), "_cblist", [])
+    kept, told[:] = told[:], []
+    try:
+        yield
+    finally:
+        told[:] = kept
 
 
 def compiled(function: FunctionT) -> FunctionT:

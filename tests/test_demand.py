@@ -7,7 +7,8 @@ from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import SeasonalNormal, Trace
 from envs.omnichannel.types import IntArray, State
-from envs.omnichannel.world.demand import ParametricDemand, TraceDemand, make_demand
+from envs.omnichannel.world.demand import ParametricDemand, make_demand
+from envs.omnichannel.world.demand.traces import TraceDemand
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 

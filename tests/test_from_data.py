@@ -11,7 +11,8 @@ import yaml
 from envs.errors import InputError
 from envs.omnichannel.data import load_grocery_demand
 from envs.omnichannel.scenario import load_scenario
-from envs.omnichannel.world.demand import TraceDemand, make_demand
+from envs.omnichannel.world.demand import make_demand
+from envs.omnichannel.world.demand.traces import TraceDemand
 from marl.evaluation.evaluate import evaluate_policies
 from marl.planning.from_data.make import FromData, Sources, make_scenario
 from marl.planning.from_data.summary import Estimate

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from envs.omnichannel.scenario import load_scenario
-from envs.omnichannel.world.demand import TraceDemand, make_demand
+from envs.omnichannel.world.demand import make_demand
+from envs.omnichannel.world.demand.traces import TraceDemand
 from tests.test_from_data import (
     DAYS,
     FIRST,

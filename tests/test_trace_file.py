@@ -15,8 +15,9 @@ from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.scenario.scenario import outside_allowed
 from envs.omnichannel.types import State
-from envs.omnichannel.world.demand import TraceDemand, make_demand
+from envs.omnichannel.world.demand import make_demand
 from envs.omnichannel.world.demand.trace_file import RecordedDemand, encode_trace, load_trace
+from envs.omnichannel.world.demand.traces import TraceDemand
 from marl.config import load_config
 from marl.evaluation.evaluate import evaluate_policies
 from marl.evaluation.tables import make_tables

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envs.errors import InputError
-from marl.runs.files import write_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,6 +68,8 @@ def write_json(json_file: Path | None, data: dict[str, Any]) -> None:
     if str(json_file) == "-":
         print(text)
     else:
+        from marl.runs.files import write_file
+
         write_file(json_file, text, "--json")
 
 

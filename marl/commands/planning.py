@@ -10,7 +10,6 @@ import typer
 
 from envs.errors import InputError
 from marl.commands.console import make_console, name_command, write_json
-from marl.runs.files import write_file
 
 if TYPE_CHECKING:
     from marl.planning.planner import Planner
@@ -78,6 +77,8 @@ def recommend(
     recommendation = planner.recommend(stock_count, before)
     told = recommendation.explain(*explain) if explain else None
     if out is not None:
+        from marl.runs.files import write_file
+
         write_file(out, recommendation.to_csv(), "--out")
     write_json(json_file, recommendation.model_dump(mode="json"))
     if goals is not None and recommendation.goals is not None:
@@ -129,6 +130,8 @@ def write_template(
     if out is None:
         print(text, end="")
     else:
+        from marl.runs.files import write_file
+
         write_file(out, text, "--out")
         print(f"{out}: {text.count(chr(10)) - 1} rows")
 

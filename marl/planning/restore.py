@@ -20,7 +20,8 @@ from envs.omnichannel.types import (
     State,
     sum_channels,
 )
-from envs.omnichannel.world.demand import DemandProcess, TraceDemand
+from envs.omnichannel.world.demand import DemandProcess
+from envs.omnichannel.world.demand.traces import TraceDemand
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.events.shelves import Spoil
 from envs.omnichannel.world.events.supply_cuts import CutSupply

@@ -7,7 +7,6 @@ cannot be guessed; it is created exclusively, and removed when anything fails.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +39,7 @@ def replace_files(contents: Mapping[Path, str | bytes]) -> None:
     partials: dict[Path, Path] = {}
     try:
         for path, content in contents.items():
-            partials[path] = path.with_name(f".{secrets.token_hex(8)}{PARTIAL}")
+            partials[path] = path.with_name(f".{os.urandom(8).hex()}{PARTIAL}")
             _write_new(partials[path], content, _find_mode(path))
         for path, partial in partials.items():
             partial.replace(path)

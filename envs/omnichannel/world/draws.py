@@ -7,6 +7,7 @@ replayed with the draws it met, and there is no generator state to checkpoint.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,9 @@ def make_seeds(purpose: str, seed: int, count: int, *, skip: int = 0) -> SeedArr
         Seeds, (count,).
     """
     words = np.random.SeedSequence([seed, *purpose.encode()]).generate_state(1, np.uint64)
-    return _hash_counters(words[0], skip, count)
+    counters = np.arange(skip + 1, skip + count + 1, dtype=np.uint64)
+    hashes: SeedArray = _mix_array(words + counters * _GOLDEN)
+    return hashes
 
 
 @compiled
@@ -67,6 +70,10 @@ def _mix_bits(z: np.uint64) -> np.uint64:
     z ^= z >> np.uint64(27)
     z *= np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
+
+
+# The same in NumPy: seeds are made once an episode, and a loop would be loaded from disk for that.
+_mix_array: Any = getattr(_mix_bits, "py_func", _mix_bits)
 
 
 @compiled
@@ -81,12 +88,3 @@ def _hash_uniforms(seed: SeedArray, period: IntArray, stream: int, count: int) -
             bits = np.int64(_mix_bits(counter) >> np.uint64(11))
             uniform[b, n] = (np.float64(bits) + 0.5) * 2.0**-53
     return uniform
-
-
-@compiled
-def _hash_counters(key: np.uint64, skip: int, count: int) -> SeedArray:
-    """Hashes of the counters skip + 1 ... skip + count, (n,)."""
-    hashes = np.empty(count, np.uint64)
-    for n in range(count):
-        hashes[n] = _mix_bits(key + np.uint64(skip + n + 1) * _GOLDEN)
-    return hashes
