@@ -90,7 +90,8 @@ class Share(Decision):
     def settle(cls, target: FloatArray, *, whole_trucks: bool = False) -> FloatArray:
         """Returns the share within [0, 1]."""
         del whole_trucks
-        return np.minimum(np.maximum(target, 0), 1)  # a clip in half the time
+        share = np.maximum(target, 0)
+        return np.minimum(share, 1, out=share)  # a clip in half the time
 
 
 class Quantity(Decision):
