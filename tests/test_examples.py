@@ -21,6 +21,7 @@ QUICK = {
 SLOW = {
     "gymnasium_sb3": r"mean return after 256 steps: -?\d+\.\d\d\n",
     "rllib_stock": r"140 env steps: return .*\n280 env steps: return .*\n",
+    "rllib_method": r"(iteration [24]: reward 0\.\d{3}\n){2}goes on with iteration 5\n",
     "training_by_hand": r"untrained: reward \d\.\d{3}\nlearned: reward \d\.\d{3}\n",
     "train_and_evaluate": r"(?s).*before +trained.*on time, %.*cost/total.*",
 }

@@ -44,6 +44,7 @@ OTHER: dict[str, Any] = {
     "min_time_s_per_iteration": 7,
     "min_sample_timesteps_per_iteration": 7,
     "log_level": "INFO",
+    "log_sys_usage": False,
     "evaluation_interval": 7,
     "evaluation_config": {"seed": None, "explore": False},
     "callbacks_class": [RLlibCallback, OfResults],

@@ -69,9 +69,7 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"--run-dir: '{path}' cannot be made ({error.strerror})") from None
         run = cls(path, scenario, config)
-        replace_file(path / "config.yaml", _to_yaml(config.model_dump(mode="json")))
-        own = _copy_trace(scenario, path)
-        replace_file(path / "scenario.yaml", _to_yaml(own.model_dump(mode="json")))
+        write_settings(path, scenario, config)
         replace_file(path / "versions.json", json.dumps(_collect_versions(), indent=2))
         return run
 
@@ -82,11 +80,7 @@ class RunFolder:
         Raises:
             InputError: if it is not one.
         """
-        if not (path / "config.yaml").is_file() or not (path / "scenario.yaml").is_file():
-            raise InputError(f"run: '{path}' is not a run folder; give one that train has made")
-        check_version(path)
-        scenario = load_scenario(path / "scenario.yaml")
-        return cls(path, scenario, load_config(path / "config.yaml", overrides))
+        return cls(path, *read_settings(path, overrides))
 
     @property
     def checkpoints(self) -> Path:
@@ -265,6 +259,26 @@ def _claim_folder(path: Path) -> None:
 def name_checkpoint(episodes: int) -> str:
     """The name of a checkpoint; names sort by age."""
     return f"{episodes:06d}"
+
+
+def write_settings(folder: Path, scenario: Scenario, config: TrainConfig) -> None:
+    """Writes config.yaml, scenario.yaml and the recorded demand that it names."""
+    replace_file(folder / "config.yaml", _to_yaml(config.model_dump(mode="json")))
+    own = _copy_trace(scenario, folder)
+    replace_file(folder / "scenario.yaml", _to_yaml(own.model_dump(mode="json")))
+
+
+def read_settings(folder: Path, overrides: list[str] | None = None) -> tuple[Scenario, TrainConfig]:
+    """Returns what `write_settings` wrote, with overrides of the configuration.
+
+    Raises:
+        InputError: if the folder has none, or something in them is not allowed.
+    """
+    if not (folder / "config.yaml").is_file() or not (folder / "scenario.yaml").is_file():
+        raise InputError(f"run: '{folder}' is not a run folder; give one that train has made")
+    check_version(folder)
+    scenario = load_scenario(folder / "scenario.yaml")
+    return scenario, load_config(folder / "config.yaml", overrides)
 
 
 def _copy_trace(scenario: Scenario, folder: Path) -> Scenario:

@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dqn import DQN
+from ray.rllib.callbacks.utils import make_callback
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import (
     ENV_RUNNER_RESULTS,
     LEARNER_RESULTS,
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
 )
+from ray.tune import Checkpoint
 
 from envs.errors import InputError
 from marl.errors import RunError
@@ -26,8 +28,10 @@ from marl.learning.feedback import Adjustment
 from marl.learning.methods import Method
 from marl.learning.policy_arrays import COORDINATION, Weights
 from marl.learning.pool.base import Sampled
-from marl.learning.rllib.config import MethodConfig
+from marl.learning.rllib.checkpointing import read_config, restore_own, write_own
+from marl.learning.rllib.config import MethodConfig, resolve_config
 from marl.learning.rllib.crew import RunnerCrew
+from marl.learning.rllib.evaluation import Evaluator
 from marl.learning.rllib.learner import MethodLearner
 from marl.learning.rllib.pool_actors import ShardedPool
 from marl.learning.weight_search import make_weight_search
@@ -55,13 +59,13 @@ class MethodAlgorithm(DQN):
         return MethodConfig()
 
     def __init__(self, config: Any = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(_resolve(config), *args, **kwargs)
+        super().__init__(resolve_config(config), *args, **kwargs)
 
     @classmethod
     @override(DQN)
     def default_resource_request(cls, config: Any) -> Any:
         """The cores that Tune sets aside: one for the driver, and each runner's."""
-        return super().default_resource_request(_resolve(config).to_dict())
+        return super().default_resource_request(resolve_config(config).to_dict())
 
     @override(DQN)
     def _create_local_replay_buffer_if_necessary(self, config: Any) -> None:
@@ -94,9 +98,27 @@ class MethodAlgorithm(DQN):
         self.sample_metrics: dict[str, np.ndarray[Any, Any]] = {}
         self.env_steps_by_node: dict[str, int] = {}  # address -> of the last round
         self.learn_metrics: dict[str, dict[str, float]] = {}
+        self.evaluator = Evaluator(method, self.config.evaluation_config or {})
         self.weight_search = make_weight_search(
             method.scenario, method.config.coordination, method.config.seed
         )
+
+    @classmethod
+    @override(DQN)
+    def _should_create_evaluation_env_runners(cls, eval_config: Any) -> bool:
+        return False  # the driver evaluates
+
+    @override(DQN)
+    def evaluate(self, parallel_train_future: Any = None) -> dict[str, Any]:
+        """Returns the results of the averaged policy without exploration, on validation seeds."""
+        self._call_hook("on_evaluate_start")
+        results = self.evaluator.run(self.get_averaged_weights())
+        self._call_hook("on_evaluate_end", evaluation_metrics=results)
+        return results
+
+    def _call_hook(self, name: str, **about: Any) -> None:
+        about |= {"algorithm": self, "metrics_logger": self.metrics}
+        make_callback(name, self.callbacks, self.config[f"callbacks_{name}"], kwargs=about)
 
     @property
     def method(self) -> Method:
@@ -256,6 +278,7 @@ class MethodAlgorithm(DQN):
         folder.mkdir(parents=True, exist_ok=True)
         for name, part in self.make_snapshot().items():
             part.write(folder, name)
+        write_own(folder, self)
         write_manifest(folder)
         return str(folder)
 
@@ -269,6 +292,25 @@ class MethodAlgorithm(DQN):
         """
         verify_checkpoint(Path(path))
         self.restore_parts(Path(path))
+        restore_own(Path(path), self)
+
+    @classmethod
+    @override(DQN)
+    def from_checkpoint(cls, path: Any, *_: Any, **__: Any) -> Any:
+        """Builds the algorithm that a checkpoint is of, and restores it.
+
+        Args:
+            path: a folder that `save_to_path` wrote, a checkpoint in a run folder, or Tune's.
+
+        Raises:
+            DamagedError: if the checkpoint is not whole.
+            InputError: if its settings cannot be read.
+        """
+        folder = Path(path.to_directory() if isinstance(path, Checkpoint) else path)
+        verify_checkpoint(folder)
+        algorithm = cls(read_config(folder))
+        algorithm.restore_from_path(folder)
+        return algorithm
 
     def restore_parts(self, folder: Path) -> None:
         """`restore_from_path` for a checkpoint that is verified already."""
@@ -287,18 +329,6 @@ class MethodAlgorithm(DQN):
             setattr(self, name, value)
         self.crew.set_weights(self.learner_group)
         self.crew.drop_rounds()
-
-
-def _resolve(config: Any) -> MethodConfig:
-    """The configuration that is run, from RLlib's or from a mapping, as Tune gives it.
-
-    Raises:
-        InputError: if a setting has no effect or a wrong value.
-    """
-    if isinstance(config, MethodConfig):
-        return config.resolve()
-    settings = config.to_dict() if isinstance(config, AlgorithmConfig) else config or {}
-    return MethodConfig().update_from_dict(settings).resolve()
 
 
 def _name_pool(shard: int) -> str:

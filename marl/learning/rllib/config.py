@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Self
 
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dqn import DQNConfig
 from ray.rllib.policy.policy import PolicySpec
 from ray.rllib.utils.annotations import override
@@ -17,7 +18,7 @@ from marl.learning.methods import Method
 from marl.learning.rllib.learner import MethodLearner
 from marl.learning.rllib.module import make_module_spec
 from marl.learning.rllib.runner import MethodRunner
-from marl.learning.rllib.settings import HONOURED, PASSED_ON, check_settings, find_changes
+from marl.learning.rllib.settings import HONOURED, OF_TUNE, PASSED_ON, check_settings, find_changes
 
 
 class MethodConfig(DQNConfig):
@@ -78,9 +79,9 @@ class MethodConfig(DQNConfig):
         changes = find_changes(vars(self), vars(self.from_method(self.method)))
         check_settings(changes)
         resolved = self.from_method(_change_method(self.method, changes))
-        for name in HONOURED:
-            if name in changes:
-                setattr(resolved, name, changes[name])
+        for name in (*HONOURED, *OF_TUNE):
+            if hasattr(self, name):
+                setattr(resolved, name, getattr(self, name))
         return resolved
 
     def make_engine(self) -> Self:
@@ -103,6 +104,18 @@ class MethodConfig(DQNConfig):
     @override(DQNConfig)
     def get_default_learner_class(self) -> type[MethodLearner]:
         return MethodLearner
+
+
+def resolve_config(config: Any) -> MethodConfig:
+    """Returns the configuration that is run, from RLlib's or from a mapping, as Tune gives it.
+
+    Raises:
+        InputError: if a setting has no effect or a wrong value.
+    """
+    if isinstance(config, MethodConfig):
+        return config.resolve()
+    settings = config.to_dict() if isinstance(config, AlgorithmConfig) else config or {}
+    return MethodConfig().update_from_dict(settings).resolve()
 
 
 def _map_agent(agent_id: str, *_: Any, **__: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.policy.policy import PolicySpec
+from ray.tune.result import STDERR_FILE, STDOUT_FILE
 
 from envs.errors import InputError
 
@@ -19,6 +20,7 @@ HONOURED = (
     "min_time_s_per_iteration",
     "min_sample_timesteps_per_iteration",
     "log_level",
+    "log_sys_usage",
     "evaluation_interval",
     "evaluation_config",  # two keys of it
     "callbacks_class",  # with the hooks below
@@ -146,8 +148,9 @@ REPLACED = {
 }
 _OTHERWISE = "leave it out; docs/rllib.md lists what has an effect"
 
-# Not settings: what RLlib keeps beside them.
-_BOOKKEEPING = {"algo_class", "class", "method", "_is_frozen"}
+# Not settings: what RLlib and Tune keep beside them.
+OF_TUNE = (STDOUT_FILE, STDERR_FILE)
+_BOOKKEEPING = {"algo_class", "class", "method", "_is_frozen", *OF_TUNE}
 
 _MISSING = object()
 
