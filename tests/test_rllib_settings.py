@@ -158,6 +158,8 @@ def test_settings__survive_what_tune_makes_of_them(tiny: Scenario) -> None:
         assert found.method
         assert found.method.config.learner.lr == 0.25
 
+    logged = MethodConfig().update_from_dict(config.to_dict() | {"__stdout_file__": "out.txt"})
+    assert logged.resolve()["__stdout_file__"] == "out.txt"  # of Tune's log_to_file
     request = MethodAlgorithm.default_resource_request(config.to_dict())
     assert request.bundles == [{"CPU": 1.0}] * 3
     longer_than_an_episode = config.copy().training(n_step=20).to_dict()
