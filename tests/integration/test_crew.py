@@ -7,15 +7,14 @@ from ray.exceptions import RayError
 from marl.learning.rllib.crew import _find_reason
 
 
-class Broken:
-    def __init__(self) -> None:
-        raise ImportError("ours")
-
-    def ping(self) -> None:
-        """Never answers."""
-
-
 def test_reason__of_a_runner_that_cannot_start_is_its_own_error(ray_session: None) -> None:
+    class Broken:  # in here, so that Ray sends it along: its processes cannot import tests
+        def __init__(self) -> None:
+            raise ImportError("ours")
+
+        def ping(self) -> None:
+            """Never answers."""
+
     actor = ray.remote(Broken).remote()
 
     with pytest.raises(RayError) as error:

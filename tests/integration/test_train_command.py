@@ -23,7 +23,12 @@ SMALL = (
 
 
 def command(*arguments: str) -> list[str]:
-    code = "import sys; from marl.commands.cli import main; sys.argv[0] = 'omnichannel'; main()"
+    # Whoever runs the tests under nohup, or in the background of a script, ignores both signals.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from marl.commands.cli import main; sys.argv[0] = 'omnichannel'; main()"
+    )
     return [sys.executable, "-c", code, *arguments]
 
 
