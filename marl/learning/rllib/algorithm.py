@@ -28,8 +28,8 @@ from marl.learning.feedback import Adjustment
 from marl.learning.methods import Method
 from marl.learning.policy_arrays import COORDINATION, Weights
 from marl.learning.pool.base import Sampled
+from marl.learning.rllib.base_config import BaseConfig, resolve_config
 from marl.learning.rllib.checkpointing import read_config, restore_own, write_own
-from marl.learning.rllib.config import MethodConfig, resolve_config
 from marl.learning.rllib.crew import RunnerCrew
 from marl.learning.rllib.evaluation import Evaluator
 from marl.learning.rllib.learner import MethodLearner
@@ -51,21 +51,21 @@ class MethodAlgorithm(DQN):
     and the result does not depend on who finishes first.
     """
 
-    config: MethodConfig
+    config: BaseConfig
 
     @classmethod
     @override(DQN)
     def get_default_config(cls) -> AlgorithmConfig:
-        return MethodConfig()
+        return BaseConfig(cls)
 
     def __init__(self, config: Any = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(resolve_config(config), *args, **kwargs)
+        super().__init__(resolve_config(config, type(self)), *args, **kwargs)
 
     @classmethod
     @override(DQN)
     def default_resource_request(cls, config: Any) -> Any:
         """The cores that Tune sets aside: one for the driver, and each runner's."""
-        return super().default_resource_request(resolve_config(config).to_dict())
+        return super().default_resource_request(resolve_config(config, cls).to_dict())
 
     @override(DQN)
     def _create_local_replay_buffer_if_necessary(self, config: Any) -> None:
@@ -308,7 +308,7 @@ class MethodAlgorithm(DQN):
         """
         folder = Path(path.to_directory() if isinstance(path, Checkpoint) else path)
         verify_checkpoint(folder)
-        algorithm = cls(read_config(folder))
+        algorithm = cls(read_config(folder, cls))
         algorithm.restore_from_path(folder)
         return algorithm
 
@@ -342,7 +342,7 @@ def build_algorithm(method: Method, *, wait: bool = True) -> MethodAlgorithm:
     Raises:
         RunError: if it waits and none starts in time.
     """
-    algorithm: MethodAlgorithm = MethodConfig.from_method(method).build_algo()
+    algorithm: MethodAlgorithm = BaseConfig.from_method(method, MethodAlgorithm).build_algo()
     if wait:
         algorithm.crew.await_start()
     return algorithm

@@ -10,7 +10,7 @@ from ray.tune.result import TIME_TOTAL_S, TRAINING_ITERATION
 
 from envs.validation import LARGEST
 from marl.learning.methods import make_method
-from marl.learning.rllib.config import MethodConfig
+from marl.learning.rllib.base_config import BaseConfig
 from marl.runs.checkpoints import DamagedError, Part, read_part
 from marl.runs.folder import read_settings, write_settings
 
@@ -27,7 +27,7 @@ _EPISODES = "evaluation_config"
 
 def write_own(folder: Path, algorithm: Any) -> None:
     """Writes the settings, RLlib's ones too but for code, and RLlib's counters."""
-    config: MethodConfig = algorithm.config
+    config: BaseConfig = algorithm.config
     method = algorithm.method
     write_settings(folder, method.scenario, method.config)
     tree = {
@@ -59,18 +59,19 @@ def restore_own(folder: Path, algorithm: Any) -> None:
     algorithm.metrics.set_state({"stats": {name: lifetime}})
 
 
-def read_config(folder: Path) -> MethodConfig:
+def read_config(folder: Path, algo_class: Any) -> BaseConfig:
     """Returns the configuration that a checkpoint was trained with; callbacks are not in it.
 
     Args:
         folder: of `save_to_path`, or a checkpoint in a run folder.
+        algo_class: that is to run it.
 
     Raises:
         InputError: if it is not such a folder, or damaged.
     """
     own = _read_own(folder)
     scenario, settings = read_settings(folder if own else folder.parent.parent)
-    config = MethodConfig.from_method(make_method(scenario, settings))
+    config = BaseConfig.from_method(make_method(scenario, settings), algo_class)
     for name in _NUMBERS if own else ():
         setattr(config, name, own[name])
     config.evaluation_config = own.get(_EPISODES, config.evaluation_config)
