@@ -129,8 +129,14 @@ class Layout:
         return slice(nodes, rows) if level == "high" else slice(0, nodes)
 
     def decision_times(self, level: str) -> IntArray:
-        """Periods in which a level decides, (T',)."""
-        return np.arange(0, self.horizon, self.review_period if level == "high" else 1)
+        """Periods whose decisions a level learns from, (T',).
+
+        A review period that the horizon cuts is left out: its return would end with the value of
+        a state in which the high level never decides. An episode shorter than a review period
+        has no other decision, so that one stays.
+        """
+        cadence = self.review_period if level == "high" else 1
+        return np.arange(0, max(self.horizon - cadence + 1, 1), cadence)
 
     def _name_agent(self, module: Module, row: int) -> str:
         if module.level == "high":

@@ -49,7 +49,7 @@ class LevelRing(Ring):
         self.returns = Returns.zeros(
             capacity, times, span, (rows, layout.num_skus), layout.horizon, gamma
         )
-        periods = np.append(times, layout.horizon)
+        periods = np.append(times, self.returns.next_times[-1])
         self.ends = np.searchsorted(periods, self.returns.next_times)  # among what is kept, (T',)
         # All periods are a view of an episode's, some are a copy.
         self._periods: slice | IntArray = slice(None) if len(times) == layout.horizon else periods
@@ -89,7 +89,7 @@ class LevelRing(Ring):
         slots = self.advance(len(rewards))
         self.observations[slots] = observations[:, self._periods, self._rows]
         for module_id, kept in self.actions.items():
-            kept[slots] = actions[module_id]
+            kept[slots] = actions[module_id][:, : kept.shape[1]]
         self.returns.store(slots, rewards[:, :, self._rows])
         return slots
 
