@@ -14,6 +14,7 @@ from marl.learning.pool.size import PoolShape, PoolSize, check_pool_fits, measur
 
 T, ROWS, SKUS, FEATURES = 5, 4, 2, 3  # one DC, two stores, the network
 REVIEWS = 3  # periods 0, 2 and 4
+LEARNT = 2  # of them: the horizon cuts the last review period
 
 
 def make_shape() -> PoolShape:
@@ -59,8 +60,8 @@ def test_pool__returns_by_hand() -> None:
 
     # n = 2, gamma = 1/2: 1 + 2/2, 2 + 4/2, 4 + 8/2, 8 + 16/2, and one period only at the end.
     assert state["low"]["returns"][0, :, 0, 0].tolist() == [2, 4, 8, 16, 16]
-    # Review periods of two days: 1 + 2/2, 4 + 8/2, and the last one is cut short.
-    assert state["high"]["returns"][0, :, 0, 1].tolist() == [2, 8, 16]
+    # Review periods of two days: 1 + 2/2, 4 + 8/2; the horizon cuts the last one.
+    assert state["high"]["returns"][0, :, 0, 1].tolist() == [2, 8]
 
 
 @pytest.mark.parametrize("changes", [{}, {"prioritized": Prioritized()}])
@@ -140,7 +141,9 @@ def test_pool__high_level_decides_on_review_periods_only() -> None:
 
     for m, module_id in enumerate(MODULES):
         periods = set((batch.obs_tm1[0, m, :, 0].astype(int) % 1000 // 100).tolist())
-        assert periods == ({0, 2, 4} if module_id in HIGH_MODULES else {0, 1, 2, 3, 4})
+        assert periods == ({0, 2} if module_id in HIGH_MODULES else {0, 1, 2, 3, 4})
+        ends = set((batch.obs_t[0, m, :, 0].astype(int) % 1000 // 100).tolist())
+        assert ends == ({2, 4} if module_id in HIGH_MODULES else {2, 3, 4, 5})
 
 
 def test_pool__keeps_the_latest_episodes() -> None:
@@ -154,7 +157,7 @@ def test_pool__keeps_the_latest_episodes() -> None:
         assert set((codes // 1000).astype(int).tolist()) == {2, 3, 4}
     assert pool.num_env_steps == 3 * T
     assert pool.num_transitions("ordering_low") == 3 * T * 3 * SKUS
-    assert pool.num_transitions("return_high") == 3 * REVIEWS * 1 * SKUS
+    assert pool.num_transitions("return_high") == 3 * LEARNT * 1 * SKUS
 
 
 def test_pool__memory_limit_shrinks_the_capacity() -> None:
@@ -186,9 +189,10 @@ def test_pool__the_high_level_may_keep_more_episodes() -> None:
         episodes = set((batch.obs_tm1[0, m, :, 0].astype(int) // 1000).tolist())
         assert episodes == ({1, 2, 3, 4} if module_id in HIGH_MODULES else {3, 4})
         later = batch.obs_t[0, m, :, 0] - batch.obs_tm1[0, m, :, 0]
-        assert set(np.round(later, -2).astype(int).tolist()) == {100, 200}  # codes are rounded
+        spans = {200} if module_id in HIGH_MODULES else {100, 200}
+        assert set(np.round(later, -2).astype(int).tolist()) == spans  # codes are rounded
     assert pool.num_env_steps == 2 * T
-    assert pool.num_transitions("shipping_high") == 4 * REVIEWS * SKUS
+    assert pool.num_transitions("shipping_high") == 4 * LEARNT * SKUS
     shape = make_shape()
     taken = 2 * shape.bytes_per_episode("low") + 4 * shape.bytes_per_episode("high")
     assert pool.memory_mb * 2**20 == pytest.approx(taken)

@@ -1,3 +1,6 @@
+from collections.abc import Iterable
+from dataclasses import replace
+
 import pytest
 
 from envs.omnichannel.agents.roster import MODULES
@@ -41,6 +44,20 @@ def test_layout__who_leads_whom_and_how_often_they_decide() -> None:
     assert (high.level, high.boss, high.cadence) == ("high", None, layout.review_period)
     assert list(layout.decision_times("high")[:2]) == [0, layout.review_period]
     assert (layout.rows_of("low"), layout.rows_of("high")) == (slice(0, 3), slice(3, 4))
+
+
+@pytest.mark.parametrize(
+    ("horizon", "review", "times"),
+    [(100, 7, range(0, 92, 7)), (98, 7, range(0, 92, 7)), (5, 7, [0]), (3, 1, [0, 1, 2])],
+)
+def test_decision_times__a_return_of_the_high_level_ends_where_it_decides(
+    horizon: int, review: int, times: Iterable[int]
+) -> None:
+    layout = replace(
+        Layout.from_scenario(load_scenario("tiny")), horizon=horizon, review_period=review
+    )
+    assert layout.decision_times("high").tolist() == list(times)
+    assert layout.decision_times("low").tolist() == list(range(horizon))
 
 
 @pytest.mark.parametrize("name", ["tiny", "perishable", "pickup", "two_dcs", "retail"])
