@@ -15,7 +15,7 @@ from marl.planning.planner import Planner
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.recommendation import Decision, Goals, Outlook, Recommendation
 from marl.planning.stock_count_file import read_stock_count
-from tests.conftest import WritePolicy
+from tests.conftest import WritePolicy, known
 
 OPTIONS = {
     "ordering_high": 4,  # 2 days of cover beyond the lead time; 10 days of echelon cover
@@ -256,8 +256,10 @@ def test_recommend__orders_under_announced_cuts(
 
     order = find(recommendation, "dc_0", "shirt", "order")
     assert (order.requested, order.units) == (97, 49)  # half of it, rounded half up
-    assert planner.today.view.confirmed is not None
-    assert planner.today.view.confirmed[0].tolist() == [[1.0, 1.0, 1.0]]  # tomorrow
+    state, announce = planner.today.state, planner.today.simulator.announce
+    tomorrow = replace(state, period=state.period + 1)
+    assert known(announce(state))[0].tolist() == [[0.5, 1.0, 1.0]]
+    assert known(announce(tomorrow))[0].tolist() == [[1.0, 1.0, 1.0]]
 
 
 def test_to_csv__a_name_is_no_formula(recommendation: Recommendation) -> None:

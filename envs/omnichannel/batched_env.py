@@ -107,7 +107,7 @@ class BatchedEnv:
             goals: options that the high-level modules hold, each (B, 1, K).
         """
         self.state, self.goals, self.period = state, goals, int(state.period[0])
-        self.view = self._see(smoothed, last_demand)
+        self.view = self.make_view(state, self.make_signals(state, smoothed, last_demand))
         self._coordinated = None
         self._metrics = MetricsAccumulator(self.scenario, self.network, self.num_copies)
 
@@ -175,7 +175,8 @@ class BatchedEnv:
         demand = self.simulator.sample_demand(before)
         self.state, flows = self.simulator.simulate_period(before, self.decide(targets), demand)
         smoothed = self.forecast.update(self.view.smoothed, flows.demand, before)
-        self.view = self._see(smoothed, flows.demand)
+        signals = self.make_signals(self.state, smoothed, flows.demand)
+        self.view = self.make_view(self.state, signals)
         self.period += 1
         return demand, flows
 
@@ -195,13 +196,17 @@ class BatchedEnv:
         """Returns what may be known of a state, whose stock is seen as recorded."""
         return View.make(self.simulator.show(state), signals)
 
-    def _see(self, smoothed: FloatArray, last_demand: IntArray) -> View:
-        """What may be known of the own state, given smoothed and last demand, (B, S, K, C)."""
-        state = self.state
-        signals = Signals(
+    def make_signals(self, state: State, smoothed: FloatArray, last_demand: IntArray) -> Signals:
+        """Returns what is known beside a state's stock.
+
+        Args:
+            state: for its calendar and what is announced, (B, ...).
+            smoothed: smoothed demand, (B, S, K, C).
+            last_demand: units of the period before, (B, S, K, C).
+        """
+        return Signals(
             forecast=self.forecast.predict_week(smoothed, state),
             smoothed=smoothed,
             last_demand=last_demand,
             confirmed=self.simulator.announce(state),
         )
-        return self.make_view(state, signals)

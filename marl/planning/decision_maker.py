@@ -35,6 +35,7 @@ class DecisionMaker(Protocol):
     """Decides for a planner."""
 
     has_goals: ClassVar[bool]  # whether a high level decides once in a review period
+    observes_later: ClassVar[bool]  # whether what it follows looks at observations on later days
 
     def decide(self, env: BatchedEnv, held: Mapping[str, IntArray]) -> Today:
         """Decides in the state of an environment of one copy.
@@ -49,6 +50,7 @@ class AgentsDecisionMaker:
     """Agents on two levels, whose proposals the coordinator averages."""
 
     has_goals: ClassVar[bool] = True
+    observes_later: ClassVar[bool] = False
 
     def __init__(self, policy: OnnxPolicy) -> None:
         self.policy = policy
@@ -74,6 +76,7 @@ class ResidualDecisionMaker:
     """Choices around a tuned rule, which decide on every day anew."""
 
     has_goals: ClassVar[bool] = False
+    observes_later: ClassVar[bool] = True
 
     def __init__(self, policy: OnnxPolicy, scenario: Scenario) -> None:
         residual = policy.metadata.residual
@@ -94,6 +97,7 @@ class OrdersDecisionMaker:
     """Agents that choose order quantities, on every day anew."""
 
     has_goals: ClassVar[bool] = False
+    observes_later: ClassVar[bool] = False
 
     def __init__(self, policy: OnnxPolicy, scenario: Scenario) -> None:
         orders = policy.metadata.orders

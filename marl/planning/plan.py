@@ -7,13 +7,41 @@ can help a store before that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.types import ONLINE, Decisions, FloatArray, Flows, sum_channels
+from envs.omnichannel.branches.futures import pass_day
+from envs.omnichannel.types import (
+    ONLINE,
+    Decisions,
+    Demand,
+    FloatArray,
+    Flows,
+    Network,
+    Signals,
+    State,
+    sum_channels,
+)
 from marl.planning.decision_maker import Rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Day:
+    """What a day brings in each of F futures, whatever is decided."""
+
+    signals: Signals  # (F, ...) known when it begins
+    demand: Demand  # (F, ...)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComingDays:
+    """F futures from today on, until what is decided tomorrow has arrived everywhere."""
+
+    begin: State  # (F, ...)
+    days: Sequence[Day]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,38 +54,61 @@ class Plan:
     shortage: FloatArray  # (N, K) share of futures with one in the node's protection days
 
 
-def simulate_plan(today: BatchedEnv, futures: BatchedEnv, rule: Rule) -> Plan:
+def count_days(network: Network) -> int:
+    """Returns for how many days futures are simulated."""
+    return int(network.lead_time.max()) + 1
+
+
+def draw_futures(env: BatchedEnv) -> ComingDays:
+    """Returns the futures of an environment's scenario, one for each of its copies.
+
+    Args:
+        env: restored; it is not touched.
+    """
+    state, signals = env.state, env.view.signals
+    days = []
+    for _ in range(count_days(env.network)):
+        demand = env.simulator.sample_demand(state)
+        days.append(Day(signals=signals, demand=demand))
+        smoothed = env.forecast.update(signals.smoothed, demand.units, state)
+        state = pass_day(state, demand.next_log_drift)
+        signals = env.make_signals(state, smoothed, demand.units)
+    return ComingDays(begin=env.state, days=days)
+
+
+def simulate_plan(today: BatchedEnv, futures: ComingDays, rule: Rule) -> Plan:
     """Returns what the rule decides today, and what comes of it.
 
     Args:
-        today: an environment of one copy, restored.
-        futures: the same scenario in F copies, restored too; both go on from there.
+        today: an environment of one copy, restored; it is not touched.
+        futures: from the same stock on; the first one is that of the copy.
         rule: decides today and on later days.
     """
-    targets = rule(today.view)
-    decisions = today.decide(targets)
-    _, carried_out = today.advance(targets)
-    first, shortage = _simulate_futures(futures, rule)
+    decisions = today.decide(rule(today.view))
+    demand = futures.days[0].demand.select(slice(0, 1))
+    _, carried_out = today.simulator.simulate_period(today.state, decisions, demand)
+    first, shortage = _simulate_futures(today, futures, rule)
     return Plan(decisions=decisions, carried_out=carried_out, today=first, shortage=shortage)
 
 
-def _simulate_futures(env: BatchedEnv, rule: Rule) -> tuple[Flows, FloatArray]:
+def _simulate_futures(env: BatchedEnv, futures: ComingDays, rule: Rule) -> tuple[Flows, FloatArray]:
     """Returns every future's flows of today, and the share of futures with a shortage, (N, K).
 
     A store is short of a SKU on a day when walk-ins or pickups go without; a DC when it ships
     less than its stores request or an online order of its regions is not served at once.
     """
-    net = env.network
-    short = np.zeros((env.num_copies, net.num_nodes, net.num_skus), bool)
+    net, state = env.network, futures.begin
+    short = np.zeros(state.on_hand.shape, bool)
     first: Flows | None = None
-    for day in range(int(net.lead_time.max()) + 1):
-        _, flows = env.advance(rule(env.view))
+    for ahead, day in enumerate(futures.days):
+        decisions = env.decide(rule(env.make_view(state, day.signals)))
+        state, flows = env.simulator.simulate_period(state, decisions, day.demand)
         first = first or flows
         missing = flows.demand - flows.on_time
         online = missing[..., ONLINE]
         at_dcs = net.sum_by_dc(flows.requested - flows.shipped + online)
         at_stores = sum_channels(missing) - online
-        within = (net.lead_time >= day)[:, None]
+        within = (net.lead_time >= ahead)[:, None]
         short |= (np.concatenate([at_dcs, at_stores], axis=1) > 0) & within
     assert first is not None
     return first, short.mean(axis=0)

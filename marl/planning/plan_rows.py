@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +47,7 @@ class PlanRows:
     def list_outlook(self, view: View) -> Iterator[Outlook]:
         """Yields stock, forecast, cover and risk of every node and SKU."""
         net, plan = self.network, self.plan
-        position = count_positions(view, net).rows[0]
+        position = count_positions(view, net).rows[0, : net.num_nodes]
         rate = np.concatenate(
             [compute_system_rate(view, net), compute_store_rate(view, plan.decisions.online_share)],
             axis=1,
@@ -56,23 +58,36 @@ class PlanRows:
         waiting = sum_axis(view.backorders, 1)
         online = count_online_waiting(view, net)
         owed = np.concatenate([net.sum_by_dc(online), waiting - online], axis=1)
-        for n, node in enumerate(self.nodes):
-            for k, sku in enumerate(self.skus):
-                before = int(position[n, k])
-                yield Outlook(
-                    node=node,
-                    sku=sku,
-                    on_hand=int(view.on_hand[0, n, k]),
-                    on_the_way=int(coming[0, n, k]),
-                    owed=int(owed[0, n, k]),
-                    position=before,
-                    forecast=float(rate[n, k]),
-                    cover_before=_compute_cover(before, rate[n, k]),
-                    cover_after=_compute_cover(before + int(brought[0, n, k]), rate[n, k]),
-                    protection_days=int(net.lead_time[n]) + 1,
-                    stockout_probability=float(plan.shortage[n, k]),
-                    classical_stockout_probability=float(self.classical.shortage[n, k]),
-                )
+        # By column: reading cell by cell out of the arrays takes three times as long.
+        columns = (
+            view.on_hand[0],
+            coming[0],
+            owed[0],
+            position,
+            rate,
+            position + brought[0],
+            np.repeat(net.lead_time[:, None] + 1, net.num_skus, axis=1),
+            plan.shortage,
+            self.classical.shortage,
+        )
+        cells = zip(*(column.ravel().tolist() for column in columns), strict=True)
+        places = product(self.nodes, self.skus)
+        for (node, sku), row in zip(places, cells, strict=True):
+            on_hand, on_the_way, owes, before, forecast, after, days, risk, other = row
+            yield Outlook(
+                node=node,
+                sku=sku,
+                on_hand=on_hand,
+                on_the_way=on_the_way,
+                owed=owes,
+                position=before,
+                forecast=forecast,
+                cover_before=_compute_cover(before, forecast),
+                cover_after=_compute_cover(after, forecast),
+                protection_days=days,
+                stockout_probability=risk,
+                classical_stockout_probability=other,
+            )
 
     def _list_line(
         self, decision: type[AnyDecision], line: Line, proposals: Mapping[str, FloatArray]
@@ -84,24 +99,31 @@ class PlanRows:
         if line.units is not None:
             flows = self.plan.today if is_share else self.plan.carried_out
             units = getattr(flows, line.units).mean(axis=0)
-        classical = self._find_classical(decision, line)
-        proposed = {module: line.take(proposal) for module, proposal in proposals.items()}
+        found = self._find_classical(decision, line)
+        nothing = np.full(chosen.shape, None)
+        alternative = nothing if found is None else found.astype(np.float64)
+        modules = tuple(proposals)
+        proposed = np.stack([line.take(proposal) for proposal in proposals.values()], axis=-1)
         first = 0 if decision.at_dcs else net.num_dcs
-        for g in range(len(chosen)):
+        tables: list[Any] = [cells.tolist() for cells in (units, chosen, proposed, alternative)]
+        for g, columns in enumerate(zip(*tables, strict=True)):
             node = self.nodes[first + g]
             dc = self.nodes[g if decision.at_dcs else net.parent[g]]
-            for k, sku in enumerate(self.skus):
+            source, destination = (
+                text.format(place=node, dc=dc) for text in (line.source, line.destination)
+            )
+            for sku, amount, choice, gaps, classical in zip(self.skus, *columns, strict=True):
                 yield Decision(
                     node=node,
                     sku=sku,
                     decision=line.name,
-                    source=line.source.format(place=node, dc=dc),
-                    destination=line.destination.format(place=node, dc=dc),
-                    units=float(units[g, k]),
-                    share=float(chosen[g, k]) if is_share else None,
-                    requested=None if is_share else int(chosen[g, k]),
-                    proposals={module: float(values[g, k]) for module, values in proposed.items()},
-                    classical=None if classical is None else float(classical[g, k]),
+                    source=source,
+                    destination=destination,
+                    units=amount,
+                    share=choice if is_share else None,
+                    requested=None if is_share else choice,
+                    proposals=dict(zip(modules, gaps, strict=True)),
+                    classical=classical,
                 )
 
     def _find_classical(self, decision: type[AnyDecision], line: Line) -> FloatArray | None:

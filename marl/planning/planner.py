@@ -13,7 +13,7 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import IntArray
 from marl.planning.decision_maker import make_decision_maker
-from marl.planning.plan import simulate_plan
+from marl.planning.plan import count_days, draw_futures, simulate_plan
 from marl.planning.plan_rows import PlanRows
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.recommendation import Goals, Recommendation
@@ -60,6 +60,7 @@ class Planner:
         self.futures = BatchedEnv(self.scenario, num_futures)
         self.network = self.today.network
         self.classical = self._make_classical()
+        self._soon = None if self.decision_maker.observes_later else count_days(self.network)
 
     def recommend(self, stock_count: StockCount, goals: Goals | None = None) -> Recommendation:
         """Decides today.
@@ -74,24 +75,22 @@ class Planner:
         """
         start = self.make_start(stock_count, goals)
         env = self.today
-        begin = [restore(env, start), restore(self.futures, start)]
-        view, reviews = env.view, env.is_review
+        restore(env, start)
+        restore(self.futures, start, self._soon)
         decided = self.decision_maker.decide(env, start.held)
-        plan = simulate_plan(env, self.futures, decided.follow)
-        for put_back in begin:
-            put_back()
+        futures = draw_futures(self.futures)
         rows = PlanRows(
             network=self.network,
             nodes=self.schema.nodes,
             skus=self.schema.skus,
-            plan=plan,
-            classical=simulate_plan(env, self.futures, self.classical.compute_targets),
+            plan=simulate_plan(env, futures, decided.follow),
+            classical=simulate_plan(env, futures, self.classical.compute_targets),
         )
         return Recommendation(
             policy=self.policy.name,
             scenario=self.scenario.name,
             day=stock_count.day,
-            review=self.decision_maker.has_goals and reviews,
+            review=self.decision_maker.has_goals and env.is_review,
             classical=self.classical.name,
             notes=self.notes,
             goals=(
@@ -100,7 +99,7 @@ class Planner:
                 else None
             ),
             decisions=[*rows.list_decisions(decided.proposed)],
-            outlook=[*rows.list_outlook(view)],
+            outlook=[*rows.list_outlook(env.view)],
         )
 
     def _leave_out_promotions(self, scenario: Scenario) -> Scenario:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
 
@@ -34,13 +35,21 @@ class Goals(StrictModel):
     options: dict[str, dict[str, Option]]
 
 
-class Decision(StrictModel):
+# Rows are plain records, because a recommendation has thousands and checking each of their cells
+# takes longer than all else that is done with them.
+_STRICT = StrictModel.model_config
+
+
+@dataclass(slots=True, kw_only=True)
+class Decision:
     """One decision of one node for one SKU.
 
     `decision` is the name of one of a decision's lines: `order` and `shipment` are units; `online`
     (who serves online orders) and what is done with returns, `restock`, `consolidate` and
     `liquidate`, are shares of what today brings, beside the units that are expected of it.
     """
+
+    __pydantic_config__: ClassVar = _STRICT
 
     node: str
     sku: str
@@ -57,8 +66,11 @@ class Decision(StrictModel):
     classical: float | None
 
 
-class Outlook(StrictModel):
+@dataclass(slots=True, kw_only=True)
+class Outlook:
     """A node's SKU before and after today's decision. Covers are days of forecast demand."""
+
+    __pydantic_config__: ClassVar = _STRICT
 
     node: str
     sku: str
@@ -72,6 +84,10 @@ class Outlook(StrictModel):
     protection_days: int  # until what is decided tomorrow can arrive
     stockout_probability: float  # of a shortage within these days
     classical_stockout_probability: float
+
+
+_DECISION = tuple(f.name for f in fields(Decision))
+_OUTLOOK = tuple(f.name for f in fields(Outlook))
 
 
 class Recommendation(StrictModel):
@@ -90,8 +106,8 @@ class Recommendation(StrictModel):
     def to_csv(self) -> str:
         """Returns a line for each decision, with its node's outlook beside it."""
         modules = list(dict.fromkeys(m for d in self.decisions for m in d.proposals))
-        own = [f for f in Decision.model_fields if f != "proposals"]
-        shared = [f for f in Outlook.model_fields if f not in {"node", "sku"}]
+        own = [f for f in _DECISION if f != "proposals"]
+        shared = [f for f in _OUTLOOK if f not in {"node", "sku"}]
         get_own, get_shared = attrgetter(*own), attrgetter(*shared)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")

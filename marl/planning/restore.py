@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -28,6 +26,8 @@ from envs.omnichannel.world.events.supply_cuts import CutSupply
 from marl.planning.stock_count import StockCount
 
 _LOWEST_DRIFT = 0.01  # of smoothed demand as a share of its mean, which has a logarithm
+
+_DUE = ("returns_due", "mail_due")
 
 HeldOptions = dict[str, IntArray]  # by high-level module, (1, 1, K)
 
@@ -57,17 +57,23 @@ class AnnouncedSupply(CutSupply):
         return shares.swapaxes(1, 2)
 
 
-def restore(env: BatchedEnv, start: Start) -> Callable[[], None]:
+def restore(env: BatchedEnv, start: Start, soon: int | None = None) -> None:
     """Puts every copy into the counted state; they differ in what today and the next days bring.
 
-    Returns:
-        A function that puts them there again, which costs next to nothing.
+    Args:
+        env: of any number of copies.
+        start: what was counted, and what is held.
+        soon: days that will be simulated. Returns that are due later are then left out, which saves
+            most of the work where they come after weeks; null: all are there to be observed.
     """
     copies, stock_count, demand = env.num_copies, start.stock_count, env.simulator.demand
     seeds = make_seeds("recommend", 0, copies)
     drawn = env.simulator.make_state(seeds)
 
-    units = {field: _spread(array, copies) for field, array in stock_count.units.items()}
+    units = {
+        field: _spread(array[:soon] if field in _DUE else array, copies)
+        for field, array in stock_count.units.items()
+    }
     given, mean = np.moveaxis(stock_count.smoothed, 0, -1), demand.mean
     smoothed = np.where(np.isnan(given), mean, given)
     sold = np.moveaxis(stock_count.last_demand, 0, -1)
@@ -91,11 +97,7 @@ def restore(env: BatchedEnv, start: Start) -> Callable[[], None]:
     goals = {m: _spread(held[0], copies) for m, held in start.held.items()}
     if env.scenario.supply_cuts is not None:
         env.simulator.put(AnnouncedSupply(env.scenario, env.network, start))
-    begin = partial(
-        env.restore, state, _spread(smoothed, copies), _spread(last_demand, copies), goals
-    )
-    begin()
-    return begin
+    env.restore(state, _spread(smoothed, copies), _spread(last_demand, copies), goals)
 
 
 def _spread(array: ArrayT, copies: int) -> ArrayT:

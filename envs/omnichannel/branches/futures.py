@@ -81,7 +81,7 @@ class FutureSampler:
             demand.append(brought)
             smoothed = self.forecast.update(smoothed, brought.units, state)
             last_demand = brought.units
-            state = _pass_day(state, brought.next_log_drift)
+            state = pass_day(state, brought.next_log_drift)
         return Recording(join_records(signals), start, join_records(demand), len(copies))
 
     def _imagine_cuts(self, known: State, periods: int, imagined: SeedArray) -> FloatArray | None:
@@ -136,7 +136,7 @@ class DriftBelief:
             fits.append(_regress(self._observe(smoothed), state.log_drift))
             units = simulator.demand.sample_units(state)
             smoothed = forecast.update(smoothed, units, state)
-            state = _pass_day(state, simulator.demand.step_log_drift(state))
+            state = pass_day(state, simulator.demand.step_log_drift(state))
         self._fits = np.array(fits)  # (T, 3, S, K) slope, intercept, standard deviation
 
     def sample(self, view: View, seeds: SeedArray) -> FloatArray | None:
@@ -182,7 +182,7 @@ def _announce(
     return cuts[..., ahead : ahead + confirmed.shape[-1]]
 
 
-def _pass_day(state: State, log_drift: FloatArray | None) -> State:
+def pass_day(state: State, log_drift: FloatArray | None) -> State:
     """The next day's calendar and drift; stocks stay as they are."""
     return replace(state, period=state.period + 1, day=state.day + 1, log_drift=log_drift)
 
