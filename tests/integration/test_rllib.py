@@ -1,11 +1,15 @@
 """RLlib's and Tune's own calls on the algorithm, in the tiny scenario."""
 
+import pickletools
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from ray import tune
+from ray.rllib.algorithms.algorithm import Algorithm
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
@@ -130,15 +134,20 @@ def test_restore__counters_go_on_however_it_is_asked_for(
     algorithm.stop()
     assert result["training_iteration"] == 4
     assert result["num_env_steps_sampled_lifetime"] == 4 * ROUND
-    assert {file.suffix for file in path.iterdir()} == {".json", ".npz", ".yaml"}
+    kinds = {file.suffix for file in path.iterdir()}
+    assert kinds == {".json", ".npz", ".yaml", ".msgpack", ".pkl"}
 
     trained = config.build_algo()
     trained.train()  # what it counted before is gone
     trained.restore_from_path(path)
     assert_goes_on(trained, result)
 
-    for found in (path, str(path), saved.checkpoint):
-        made = MethodAlgorithm.from_checkpoint(found)
+    classes: Any = (MethodAlgorithm, Algorithm)  # which users of RLlib call
+    for found, cls in product((path, str(path), path.as_uri(), saved.checkpoint), classes):
+        if found == path.as_uri() and cls is Algorithm:
+            continue  # get_checkpoint_info of RLlib takes it, its from_checkpoint does not
+        made = cls.from_checkpoint(found)
+        assert type(made) is MethodAlgorithm
         assert made.training_iteration == 3
         assert made.config.evaluation_interval == 3
         assert_goes_on(made, result)
@@ -147,6 +156,61 @@ def test_restore__counters_go_on_however_it_is_asked_for(
         made = config.build_algo()
         made.restore(found)
         assert_goes_on(made, result)
+
+
+def test_from_checkpoint__takes_another_configuration_as_rllib_does(
+    config: MethodConfig, tmp_path: Path
+) -> None:
+    algorithm = config.build_algo()
+    algorithm.train()
+    algorithm.save_to_path(tmp_path)
+    algorithm.stop()
+
+    made: Any = Algorithm.from_checkpoint(str(tmp_path), config=config.training(lr=0.25))
+    assert made.method.config.learner.lr == 0.25
+    assert made.training_iteration == 1
+    made.stop()
+
+
+def test_checkpoint__holds_one_pickle_which_names_the_class_and_nothing_else(
+    config: MethodConfig, tmp_path: Path
+) -> None:
+    class Wrapped(MethodAlgorithm):
+        """As Tune wraps classes."""
+
+    algorithm = Wrapped(config)
+    algorithm.save_to_path(tmp_path)
+    algorithm.stop()
+
+    (pickled,) = tmp_path.glob("*.pkl")
+    found = list(pickletools.genops(pickled.read_bytes()))
+    assert [argument for _, argument, _ in found if isinstance(argument, str)] == [
+        "class", "marl.learning.rllib.algorithm", "MethodAlgorithm",
+        "ctor_args_and_kwargs", "config", "of the checkpoint",
+    ]  # fmt: skip
+    names = {opcode.name for opcode, _, _ in found}
+    assert "STACK_GLOBAL" in names
+    assert not names & {"REDUCE", "BUILD", "NEWOBJ", "INST", "OBJ"}  # nothing is called
+
+
+def test_from_checkpoint__of_ours_reads_no_pickle(config: MethodConfig, tmp_path: Path) -> None:
+    algorithm = config.build_algo()
+    algorithm.save_to_path(tmp_path)
+    algorithm.stop()
+    (tmp_path / "manifest.json").unlink()
+    (tmp_path / "class_and_ctor_args.pkl").write_bytes(b"cos\nabort\n(tR.")
+    write_manifest(tmp_path)
+
+    MethodAlgorithm.from_checkpoint(tmp_path).stop()
+
+
+def test_save_and_restore__refuse_what_has_no_effect(config: MethodConfig, tmp_path: Path) -> None:
+    algorithm = config.build_algo()
+    with pytest.raises(InputError, match="rllib: path 's3://b/c' is not allowed; save into a loc"):
+        algorithm.save_to_path("s3://b/c")
+    with pytest.raises(InputError, match="component 'learner_group' is not allowed"):
+        algorithm.restore_from_path(tmp_path, component="learner_group")
+    algorithm.stop()
 
 
 def test_from_checkpoint__takes_those_of_run_folders(
@@ -216,3 +280,39 @@ def test_tune__a_grid_over_lr_has_different_trials_that_are_restored(
         assert algorithm.train()["training_iteration"] == 5
         algorithm.stop()
     assert any(not np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def fail_once(result: dict[str, Any], *, marker: Path, **_: Any) -> None:
+    """A callback that breaks a trial at its third iteration, the first time it comes there."""
+    if result["training_iteration"] == 3 and not marker.exists():
+        marker.touch()
+        raise RuntimeError("broken")
+
+
+@pytest.mark.slow
+def test_tune__a_broken_search_goes_on_from_its_checkpoints(
+    config: MethodConfig, tmp_path: Path
+) -> None:
+    config.callbacks(on_train_result=partial(fail_once, marker=tmp_path / "failed"))
+    tuner = tune.Tuner(
+        MethodAlgorithm,
+        param_space=config,
+        run_config=tune.RunConfig(
+            name="search",
+            storage_path=str(tmp_path),
+            stop={"training_iteration": 4},
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1),
+        ),
+    )
+    (broken,) = tuner.fit()
+    assert broken.error
+
+    again = tune.Tuner.restore(
+        str(tmp_path / "search"), trainable=MethodAlgorithm, resume_errored=True
+    )
+    (found,) = again.fit()
+    assert found.error is None
+    assert found.metrics
+    assert found.metrics["training_iteration"] == 4
+    assert found.metrics["iterations_since_restore"] == 2
+    assert found.metrics["num_env_steps_sampled_lifetime"] == 4 * ROUND

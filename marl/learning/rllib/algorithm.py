@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from ray.rllib.utils.metrics import (
     LEARNER_RESULTS,
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
 )
-from ray.tune import Checkpoint
 
 from envs.errors import InputError
 from marl.errors import RunError
@@ -29,19 +27,19 @@ from marl.learning.methods import Method
 from marl.learning.policy_arrays import COORDINATION, Weights
 from marl.learning.pool.base import Sampled
 from marl.learning.rllib.base_config import BaseConfig, resolve_config
-from marl.learning.rllib.checkpointing import read_config, restore_own, write_own
+from marl.learning.rllib.checkpointing import PlainCheckpoints
 from marl.learning.rllib.crew import RunnerCrew
 from marl.learning.rllib.evaluation import Evaluator
 from marl.learning.rllib.learner import MethodLearner
 from marl.learning.rllib.pool_actors import ShardedPool
 from marl.learning.weight_search import make_weight_search
-from marl.runs.checkpoints import Part, read_part, verify_checkpoint, write_manifest
+from marl.runs.checkpoints import Part, read_part
 
 _COUNTERS = ("env_steps", "episodes", "updates", "rounds")  # of a checkpoint
 UPDATES_PER_CALL = 16  # bounds the memory of a batch; more gains nothing in the driver
 
 
-class MethodAlgorithm(DQN):
+class MethodAlgorithm(PlainCheckpoints):
     """A method's rounds: its runners fill its pool, and its updates draw from it.
 
     An iteration learns on the pool (as many updates as the episodes sampled so far allow) while
@@ -57,9 +55,6 @@ class MethodAlgorithm(DQN):
     @override(DQN)
     def get_default_config(cls) -> AlgorithmConfig:
         return BaseConfig(cls)
-
-    def __init__(self, config: Any = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(resolve_config(config, type(self)), *args, **kwargs)
 
     @classmethod
     @override(DQN)
@@ -271,49 +266,8 @@ class MethodAlgorithm(DQN):
             },
         }
 
-    @override(DQN)
-    def save_to_path(self, path: Any = None, **_: Any) -> str:
-        """Writes a checkpoint of plain arrays and JSON; RLlib's own holds pickles."""
-        folder = Path(path or tempfile.mkdtemp())
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, part in self.make_snapshot().items():
-            part.write(folder, name)
-        write_own(folder, self)
-        write_manifest(folder)
-        return str(folder)
-
-    @override(DQN)
-    def restore_from_path(self, path: Any, *_: Any, **__: Any) -> None:
-        """Restores `save_to_path` exactly, and sends the weights to all runners.
-
-        Raises:
-            DamagedError: if the checkpoint is not whole.
-            InputError: if it is of other networks or another pool.
-        """
-        verify_checkpoint(Path(path))
-        self.restore_parts(Path(path))
-        restore_own(Path(path), self)
-
-    @classmethod
-    @override(DQN)
-    def from_checkpoint(cls, path: Any, *_: Any, **__: Any) -> Any:
-        """Builds the algorithm that a checkpoint is of, and restores it.
-
-        Args:
-            path: a folder that `save_to_path` wrote, a checkpoint in a run folder, or Tune's.
-
-        Raises:
-            DamagedError: if the checkpoint is not whole.
-            InputError: if its settings cannot be read.
-        """
-        folder = Path(path.to_directory() if isinstance(path, Checkpoint) else path)
-        verify_checkpoint(folder)
-        algorithm = cls(read_config(folder, cls))
-        algorithm.restore_from_path(folder)
-        return algorithm
-
     def restore_parts(self, folder: Path) -> None:
-        """`restore_from_path` for a checkpoint that is verified already."""
+        """Restores what `make_snapshot` copied, from a checkpoint that is verified already."""
         try:
             self._local_learner.set_training_state(read_part(folder, "learner"))
             names = [_name_pool(shard) for shard in range(self.method.config.pool.num_shards)]

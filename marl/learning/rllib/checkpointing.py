@@ -1,21 +1,39 @@
-"""RLlib's part of a checkpoint: what to build an algorithm from, and where it stood."""
+"""RLlib's checkpoints: what to build an algorithm from, and where it stood, without a pickle."""
 
 from __future__ import annotations
 
+import json
+import pickle
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ray.rllib.algorithms.dqn import DQN
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.checkpoints import CHECKPOINT_VERSION_LEARNER_AND_ENV_RUNNER
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.tune import Checkpoint
 from ray.tune.result import TIME_TOTAL_S, TRAINING_ITERATION
 
+from envs.errors import InputError
 from envs.validation import LARGEST
 from marl.learning.methods import make_method
-from marl.learning.rllib.base_config import BaseConfig
-from marl.runs.checkpoints import DamagedError, Part, read_part
+from marl.learning.rllib.base_config import BaseConfig, resolve_config
+from marl.runs.checkpoints import (
+    DamagedError,
+    Part,
+    read_part,
+    verify_checkpoint,
+    write_manifest,
+)
 from marl.runs.folder import read_settings, write_settings
 
 PART = "rllib"
 EVALUATED = "evaluated_episodes"
+OF_CHECKPOINT = "of the checkpoint"  # a configuration that `restore_from_path` will read
 # What a run is told beside the method; what a machine has to offer is not kept.
 _NUMBERS = (
     "min_time_s_per_iteration",
@@ -23,6 +41,118 @@ _NUMBERS = (
     "evaluation_interval",
 )
 _EPISODES = "evaluation_config"
+
+
+class PlainCheckpoints(DQN):
+    """An algorithm that writes and reads checkpoints without unpickling anything.
+
+    A subclass has `make_snapshot` and `restore_parts`.
+    """
+
+    make_snapshot: Callable[[], dict[str, Part]]
+    restore_parts: Callable[[Path], None]
+
+    def __init__(self, config: Any = None, *args: Any, **kwargs: Any) -> None:
+        if config != OF_CHECKPOINT:  # or nothing is built before `restore_from_path`
+            super().__init__(resolve_config(config, type(self)), *args, **kwargs)
+
+    @override(DQN)
+    def save_to_path(self, path: Any = None, **_: Any) -> str:
+        """Writes a checkpoint of plain arrays and JSON; RLlib's own pickles its state.
+
+        Raises:
+            InputError: if the path is a URI.
+        """
+        if "://" in str(path):
+            raise InputError(f"rllib: path '{path}' is not allowed; save into a local folder")
+        folder = Path(path or tempfile.mkdtemp())
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, part in self.make_snapshot().items():
+            part.write(folder, name)
+        write_own(folder, self)
+        write_class(folder, self)
+        write_manifest(folder)
+        return str(folder)
+
+    @override(DQN)
+    def restore_from_path(
+        self, path: Any, *, component: Any = None, filesystem: Any = None, **_: Any
+    ) -> None:
+        """Restores `save_to_path` exactly, and sends the weights to all runners.
+
+        Args:
+            path: a folder that `save_to_path` wrote, or its URI.
+            component: not allowed: a checkpoint is restored as a whole.
+            filesystem: of pyarrow, on which `path` lies; None: as the path says.
+
+        Raises:
+            DamagedError: if the checkpoint is not whole.
+            InputError: if it is of other networks or another pool, or a component is asked for.
+        """
+        if component is not None:
+            raise InputError(
+                f"rllib: component {component!r} is not allowed; a checkpoint is restored whole"
+            )
+        with _open_checkpoint(path, filesystem) as folder:
+            verify_checkpoint(folder)
+            if "config" not in vars(self):  # nothing is built yet
+                PlainCheckpoints.__init__(self, read_config(folder, type(self)))
+            self.restore_parts(folder)
+            restore_own(folder, self)
+
+    @classmethod
+    @override(DQN)
+    def from_checkpoint(cls, path: Any, filesystem: Any = None, **_: Any) -> Any:
+        """Builds the algorithm that a checkpoint is of, and restores it.
+
+        Args:
+            path: a folder that `save_to_path` wrote, a checkpoint in a run folder, or Tune's.
+            filesystem: of pyarrow, on which `path` lies; None: as the path says.
+
+        Raises:
+            DamagedError: if the checkpoint is not whole.
+            InputError: if its settings cannot be read.
+        """
+        algorithm = cls(OF_CHECKPOINT)
+        algorithm.restore_from_path(path, filesystem=filesystem)
+        return algorithm
+
+
+@contextmanager
+def _open_checkpoint(path: Any, filesystem: Any) -> Iterator[Path]:
+    """Yields the local folder of a checkpoint; a remote one is downloaded for as long."""
+    if not isinstance(path, Checkpoint):
+        if filesystem is None and "://" not in str(path):
+            yield Path(path)
+            return
+        path = Checkpoint(str(path), filesystem)
+    with path.as_directory() as folder:
+        yield Path(folder)
+
+
+def write_class(folder: Path, algorithm: Any) -> None:
+    """Writes what `Algorithm.from_checkpoint` of RLlib asks for before it restores anything.
+
+    It reads the class from a pickle. Ours holds that class's name and `OF_CHECKPOINT`, the same
+    bytes for every run; we never read it, and its state file is an empty map.
+    """
+    # Tune and Ray wrap classes in others, which only their own process could find.
+    found = (getattr(sys.modules[c.__module__], c.__name__, None) for c in type(algorithm).__mro__)
+    content = {
+        "class": next(filter(None, found)),
+        "ctor_args_and_kwargs": ((), {"config": OF_CHECKPOINT}),
+    }
+    (folder / algorithm.CLASS_AND_CTOR_ARGS_FILE_NAME).write_bytes(pickle.dumps(content, 4))
+    state_file = f"{algorithm.STATE_FILE_NAME}.msgpack"
+    (folder / state_file).write_bytes(b"\x80")
+    metadata = {
+        **algorithm.get_metadata(),
+        "type": "Algorithm",
+        "checkpoint_version": str(CHECKPOINT_VERSION_LEARNER_AND_ENV_RUNNER),
+        "format": "msgpack",
+        "state_file": state_file,
+    }
+    (folder / algorithm.METADATA_FILE_NAME).write_text(json.dumps(metadata), encoding="utf-8")
 
 
 def write_own(folder: Path, algorithm: Any) -> None:

@@ -165,8 +165,7 @@ def find_changes(asked: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, 
     return {
         name: value
         for name, value in asked.items()
-        if name not in _BOOKKEEPING
-        and not _is_same(_plain(name, value), _plain(name, own.get(name, _MISSING)))
+        if name not in _BOOKKEEPING and not _is_same(_plain(value), _plain(own.get(name, _MISSING)))
     }
 
 
@@ -216,11 +215,13 @@ def _refuse(name: str, value: Any, advice: str) -> InputError:
     return InputError(f"rllib: {name.lstrip('_')} = {text} has no effect; {advice}")
 
 
-def _plain(name: str, value: Any) -> Any:
-    """A value of which RLlib has several forms, in one."""
-    if name != "policies" or not isinstance(value, Mapping):
-        return value
-    return {k: v.get_state() if isinstance(v, PolicySpec) else v for k, v in value.items()}
+def _plain(value: Any) -> Any:
+    """A value of which RLlib, and Tune's file of a search, have several forms, in one."""
+    if isinstance(value, PolicySpec):
+        return _plain(value.get_state())
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _is_same(asked: Any, own: Any) -> bool:
