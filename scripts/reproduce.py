@@ -14,6 +14,8 @@ How to run, from the repository root; parts can be interrupted and go on where t
     .venv/bin/python scripts/reproduce.py ablation --seeds 3
     .venv/bin/python scripts/reproduce.py residual --seeds 3
     .venv/bin/python scripts/reproduce.py spot
+    .venv/bin/python scripts/reproduce.py vn2 --data DIR --origin 2024-02-12
+    .venv/bin/python scripts/reproduce.py vn2 --data DIR --windows 10
 
 - `contest`: every classical family, tuned; then residual agents around the best of them, five
   seeds of two minutes, compared as they are and at equal on-time service. Beside them rollouts of
@@ -29,6 +31,8 @@ How to run, from the repository root; parts can be interrupted and go on where t
 - `ablation`: the paper's network, the learner's options on and off at the same budget.
 - `residual`: the options of residual agents and their branches on `volatile`, a minute each.
 - `spot`: some forty of the stored numbers, computed anew in minutes and compared bit for bit.
+- `vn2`: the protocol of the VN2 contest on its own files, which are not in the repository. The
+  origin is the last week that is known; rolling windows before the contest make the page.
 
 Runs are kept in runs/reproduce/, results are written to docs/results/. Validation episodes choose
 the checkpoint, fresh episodes report.
@@ -54,6 +58,7 @@ from scripts.reproduction.curve import run_curve
 from scripts.reproduction.order_quantities import run_lost_sales, run_owmr
 from scripts.reproduction.spot import run_spot
 from scripts.reproduction.variants import run_ablation, run_coordination, run_residual
+from scripts.reproduction.vn2 import run_vn2
 
 PARTS = {
     "contest": run_contest,
@@ -67,6 +72,7 @@ PARTS = {
     "ablation": run_ablation,
     "residual": run_residual,
     "spot": run_spot,
+    "vn2": run_vn2,
 }
 
 
@@ -85,6 +91,12 @@ def main() -> None:
         "--rollout-horizons", type=int, nargs=2, default=(6, 16), metavar="DAYS",
         help="periods that loads and supplier orders are tried for",
     )  # fmt: skip
+    vn2 = parser.add_argument_group("vn2")
+    vn2.add_argument("--data", type=Path, metavar="DIR", help="the folder of the contest's files")
+    vn2.add_argument("--origin", metavar="DATE", help="the last known week's Monday")
+    vn2.add_argument("--windows", type=int, default=0, help="rolling windows, for the page")
+    vn2.add_argument("--policies", nargs="+", metavar="NAME", help="all if left out")
+    vn2.add_argument("--json", type=Path, metavar="FILE", help="also writes the costs there")
     options = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
     PARTS[options.part](options)

@@ -34,6 +34,7 @@ from scripts.reproduction.rules import (
     tune_until_flat,
 )
 from scripts.reproduction.variants import tabulate_variants
+from scripts.reproduction.vn2 import tabulate_vn2
 
 TABLES: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "contest": tabulate_contest,
@@ -46,13 +47,16 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "coordination": tabulate_variants,
     "ablation": tabulate_variants,
     "residual": tabulate_variants,
+    "vn2": tabulate_vn2,
 }
 
 
 def test_reproduce__starts_from_any_folder(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), "--help"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "{" + ",".join([*TABLES, "spot"]) + "}" in done.stdout.replace("\n", "")
+    assert "{" + ",".join([*list(TABLES)[:-1], "spot", "vn2"]) + "}" in done.stdout.replace(
+        "\n", ""
+    )
 
 
 @pytest.mark.parametrize(("found", "status"), [(0.1 + 0.2, 0), (0.3, 1)])
