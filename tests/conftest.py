@@ -1,5 +1,6 @@
 """Fixtures that several test modules share."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +25,18 @@ def known(value: ValueT | None) -> ValueT:
     """What is None only in scenarios that have it off."""
     assert value is not None
     return value
+
+
+def make_progress(episodes: int, env_steps: int) -> str:
+    """The progress.json of a checkpoint."""
+    feedback = {
+        "adjustment": {"learning_rate": 1.0, "epsilon": 1.0, "service": 1.0},
+        "best": None,
+        "stale": 0,
+    }
+    progress = {"seconds": 1.0, "best_score": 0.5, "next_evaluation": 320, "feedback": feedback}
+    counters = {"episodes": episodes, "env_steps": env_steps, "updates": 0}
+    return json.dumps(counters | {"progress": progress})
 
 
 @pytest.fixture(scope="session", autouse=True)

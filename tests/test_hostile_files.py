@@ -1,8 +1,12 @@
 """Broken and hostile files: one line or a result; no traceback, no hang, no orders from a lie."""
 
+import os
+import resource
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -14,14 +18,19 @@ from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.world.demand.trace_file import encode_trace
 from envs.omnichannel.world.simulator import Simulator
 from marl.commands.cli import main
+from marl.config import load_config
 from marl.planning.export import export_policy
 from marl.planning.stock_count import StockCountSchema
+from marl.runs.folder import RunFolder
 from tests.make_hostile_files import Case, make_cases, write_good_files
+from tests.make_hostile_runs import make_run_cases
 from tests.test_export import make_run
 from tests.test_trace_file import make_records, write_scenario
 
 CASES = list(make_cases())
+RUN_CASES = list(make_run_cases())
 SECONDS = 30
+MOST_BYTES = 2 * 1024**3  # of address space, beyond what the interpreter and its libraries have
 
 
 @pytest.fixture(scope="session")
@@ -40,22 +49,57 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Runs the command; whatever escapes it fails the test."""
+@pytest.fixture(scope="session")
+def good_run(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Path:
+    """A folder with a run that was trained, evaluated and reported."""
+    from marl.commands.train import run_training
+
+    folder = tmp_path_factory.mktemp("good")
+    settings = (
+        *("env_runners.num_env_runners=0", "env_runners.num_envs_per_env_runner=16"),
+        *("pool.min_env_steps=200", "pool.capacity_env_steps=2000", "learner.hidden=[16, 16]"),
+        *("learner.batch_size=32", "evaluation.validation_episodes=2", "evaluation.baselines=[]"),
+        *("evaluation.test_episodes=2", "evaluation.interval_episodes=32", "stop.episodes=32"),
+    )
+    run = RunFolder.create(
+        folder / "run", load_scenario("tiny"), load_config("default", [*settings])
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("marl.training.ray_start.start_ray", lambda *_: None)
+        run_training(run, None, 0.0, quiet=True)
+    shutil.copy(run.path / "evaluation.json", run.path / "ablation.json")
+    (run.path / "report.html").unlink()
+    return folder
+
+
+@contextmanager
+def limit() -> Iterator[None]:
+    """Ends what runs for `SECONDS`, and refuses it more than `MOST_BYTES` of memory."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise TimeoutError(f"{case} takes more than {SECONDS} s")
+        raise TimeoutError(f"more than {SECONDS} s")
 
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["omnichannel", *case.command.arguments])
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    least, most = resource.getrlimit(resource.RLIMIT_AS)
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(SECONDS)
+    space = pages * os.sysconf("SC_PAGE_SIZE") + MOST_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (space, most))
     try:
-        with pytest.raises(SystemExit) as stopped:
-            main()
+        yield
     finally:
+        resource.setrlimit(resource.RLIMIT_AS, (least, most))
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+def run_command(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Runs the command; whatever escapes it fails the test."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["omnichannel", *case.command.arguments])
+    monkeypatch.setattr("marl.training.ray_start.start_ray", lambda *_: None)  # it runs already
+    with limit(), pytest.raises(SystemExit) as stopped:
+        main()
     return int(stopped.value.code or 0)
 
 
@@ -70,7 +114,7 @@ def check(
     case.change(folder / case.file)
     names = {path.name for path in folder.iterdir()}
 
-    status = run(case, folder, monkeypatch)
+    status = run_command(case, folder, monkeypatch)
 
     told = errors.readouterr().err
     assert status in {0, 1, 2}
@@ -78,15 +122,25 @@ def check(
     assert "Traceback" not in told
     made = {path.name for path in folder.iterdir()} - names
     assert status == 0 or made == set()
+    assert not [*folder.rglob("*.partial"), *folder.rglob(".from-data-*")]
     if case.file == "policy.onnx":
         assert status == 2, "a changed policy orders nothing"
+    shutil.rmtree(folder)
 
 
 def test_corpus__is_large() -> None:
-    assert len(CASES) >= 400
+    assert len(CASES) + len(RUN_CASES) >= 400
 
 
-@pytest.mark.parametrize("case", CASES[::13], ids=str)
+# Those of a policy's arrays and their document, which need no Ray.
+POLICY_CASES = [
+    case
+    for case in RUN_CASES
+    if case.file.endswith("policy.npz") and case.command.name in {"evaluate", "export-run"}
+]
+
+
+@pytest.mark.parametrize("case", CASES[::13] + POLICY_CASES[::7], ids=str)
 def test_command__a_hostile_file_is_one_line(
     case: Case,
     good: Path,
@@ -107,3 +161,15 @@ def test_command__every_hostile_file_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     check(case, good, tmp_path / "case", monkeypatch, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", RUN_CASES, ids=str)
+def test_command__every_hostile_run_folder_is_one_line(
+    case: Case,
+    good_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    check(case, good_run, tmp_path / "case", monkeypatch, capsys)

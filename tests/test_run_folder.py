@@ -18,6 +18,7 @@ from marl.errors import RunError
 from marl.runs import folder
 from marl.runs.folder import PROGRESS_FILE, RunFolder
 from marl.runs.lock import lock_folder
+from tests.conftest import make_progress
 
 
 def hold_lock(folder: Path) -> subprocess.Popen[str]:
@@ -38,8 +39,7 @@ def run(tmp_path: Path, tiny: Scenario) -> RunFolder:
 
 
 def write_progress(folder: Path) -> None:
-    text = '{"episodes": 1, "env_steps": 1000}'
-    (folder / PROGRESS_FILE).write_text(text, encoding="utf-8")
+    (folder / PROGRESS_FILE).write_text(make_progress(1, 1000), encoding="utf-8")
 
 
 def test_run_folder__opens_with_what_it_was_made_with(run: RunFolder) -> None:
@@ -111,11 +111,11 @@ def test_run_folder__writing_a_name_again_replaces_the_checkpoint(run: RunFolder
     run.save_checkpoint(100, write_progress, is_best=True)
 
     def write_other(folder: Path) -> None:
-        (folder / PROGRESS_FILE).write_text('{"episodes": 2}', encoding="utf-8")
+        (folder / PROGRESS_FILE).write_text(make_progress(2, 28), encoding="utf-8")
 
     run.save_checkpoint(100, write_other, is_best=False)
 
-    assert run.load_progress() == {"episodes": 2}
+    assert run.load_progress() == json.loads(make_progress(2, 28))
     assert sorted(p.name for p in run.checkpoints.iterdir()) == ["000100", "best", "latest"]
 
 

@@ -1,6 +1,5 @@
 """Copies of run folders, against a real S3 server on localhost and a local folder."""
 
-import json
 import logging
 import os
 import urllib.request
@@ -17,6 +16,7 @@ from marl.config import TrainConfig
 from marl.errors import RunError
 from marl.runs.folder import PROGRESS_FILE, RunFolder
 from marl.runs.storage import Storage
+from tests.conftest import make_progress
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def run(tmp_path: Path, tiny: Scenario) -> RunFolder:
 
 def save(run: RunFolder, episodes: int, *, is_best: bool = False, content: bytes = b"pool") -> None:
     def write(folder: Path) -> None:
-        progress = json.dumps({"episodes": episodes, "env_steps": 14 * episodes})
+        progress = make_progress(episodes, 14 * episodes)
         (folder / PROGRESS_FILE).write_text(progress, encoding="utf-8")
         (folder / "pool.npz").write_bytes(content)
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from torch import nn
 
-from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, SeedArray
 from marl.config import TrainConfig
 from marl.learning.branched.orders import OrdersMethod
 from marl.learning.branched.residual import ResidualMethod
+from marl.learning.documents import Document, read_document
 from marl.learning.dqn.agents import AgentsMethod
 from marl.learning.policy_arrays import Weights, load_arrays, make_damage_error, save_policy
 from marl.learning.trainee import Losses, Trainee
@@ -32,6 +32,7 @@ class Method(Protocol):
     scenario: Scenario
     config: TrainConfig
     module_ids: tuple[str, ...]  # names of the networks
+    document_type: ClassVar[type[Document]]  # the schema of what `describe` returns
 
     @property
     def batch_size(self) -> int:
@@ -91,10 +92,8 @@ class Method(Protocol):
         """Returns what a policy file says beside the weights, as JSON."""
 
     @classmethod
-    def load_policy(
-        cls, document: Mapping[str, Any], weights: Weights, scenario: Scenario, name: str
-    ) -> Policy:
-        """Builds a policy from its file.
+    def load_policy(cls, document: Any, weights: Weights, scenario: Scenario, name: str) -> Policy:
+        """Builds a policy from its file, whose `document` is a `document_type`.
 
         Raises:
             InputError: if it does not fit the scenario.
@@ -123,11 +122,10 @@ def load_policy(path: Path, scenario: Scenario, name: str = "learned") -> Policy
     Raises:
         InputError: if it is missing, damaged or does not fit the scenario.
     """
-    document, weights = load_arrays(path)
-    try:
-        policy: Policy = METHODS[document["method"]].load_policy(document, weights, scenario, name)
-    except InputError:
-        raise
-    except (ValueError, KeyError, TypeError, RuntimeError):
-        raise make_damage_error(path) from None
+    data, weights = load_arrays(path)
+    method = METHODS.get(str(data.get("method")))
+    if method is None:
+        raise make_damage_error(path)
+    document = read_document(method.document_type, data, weights, path)
+    policy: Policy = method.load_policy(document, weights, scenario, name)
     return policy

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from marl.config import Learner
 from marl.learning.policy_arrays import Weights
+
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}  # of Adam, by parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +23,20 @@ class Losses:
     total: Tensor  # to descend, ()
     errors: Tensor  # absolute errors of N transitions of M networks, (M, N), or their mean, (1, 1)
     baseline: float = 0.0  # the running mean of the targets, where a method keeps one
+
+
+def check_finite(value: Any, shape: Sequence[int]) -> Any:
+    """Returns a number or an array of a checkpoint.
+
+    Raises:
+        ValueError: if it has another shape, or holds what is no finite number.
+    """
+    found = np.asarray(value)
+    if isinstance(value, bool) or found.dtype.kind not in "fiu" or found.shape != tuple(shape):
+        raise ValueError(f"{found.dtype} of shape {found.shape}, not numbers of {tuple(shape)}")
+    if not np.isfinite(found).all():
+        raise ValueError("numbers that are not finite")
+    return value
 
 
 class Networks(Protocol):
@@ -126,15 +143,25 @@ class Trainee:
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Restores `get_state`."""
-        self.baseline = state["baseline"]
+        """Restores `get_state`.
+
+        Raises:
+            ValueError: if it is of other networks, or a number in it is not finite.
+        """
+        self.baseline = check_finite(state["baseline"], ())
         for own, stored in (
             (self.averaged, state["averaged"]),
             (self.slow_parameters, state["slow"]),
         ):
             for values, kept in zip(own, stored, strict=True):
-                values.copy_(torch.as_tensor(kept))
+                values.copy_(torch.as_tensor(check_finite(kept, values.shape)))
+        if len(state["adam"]) not in {0, len(self.parameters)}:
+            raise ValueError("its moments are not those of the networks")
         for parameter, moments in zip(self.parameters, state["adam"], strict=False):
+            if moments.keys() != _MOMENTS:
+                raise ValueError("its moments are not those of Adam")
+            for name, value in moments.items():
+                check_finite(value, () if name == "step" else parameter.shape)
             self.optimizer.state[parameter] = {
                 name: torch.tensor(value) for name, value in moments.items()
             }

@@ -91,9 +91,18 @@ class WeightSearch:
         return {"logits": self.logits, "square": self._square, "rounds": self._rounds}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Restores `get_state`."""
-        self.logits = np.array(state["logits"], float)
-        self._square, self._rounds = state["square"], state["rounds"]
+        """Restores `get_state`.
+
+        Raises:
+            ValueError: if it is of other weights, or a number in it is not finite.
+        """
+        logits = np.array(state["logits"], float)
+        square, rounds = float(state["square"]), state["rounds"]
+        if logits.shape != self.logits.shape or not np.isfinite([*logits, square]).all():
+            raise ValueError("its weights are not those of the proposers")
+        if type(rounds) is not int or rounds < 0 or square < 0:
+            raise ValueError("its counters are not those of a search of weights")
+        self.logits, self._square, self._rounds = logits, square, rounds
 
 
 def make_weight_search(

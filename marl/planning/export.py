@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +15,14 @@ from envs.omnichannel.agents.observation import list_features
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.types import FloatArray
-from marl.config import Residual
 from marl.evaluation.tuning import read_tuned
+from marl.learning.documents import (
+    AgentsDocument,
+    Document,
+    OrdersDocument,
+    ResidualDocument,
+    read_document,
+)
 from marl.learning.policy_arrays import COORDINATION, NetworkArguments, Weights, load_arrays
 from marl.planning.policy_file import (
     FORMAT_VERSION,
@@ -35,7 +41,6 @@ _OPSET, _IR_VERSION = 17, 8
 _GRAPH = "omnichannel policy"
 
 Layer = tuple[FloatArray, FloatArray]  # weight (out, in) and bias (out,)
-Document = Mapping[str, Any]  # what a policy file of training says beside the weights
 Written = tuple[PolicyMetadata, ModelProto]
 
 
@@ -53,9 +58,12 @@ def export_policy(run_path: Path, target: Path) -> PolicyMetadata:
         InputError: if the run has no whole checkpoint or the file cannot be written.
     """
     run = RunFolder.open(run_path)
-    document, weights = load_arrays(run.find_checkpoint("best") / POLICY_FILE)
+    path = run.find_checkpoint("best") / POLICY_FILE
+    data, weights = load_arrays(path)
+    schema, write = _WRITERS[run.config.method]
+    document = read_document(schema, data, weights, path)
     metadata = describe_policy(run.scenario, run_path.resolve().name)
-    metadata, model = _WRITERS[run.config.method](run, metadata, document, weights)
+    metadata, model = write(run, metadata, document, weights)
     for name, text in metadata.to_properties().items():
         model.metadata_props.add(key=name, value=text)
     write_file(target, seal(model.SerializeToString()), "--out")
@@ -73,34 +81,34 @@ def _add_learnt_weights(metadata: PolicyMetadata, weights: Weights) -> PolicyMet
 
 
 def _write_agents(
-    run: RunFolder, metadata: PolicyMetadata, document: Document, weights: Weights
+    run: RunFolder, metadata: PolicyMetadata, document: AgentsDocument, weights: Weights
 ) -> Written:
     if not run.config.learner.share_parameters:
         raise InputError(
             f"run: '{run.path}' was trained with learner.share_parameters false; only policies "
             "whose agents share parameters can be exported"
         )
-    return _add_learnt_weights(metadata, weights), make_model(document["networks"], weights)
+    return _add_learnt_weights(metadata, weights), make_model(document.arguments, weights)
 
 
 def _write_residual(
-    run: RunFolder, metadata: PolicyMetadata, document: Document, weights: Weights
+    run: RunFolder, metadata: PolicyMetadata, document: ResidualDocument, weights: Weights
 ) -> Written:
     del run
-    settings = Residual.model_validate(document["residual"])
+    settings = document.residual
     rule, choices, margin = get_rule(settings), settings.choices, settings.margin
     own = ResidualMetadata(rule=rule, choices=choices, margin=margin)
-    model = make_choice_model(document["networks"], weights)
+    model = make_choice_model(document.arguments, weights)
     return metadata.model_copy(update={"residual": own}), model
 
 
 def _write_orders(
-    run: RunFolder, metadata: PolicyMetadata, document: Document, weights: Weights
+    run: RunFolder, metadata: PolicyMetadata, document: OrdersDocument, weights: Weights
 ) -> Written:
     del run
-    networks: NetworkArguments = document["networks"]
+    networks = document.arguments
     own = OrdersMetadata(
-        largest_order=document["orders"]["largest_order"],
+        largest_order=document.orders.largest_order,
         most={group: arguments["most"] for group, arguments in networks.items()},
         num_options={group: arguments["num_options"] for group, arguments in networks.items()},
     )
@@ -111,8 +119,12 @@ def _write_orders(
     return metadata.model_copy(update={"orders": own}), make_model(networks, plain)
 
 
-# By method; what it adds to the metadata, and its graph.
-_WRITERS = {"agents": _write_agents, "residual": _write_residual, "orders": _write_orders}
+# By method: the schema of its document, and what it adds to the metadata and the graph.
+_WRITERS: dict[str, tuple[type[Document], Callable[..., Written]]] = {
+    "agents": (AgentsDocument, _write_agents),
+    "residual": (ResidualDocument, _write_residual),
+    "orders": (OrdersDocument, _write_orders),
+}
 
 
 def describe_policy(scenario: Scenario, name: str) -> PolicyMetadata:

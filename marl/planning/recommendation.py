@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field
 
 from envs.errors import InputError
+from envs.spreadsheet import write_name
 from envs.validation import StrictModel
 from marl.planning.stock_count import MOST_DAYS
 
@@ -19,8 +20,6 @@ from marl.planning.stock_count import MOST_DAYS
 def _take_whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 # With `strict`, what JSON calls an integer: 5 and 5.0, neither true nor "5".
 JSON_INTEGER = BeforeValidator(_take_whole)
@@ -180,10 +179,10 @@ class Recommendation(StrictModel):
                 )
 
 
-def _to_cell(value: str | float | None) -> str:
+def _to_cell(value: object) -> str:
     """Numbers with as many digits as a planner reads; names as text, whatever they begin with."""
     if value is None:
         return ""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
+    if isinstance(value, str):
+        return write_name(value)
     return f"{value:.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

@@ -33,6 +33,7 @@ from envs.errors import InputError
 from envs.omnichannel.types import FloatArray, IntArray
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
+from envs.spreadsheet import read_name, write_name
 
 Cell = str | int | float | None
 Row = tuple[str, Mapping[str, Cell]]  # where it stands, values by column
@@ -182,7 +183,7 @@ class StockCountSchema:
                         cells.append(round(mean[n - self.num_dcs, k, column.slot]))
                     else:
                         cells.append(0)
-                writer.writerow([day, node, sku, *cells])
+                writer.writerow([day, write_name(node), write_name(sku), *cells])
         return text.getvalue()
 
     def check_columns(self, where: str, names: Iterable[str]) -> None:
@@ -261,6 +262,8 @@ class StockCountSchema:
 
     def _find(self, where: str, column: str, value: Cell, index: dict[str, int]) -> int:
         name = "" if value is None else str(value).strip()
+        if name not in index:
+            name = read_name(name)  # of a template of ours
         if name not in index:
             names = ", ".join(list(index)[:20]) + (", ..." if len(index) > 20 else "")
             raise InputError(

@@ -28,10 +28,12 @@ from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.demand import Trace
 from envs.untrusted import parse_object, read_text
+from envs.validation import validate_model
 from marl.config import TrainConfig, load_config
 from marl.errors import RunError
 from marl.runs.checkpoints import DamagedError, check_version, verify_checkpoint, write_manifest
 from marl.runs.files import PARTIAL, replace_file, sync_to_disk
+from marl.runs.progress_file import ProgressFile
 
 POLICY_FILE = "policy.npz"
 PROGRESS_FILE = "progress.json"
@@ -126,13 +128,13 @@ class RunFolder:
         """Returns the counters of a checkpoint, by default of the latest.
 
         Raises:
-            InputError: if there is none.
+            InputError: if there is none, or a counter in it is not allowed.
         """
         folder = checkpoint or self.find_checkpoint("latest")
         path = folder / PROGRESS_FILE
-        return parse_object(
-            read_text(path, "run", inside=self.path), f"run: '{path}'", finite=False
-        )
+        source = f"run: '{path}'"
+        data = parse_object(read_text(path, "run", inside=self.path), source, finite=False)
+        return validate_model(ProgressFile, data, source).model_dump()
 
     def save_checkpoint(
         self, episodes: int, write: Callable[[Path], None], *, is_best: bool

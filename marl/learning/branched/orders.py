@@ -17,6 +17,7 @@ from marl.learning.branched.order_branches import BranchMaker
 from marl.learning.branched.order_network import OrderNetwork
 from marl.learning.branched.order_policy import ExploringOrders, OrderPolicy
 from marl.learning.branched.update import compute_order_losses, make_trainee
+from marl.learning.documents import Document, OrdersDocument
 from marl.learning.networks import fill_networks
 from marl.learning.policy_arrays import NetworkArguments, Weights
 from marl.learning.pool.recorded import LabelBatch, LabelFragment, LabelPool, LabelShape
@@ -28,6 +29,7 @@ class OrdersMethod:
     """Agents that choose order quantities, taught by branches over every one of them."""
 
     name: ClassVar[str] = "orders"
+    document_type: ClassVar[type[Document]] = OrdersDocument
 
     def __init__(self, scenario: Scenario, config: TrainConfig) -> None:
         self.scenario, self.config = scenario, config
@@ -111,15 +113,15 @@ class OrdersMethod:
 
     @classmethod
     def load_policy(
-        cls, document: Mapping[str, Any], weights: Weights, scenario: Scenario, name: str
+        cls, document: OrdersDocument, weights: Weights, scenario: Scenario, name: str
     ) -> OrderPolicy:
         """Builds a policy from its file.
 
         Raises:
             InputError: if it is of a network with other agents, orders or lead times.
         """
-        groups = make_groups(scenario, document["orders"]["largest_order"])
-        arguments: NetworkArguments = document["networks"]
+        groups = make_groups(scenario, document.orders.largest_order)
+        arguments = document.arguments
         expected = make_network_arguments(groups, Learner())
         for group in {**arguments, **expected}:
             found, needed = arguments.get(group), expected.get(group)

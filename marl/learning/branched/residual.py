@@ -17,6 +17,7 @@ from marl.learning.branched.choice_network import ChoiceNetwork
 from marl.learning.branched.labels import Exploring, LabelMaker
 from marl.learning.branched.residual_policy import ResidualPolicy, make_network_arguments
 from marl.learning.branched.update import compute_saving_losses, make_trainee
+from marl.learning.documents import Document, ResidualDocument
 from marl.learning.networks import fill_networks
 from marl.learning.policy_arrays import NetworkArguments, Weights
 from marl.learning.pool.recorded import LabelBatch, LabelFragment, LabelPool, Labels, LabelShape
@@ -28,6 +29,7 @@ class ResidualMethod:
     """Choices around a tuned rule, taught by counterfactual experience."""
 
     name: ClassVar[str] = "residual"
+    document_type: ClassVar[type[Document]] = ResidualDocument
 
     def __init__(self, scenario: Scenario, config: TrainConfig) -> None:
         self.scenario, self.config = scenario, config
@@ -109,23 +111,23 @@ class ResidualMethod:
 
     @classmethod
     def load_policy(
-        cls, document: Mapping[str, Any], weights: Weights, scenario: Scenario, name: str
+        cls, document: ResidualDocument, weights: Weights, scenario: Scenario, name: str
     ) -> ResidualPolicy:
         """Builds a policy from its file.
 
         Raises:
             InputError: if it does not fit the scenario.
         """
-        settings = Residual.model_validate(document["residual"])
-        networks: NetworkArguments = document["networks"]
+        settings, networks = document.residual, document.arguments
         expected = make_network_arguments(scenario, settings, hidden=())
         for choice, arguments in networks.items():
-            features = expected[choice]["num_features"]
-            if arguments["num_features"] != features:
-                raise InputError(
-                    f"policy: {name!r} has {arguments['num_features']} features in {choice}; "
-                    f"scenario {scenario.name} needs {features}"
-                )
+            for field in ("num_features", "num_options", "is_joint"):
+                found, needed = arguments[field], expected[choice][field]
+                if found != needed:
+                    raise InputError(
+                        f"policy: {name!r} has {field} {found} in {choice}; "
+                        f"scenario {scenario.name} needs {needed}"
+                    )
         return _make_policy(scenario, settings, networks, weights, name)
 
 

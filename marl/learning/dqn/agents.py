@@ -13,6 +13,7 @@ from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, SeedArray
 from marl.config import TrainConfig
+from marl.learning.documents import AgentsDocument, Document
 from marl.learning.dqn.network import QNetwork, make_network
 from marl.learning.dqn.policy import LearnedPolicy, make_network_arguments, make_untrained
 from marl.learning.dqn.sampling import sample_episodes, spread_epsilon
@@ -31,6 +32,7 @@ class AgentsMethod:
     """34 agents on two levels: double DQN from the shared experience pool."""
 
     name: ClassVar[str] = "agents"
+    document_type: ClassVar[type[Document]] = AgentsDocument
 
     def __init__(self, scenario: Scenario, config: TrainConfig) -> None:
         self.scenario, self.config = scenario, config
@@ -108,13 +110,13 @@ class AgentsMethod:
 
     @classmethod
     def load_policy(
-        cls, document: Mapping[str, Any], weights: Weights, scenario: Scenario, name: str
+        cls, document: AgentsDocument, weights: Weights, scenario: Scenario, name: str
     ) -> LearnedPolicy:
         """Builds a policy from its file.
 
         Raises:
             InputError: if it does not fit the scenario.
         """
-        policy = LearnedPolicy.from_weights(document["networks"], weights, name)
+        policy = LearnedPolicy.from_weights(document.arguments, weights, name)
         policy.check_fits(scenario, name)
         return policy

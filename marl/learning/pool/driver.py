@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 from envs.omnichannel.types import Float32Array
 from marl.learning.pool.base import InDriver
@@ -36,3 +37,17 @@ class DriverPool(ExperiencePool, InDriver):
         if self._ahead:
             self._ahead.result()
         super().update_priorities(batch, td_errors)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores `get_state`, exactly.
+
+        Raises:
+            ValueError: if the pool has another capacity or shape, or actions that no agent has: the
+                learner looks values up by them.
+        """
+        super().set_state(state)
+        for ring in self.rings.values():
+            for module_id, actions in ring.actions.items():
+                options = self.shape.layout.modules[module_id].num_options
+                if actions[: ring.size].max(initial=0) >= options:
+                    raise ValueError(f"pool actions of {module_id} are not those of its agents")

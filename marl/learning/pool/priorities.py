@@ -110,7 +110,13 @@ class Priorities:
         set_priorities(cells.ravel(), values, *self._tree)
 
     def restore(self, by_cell: Float32Array, highest: float) -> None:
-        """Restores `by_cell` of the episodes held, and the highest priority."""
+        """Restores `by_cell` of the episodes held, and the highest priority.
+
+        Raises:
+            ValueError: if a priority is no number above zero.
+        """
+        if not 0 < highest < np.inf or not (np.isfinite(by_cell) & (by_cell >= 0)).all():
+            raise ValueError("pool priorities of the checkpoint are no numbers above zero")
         self.by_cell.reshape(-1)[: by_cell.size] = by_cell.ravel()
         self.highest = highest
         sum_priorities(*self._tree)

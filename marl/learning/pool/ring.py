@@ -58,10 +58,18 @@ class Ring:
             raise ValueError(
                 f"pool capacity {self.capacity} differs from the checkpoint's {state['capacity']}"
             )
+        size = len(state[next(iter(self.arrays))])
         for name, target in self.arrays.items():
             stored = state[name]
-            if stored.shape[1:] != target.shape[1:]:
+            if stored.shape != (size, *target.shape[1:]) or stored.dtype != target.dtype:
                 raise ValueError(f"pool array {name} of the checkpoint has another shape")
-            target[: len(stored)] = stored
-            self.size = len(stored)
-        self.next = state["next"]
+            target[:size] = stored
+            if stored.dtype.kind == "f" and np.isnan(stored).any():
+                raise ValueError(f"pool array {name} of the checkpoint holds what is no number")
+        begin = state["next"]
+        # A ring that is not full begins at its first place.
+        if type(begin) is not int or not (
+            begin == size or (size == self.capacity and 0 <= begin < size)
+        ):
+            raise ValueError(f"pool place {str(begin)[:60]!r} of the checkpoint is not in its ring")
+        self.size, self.next = size, begin % self.capacity

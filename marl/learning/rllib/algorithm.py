@@ -20,14 +20,12 @@ from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
 )
 
-from envs.errors import InputError
-from marl.errors import RunError
 from marl.learning.feedback import Adjustment
 from marl.learning.methods import Method
 from marl.learning.policy_arrays import COORDINATION, Weights
 from marl.learning.pool.base import Sampled
 from marl.learning.rllib.base_config import BaseConfig, resolve_config
-from marl.learning.rllib.checkpointing import PlainCheckpoints
+from marl.learning.rllib.checkpointing import PlainCheckpoints, explain_misfit, read_counters
 from marl.learning.rllib.crew import RunnerCrew
 from marl.learning.rllib.evaluation import Evaluator
 from marl.learning.rllib.learner import MethodLearner
@@ -268,18 +266,13 @@ class MethodAlgorithm(PlainCheckpoints):
 
     def restore_parts(self, folder: Path) -> None:
         """Restores what `make_snapshot` copied, from a checkpoint that is verified already."""
-        try:
+        with explain_misfit(folder):
             self._local_learner.set_training_state(read_part(folder, "learner"))
             names = [_name_pool(shard) for shard in range(self.method.config.pool.num_shards)]
             self.pool.set_states([read_part(folder, name) for name in names])
-        except (InputError, RunError):
-            raise
-        except (ValueError, RuntimeError, KeyError, TypeError) as error:
-            reason = str(error).partition("\n")[0]
-            raise InputError(f"checkpoint: '{folder}' does not fit this run ({reason})") from None
-        if self.weight_search:
-            self.weight_search.set_state(read_part(folder, COORDINATION))
-        for name, value in read_part(folder, "counters").items():
+            if self.weight_search:
+                self.weight_search.set_state(read_part(folder, COORDINATION))
+        for name, value in read_counters(folder, _COUNTERS).items():
             setattr(self, name, value)
         self.crew.set_weights(self.learner_group)
         self.crew.drop_rounds()

@@ -6,7 +6,7 @@ import json
 import pickle
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ray.tune.result import TIME_TOTAL_S, TRAINING_ITERATION
 
 from envs.errors import InputError
 from envs.validation import LARGEST
+from marl.errors import RunError
 from marl.learning.methods import make_method
 from marl.learning.rllib.base_config import BaseConfig, resolve_config
 from marl.runs.checkpoints import (
@@ -30,6 +31,7 @@ from marl.runs.checkpoints import (
     write_manifest,
 )
 from marl.runs.folder import read_settings, write_settings
+from marl.runs.progress_file import MOST
 
 PART = "rllib"
 EVALUATED = "evaluated_episodes"
@@ -167,6 +169,42 @@ def write_own(folder: Path, algorithm: Any) -> None:
         **{name: getattr(config, name) for name in (*_NUMBERS, _EPISODES)},
     }
     Part.freeze(tree).write(folder, PART)
+
+
+def read_counters(folder: Path, names: Collection[str]) -> dict[str, int]:
+    """Returns the counters of a checkpoint.
+
+    Raises:
+        DamagedError: if they are not exactly those of the names, or no counters.
+    """
+    found = read_part(folder, "counters")
+    if not isinstance(found, dict) or found.keys() != set(names):
+        raise DamagedError(f"checkpoint: part counters of '{folder}' is damaged")
+    for name, value in found.items():
+        if type(value) is not int or not 0 <= value < MOST:
+            raise DamagedError(
+                f"checkpoint: part counters of '{folder}': {name}: {str(value)[:60]!r} is not "
+                f"allowed; a whole number from 0 to {MOST - 1} is needed"
+            )
+    return found
+
+
+@contextmanager
+def explain_misfit(folder: Path) -> Iterator[None]:
+    """Turns what a part of another run, or a damaged one, raises into one line.
+
+    Raises:
+        InputError: names the checkpoint.
+    """
+    try:
+        yield
+    except (InputError, RunError):
+        raise
+    except (
+        ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
+    ) as error:  # fmt: skip
+        reason = str(error).partition("\n")[0][:200]
+        raise InputError(f"checkpoint: '{folder}' does not fit this run ({reason})") from None
 
 
 def restore_own(folder: Path, algorithm: Any) -> None:

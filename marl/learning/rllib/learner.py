@@ -16,7 +16,7 @@ from torch import Tensor
 from envs.omnichannel.types import Float32Array
 from marl.learning.methods import Method
 from marl.learning.policy_arrays import Weights
-from marl.learning.trainee import Trainee
+from marl.learning.trainee import Trainee, check_finite
 from marl.runs.checkpoints import Tree
 
 TD_ERROR = "td_error"
@@ -100,11 +100,18 @@ class MethodLearner(DQNTorchLearner):
         """Restores `get_training_state`.
 
         Raises:
-            ValueError: if it is of other networks: RLlib leaves out what it does not know.
+            ValueError: if it is of other networks: RLlib leaves out what it does not know. Or if a
+                number in it is not finite.
         """
-        own, stored = (s[COMPONENT_RL_MODULE] for s in (self.get_training_state(), state))
-        if _list_shapes(own) != _list_shapes(stored):
+        own = self.get_training_state()
+        if own.keys() != state.keys():
+            raise ValueError("it has not the parts of a learner")
+        networks, stored = (s[COMPONENT_RL_MODULE] for s in (own, state))
+        if _list_shapes(networks) != _list_shapes(stored):
             raise ValueError("its networks have other shapes")
+        for module_id, arrays in stored.items():
+            for name, values in arrays.items():
+                check_finite(values, networks[module_id][name].shape)
         self._weights_seq_no = 0  # RLlib ignores weights that it takes for older than its own
         self.set_state(state)
 
@@ -127,7 +134,10 @@ class MethodLearner(DQNTorchLearner):
 
     @override(DQNTorchLearner)
     def _set_optimizer_state(self, state: dict[str, Any]) -> None:
-        self._num_updates, self._lr_scale = state["num_updates"], state["lr_scale"]
+        updates, scale = state["num_updates"], check_finite(state["lr_scale"], ())
+        if type(updates) is not int or updates < 0 or scale <= 0:
+            raise ValueError("its counters are not those of a learner")
+        self._num_updates, self._lr_scale = updates, scale
         for name, trainee in self.trainees.items():
             trainee.set_state(state["trainees"][name])
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.types import IntArray
+from envs.spreadsheet import read_name, write_name
 from envs.untrusted import MOST_TABLE, read_bytes, unpack
 from envs.validation import LARGEST
 
@@ -82,11 +83,12 @@ def encode_trace(recorded: RecordedDemand) -> bytes:
     days, stores, skus, channels = recorded.units.shape
     dates = [str(recorded.first_day + timedelta(d)) for d in range(days)]
     table = pd.DataFrame(
-        recorded.units.transpose(0, 1, 3, 2).reshape(-1, skus), columns=pd.Index(recorded.skus)
+        recorded.units.transpose(0, 1, 3, 2).reshape(-1, skus),
+        columns=pd.Index([write_name(sku) for sku in recorded.skus]),
     )
     keys = {
         "date": np.repeat(dates, stores * channels),
-        "store": np.tile(np.repeat(recorded.stores, channels), days),
+        "store": np.tile(np.repeat([*map(write_name, recorded.stores)], channels), days),
         "channel": np.tile(recorded.channels, days * stores),
     }
     for i, (key, values) in enumerate(keys.items()):
@@ -136,8 +138,8 @@ def _shape(path: Path, table: pd.DataFrame, header: list[str]) -> RecordedDemand
     shape = (days, len(names), len(found), len(header) - 3)
     return RecordedDemand(
         first_day=first,
-        stores=names,
-        skus=header[3:],
+        stores=[read_name(name) for name in names],
+        skus=[read_name(name) for name in header[3:]],
         channels=found,
         units=np.ascontiguousarray(units.reshape(shape).transpose(0, 1, 3, 2)),
     )
