@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 from envs.errors import InputError
 from envs.spreadsheet import write_name
 from envs.validation import StrictModel
-from marl.planning.stock_count import MOST_DAYS
+from marl.planning.stock_cells import MOST_DAYS
 
 
 def _take_whole(value: object) -> object:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from envs.validation import StrictModel
 from marl.planning.recommendation import JSON_INTEGER, Day, Goals
-from marl.planning.stock_count import MOST_UNITS
+from marl.planning.stock_cells import MOST_UNITS, Cell
 
 # Numbers alone: true is no count of anything.
 Amount = Annotated[float, Field(ge=0, le=MOST_UNITS, strict=True)]
@@ -23,6 +23,11 @@ class StockRow(BaseModel):
     node: str
     sku: str
     on_hand: Annotated[int, Field(strict=True, ge=0, le=MOST_UNITS), JSON_INTEGER]
+
+    def list_cells(self) -> dict[str, Cell]:
+        """Returns values by column."""
+        own: dict[str, Cell] = {"node": self.node, "sku": self.sku, "on_hand": self.on_hand}
+        return own | (self.model_extra or {})
 
 
 class CountedStock(StrictModel):

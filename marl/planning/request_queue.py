@@ -70,7 +70,7 @@ class RequestQueue:
         planner = self._free.get()
         try:
             count = CountedStock.model_validate(json.loads(body.decode("utf-8")))
-            rows = ((f"rows.{i}", row.model_dump()) for i, row in enumerate(count.rows))
+            rows = ((f"rows.{i}", row.list_cells()) for i, row in enumerate(count.rows))
             stock_count = planner.schema.parse(rows, "rows", count.day)
             return planner.recommend(stock_count, count.goals).model_dump_json().encode()
         finally:

@@ -23,7 +23,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,23 +33,21 @@ from envs.omnichannel.types import FloatArray, IntArray
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 from envs.spreadsheet import read_name, write_name
-
-Cell = str | int | float | None
-Row = tuple[str, Mapping[str, Cell]]  # where it stands, values by column
+from marl.planning.stock_cells import (
+    KEYS,
+    Cell,
+    CellTable,
+    Row,
+    check_day,
+    is_empty,
+    is_wrong,
+    read_cells,
+    refuse_amount,
+)
 
 Nodes = Literal["all", "dcs", "stores"]  # which rows have values in a column
 
-KEYS = ("day", "node", "sku")
-MOST_DAYS = 1_000_000
-MOST_UNITS = 100_000_000  # of a cell; sums and products of these stay whole 64-bit numbers
-MOST_DEMAND = 1_000_000  # units a day, as in a scenario
 _TEMPLATE_RETURNS = 7  # columns of announced returns that a template shows; more may be given
-# The largest value of a field's cells, and whether they are whole; others hold units.
-_LIMITS = {
-    "smoothed": (MOST_DEMAND, False),
-    "last_demand": (MOST_DEMAND, True),
-    "confirmed": (1, False),
-}
 
 
 @dataclass(frozen=True)
@@ -130,22 +127,28 @@ class StockCountSchema:
         Raises:
             InputError: names the row, the column, the value and what is allowed.
         """
-        arrays = self._make_arrays()
+        tables: dict[tuple[str, ...], CellTable] = {}
         seen: dict[tuple[int, int], str] = {}
-        for where, values in rows:
-            node, sku = (
-                self._find(where, "node", values.get("node"), self._node_index),
-                self._find(where, "sku", values.get("sku"), self._sku_index),
-            )
-            if (node, sku) in seen:
-                raise InputError(
-                    f"{where}: {self.nodes[node]!r} and {self.skus[sku]!r} stand in "
-                    f"{seen[node, sku]} already; one row each is allowed"
+        try:
+            for where, values in rows:
+                node, sku = (
+                    self._find(where, "node", values.get("node"), self._node_index),
+                    self._find(where, "sku", values.get("sku"), self._sku_index),
                 )
-            seen[node, sku] = where
-            if "day" in values:
-                day = _check_day(where, values["day"], day)
-            self._put_row(arrays, where, values, node, sku)
+                if (node, sku) in seen:
+                    raise InputError(
+                        f"{where}: {self.nodes[node]!r} and {self.skus[sku]!r} stand in "
+                        f"{seen[node, sku]} already; one row each is allowed"
+                    )
+                if "day" in values:
+                    day = check_day(where, values["day"], day)
+                names = tuple(values)
+                if names not in tables:
+                    tables[names] = CellTable([name for name in names if name not in KEYS])
+                tables[names].add(len(seen), where, node, sku, values)
+                seen[node, sku] = where
+        finally:  # what is wrong in the cells of an earlier row is told first
+            arrays = self._fill(tables.values())
         self._check_complete(seen, source)
         assert day is not None, "rows without a day need one beside them"
         smoothed, last_demand = arrays.pop("smoothed"), arrays.pop("last_demand")
@@ -226,34 +229,57 @@ class StockCountSchema:
         arrays["smoothed"][:] = arrays["last_demand"][:] = np.nan
         return arrays
 
-    def _put_row(
-        self,
-        arrays: dict[str, FloatArray],
-        where: str,
-        values: Mapping[str, Cell],
-        node: int,
-        sku: int,
-    ) -> None:
-        for name, value in values.items():
-            if name in KEYS:
-                continue
+    def _fill(self, tables: Iterable[CellTable]) -> dict[str, FloatArray]:
+        """The arrays of all cells by field, (slots, nodes, K).
+
+        Raises:
+            InputError: on the first cell, row by row, that is wrong.
+        """
+        arrays = self._make_arrays()
+        wrong = [self._put(arrays, table) for table in tables]
+        first = min((found for found in wrong if found is not None), default=None)
+        if first is not None:
+            raise first[2]
+        return arrays
+
+    def _put(
+        self, arrays: dict[str, FloatArray], table: CellTable
+    ) -> tuple[int, int, InputError] | None:
+        """Puts cells where they belong; returns the first wrong one: row, column and error."""
+        place, amounts = table.read()
+        number, node, sku = place.T
+        wrong = np.zeros(amounts.shape, bool)
+        for c, name in enumerate(table.names):
             column = self.columns.get(name)
             if column is None:
-                raise self._refuse_column(where, name)
-            if value is None or (isinstance(value, str) and not value.strip()):
-                if name == "on_hand":
-                    raise InputError(f"{where}, column on_hand: empty; a whole number is needed")
+                wrong[:, c] = True
                 continue
-            most, whole = _LIMITS.get(column.field, (MOST_UNITS, True))
-            amount = _parse_amount(where, name, value, most, whole=whole)
-            rows = self._rows[name]
-            if node in rows:
-                arrays[column.field][column.slot, node - rows.start, sku] = amount
-            elif amount:
-                raise InputError(
-                    f"{where}, column {name}: {value!r} is not allowed for {self.nodes[node]!r}; "
-                    f"leave it empty, only {'DCs' if column.nodes == 'dcs' else 'stores'} have it"
-                )
+            rows, own = self._rows[name], amounts[:, c]
+            has_one = (node >= rows.start) & (node < rows.stop)
+            wrong[:, c] = is_wrong(own, column.field) | (~has_one & (own > 0))
+            if name == "on_hand":
+                wrong[:, c] |= np.isnan(own)
+            put = has_one & ~np.isnan(own)
+            arrays[column.field][column.slot, node[put] - rows.start, sku[put]] = own[put]
+        if not wrong.any():
+            return None
+        r, c = np.argwhere(wrong)[0]
+        error = self._refuse(table.where[r], table.names[c], table.cells[r][c], node[r])
+        return int(number[r]), int(c), error
+
+    def _refuse(self, where: str, name: str, cell: Cell, node: int) -> InputError:
+        """What is wrong with a cell."""
+        column = self.columns.get(name)
+        if column is None:
+            return self._refuse_column(where, name)
+        if is_empty(cell):
+            return InputError(f"{where}, column on_hand: empty; a whole number is needed")
+        if is_wrong(read_cells([[cell]])[0], column.field).any():
+            return refuse_amount(where, name, cell, column.field)
+        return InputError(
+            f"{where}, column {name}: {cell!r} is not allowed for {self.nodes[node]!r}; "
+            f"leave it empty, only {'DCs' if column.nodes == 'dcs' else 'stores'} have it"
+        )
 
     def _get_rows(self, column: Column) -> range:
         """The nodes that have values in a column."""
@@ -279,36 +305,6 @@ class StockCountSchema:
                         f"{source}: the row of node {node!r} and sku {sku!r} is missing; "
                         f"{len(self.nodes) * len(self.skus)} rows are needed, one for each of them"
                     )
-
-
-def _check_day(where: str, value: Cell, before: int | None) -> int:
-    text = str(value).strip()
-    if not text.isascii() or not text.isdigit() or float(text) > MOST_DAYS:
-        raise InputError(
-            f"{where}, column day: {text[:60]!r} is not allowed; a whole number from 0 to "
-            f"{MOST_DAYS} is needed, day 0 is the first of the scenario's calendar"
-        )
-    if before is not None and int(text) != before:
-        raise InputError(
-            f"{where}, column day: {text} is not allowed; {before} is needed, as in the rows before"
-        )
-    return int(text)
-
-
-def _parse_amount(where: str, name: str, value: Cell, most: int, *, whole: bool) -> float:
-    amount = np.nan
-    if isinstance(value, float | int):
-        amount = float(value)
-    elif value is not None and value.isascii() and "_" not in value:
-        with suppress(ValueError):
-            amount = float(value)
-    if not 0 <= amount <= most or (whole and amount != int(amount)):
-        kind = "a whole number" if whole else "a number"
-        raise InputError(
-            f"{where}, column {name}: {str(value).strip()[:60]!r} is not allowed; {kind} from 0 to "
-            f"{most} is needed"
-        )
-    return amount
 
 
 def _number(name: str, count: int, first: int) -> list[str]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from envs.errors import InputError
 from envs.untrusted import read_bytes
-from marl.planning.stock_count import Row, StockCount, StockCountSchema
+from marl.planning.stock_cells import Row
+from marl.planning.stock_count import StockCount, StockCountSchema
 
 if TYPE_CHECKING:
     from _csv import Reader as CsvReader
