@@ -127,6 +127,11 @@ def watch_health(port: int, stop: threading.Event, seconds: list[float]) -> None
         connection.close()
 
 
+def count_cpu_seconds(pid: int) -> float:
+    """Returns what a process has used so far, in user and system mode."""
+    return sum(map(int, Path(f"/proc/{pid}/stat").read_text("utf-8").split()[13:15])) / TICKS
+
+
 def main() -> None:
     """Starts the service, loads it and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -157,21 +162,23 @@ def main() -> None:
                 health: list[float] = []
                 watcher = threading.Thread(target=watch_health, args=(port, stop, health))
                 watcher.start()
+                used = -count_cpu_seconds(service.pid)
                 load.run(chosen.clients, chosen.seconds)
+                used += count_cpu_seconds(service.pid)
                 stop.set()
                 watcher.join()
                 p50, p99 = np.quantile(load.seconds, [0.5, 0.99])
                 print(
                     f"{label}: {len(load.seconds) / chosen.seconds:.1f} a second, p50 {p50:.3f} s, "
-                    f"p99 {p99:.3f} s, statuses {sorted(set(load.statuses))}; /health p99 "
+                    f"p99 {p99:.3f} s, {used / len(load.seconds):.4f} s of CPU each, statuses "
+                    f"{sorted(set(load.statuses))}; /health p99 "
                     f"{1000 * np.quantile(health, 0.99):.0f} ms"
                 )
-            used = sum(
-                map(int, Path(f"/proc/{service.pid}/stat").read_text("utf-8").split()[13:15])
-            )
             status = Path(f"/proc/{service.pid}/status").read_text(encoding="utf-8")
             peak = int(status.partition("VmHWM:")[2].split()[0])
-            print(f"most memory: {peak / 1e6:.2f} GB; {used / TICKS:.1f} s of CPU in all")
+            print(
+                f"most memory: {peak / 1e6:.2f} GB; load of the machine: {os.getloadavg()[0]:.1f}"
+            )
         finally:
             service.terminate()
             service.wait()

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from envs.compiler import compiled
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.branches.futures import pass_day
 from envs.omnichannel.types import (
@@ -20,10 +22,10 @@ from envs.omnichannel.types import (
     Demand,
     FloatArray,
     Flows,
+    IntArray,
     Network,
     Signals,
     State,
-    sum_channels,
 )
 from marl.planning.decision_maker import Rule
 
@@ -104,11 +106,48 @@ def _simulate_futures(env: BatchedEnv, futures: ComingDays, rule: Rule) -> tuple
         decisions = env.decide(rule(env.make_view(state, day.signals)))
         state, flows = env.simulator.simulate_period(state, decisions, day.demand)
         first = first or flows
-        missing = flows.demand - flows.on_time
-        online = missing[..., ONLINE]
-        at_dcs = net.sum_by_dc(flows.requested - flows.shipped + online)
-        at_stores = sum_channels(missing) - online
-        within = (net.lead_time >= ahead)[:, None]
-        short |= (np.concatenate([at_dcs, at_stores], axis=1) > 0) & within
+        _note_shortage(
+            short,
+            flows.demand,
+            flows.on_time,
+            np.ascontiguousarray(flows.requested),
+            np.ascontiguousarray(flows.shipped),
+            net.lead_time >= ahead,
+            net.parent,
+        )
     assert first is not None
-    return first, short.mean(axis=0)
+    return first, np.count_nonzero(short, axis=0) / len(short)
+
+
+@compiled
+def _note_shortage(
+    short: NDArray[np.bool_],
+    demand: IntArray,
+    on_time: IntArray,
+    requested: IntArray,
+    shipped: IntArray,
+    within: NDArray[np.bool_],
+    parent: IntArray,
+) -> None:
+    """Notes who is short of what, in place.
+
+    Args:
+        short: nodes and SKUs that have been short so far, (F, N, K).
+        demand: units, (F, S, K, C).
+        on_time: of them served, (F, S, K, C).
+        requested: of the DC, units, (F, S, K).
+        shipped: of them, (F, S, K).
+        within: whether a node's protection days are not over, (N,).
+        parent: of each store, its DC, (S,).
+    """
+    futures, stores, skus, channels = demand.shape
+    first = len(within) - stores
+    for f in range(futures):
+        for s in range(stores):
+            for k in range(skus):
+                online = demand[f, s, k, ONLINE] - on_time[f, s, k, ONLINE]
+                if within[parent[s]] and requested[f, s, k] - shipped[f, s, k] + online > 0:
+                    short[f, parent[s], k] = True
+                for c in range(channels if within[first + s] else 0):
+                    if c != ONLINE and demand[f, s, k, c] > on_time[f, s, k, c]:
+                        short[f, first + s, k] = True

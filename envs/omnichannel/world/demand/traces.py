@@ -21,6 +21,7 @@ from envs.omnichannel.types import (
     IntArray,
     SeedArray,
     State,
+    sum_channels,
 )
 from envs.omnichannel.world import draws
 from envs.omnichannel.world.demand.process import Split
@@ -91,7 +92,7 @@ class TraceDemand:
         recorded = self.units[state.day]
         if not self.online_share:
             return recorded
-        total = recorded.sum(axis=-1)
+        total = sum_channels(recorded)
         uniform = draws.sample_uniform(
             state.seed, state.period, draws.ONLINE_SPLIT, total.shape[1:]
         )
