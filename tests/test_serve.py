@@ -11,6 +11,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,33 +49,39 @@ class Service:
                 return error.code, json.load(error)
 
 
-@pytest.fixture
-def service(tiny: Scenario, write_policy: WritePolicy) -> Iterator[Service]:
+@contextmanager
+def serve(*planners: Planner) -> Iterator[Service]:
     """The service on a free port of this machine."""
-    planner = Planner(OnnxPolicy.load(write_policy(tiny)), tiny, num_futures=10)
     listener = listen("127.0.0.1", 0)
-    app = make_app([planner])
+    app = make_app(planners)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    yield Service(planner, f"http://127.0.0.1:{listener.getsockname()[1]}", app.state.queue)
+    yield Service(planners[0], f"http://127.0.0.1:{listener.getsockname()[1]}", app.state.queue)
     server.should_exit = True
     thread.join()
     listener.close()
 
 
+@pytest.fixture
+def service(tiny: Scenario, write_policy: WritePolicy) -> Iterator[Service]:
+    with serve(Planner(OnnxPolicy.load(write_policy(tiny)), tiny, num_futures=10)) as running:
+        yield running
+
+
 def make_body(planner: Planner, scenario: Scenario) -> dict[str, Any]:
     """The template stock count as the service takes it."""
     table = csv.DictReader(io.StringIO(planner.schema.make_template()))
-    rows = [
-        {
-            name: cell if name in {"node", "sku"} else json.loads(cell)
-            for name, cell in row.items()
-            if cell and name != "day"
-        }
-        for row in table
-    ]
-    return {"day": 0, "rows": rows}
+    return {"day": 0, "rows": [*map(to_json, table)]}
+
+
+def to_json(row: dict[str, str]) -> dict[str, Any]:
+    """A row of the CSV as the service takes it."""
+    return {
+        name: cell if name in {"node", "sku"} else json.loads(cell)
+        for name, cell in row.items()
+        if cell and name != "day"
+    }
 
 
 def test_serve__answers_as_the_command_does(
@@ -87,6 +95,38 @@ def test_serve__answers_as_the_command_does(
 
     assert status == 200
     assert answer == expected.model_dump(mode="json")
+
+
+def test_serve__different_requests_at_once_get_the_answers_of_the_command(
+    tiny: Scenario, write_policy: WritePolicy, tmp_path: Path
+) -> None:
+    policy = write_policy(tiny)
+
+    def make_planner() -> Planner:
+        return Planner(OnnxPolicy.load(policy), tiny, num_futures=10)
+
+    header, *lines = csv.reader(io.StringIO(make_planner().schema.make_template()))
+    on_hand, smoothed = header.index("on_hand"), header.index("smoothed_store")
+    bodies, expected = [], []
+    for number, day in enumerate([3, 3, 3, 8, 8, 12, 3, 3] * 2):
+        for line in lines:
+            line[0], line[on_hand] = str(day), str(5 * number)
+            if line[smoothed]:
+                line[smoothed] = str(4 + number % 8 // 6)  # the last two expect more
+        rows = [dict(zip(header, line, strict=True)) for line in lines]
+        (tmp_path / "state.csv").write_text(
+            "\n".join(map(",".join, [header, *lines])), encoding="utf-8"
+        )
+        planner = make_planner()  # a new one, that remembers nothing
+        recommendation = planner.recommend(read_stock_count(tmp_path / "state.csv", planner.schema))
+        expected.append(recommendation.model_dump(mode="json"))
+        bodies.append({"day": day, "rows": [*map(to_json, rows)]})
+
+    with serve(make_planner(), make_planner()) as service, ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(service.post, bodies))
+
+    assert answers == [(200, found) for found in expected]
+    assert len({json.dumps(found) for found in expected}) == len(bodies)
 
 
 def test_serve__tells_what_it_serves(service: Service) -> None:

@@ -61,13 +61,14 @@ def count_days(network: Network) -> int:
     return int(network.lead_time.max()) + 1
 
 
-def draw_futures(env: BatchedEnv) -> ComingDays:
-    """Returns the futures of an environment's scenario, one for each of its copies.
+def draw_days(env: BatchedEnv, state: State, signals: Signals) -> list[Day]:
+    """Returns today and the coming days in every future, whatever the stock is.
 
     Args:
-        env: restored; it is not touched.
+        env: of the scenario; it is not touched.
+        state: where the futures begin, (F, ...).
+        signals: what is known then, (F, ...).
     """
-    state, signals = env.state, env.view.signals
     days = []
     for _ in range(count_days(env.network)):
         demand = env.simulator.sample_demand(state)
@@ -75,7 +76,7 @@ def draw_futures(env: BatchedEnv) -> ComingDays:
         smoothed = env.forecast.update(signals.smoothed, demand.units, state)
         state = pass_day(state, demand.next_log_drift)
         signals = env.make_signals(state, smoothed, demand.units)
-    return ComingDays(begin=env.state, days=days)
+    return days
 
 
 def simulate_plan(today: BatchedEnv, futures: ComingDays, rule: Rule) -> Plan:

@@ -13,11 +13,11 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import IntArray
 from marl.planning.decision_maker import make_decision_maker
-from marl.planning.plan import count_days, draw_futures, simulate_plan
+from marl.planning.plan import ComingDays, Day, count_days, draw_days, simulate_plan
 from marl.planning.plan_rows import PlanRows
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.recommendation import Goals, Recommendation
-from marl.planning.restore import HeldOptions, Start, restore
+from marl.planning.restore import HeldOptions, Start, begin, draw_start, restore
 from marl.planning.stock_count import StockCount, StockCountSchema
 from marl.policies import FAMILIES, list_families, make_policy
 from marl.policies.base import Setting, TargetRule
@@ -57,10 +57,11 @@ class Planner:
         self.today = BatchedEnv(self.scenario, 1)
         self.decision_maker = make_decision_maker(policy, self.scenario)
         self.schema = StockCountSchema(self.today.simulator)
-        self.futures = BatchedEnv(self.scenario, num_futures)
         self.network = self.today.network
         self.classical = self._make_classical()
+        self._drawn = draw_start(self.today, num_futures)
         self._soon = None if self.decision_maker.observes_later else count_days(self.network)
+        self._days: tuple[bytes, list[Day]] = b"", []  # the latest, and the prospect they are for
 
     def recommend(self, stock_count: StockCount, goals: Goals | None = None) -> Recommendation:
         """Decides today.
@@ -76,9 +77,8 @@ class Planner:
         start = self.make_start(stock_count, goals)
         env = self.today
         restore(env, start)
-        restore(self.futures, start, self._soon)
         decided = self.decision_maker.decide(env, start.held)
-        futures = draw_futures(self.futures)
+        futures = self._imagine(start)
         rows = PlanRows(
             network=self.network,
             nodes=self.schema.nodes,
@@ -101,6 +101,13 @@ class Planner:
             decisions=[*rows.list_decisions(decided.proposed)],
             outlook=[*rows.list_outlook(env.view)],
         )
+
+    def _imagine(self, start: Start) -> ComingDays:
+        """The futures; requests of a day often differ in the stock alone, and share their days."""
+        state, signals = begin(self.today, start, self._drawn, self._soon)
+        if self._days[0] != start.prospect:
+            self._days = start.prospect, draw_days(self.today, state, signals)
+        return ComingDays(begin=state, days=self._days[1])
 
     def _leave_out_promotions(self, scenario: Scenario) -> Scenario:
         """The scenario without promotions: a stock count does not tell which are coming."""

@@ -15,6 +15,7 @@ from envs.omnichannel.types import (
     IntArray,
     Network,
     SeedArray,
+    Signals,
     State,
     sum_channels,
 )
@@ -40,6 +41,13 @@ class Start:
     held: HeldOptions  # by the high level since its last review
     since_review: int  # days; 0: the high level reviews today
 
+    @property
+    def prospect(self) -> bytes:
+        """All of it that tells of coming demand and supply: equal ones have the same futures."""
+        count = self.stock_count
+        told = [np.array([count.day, self.since_review]), count.smoothed, count.last_demand]
+        return b"".join(array.tobytes() for array in (*told, count.confirmed))
+
 
 class AnnouncedSupply(CutSupply):
     """Supply with the cuts that a stock count announces, and none after them."""
@@ -57,19 +65,40 @@ class AnnouncedSupply(CutSupply):
         return shares.swapaxes(1, 2)
 
 
-def restore(env: BatchedEnv, start: Start, soon: int | None = None) -> None:
-    """Puts every copy into the counted state; they differ in what today and the next days bring.
+def draw_start(env: BatchedEnv, copies: int) -> State:
+    """Returns the first state of so many copies, of which a stock count replaces the stock.
+
+    What is left of it, seeds and return rates, is the same for all stock counts.
+    """
+    return env.simulator.make_state(make_seeds("recommend", 0, copies))
+
+
+def restore(env: BatchedEnv, start: Start) -> None:
+    """Puts an environment of one copy into the counted state.
 
     Args:
-        env: of any number of copies.
+        env: one copy.
         start: what was counted, and what is held.
+    """
+    if env.scenario.supply_cuts is not None:
+        env.simulator.put(AnnouncedSupply(env.scenario, env.network, start))
+    state, signals = begin(env, start, draw_start(env, 1))
+    env.restore(state, signals.smoothed, signals.last_demand, dict(start.held))
+
+
+def begin(
+    env: BatchedEnv, start: Start, drawn: State, soon: int | None = None
+) -> tuple[State, Signals]:
+    """Returns the counted state of all copies, and what is known beside it.
+
+    Args:
+        env: restored to the same start; it is not touched.
+        start: what was counted.
+        drawn: what `draw_start` returned. Its copies differ in what today and the next days bring.
         soon: days that will be simulated. Returns that are due later are then left out, which saves
             most of the work where they come after weeks; null: all are there to be observed.
     """
-    copies, stock_count, demand = env.num_copies, start.stock_count, env.simulator.demand
-    seeds = make_seeds("recommend", 0, copies)
-    drawn = env.simulator.make_state(seeds)
-
+    copies, stock_count, demand = len(drawn.seed), start.stock_count, env.simulator.demand
     units = {
         field: _spread(array[:soon] if field in _DUE else array, copies)
         for field, array in stock_count.units.items()
@@ -79,9 +108,10 @@ def restore(env: BatchedEnv, start: Start, soon: int | None = None) -> None:
     sold = np.moveaxis(stock_count.last_demand, 0, -1)
     last_demand = np.where(np.isnan(sold), np.rint(smoothed), sold).astype(np.int64)
     has_queue, shelves = drawn.inspection_queue is not None, env.simulator.find(Spoil)
+    on_hand = units["on_hand"][:, 0]
     state = replace(
         drawn,
-        on_hand=units["on_hand"][:, 0],
+        on_hand=on_hand,
         in_transit=units["in_transit"],
         in_inspection=units["in_inspection"],
         backorders=units["backorders"],
@@ -92,12 +122,9 @@ def restore(env: BatchedEnv, start: Start, soon: int | None = None) -> None:
         day=_choose_days(demand, drawn.seed, stock_count.day, int(env.network.lead_time.max()) + 1),
         log_drift=_estimate_log_drift(drawn, smoothed, mean),
         record_error=None if drawn.record_error is None else np.zeros_like(drawn.record_error),
-        shelf=None if shelves is None else shelves.begin(seeds, units["on_hand"][:, 0])["shelf"],
+        shelf=None if shelves is None else shelves.begin(drawn.seed, on_hand)["shelf"],
     )
-    goals = {m: _spread(held[0], copies) for m, held in start.held.items()}
-    if env.scenario.supply_cuts is not None:
-        env.simulator.put(AnnouncedSupply(env.scenario, env.network, start))
-    env.restore(state, _spread(smoothed, copies), _spread(last_demand, copies), goals)
+    return state, env.make_signals(state, _spread(smoothed, copies), _spread(last_demand, copies))
 
 
 def _spread(array: ArrayT, copies: int) -> ArrayT:
