@@ -5,6 +5,10 @@ class RunError(RuntimeError):
     """The world failed the run: a full disk, a lost machine. One line; exit code 1."""
 
 
+class CutError(Exception):
+    """What was asked to stop has stopped before its end; nothing failed."""
+
+
 class PoolLostError(RunError):
     """A shard of the pool died with its episodes."""
 

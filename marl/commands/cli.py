@@ -14,7 +14,7 @@ from envs.errors import InputError
 from marl.commands import evaluate, planning, report, scenario, search, train
 from marl.commands.console import describe_missing
 from marl.errors import RunError
-from marl.training.stopping import Stopped, compute_status, install_handlers
+from marl.training.stopping import Stopped, compute_status, install_handlers, leave
 
 # Typer brings its own copy of click or uses the installed one; this finds the right class.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -70,9 +70,9 @@ def main() -> None:
             raise
         _fail(missing)
     except (typer.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        leave(130)
     except Stopped as stopped:
-        sys.exit(compute_status(stopped.number))
+        leave(compute_status(stopped.number))
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
     sys.exit(status if isinstance(status, int) else 0)

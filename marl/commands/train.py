@@ -26,7 +26,7 @@ from marl.commands.options import (
 )
 from marl.commands.prepare import fetch_run, load_training, open_storage, tune_rules
 from marl.errors import RunError
-from marl.training.stopping import Stopped, compute_status_when_saved
+from marl.training.stopping import Stopped, compute_status_when_saved, leave
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -171,8 +171,8 @@ def run_training(
         storage.upload(run.path)
         view.say(f"stored           {storage.uri}")
     if signal_number is not None:
-        view.say(f"interrupted; checkpoint saved. {_describe_resume(run, storage)}")
-        raise typer.Exit(compute_status_when_saved(signal_number))
+        view.say(f"interrupted {_describe_end(run)}. {_describe_resume(run, storage)}")
+        leave(compute_status_when_saved(signal_number))
 
 
 @contextmanager
@@ -209,6 +209,14 @@ def _make_upload(
             say(f"warning: {error}; the next checkpoint tries again")
 
     return upload
+
+
+def _describe_end(run: RunFolder) -> str:
+    """Says what a run that a signal has ended rests on."""
+    updates = run.load_progress()["updates"]
+    if updates == 0:
+        return "before the first update, so nothing is learnt yet; checkpoint saved"
+    return f"after {updates:,} updates; checkpoint saved"
 
 
 def _count_updates(run: RunFolder, checkpoint: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any, Self
@@ -16,6 +16,7 @@ from envs.omnichannel.types import FloatArray, SeedArray
 from envs.omnichannel.world.account.metrics import EpisodeMetrics
 from envs.omnichannel.world.demand import Split
 from envs.omnichannel.world.draws import make_seeds
+from marl.errors import CutError
 from marl.evaluation.bounds.lower_bound import compute_reward_bounds
 from marl.evaluation.bounds.optimum import OPTIMUM
 from marl.evaluation.statistics import Interval, compute_mean_interval, compute_paired_interval
@@ -35,7 +36,12 @@ class EpisodeRunner:
         seeds: one an episode, (n,). Equal seeds give every policy equal exogenous draws.
         split: which part of recorded demand the episodes come from.
         batch_size: copies in lock-step; it changes speed and memory, never results.
+
+    Attributes:
+        should_stop: asked in every period whether the rest is not wanted any more.
     """
+
+    should_stop: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(
         self, scenario: Scenario, seeds: SeedArray, split: Split, batch_size: int = 64
@@ -45,7 +51,11 @@ class EpisodeRunner:
         self.envs = {size: BatchedEnv(scenario, size, split) for size in sizes}
 
     def run(self, policy: Policy) -> EpisodeMetrics:
-        """Returns metric -> values by episode, each (n,)."""
+        """Returns metric -> values by episode, each (n,).
+
+        Raises:
+            CutError: if it is time to stop.
+        """
         batches = [self._run_batch(policy, batch) for batch in self.batches]
         return {metric: np.concatenate([b[metric] for b in batches]) for metric in batches[0]}
 
@@ -58,7 +68,8 @@ class EpisodeRunner:
         env = self.envs[len(seeds)]
         env.reset(seeds)
         while not policy.run_period(env).done:
-            pass
+            if self.should_stop():
+                raise CutError
         return env.compute_metrics()
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 from types import FrameType
+from typing import NoReturn
 
 _SENT = (signal.SIGTERM, signal.SIGHUP)  # by programs; a person's Ctrl-C is SIGINT
 
@@ -38,6 +39,17 @@ def compute_status_when_saved(number: int) -> int:
     Ctrl-C got what the person asked for: 0. A program that sends a signal expects to see it.
     """
     return 0 if number == signal.SIGINT else compute_status(number)
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process at once, when all that is to be kept is on the disk.
+
+    Ray's processes end with it. To end them in order takes Ray ten seconds where the signal went
+    to them as well, and then systems send SIGKILL.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def install_handlers() -> None:

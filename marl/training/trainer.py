@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from envs.omnichannel.world.account.costs import TERMS
 from envs.omnichannel.world.draws import make_seeds
-from marl.errors import PoolLostError, RunError
+from marl.errors import CutError, PoolLostError, RunError
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.learning.feedback import TrainingFeedback
 from marl.learning.methods import make_method, write_policy
@@ -23,14 +22,11 @@ from marl.policies.base import Policy
 from marl.runs.checkpoints import BackgroundWriter
 from marl.runs.folder import POLICY_FILE, PROGRESS_FILE, RunFolder, SavedCheckpoint, name_checkpoint
 from marl.training.progress import TrainingProgress
+from marl.training.records import REPORTED, Record, describe_round
 from marl.training.stopping import collect_signals
 from marl.training.tensorboard import EventLog
 
-Record = dict[str, float]
-
 MAX_PAUSE_S = 1.0  # of training, for a checkpoint
-
-_REPORTED = ("reward", "served", "on_time", "cost/total", *(f"cost/{term}" for term in TERMS))
 
 
 @dataclass
@@ -63,6 +59,8 @@ class Trainer:
     ) -> None:
         self.run, self.view, self.after_save = run, view, after_save
         self._command_started = time.monotonic() if started is None else started
+        self._received: list[int] = []  # signals
+        self._started, self._trained_before = self._command_started, 0.0  # of this session
         self._seconds_before = 0.0  # of this session, from the command to the loop
         config = run.config
         self.method = make_method(run.scenario, config)
@@ -122,21 +120,18 @@ class Trainer:
         Raises:
             RunError: if the disk or the pool fails; names the last whole checkpoint.
         """
-        started, before = time.monotonic(), self.progress.seconds
-        self._seconds_before = started - self._command_started
+        self._started, self._trained_before = time.monotonic(), self.progress.seconds
+        self._seconds_before = self._started - self._command_started
         if self.progress.best_score == float("-inf"):
             self._evaluate()
-        with collect_signals() as received, self.view, self._explain_loss():
-            while self.fraction < 1 and not received:
-                self._iterate()
-                self.progress.seconds = before + time.monotonic() - started
-                if self.algorithm.episodes >= self.progress.next_evaluation and not received:
-                    self._evaluate()
-            if self._checkpointed_episodes != self.algorithm.episodes:
-                if received:
-                    self._save_checkpoint(is_best=False)
-                else:
-                    self._evaluate()
+        with collect_signals() as received, self.view, self._explain_loss(received):
+            self._received = received
+            self._validation.should_stop = lambda: bool(received)
+            self.algorithm.crew.stop_when(lambda: bool(received) or self._is_over)
+            with suppress(CutError):  # of a validation, by a signal
+                self._train_to_the_limit()
+            if received and self._checkpointed_episodes != self.algorithm.episodes:
+                self._save_checkpoint(is_best=False)
             self._checkpoints.wait()
             if saved := self._saved:
                 self.view.say(
@@ -144,6 +139,30 @@ class Trainer:
                     f"{saved.seconds:.2f} s; training paused for {self._pause:.2f} s"
                 )
         return received[0] if received else None
+
+    def _train_to_the_limit(self) -> None:
+        """Trains, validates when that is due, and at the end.
+
+        Raises:
+            CutError: if a signal came during a validation; the next session begins with it.
+        """
+        while not self.algorithm.crew.should_stop():
+            if self.algorithm.episodes >= self.progress.next_evaluation:
+                self._evaluate()
+            else:
+                self._iterate()
+                self.progress.seconds = self._measure_seconds()
+        if self._checkpointed_episodes != self.algorithm.episodes:
+            self._evaluate()
+
+    def _measure_seconds(self) -> float:
+        """Seconds trained, over all sessions, now."""
+        return self._trained_before + time.monotonic() - self._started
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether a limit is reached now."""
+        return self._compute_fraction(self._measure_seconds()) >= 1
 
     def advance(self) -> Record:
         """Trains until the next validation is due or the limit is reached, and saves a checkpoint.
@@ -166,19 +185,29 @@ class Trainer:
         return metrics
 
     @contextmanager
-    def _explain_loss(self) -> Iterator[None]:
-        """Ends a run whose pool is lost with the way to go on: from a pool that was whole."""
+    def _explain_loss(self, received: list[int]) -> Iterator[None]:
+        """Ends a run whose pool is lost with the way to go on: from a pool that was whole.
+
+        A signal to all processes ends the pool's, too; then nothing else is wrong.
+        """
         try:
             yield
         except PoolLostError as error:
             self._checkpoints.wait()
-            raise RunError(f"{error}; {self.run.offer_checkpoint()}") from None
+            message = f"{error}; {self.run.offer_checkpoint()}"
+            if not received:
+                raise RunError(message) from None
+            self.view.say(message)
 
     def close(self) -> None:
-        """Stops the runners and closes the event file."""
+        """Closes the event file and stops the runners, which after a signal end with the process.
+
+        Ray may be ending then, too, and stopping its actors in order may take a minute.
+        """
         if self._events:
             self._events.close()
-        self.algorithm.stop()
+        if not self._received:
+            self.algorithm.stop()
         self._checkpoints.close()
 
     def make_policy(self, name: str = "learned") -> Policy:
@@ -193,30 +222,11 @@ class Trainer:
         self._await_checkpoint()
         for line in algorithm.crew.take_events():
             self.view.say(line)
+        if algorithm.is_cut:
+            return
         seconds = time.monotonic() - started
-        transitions = (algorithm.updates - updates) * len(self.method.module_ids)
-        transitions *= self.run.config.learner.batch_size
-        record: Record = {
-            f"train/{name}": float(np.mean(algorithm.sample_metrics[name]))
-            for name in _REPORTED
-            if algorithm.sample_metrics
-        }
-        if record:
-            record["train/service_level"] = record["train/served"]
+        record = describe_round(algorithm, algorithm.env_steps - env_steps, updates, seconds)
         record["train/epsilon"] = _find_epsilon(result)
-        record["speed/env_steps_per_second"] = (algorithm.env_steps - env_steps) / seconds
-        record["speed/transitions_learnt_per_second"] = transitions / seconds
-        record["faults/healthy_runners"] = float(algorithm.crew.num_healthy)
-        for node, env_steps in algorithm.env_steps_by_node.items():
-            record[f"nodes/{node}/env_steps"] = float(env_steps)
-        record["pool/env_steps_per_update"] = algorithm.env_steps_per_update
-        if search := algorithm.weight_search:
-            record |= search.describe()
-        for module_id in self.method.module_ids:
-            record[f"pool/{module_id}/size"] = float(algorithm.pool.num_transitions(module_id))
-            if module_id in algorithm.learn_metrics:
-                td_error = algorithm.learn_metrics[module_id]["td_error"]
-                record[f"train/td_error/{module_id}"] = td_error
         self._log(record)
         if algorithm.sample_metrics:
             self.view.show(algorithm.episodes, self.fraction, record)
@@ -236,7 +246,7 @@ class Trainer:
         interval = self.run.config.evaluation.interval_episodes
         self.progress.next_evaluation = (self.algorithm.episodes // interval + 1) * interval
         self.progress.feedback = self.feedback.get_state()
-        record = {f"eval/{name}": metrics[name] for name in _REPORTED}
+        record = {f"eval/{name}": metrics[name] for name in REPORTED}
         record["eval/service_level"] = metrics["served"]
         for name, value in asdict(adjustment).items():
             record[f"feedback/{name}_scale"] = value
@@ -310,11 +320,13 @@ class Trainer:
 
     @property
     def fraction(self) -> float:
-        """Share of the way to the nearest limit."""
-        algorithm = self.algorithm
-        return self.run.config.stop.compute_fraction(
-            algorithm.episodes, algorithm.env_steps, self.progress.seconds + self._seconds_before
-        )
+        """Share of the way to the nearest limit, after the last round."""
+        return self._compute_fraction(self.progress.seconds)
+
+    def _compute_fraction(self, seconds: float) -> float:
+        stop, algorithm = self.run.config.stop, self.algorithm
+        seconds += self._seconds_before
+        return stop.compute_fraction(algorithm.episodes, algorithm.env_steps, seconds)
 
 
 def _find_epsilon(result: dict[str, Any]) -> float:

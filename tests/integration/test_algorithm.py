@@ -51,7 +51,7 @@ def get_networks(algorithm: MethodAlgorithm) -> list[QNetwork]:
 
 def get_slow_networks(algorithm: MethodAlgorithm) -> list[QNetwork]:
     """Copies of the modules' networks with the values that are bootstrapped from."""
-    trainee = algorithm._local_learner.trainees["modules"]
+    trainee = algorithm.local_learner.trainees["modules"]
     found: list[QNetwork] = []
     for module_id, place in trainee.places.items():
         network: Any = algorithm.method.make_network(module_id)
@@ -257,7 +257,7 @@ def test_target_update__copies_every_so_often(tiny: Scenario) -> None:
     with build(tiny, "env_runners.num_env_runners=0", "learner.target_update=3") as algorithm:
         for _ in range(2):
             algorithm.train()
-        trainee = algorithm._local_learner.trainees["modules"]
+        trainee = algorithm.local_learner.trainees["modules"]
 
         def measure_lag(updates: int) -> float:
             batch = algorithm.pool.sample(updates, 32)
@@ -277,7 +277,7 @@ def test_learner__updates_as_separate_learners_would(tiny: Scenario, option: str
     with build(tiny, *overrides) as algorithm:
         for _ in range(2):
             algorithm.train()
-        trainee = algorithm._local_learner.trainees["modules"]
+        trainee = algorithm.local_learner.trainees["modules"]
         torch.manual_seed(0)
         with torch.no_grad():
             # Random values make the best action differ between observations and networks.

@@ -4,7 +4,7 @@ import pytest
 import ray
 from ray.exceptions import RayError
 
-from marl.learning.rllib.crew import _find_reason
+from marl.learning.rllib.runner_start import find_reason
 
 
 def test_reason__of_a_runner_that_cannot_start_is_its_own_error(ray_session: None) -> None:
@@ -20,4 +20,4 @@ def test_reason__of_a_runner_that_cannot_start_is_its_own_error(ray_session: Non
     with pytest.raises(RayError) as error:
         ray.get(actor.ping.remote())
 
-    assert _find_reason(error.value) == "ImportError: ours"
+    assert find_reason(error.value) == "ImportError: ours"

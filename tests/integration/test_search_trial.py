@@ -38,7 +38,7 @@ def test_trial__goes_on_from_another_with_its_own_settings(
     poor = make_trial({"learner.lr": 2e-3}, tiny)
     poor.load_checkpoint(tmp_path)
     second = poor.step()
-    trainee = poor._trainer.algorithm._local_learner.trainees["modules"]
+    trainee = poor._trainer.algorithm.local_learner.trainees["modules"]
     lr = trainee.optimizer.param_groups[0]["lr"]
     config = poor._trainer.run.config
     poor.cleanup()

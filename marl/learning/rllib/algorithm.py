@@ -20,6 +20,7 @@ from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
 )
 
+from marl.errors import CutError
 from marl.learning.feedback import Adjustment
 from marl.learning.methods import Method
 from marl.learning.policy_arrays import COORDINATION, Weights
@@ -33,7 +34,9 @@ from marl.learning.rllib.pool_actors import ShardedPool
 from marl.learning.weight_search import make_weight_search
 from marl.runs.checkpoints import Part, read_part
 
+_ROUND = "round"  # part of a checkpoint: the weights that a round which was cut is sampled with
 _COUNTERS = ("env_steps", "episodes", "updates", "rounds")  # of a checkpoint
+UPDATES_PER_STRETCH = 128  # between looks at whether to stop
 UPDATES_PER_CALL = 16  # bounds the memory of a batch; more gains nothing in the driver
 
 
@@ -78,6 +81,7 @@ class MethodAlgorithm(PlainCheckpoints):
         shards = method.config.pool.num_shards
         is_actor = method.config.pool.placement == "actor"
         self.pool: Any = ShardedPool(method, shards) if is_actor else method.make_pool()
+        self.is_cut = False  # whether the round to come was begun before and cut
         self.crew = RunnerCrew(self.env_runner_group, runners.sample_timeout_s)
         self.crew.start(runners.num_env_runners, runners.start_timeout_s)
         self.crew.set_weights(self.learner_group)
@@ -122,19 +126,30 @@ class MethodAlgorithm(PlainCheckpoints):
 
     @override(DQN)
     def cleanup(self) -> None:
-        self.crew.give_up_missing()  # RLlib would wait for them
+        self.crew.end()
         super().cleanup()
         with suppress(OSError):  # Ray's folder in the home; it holds something if Tune runs this
             Path(self.logdir).rmdir()
 
     @override(DQN)
     def training_step(self) -> None:
+        """A round; if it is cut, its episodes are dropped and what was learnt in it is kept.
+
+        The next round is then this one, with the same weights, to the last bit.
+        """
         if not self.crew.is_sampling:
             self._restart_round()
-        self._learn()
-        self.crew.set_weights(self.learner_group)
-        ahead = self._ask_ahead()
-        round_ = self.crew.collect_round()
+        self.is_cut = False
+        try:
+            with self.crew.heed_stop():
+                self._learn()
+                self.crew.set_weights(self.learner_group)
+                ahead = self._ask_ahead()
+                round_ = self.crew.collect_round()
+        except CutError:
+            self.is_cut = True
+            self.crew.cut_round()
+            return
         self._count(round_)
         if ahead is None or ahead != self._make_request():
             self._restart_round()
@@ -178,12 +193,26 @@ class MethodAlgorithm(PlainCheckpoints):
         return []
 
     def _learn(self) -> None:
-        """Runs the updates that the env steps sampled so far allow."""
+        """Runs the updates that the env steps sampled so far allow.
+
+        Batches are drawn ahead within a stretch only, so that what comes after one follows from
+        the state that it leaves.
+
+        Raises:
+            CutError: if it is time to stop; the state is that of a stretch's end.
+        """
         config = self.method.config
         if self.pool.num_env_steps < config.pool.min_env_steps:
             return
         self._seen_env_steps = self.env_steps
         due = math.floor(self.env_steps / config.learner.env_steps_per_update) - self.updates
+        for done in range(0, due, UPDATES_PER_STRETCH):
+            if self.crew.should_stop():
+                raise CutError
+            self._update(min(UPDATES_PER_STRETCH, due - done))
+
+    def _update(self, due: int) -> None:
+        """Runs so many updates."""
         counts = [min(UPDATES_PER_CALL, due - i) for i in range(0, due, UPDATES_PER_CALL)]
         batches = self.pool.draw(counts, self.method.batch_size)
         for count, batch in zip(counts, batches, strict=True):
@@ -195,7 +224,7 @@ class MethodAlgorithm(PlainCheckpoints):
                 for module_id, values in results[0].items()
             }
             self.metrics.aggregate(results, key=LEARNER_RESULTS)
-            self.pool.update_priorities(batch, self._local_learner.get_td_errors())
+            self.pool.update_priorities(batch, self.local_learner.get_td_errors())
             self.updates += count
 
     @property
@@ -231,18 +260,19 @@ class MethodAlgorithm(PlainCheckpoints):
 
     def get_averaged_weights(self) -> Weights:
         """The slowly averaged parameters of all modules, and the coordinator's learnt weights."""
-        weights = self._local_learner.get_averaged_weights()
+        weights = self.local_learner.get_averaged_weights()
         if self.weight_search:
             weights[COORDINATION] = self.weight_search.weights
         return weights
 
     @property
-    def _local_learner(self) -> MethodLearner:
+    def local_learner(self) -> MethodLearner:
+        """The learner, which is in this process."""
         return self.learner_group._learner
 
     def adjust(self, adjustment: Adjustment) -> None:
         """Takes over what the feedback found; a round that knows nothing of it is sampled anew."""
-        self._local_learner.scale_lr(adjustment.learning_rate)
+        self.local_learner.scale_lr(adjustment.learning_rate)
         before, self.adjustment = self.adjustment, adjustment
         if self.crew.is_sampling and not adjustment.samples_like(before):
             self._restart_round()
@@ -256,8 +286,9 @@ class MethodAlgorithm(PlainCheckpoints):
         search = self.weight_search
         return {
             **({COORDINATION: Part.freeze(search.get_state())} if search else {}),
+            **({_ROUND: Part.freeze(self.crew.weights)} if self.is_cut else {}),
             "counters": Part.freeze(counters),
-            "learner": Part.freeze(self._local_learner.get_training_state()),
+            "learner": Part.freeze(self.local_learner.get_training_state()),
             **{
                 _name_pool(shard): Part.freeze(state)
                 for shard, state in enumerate(self.pool.get_states())
@@ -267,14 +298,17 @@ class MethodAlgorithm(PlainCheckpoints):
     def restore_parts(self, folder: Path) -> None:
         """Restores what `make_snapshot` copied, from a checkpoint that is verified already."""
         with explain_misfit(folder):
-            self._local_learner.set_training_state(read_part(folder, "learner"))
+            self.local_learner.set_training_state(read_part(folder, "learner"))
             names = [_name_pool(shard) for shard in range(self.method.config.pool.num_shards)]
             self.pool.set_states([read_part(folder, name) for name in names])
             if self.weight_search:
                 self.weight_search.set_state(read_part(folder, COORDINATION))
+            self.crew.set_weights(self.learner_group)
+            self.is_cut = (folder / f"{_ROUND}.json").is_file()
+            if self.is_cut:
+                self.crew.weights = read_part(folder, _ROUND)
         for name, value in read_counters(folder, _COUNTERS).items():
             setattr(self, name, value)
-        self.crew.set_weights(self.learner_group)
         self.crew.drop_rounds()
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,13 +11,20 @@ from typing import Any
 import ray
 import torch
 from ray.exceptions import RayActorError, RayError, RayTaskError
-from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
 from ray.rllib.core.learner.learner_group import LearnerGroup
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
-from marl.errors import PoolLostError, RunError
+from marl.errors import CutError, PoolLostError, RunError
 from marl.learning.pool.base import Sampled
+from marl.learning.rllib.round_weights import RoundWeights
+from marl.learning.rllib.runner_start import (
+    describe_delay,
+    explain_no_start,
+    find_reason,
+    hide_actor_warnings,
+)
 
+STOP_POLL_S = 0.25  # between looks at whether a round is still wanted
 STRAGGLER_TIMEOUT_S = 30.0  # runners start side by side; who is later waits for a free core
 
 
@@ -29,7 +33,7 @@ class _Round:
     """What runners were asked for, and with which weights."""
 
     request: dict[str, Any]
-    weights: ray.ObjectRef  # of all modules
+    weights: RoundWeights
     calls: dict[int, ray.ObjectRef] = field(default_factory=dict)  # by worker
 
 
@@ -51,13 +55,14 @@ class RunnerCrew:
     def __init__(self, group: EnvRunnerGroup, timeout_s: float) -> None:
         self._group, self._manager = group, group._worker_manager
         self._local = group.local_env_runner
+        self.should_stop: Callable[[], bool] = lambda: False
         self._timeout_s = timeout_s
         self._rounds: list[_Round] = []  # asked for and not collected yet, in this order
         self._pings: dict[int, ray.ObjectRef] = {}  # of lost workers
         self._late: set[int] = set()  # workers that have not started yet
         self._announced: set[int] = set()  # those of them of which an event tells
         self._began, self._start_timeout_s = 0.0, 0.0
-        self._weights: ray.ObjectRef = None  # the latest; `set_weights` comes before any round
+        self._weights: RoundWeights  # of the rounds to come; `set_weights` comes before any round
         self._events: list[str] = []
 
     def start(self, num_runners: int, timeout_s: float) -> None:
@@ -71,7 +76,7 @@ class RunnerCrew:
         """
         if not num_runners:
             return
-        with _hide_actor_warnings():
+        with hide_actor_warnings():
             self._group.add_workers(num_runners, validate=False)
         self._late = set(self._manager.actor_ids())
         self._began, self._start_timeout_s = time.monotonic(), timeout_s
@@ -93,16 +98,15 @@ class RunnerCrew:
         ray.wait(pings, num_returns=len(pings), timeout=STRAGGLER_TIMEOUT_S)
         self.revive()
         if not self.num_healthy:
-            message = _explain_no_start(len(self._late), timeout_s)
-            self.give_up_missing()
+            message = explain_no_start(len(self._late), timeout_s)
+            self.end()
             raise RunError(message)
 
-    def give_up_missing(self) -> None:
-        """Ends the runners that do not answer: lost ones, and those that wait for a core."""
+    def end(self) -> None:
+        """Ends all runners, whatever they do: RLlib would wait for them."""
         for worker, actor in list(self._manager.actors().items()):
-            if not self._manager.is_actor_healthy(worker):
-                ray.kill(actor)
-                self._manager.remove_actor(worker)  # or RLlib would report its death
+            ray.kill(actor)
+            self._manager.remove_actor(worker)  # or RLlib would report its death
 
     @property
     def num_healthy(self) -> int:
@@ -130,7 +134,11 @@ class RunnerCrew:
         self._rounds.append(round_)
 
     def collect_round(self) -> dict[int, Sampled]:
-        """Waits for the oldest round; returns all shares by worker, in their order."""
+        """Waits for the oldest round; returns all shares by worker, in their order.
+
+        Raises:
+            CutError: if it is time to stop.
+        """
         round_ = self._rounds[0]
         workers = self._manager.actor_ids() or [1]
         found = self._fetch(round_.calls, self._timeout_s)
@@ -149,9 +157,42 @@ class RunnerCrew:
             ray.wait(calls, num_returns=len(calls), timeout=self._timeout_s * len(self._rounds))
         self.forget_rounds()
 
+    def stop_when(self, should_stop: Callable[[], bool]) -> None:
+        """Cuts rounds as soon as `should_stop` says so, from now on."""
+        self.should_stop = self._local.env.should_stop = should_stop
+
+    @contextmanager
+    def heed_stop(self) -> Iterator[None]:
+        """Runs a block that a stop cuts; where Ray ends too, so does what waits for Ray.
+
+        Raises:
+            CutError: if it is time to stop.
+        """
+        try:
+            yield
+        except (RayError, PoolLostError):
+            if self.should_stop():
+                raise CutError from None
+            raise
+
+    def cut_round(self) -> None:
+        """Forgets what was asked for; the oldest round's weights are again those to come."""
+        if self._rounds:
+            self._weights = self._rounds[0].weights
+        self.forget_rounds()
+
     def set_weights(self, learner_group: LearnerGroup) -> None:
         """Takes the learner's weights for the rounds to come; they travel with the requests."""
-        self._weights = ray.put(_get_weights(learner_group))
+        self._weights = RoundWeights.of_learner(learner_group)
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Of all modules, for the rounds to come."""
+        return self._weights.here
+
+    @weights.setter
+    def weights(self, weights: dict[str, Any]) -> None:
+        self._weights = self._weights.replace(weights)
 
     def revive(self) -> None:
         """Takes in the runners that have started or answer again.
@@ -175,13 +216,13 @@ class RunnerCrew:
         """Tells of runners that are late; a run goes on without them, as this process samples."""
         waited = time.monotonic() - self._began
         if waited > STRAGGLER_TIMEOUT_S and self._late - self._announced:
-            what = "is slow to start" if _count_free_cores() >= 1 else "has no room yet"
             for worker in sorted(self._late - self._announced):
                 self._announced.add(worker)
+                what = describe_delay(self._manager.actors()[worker])
                 self._events.append(f"runner {worker} {what}; its episodes are sampled by others")
         none_ever = 0 < len(self._late) == len(self._manager.actor_ids())
         if none_ever and waited > self._start_timeout_s:
-            message = _explain_no_start(len(self._late), self._start_timeout_s)
+            message = explain_no_start(len(self._late), self._start_timeout_s)
             self._events.append(f"{message}; until then this process samples alone")
             self._start_timeout_s = float("inf")  # said once
 
@@ -199,7 +240,7 @@ class RunnerCrew:
                 if worker in self._late - self._announced:
                     self._announced.add(worker)
                     self._events.append(
-                        f"runner {worker} cannot start ({_find_reason(error)}); its episodes are "
+                        f"runner {worker} cannot start ({find_reason(error)}); its episodes are "
                         "sampled by others"
                     )
                 continue
@@ -209,7 +250,9 @@ class RunnerCrew:
     def _ask(self, round_: _Round, by: int, worker: int) -> ray.ObjectRef:
         """Asks the runner `by` for a worker's share."""
         actor = self._manager.actors()[by]
-        return actor.sample_async.remote(**round_.request, worker=worker, weights=round_.weights)
+        return actor.sample_async.remote(
+            **round_.request, worker=worker, weights=round_.weights.sent
+        )
 
     def _sample_again(self, round_: _Round, lost: list[int]) -> dict[int, Sampled]:
         """Samples lost shares, at most one by each healthy runner; returns those that came."""
@@ -234,7 +277,7 @@ class RunnerCrew:
         with _torch_threads(1 if self._manager.actor_ids() else torch.get_num_threads()):
             try:
                 sampled: Sampled = self._local.sample_async(
-                    **round_.request, worker=worker, weights=ray.get(round_.weights)
+                    **round_.request, worker=worker, weights=round_.weights.here
                 )
             except RayActorError:
                 raise PoolLostError from None
@@ -248,12 +291,11 @@ class RunnerCrew:
             timeout_s: for all of them.
 
         Raises:
+            CutError: if it is time to stop.
             PoolLostError: if the actor found a shard of the pool dead.
             RayTaskError: another error of the code, which a restart would only repeat.
         """
-        if not calls:
-            return {}
-        done, _ = ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout_s)
+        done = self._wait(list(calls.values()), timeout_s)
         found = {}
         for worker, call in list(calls.items()):
             if call not in done:
@@ -271,6 +313,23 @@ class RunnerCrew:
                 self._lose(worker, "is lost")
         return found
 
+    def _wait(self, calls: list[ray.ObjectRef], timeout_s: float) -> list[ray.ObjectRef]:
+        """The calls that are done in time.
+
+        Raises:
+            CutError: if it is time to stop.
+        """
+        deadline = time.monotonic() + timeout_s
+        while calls:
+            if self.should_stop():
+                raise CutError
+            left = deadline - time.monotonic()
+            pause = min(max(left, 0.0), STOP_POLL_S)
+            done, pending = ray.wait(calls, num_returns=len(calls), timeout=pause)
+            if not pending or left <= 0:
+                return list(done)
+        return []
+
     def _lose(self, worker: int, what: str) -> None:
         self._manager.set_actor_state(worker, healthy=False)
         for round_ in self._rounds:  # whatever else it was asked for is lost with it
@@ -281,28 +340,6 @@ class RunnerCrew:
 
 
 @contextmanager
-def _hide_actor_warnings() -> Iterator[None]:
-    """Holds stderr back and leaves out one line that Ray's core writes there by itself.
-
-    It warns of every restartable actor whose arguments lie in the object store, which is how RLlib
-    starts its runners, and knows no level between this and silence.
-    """
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            held.seek(0)
-            for line in held:
-                if b"has constructor arguments in the object store" not in line:
-                    os.write(2, line)
-
-
-@contextmanager
 def _torch_threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -310,32 +347,3 @@ def _torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _explain_no_start(num_runners: int, timeout_s: float) -> str:
-    """Says in one line that no runner started, and what to do."""
-    total = ray.cluster_resources().get("CPU", 0.0)
-    return (
-        f"env_runners: none of {num_runners} runners has started within {timeout_s:g} s; a runner "
-        f"needs a core, and {_count_free_cores():g} of the cluster's {total:g} are free; add a "
-        "node, wait until others end, or sample in this process with --set "
-        "env_runners.num_env_runners=0"
-    )
-
-
-def _count_free_cores() -> float:
-    return float(ray.available_resources().get("CPU", 0.0))
-
-
-def _find_reason(error: RayError) -> str:
-    """The last line of what Ray says, which is the error that a runner met."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1].strip()[:200]
-
-
-def _get_weights(learner_group: LearnerGroup) -> dict[str, Any]:
-    """The online networks of all modules."""
-    state: dict[str, Any] = learner_group.get_state(
-        components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
-    )
-    return state[COMPONENT_LEARNER]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,32 @@ from ray.rllib.utils.metrics import (
 )
 
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.types import Decisions, Targets
 from envs.omnichannel.world.draws import make_seeds
+from marl.errors import CutError
 from marl.learning.methods import Method
 from marl.learning.pool.base import Sampled, find_shard
 from marl.learning.rllib.module import SPACES
 from marl.learning.weight_search import compute_weights, draw_noise_of_weights
+
+
+class StoppableEnv(BatchedEnv):
+    """An environment of which every period, that of a branch too, may be the last.
+
+    Nobody waits for the rest of a round that is not wanted any more.
+    """
+
+    should_stop: Callable[[], bool] = staticmethod(lambda: False)
+
+    def decide(self, targets: Targets) -> Decisions:
+        """Returns what is done about the targets.
+
+        Raises:
+            CutError: if it is time to stop.
+        """
+        if self.should_stop():
+            raise CutError
+        return super().decide(targets)
 
 
 class MethodRunner(EnvRunner, Checkpointable):
@@ -52,7 +73,7 @@ class MethodRunner(EnvRunner, Checkpointable):
 
     @override(EnvRunner)
     def make_env(self) -> None:
-        self.env = BatchedEnv(self.method.scenario, self.config.num_envs_per_env_runner)
+        self.env = StoppableEnv(self.method.scenario, self.config.num_envs_per_env_runner)
 
     @override(EnvRunner)
     def make_module(self) -> None:
