@@ -6,7 +6,7 @@ Heavy imports live inside the commands, so that `--help` comes at once.
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -74,14 +74,22 @@ def main() -> None:
     except Stopped as stopped:
         leave(compute_status(stopped.number))
     except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    sys.exit(status if isinstance(status, int) else 0)
+        _end(stop.exit_code)
+    _end(status if isinstance(status, int) else 0)
 
 
-def _fail(message: str, status: int = 2) -> None:
+def _end(status: int) -> NoReturn:
+    """Ends the process; where Ray runs, without asking its processes one by one."""
+    ray = sys.modules.get("ray")
+    if ray and ray.is_initialized():
+        leave(status)
+    sys.exit(status)
+
+
+def _fail(message: str, status: int = 2) -> NoReturn:
     if message:  # without arguments, Typer has printed the help already
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(status)
+    _end(status)
 
 
 if __name__ == "__main__":

@@ -44,8 +44,8 @@ def compute_status_when_saved(number: int) -> int:
 def leave(status: int) -> NoReturn:
     """Ends the process at once, when all that is to be kept is on the disk.
 
-    Ray's processes end with it. To end them in order takes Ray ten seconds where the signal went
-    to them as well, and then systems send SIGKILL.
+    Ray's processes end with it. Ray would ask them in order, one after the other, and systems send
+    SIGKILL ten seconds after SIGTERM.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -81,19 +81,22 @@ def forward_signals() -> Iterator[list[int]]:
 def keep_handlers() -> Iterator[None]:
     """Keeps our handlers while Ray starts, which brings its own.
 
-    Its processes ignore SIGHUP: a terminal that closes sends it to them as well, and the run still
-    needs them for its last checkpoint.
+    Its processes inherit that SIGHUP is ignored and SIGTERM blocked: terminals, Slurm and `kill`
+    with a process group send both to them as well, and Ray ends this process, without a chance to
+    save anything, when it reaches for one of them that is gone.
     """
     if current_thread() is not main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in _SENT}
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager
