@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -60,10 +61,12 @@ class AgentsDecisionMaker:
         options = {**held, **self.policy.select_greedy(env, env.observe())}
         proposals, _ = env.coordinator.coordinate(options, env.view)
 
+        @cache  # the futures ask every day, and the loops behind it want arrays without gaps
+        def spread(copies: int) -> Mapping[str, IntArray]:
+            return {m: np.repeat(v, copies, axis=0) for m, v in options.items()}
+
         def follow(view: View) -> Targets:
-            shape = (len(view.period),)
-            spread = {m: np.broadcast_to(v, shape + v.shape[1:]) for m, v in options.items()}
-            return env.coordinator.compute_targets(spread, view)
+            return env.coordinator.compute_targets(spread(len(view.period)), view)
 
         proposed = {
             decision: {m: proposals[decision][p, 0] for p, m in enumerate(modules)}
