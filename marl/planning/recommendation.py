@@ -39,7 +39,7 @@ class Goals(StrictModel):
 _STRICT = StrictModel.model_config
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Decision:
     """One decision of one node for one SKU.
 
