@@ -11,9 +11,12 @@ import pytest
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.network import SupplyCuts
+from marl.planning.plan import ComingDays, Plan, count_days, draw_days, simulate_plan
 from marl.planning.planner import Planner
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.recommendation import Decision, Goals, Outlook, Recommendation
+from marl.planning.restore import begin, draw_start, restore
+from marl.planning.stock_cells import Cell, Row
 from marl.planning.stock_count_file import read_stock_count
 from tests.conftest import WritePolicy, known
 
@@ -260,6 +263,39 @@ def test_recommend__orders_under_announced_cuts(
     tomorrow = replace(state, period=state.period + 1)
     assert known(announce(state))[0].tolist() == [[0.5, 1.0, 1.0]]
     assert known(announce(tomorrow))[0].tolist() == [[1.0, 1.0, 1.0]]
+
+
+def test_simulate_plan__returns_that_are_due_after_all_its_days_change_nothing(
+    write_policy: WritePolicy,
+) -> None:
+    retail = load_scenario("retail")  # whose returns come after up to 60 days
+    planner = Planner(OnnxPolicy.load(write_policy(retail)), retail, num_futures=5)
+    schema, env, days = planner.schema, planner.today, count_days(planner.network)
+    due = [name for name, column in schema.columns.items() if column.field == "returns_due"]
+    rows: list[Row] = []
+    for n, node in enumerate(schema.nodes):
+        for k, sku in enumerate(schema.skus):
+            at_dc = n < schema.num_dcs
+            row: dict[str, Cell] = {"day": 3, "node": node, "sku": sku}
+            row["on_hand"] = 43 if at_dc else 3
+            if not at_dc:
+                row |= {name: (7 * k + 3 * i) % 5 for i, name in enumerate(due)}
+            rows.append(("row", row))
+    start = planner.make_start(schema.parse(rows, "rows"))
+    restore(env, start)
+
+    def simulate(soon: int | None) -> Plan:
+        state, signals = begin(env, start, draw_start(env, 5), soon)
+        assert state.returns_due.shape[1] == (soon or len(due))
+        futures = ComingDays(begin=state, days=draw_days(env, state, signals))
+        return simulate_plan(env, futures, planner.classical.compute_targets)
+
+    expected, found = simulate(None), simulate(days)
+
+    assert len(due) > days
+    np.testing.assert_array_equal(found.shortage, expected.shortage)
+    np.testing.assert_array_equal(found.today.restocked, expected.today.restocked)
+    assert (simulate(days - 3).shortage != expected.shortage).any()  # it would matter
 
 
 def test_to_csv__a_name_is_no_formula(recommendation: Recommendation) -> None:

@@ -257,3 +257,19 @@ def test_make_state__starts_with_the_covers_on_hand(tiny: Scenario) -> None:
     assert state.on_hand[1].tolist() == [[68, 38], [18, 10], [9, 5]]
     for name in ("in_transit", "in_inspection", "backorders", "returns_due"):
         assert not getattr(state, name).any()
+
+
+def test_serve_demand__ends_a_period_when_its_demand_is_served() -> None:
+    simulator = Simulator(make_worked_scenario())
+    state = make_worked_state(simulator)
+    decisions = decide(3, (5, 8), (1.0, 0.5), (RESTOCK, LIQUIDATE))
+    demand = demand_of((8, 1), (6, 9))
+    _, expected = simulator.simulate_period(state, decisions, demand)
+
+    flows = simulator.serve_demand(state, decisions, demand)
+
+    for name in ("supplied", "requested", "shipped", "demand", "on_time", "lost", "waiting"):
+        found = getattr(flows, name)
+        np.testing.assert_array_equal(found, getattr(expected, name), err_msg=name)
+        assert found.any(), name
+    assert not flows.on_hand.any()

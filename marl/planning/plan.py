@@ -105,8 +105,11 @@ def _simulate_futures(env: BatchedEnv, futures: ComingDays, rule: Rule) -> tuple
     first: Flows | None = None
     for ahead, day in enumerate(futures.days):
         decisions = env.decide(rule(env.make_view(state, day.signals)))
-        state, flows = env.simulator.simulate_period(state, decisions, day.demand)
-        first = first or flows
+        if first is None or day is not futures.days[-1]:
+            state, flows = env.simulator.simulate_period(state, decisions, day.demand)
+            first = first or flows
+        else:  # nothing follows that its returns and arrivals matter to
+            flows = env.simulator.serve_demand(state, decisions, day.demand)
         _note_shortage(
             short,
             flows.demand,

@@ -10,6 +10,7 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Decisions, Demand, FloatArray, Flows, Network, SeedArray, State
 from envs.omnichannel.world.demand import Split, make_demand
 from envs.omnichannel.world.events import EVENTS
+from envs.omnichannel.world.events.fulfillment import Fulfil
 from envs.omnichannel.world.events.records import Count
 from envs.omnichannel.world.events.supply_cuts import CutSupply
 from envs.omnichannel.world.period import Event, Fields, Period
@@ -126,6 +127,18 @@ class Simulator:
         for event in self.events:
             event.apply(period)
         return period.finish()
+
+    def serve_demand(self, state: State, decisions: Decisions, demand: Demand) -> Flows:
+        """Returns a period's flows until its demand is served, events 3 to 5; others are zero.
+
+        Args as of `simulate_period`.
+        """
+        period = Period(state, decisions, demand)
+        for event in self.events:
+            event.apply(period)
+            if isinstance(event, Fulfil):
+                break
+        return period.finish()[1]
 
     def show(self, state: State) -> State:
         """Returns the state as the stock records have it; the state itself where they are right."""
