@@ -34,7 +34,15 @@ def make_view(tiny: Scenario) -> View:
     state = Simulator(tiny).make_state(make_seeds("test", 0, 1))
     on_hand = np.array([[[100, 100], [60, 60], [60, 60]]])
     forecast = np.broadcast_to(np.array([10.0, 4.0]), (1, 2, 2, 2))
-    signals = Signals(forecast=forecast, smoothed=forecast, last_demand=forecast.astype(np.int64))
+    signals = Signals(
+        forecast=forecast,
+        smoothed=forecast,
+        last_demand=forecast.astype(np.int64),
+        variance=np.ones((1, 2, 2)),
+        weight=np.ones((1, 2, 2)),
+        origin=np.zeros(1, np.int64),
+        ahead=np.ones((1, 1, 1, 2)),
+    )
     return View.make(replace(state, on_hand=on_hand), signals)
 
 

@@ -43,7 +43,15 @@ def make_view(tiny: Scenario) -> View:
         in_inspection=in_inspection,
         backorders=backorders,
     )
-    signals = Signals(forecast=forecast, smoothed=forecast, last_demand=forecast.astype(np.int64))
+    signals = Signals(
+        forecast=forecast,
+        smoothed=forecast,
+        last_demand=forecast.astype(np.int64),
+        variance=np.ones((1, 2, 2)),
+        weight=np.ones((1, 2, 2)),
+        origin=np.zeros(1, np.int64),
+        ahead=np.ones((1, 1, 1, 2)),
+    )
     return View.make(state, signals)
 
 

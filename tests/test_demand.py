@@ -105,7 +105,7 @@ def test_trace__keeps_training_and_evaluation_apart(tiny: Scenario) -> None:
     trace, seeds = make_trace(tiny), make_seeds("test", 0, 5000)
     train = trace.sample_start(seeds, 14, "train")
     evaluate = trace.sample_start(seeds, 14, "evaluate")
-    assert (train.min(), train.max()) == (0, 273 - 14)
+    assert (train.min(), train.max()) == (56, 273 - 14)  # eight weeks are known before
     assert (evaluate.min(), evaluate.max()) == (273, 365 - 14)
 
 
@@ -113,7 +113,8 @@ def test_trace__refuses_a_horizon_beyond_its_shorter_part(tiny: Scenario) -> Non
     with pytest.raises(InputError) as error:
         make_trace(tiny, horizon=93)
     assert str(error.value) == (
-        "horizon: 93 is not allowed; at most 92 (days of the shorter part of the trace)"
+        "horizon: 93 is not allowed; at most 92 (the record has 92 held-back days, and 273 "
+        "training days of which the first 7 are known before any episode begins)"
     )
 
 

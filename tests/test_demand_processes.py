@@ -348,5 +348,6 @@ def test_validate_model__names_the_forecast_methods(tiny: Scenario) -> None:
     with pytest.raises(InputError) as error:
         validate_model(Scenario, raw, "my.yaml")
     assert str(error.value) == (
-        "my.yaml: forecast.method: 'arima' is not allowed; must be 'smoothing', 'mean' or 'oracle'"
+        "my.yaml: forecast.method: 'arima' is not allowed; must be 'smoothing', "
+        "'running', 'mean' or 'oracle'"
     )

@@ -77,8 +77,10 @@ def test_make_scenario__replays_the_rows_and_holds_back_the_last_fifth() -> None
     assert (trace.train_days, trace.units.shape) == (56, (70, 2, 2, 2))
     assert trace.units[5].tolist() == [[[10, 0], [0, 0]], [[0, 5], [0, 0]]]
     assert trace.units.sum() == 10 * 42 + 3 * 24 + 10 * 21
-    # Coats sell on days 0, 3, ..., 54 of the 56 training days.
-    assert trace.mean == pytest.approx(np.array([[[6, 0], [57 / 56, 0]], [[0, 3], [0, 0]]]))
+    # Coats sell on days 0, 3, ..., 54 of the 56 training days, and on 17 of the first 49.
+    assert trace.scale == pytest.approx(np.array([[[6, 0], [57 / 56, 0]], [[0, 3], [0, 0]]]))
+    assert trace.burn_in == 49
+    assert trace.mean == pytest.approx(np.array([[[6, 0], [51 / 49, 0]], [[0, 3], [0, 0]]]))
     assert trace.season[:7, 0, 0] == pytest.approx(np.array(WEEKLY) / 6)
     assert [store.size for store in scenario.network.stores] == pytest.approx([1.401, 0.599])
     assert scenario.horizon == 7

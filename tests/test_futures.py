@@ -104,9 +104,10 @@ def test_sample__starts_from_the_view_and_continues_what_is_known() -> None:
     units = futures.demand.units.reshape(PERIODS, 2, 3, -1)
     assert (units[0, 0, 0] != units[0, 0, 1]).any()
     # Smoothed by the demand that the future brings.
-    past, confirmed = futures.signals.smoothed, futures.signals.confirmed
-    smoothed = env.forecast.update(past[first], futures.demand.units[first], futures.states)
-    np.testing.assert_allclose(past[6:12], smoothed)
+    past, confirmed = futures.signals, futures.signals.confirmed
+    after = env.forecast.update(past.select(first), futures.demand.units[first], futures.states)
+    np.testing.assert_allclose(past.smoothed[6:12], after.smoothed)
+    np.testing.assert_allclose(past.variance[6:12], after.variance)
     assert confirmed is not None
     assert futures.demand.confirmed is not None
     np.testing.assert_array_equal(confirmed[..., 0], futures.demand.confirmed)

@@ -1,6 +1,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from envs.omnichannel.agents.roster import MODULES
@@ -67,7 +68,7 @@ def test_layout__sizes_are_those_of_the_environment(name: str) -> None:
     net = env.network
     assert (layout.num_dcs, layout.num_stores) == (net.num_dcs, net.num_stores)
     assert layout.features == env.observation.features
-    assert env.forecast.make_smoothed(1).shape[1:] == (
+    assert env.forecast.begin(np.zeros(1, np.int64)).smoothed.shape[1:] == (
         layout.num_stores,
         layout.num_skus,
         layout.num_channels,

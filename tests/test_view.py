@@ -32,7 +32,7 @@ def see(env: BatchedEnv, state: State) -> View:
     """The view of another state with the same past."""
     other = BatchedEnv(env.scenario, len(state.seed))
     past = env.view.select(np.zeros(len(state.seed), np.int64))
-    other.restore(state, past.smoothed, past.last_demand, env.goals)
+    other.restore(state, past.known, past.last_demand, env.goals)
     return other.view
 
 

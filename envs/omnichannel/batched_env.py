@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
-from envs.omnichannel.agents.forecast import make_forecast
 from envs.omnichannel.agents.observation import ObservationModel
 from envs.omnichannel.agents.reward import RewardModel
 from envs.omnichannel.agents.roster import HIGH_MODULES
+from envs.omnichannel.forecast.make import make_forecast
 from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
@@ -21,6 +21,7 @@ from envs.omnichannel.types import (
     Flows,
     Half,
     IntArray,
+    Known,
     ModuleOptions,
     Proposals,
     SeedArray,
@@ -64,12 +65,12 @@ class BatchedEnv:
         self.layout = Layout.from_scenario(scenario)
         demand = self.simulator.demand
         self.coordinator = Coordinator(scenario, self.network)
-        self.forecast = make_forecast(demand, scenario.forecast)
+        self.forecast = make_forecast(demand, scenario.forecast, self.network)
         self.observation = ObservationModel(
             scenario, self.network, demand, self.coordinator.decisions
         )
         self.cost_model = CostModel(scenario, self.network)
-        self.reward_model = RewardModel(scenario, self.network, demand.mean)
+        self.reward_model = RewardModel(scenario, self.network, demand.scale)
         self._coordinated: tuple[ModuleOptions, View] | None = None
         self.state: State
         self.view: View
@@ -89,25 +90,25 @@ class BatchedEnv:
         """
         if seeds.shape != (self.num_copies,):
             raise ValueError(f"seeds has shape {seeds.shape}; ({self.num_copies},) is needed")
-        smoothed = self.forecast.make_smoothed(self.num_copies)
         shape = (self.num_copies, 1, self.network.num_skus)
         goals = {m: np.full(shape, self.layout.modules[m].initial_option) for m in HIGH_MODULES}
         state = self.simulator.make_state(seeds, self.split)
-        self.restore(state, smoothed, np.rint(smoothed).astype(np.int64), goals)
+        known = self.forecast.begin(state.day)
+        self.restore(state, known, np.rint(known.smoothed).astype(np.int64), goals)
 
     def restore(
-        self, state: State, smoothed: FloatArray, last_demand: IntArray, goals: dict[str, IntArray]
+        self, state: State, known: Known, last_demand: IntArray, goals: dict[str, IntArray]
     ) -> None:
         """Begins in a given state, in which all copies are at the same period.
 
         Args:
             state: of all copies.
-            smoothed: smoothed demand, (B, S, K, C).
+            known: what is known of demand, (B, ...).
             last_demand: units of the period before, (B, S, K, C).
             goals: options that the high-level modules hold, each (B, 1, K).
         """
         self.state, self.goals, self.period = state, goals, int(state.period[0])
-        self.view = self.make_view(state, self.make_signals(state, smoothed, last_demand))
+        self.view = self.make_view(state, self.make_signals(state, known, last_demand))
         self._coordinated = None
         self._metrics = MetricsAccumulator(self.scenario, self.network, self.num_copies)
 
@@ -151,7 +152,7 @@ class BatchedEnv:
 
     def apply(self, targets: Targets) -> Step:
         """Runs a period under coordinated targets."""
-        expected = self.forecast.predict_day(self.view.smoothed, self.state)
+        expected = self.forecast.predict_day(self.view, self.state)
         demand, flows = self.advance(targets)
         costs = self.cost_model.compute_costs(flows)
         loss = self.reward_model.compute_loss(costs)
@@ -174,8 +175,8 @@ class BatchedEnv:
         before = self.state
         demand = self.simulator.sample_demand(before)
         self.state, flows = self.simulator.simulate_period(before, self.decide(targets), demand)
-        smoothed = self.forecast.update(self.view.smoothed, flows.demand, before)
-        signals = self.make_signals(self.state, smoothed, flows.demand)
+        known = self.forecast.update(self.view, flows.demand, before)
+        signals = self.make_signals(self.state, known, flows.demand)
         self.view = self.make_view(self.state, signals)
         self.period += 1
         return demand, flows
@@ -196,17 +197,18 @@ class BatchedEnv:
         """Returns what may be known of a state, whose stock is seen as recorded."""
         return View.make(self.simulator.show(state), signals)
 
-    def make_signals(self, state: State, smoothed: FloatArray, last_demand: IntArray) -> Signals:
+    def make_signals(self, state: State, known: Known, last_demand: IntArray) -> Signals:
         """Returns what is known beside a state's stock.
 
         Args:
             state: for its calendar and what is announced, (B, ...).
-            smoothed: smoothed demand, (B, S, K, C).
+            known: what is known of demand, (B, ...).
             last_demand: units of the period before, (B, S, K, C).
         """
         return Signals(
-            forecast=self.forecast.predict_week(smoothed, state),
-            smoothed=smoothed,
+            forecast=self.forecast.predict_week(known, state),
+            ahead=self.forecast.look_ahead(known, state),
             last_demand=last_demand,
             confirmed=self.simulator.announce(state),
+            **vars(known),
         )

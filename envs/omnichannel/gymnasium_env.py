@@ -28,10 +28,9 @@ from envs.omnichannel.interface.copies import Copies, JointStep, add_masks, tell
 from envs.omnichannel.interface.infos import Info
 from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Float32Array, FloatArray, Options
+from envs.omnichannel.types import BoolArray, Float32Array, FloatArray, Options
 from envs.omnichannel.world.demand import Split
 
-BoolArray = NDArray[np.bool_]
 Seeds = int | Sequence[int | None] | None
 
 

@@ -23,6 +23,7 @@ FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 Half = NDArray[np.float16]
 Bytes = NDArray[np.uint8]
+BoolArray = NDArray[np.bool_]
 Options = NDArray[np.integer[Any]]  # what Gymnasium's MultiDiscrete samples
 SeedArray = NDArray[np.uint64]
 # module_id -> options, (B, A_m, K), or (B, 1, K) of what the high level holds.
@@ -179,11 +180,28 @@ class Demand(ArrayRecord):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Signals(ArrayRecord):
+class Known(ArrayRecord):
+    """What is known of demand's level and spread; forecasts keep it up to date."""
+
+    smoothed: FloatArray  # (B, S, K, C) smoothed demand, season taken out
+    variance: FloatArray  # (B, S, K) units² of a day's total over the channels around it
+    weight: FloatArray  # (B, S, K) days that both rest on
+    origin: IntArray  # (B,) calendar day on which the episode began
+
+    @property
+    def known(self) -> Known:
+        """This alone, of a record that holds more."""
+        return Known(**{field.name: getattr(self, field.name) for field in fields(Known)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signals(Known):
     """What is known of demand and supply, which no decision changes."""
 
     forecast: FloatArray  # (B, S, K, C) expected units a period over the coming week
-    smoothed: FloatArray  # (B, S, K, C) smoothed demand, season taken out
+    # (B, H, S or 1, K) the season's and announced promotions' factors of smoothed demand, summed
+    # over the next 1 to H days, today's included
+    ahead: FloatArray
     last_demand: IntArray  # (B, S, K, C) units of the period before
     confirmed: FloatArray | None = None  # (B, W, H) announced shares from this period on
 

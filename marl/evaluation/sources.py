@@ -14,11 +14,14 @@ from pathlib import Path
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
+from marl.config import BEST
 from marl.evaluation.bounds.optimum import OPTIMUM, Optimum
+from marl.evaluation.choice import choose_rule
 from marl.evaluation.evaluate import UNTRAINED
 from marl.evaluation.tuning import make_baseline
 from marl.policies import BASELINES, FAMILIES, list_families
 from marl.policies.base import Policy
+from marl.policies.families import Textbook
 from marl.runs.folder import POLICY_FILE, RunFolder
 
 Say = Callable[[str], object]
@@ -38,6 +41,16 @@ def make_baselines(names: list[str], scenario: Scenario, say: Say) -> dict[str, 
             say(f"tuning {name}, unless the cache has it ...")
         found[name] = make_baseline(name, scenario)
     return found
+
+
+def make_best(scenario: Scenario, say: Say) -> dict[str, Policy]:
+    """Returns the rule that is chosen on the training days alone, and its textbook rival.
+
+    Args as of `make_baselines`.
+    """
+    rule = choose_rule(scenario, say)
+    say(f"{BEST}: {rule.family}")
+    return {BEST: rule.make(scenario)} | make_baselines([Textbook.name], scenario, say)
 
 
 def load_untrained(run: RunFolder) -> dict[str, Policy]:
@@ -119,8 +132,9 @@ def resolve_policies(names: list[str], scenario: Scenario, say: Say) -> dict[str
     """Returns policies by the name to report, from names and paths in any order.
 
     Args:
-        names: classical policies, `baselines` for all of them, `optimum`, run folders (their best
-            checkpoint), checkpoints, .npz files, `MODULE:NAME` of a policy of one's own.
+        names: classical policies, `baselines` for all of them, `best` for the one that is chosen
+            on the training days, `optimum`, run folders (their best checkpoint), checkpoints, .npz
+            files, `MODULE:NAME` of a policy of one's own.
         scenario: what they are to run.
         say: told what takes time.
 
@@ -133,6 +147,8 @@ def resolve_policies(names: list[str], scenario: Scenario, say: Say) -> dict[str
         label = path.resolve().name
         if name == "baselines":
             found |= make_baselines(["before", *list_families(scenario)], scenario, say)
+        elif name == BEST:
+            found |= make_best(scenario, say)
         elif name in BASELINES:
             found |= make_baselines([name], scenario, say)
         elif name == OPTIMUM:
@@ -150,8 +166,8 @@ def resolve_policies(names: list[str], scenario: Scenario, say: Say) -> dict[str
             found[label] = load_learned(checkpoint, label, scenario)
         else:
             raise InputError(
-                f"policy: {name!r} is not known; allowed: baselines, {', '.join(BASELINES)}, "
-                f"{OPTIMUM} (of the lost-sales system), "
+                f"policy: {name!r} is not known; allowed: baselines, {BEST}, "
+                f"{', '.join(BASELINES)}, {OPTIMUM} (of the lost-sales system), "
                 "the path of a run folder, a checkpoint or a .npz policy, or MODULE:NAME"
             )
     return found

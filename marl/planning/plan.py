@@ -73,9 +73,9 @@ def draw_days(env: BatchedEnv, state: State, signals: Signals) -> list[Day]:
     for _ in range(count_days(env.network)):
         demand = env.simulator.sample_demand(state)
         days.append(Day(signals=signals, demand=demand))
-        smoothed = env.forecast.update(signals.smoothed, demand.units, state)
+        known = env.forecast.update(signals, demand.units, state)
         state = pass_day(state, demand.next_log_drift)
-        signals = env.make_signals(state, smoothed, demand.units)
+        signals = env.make_signals(state, known, demand.units)
     return days
 
 

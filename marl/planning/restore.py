@@ -83,7 +83,7 @@ def restore(env: BatchedEnv, start: Start) -> None:
     if env.scenario.supply_cuts is not None:
         env.simulator.put(AnnouncedSupply(env.scenario, env.network, start))
     state, signals = begin(env, start, draw_start(env, 1))
-    env.restore(state, signals.smoothed, signals.last_demand, dict(start.held))
+    env.restore(state, signals.known, signals.last_demand, dict(start.held))
 
 
 def begin(
@@ -103,8 +103,10 @@ def begin(
         field: _spread(array[:soon] if field in _DUE else array, copies)
         for field, array in stock_count.units.items()
     }
-    given, mean = np.moveaxis(stock_count.smoothed, 0, -1), demand.mean
+    known = env.forecast.begin(np.full(copies, _choose_origin(demand, stock_count.day)))
+    given, mean = np.moveaxis(stock_count.smoothed, 0, -1), known.smoothed[0]
     smoothed = np.where(np.isnan(given), mean, given)
+    known = replace(known, smoothed=_spread(smoothed, copies))
     sold = np.moveaxis(stock_count.last_demand, 0, -1)
     last_demand = np.where(np.isnan(sold), np.rint(smoothed), sold).astype(np.int64)
     has_queue, shelves = drawn.inspection_queue is not None, env.simulator.find(Spoil)
@@ -124,11 +126,21 @@ def begin(
         record_error=None if drawn.record_error is None else np.zeros_like(drawn.record_error),
         shelf=None if shelves is None else shelves.begin(drawn.seed, on_hand)["shelf"],
     )
-    return state, env.make_signals(state, _spread(smoothed, copies), _spread(last_demand, copies))
+    return state, env.make_signals(state, known, _spread(last_demand, copies))
 
 
 def _spread(array: ArrayT, copies: int) -> ArrayT:
     return np.repeat(array[None], copies, axis=0)
+
+
+def _choose_origin(demand: DemandProcess, day: int) -> int:
+    """The day before which everything is known: today, or the end of a record that it lies beyond.
+
+    A day that is too early to know anything is taken for a day of the week alone.
+    """
+    if not isinstance(demand, TraceDemand):
+        return day
+    return min(day, len(demand.units)) if day >= demand.burn_in else len(demand.units)
 
 
 def _choose_days(demand: DemandProcess, seeds: SeedArray, day: int, days: int) -> IntArray:

@@ -11,6 +11,8 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.forecast.make import make_forecast
+from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import FloatArray, Network, Targets, View
@@ -38,6 +40,7 @@ class Setting:
 
     network: Network
     mean_demand: FloatArray  # (S, K, C) units a period, season and noise left out
+    forecast: Forecast  # that the views are made by
     truck_capacity: int | None = None  # units; None: no trucks are paid
     has_cuts: bool = False  # whether suppliers announce cuts
     is_stationary: bool = False  # whether every day's demand is drawn from the same distribution
@@ -45,9 +48,11 @@ class Setting:
     @classmethod
     def from_scenario(cls, scenario: Scenario) -> Self:
         """Builds the setting of a validated scenario."""
+        network, demand = Network.from_scenario(scenario), make_demand(scenario)
         return cls(
-            network=Network.from_scenario(scenario),
-            mean_demand=make_demand(scenario).mean,
+            network=network,
+            mean_demand=demand.mean,
+            forecast=make_forecast(demand, scenario.forecast, network),
             truck_capacity=scenario.costs.truck_capacity,
             has_cuts=scenario.supply_cuts is not None,
             is_stationary=_is_stationary(scenario),

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-import numpy as np
-
 from envs.errors import InputError
 from envs.omnichannel.types import FloatArray, Targets, View
 from marl.policies.base import ParameterSpace, Setting, TunableRule
@@ -27,13 +25,14 @@ from marl.policies.parts import (
     StockSplit,
 )
 from marl.policies.plan import Plan
+from marl.policies.safety_stock import PlainSafetyStock, SafetyStock
 
 
 class ComposedRule(TunableRule):
     """A family given by its parts, applied in order; its parameters are theirs."""
 
     parts: ClassVar[tuple[type[Part], ...]]
-    knows_forecast: ClassVar[bool] = True  # else it expects the mean every day
+    knows_forecast: ClassVar[bool] = True  # else it expects the mean of the days before, always
 
     def __init__(self, setting: Setting, parameters: Mapping[str, float | FloatArray]) -> None:
         super().__init__(setting, parameters)
@@ -47,7 +46,7 @@ class ComposedRule(TunableRule):
     def make_plan(self, view: View) -> Plan:
         """Returns the period's plan, all parts applied."""
         if not self.knows_forecast:
-            mean = np.broadcast_to(self.setting.mean_demand, view.forecast.shape)
+            mean, _ = self.setting.forecast.read_plain(view.origin)
             view = replace(view, forecast=mean)
         plan = Plan.start(view, self.setting)
         for step in self.steps:
@@ -143,11 +142,45 @@ class FullTruckBySku(ComposedRule):
         return (StockDependent if setting.truck_capacity is None else FullTruck).name
 
 
+class Textbook(ComposedRule):
+    """Mean plus z standard deviations of all days before: thirty lines of any textbook."""
+
+    name: ClassVar[str] = "textbook"
+    parts = (FixedSplit, PlainSafetyStock, FixedDisposition)
+
+
+class SafetyStocks(ComposedRule):
+    """`textbook` with running means and variances."""
+
+    name: ClassVar[str] = "safety_stock"
+    parts = (FixedSplit, SafetyStock, FixedDisposition)
+
+
+class SafetyStocksByStock(ComposedRule):
+    """`stock_dependent` with safety stocks in place of days of cover."""
+
+    name: ClassVar[str] = "safety_stock_by_stock"
+    parts = (StockSplit, SafetyStock, *StockDependent.parts[2:])
+
+
+class SafetyStocksFullTruck(ComposedRule):
+    """The same with loads rounded to full trucks."""
+
+    name: ClassVar[str] = "safety_stock_full_truck"
+    parts = (StockSplit, SafetyStock, *FullTruck.parts[2:])
+
+    @classmethod
+    def suits(cls, setting: Setting) -> bool:
+        """Where trucks are paid."""
+        return FullTruck.suits(setting)
+
+
 FAMILIES: dict[str, type[ComposedRule]] = {
     family.name: family
     for family in (
         OrderUpTo, ForecastOrderUpTo, CappedBaseStock, WarehouseReserve, ReorderPoint,
         StockDependent, FullTruck, FullTruckBySku,
+        Textbook, SafetyStocks, SafetyStocksByStock, SafetyStocksFullTruck,
     )
 }  # fmt: skip
 

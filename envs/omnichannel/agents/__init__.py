@@ -1,1 +1,1 @@
-"""The agents: roster, forecast, observations, actions, coordinator and reward."""
+"""The agents: roster, observations, actions, coordinator and reward."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.agents.forecast import Forecast
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.branches.branching import Recording, join_records
+from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import FloatArray, IntArray, SeedArray, Signals, State, View
@@ -64,7 +64,7 @@ class FutureSampler:
         imagined = np.tile(seeds, len(view.smoothed))
         cuts = self._imagine_cuts(state, periods, imagined)
         start = replace(state, seed=imagined, log_drift=self.belief.sample(now, imagined))
-        state, smoothed, last_demand = start, now.smoothed, now.last_demand
+        state, known, last_demand = start, now.known, now.last_demand
         signals, demand = [], []
         for ahead in range(periods):
             brought = self.simulator.sample_demand(state)
@@ -72,14 +72,15 @@ class FutureSampler:
                 brought = replace(brought, confirmed=cuts[..., ahead])
             signals.append(
                 Signals(
-                    forecast=self.forecast.predict_week(smoothed, state),
-                    smoothed=smoothed,
+                    forecast=self.forecast.predict_week(known, state),
+                    ahead=self.forecast.look_ahead(known, state),
                     last_demand=last_demand,
                     confirmed=_announce(cuts, now.confirmed, ahead),
+                    **vars(known),
                 )
             )
             demand.append(brought)
-            smoothed = self.forecast.update(smoothed, brought.units, state)
+            known = self.forecast.update(known, brought.units, state)
             last_demand = brought.units
             state = pass_day(state, brought.next_log_drift)
         return Recording(join_records(signals), start, join_records(demand), len(copies))
@@ -129,13 +130,13 @@ class DriftBelief:
         self.mean = np.maximum(simulator.demand.mean.sum(axis=-1), 1e-9)  # (S, K)
         state = simulator.make_state(draws.make_seeds("belief", 0, _CASES))
         fits = []
-        smoothed = forecast.make_smoothed(_CASES)
+        known = forecast.begin(state.day)
         for _ in range(simulator.scenario.horizon):
             if state.log_drift is None:
                 break
-            fits.append(_regress(self._observe(smoothed), state.log_drift))
+            fits.append(_regress(self._observe(known.smoothed), state.log_drift))
             units = simulator.demand.sample_units(state)
-            smoothed = forecast.update(smoothed, units, state)
+            known = forecast.update(known, units, state)
             state = pass_day(state, simulator.demand.step_log_drift(state))
         self._fits = np.array(fits)  # (T, 3, S, K) slope, intercept, standard deviation
 

@@ -13,10 +13,8 @@ from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.interface.infos import REWARD_TERMS, UNITS, Account, Masks
 from envs.omnichannel.interface.text import write_day
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Float32Array, FloatArray, IntArray, SeedArray
+from envs.omnichannel.types import BoolArray, Float32Array, FloatArray, IntArray, SeedArray
 from envs.omnichannel.world.demand import Split
-
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +188,7 @@ def _keep(batch: _Batch, stays: BoolArray) -> _Batch | None:
     env, own = _share(batch.env, int(stays.sum())), np.flatnonzero(stays)
     view = batch.env.view
     goals = {m: options[own] for m, options in batch.env.goals.items()}
-    env.restore(batch.env.state.select(own), view.smoothed[own], view.last_demand[own], goals)
+    env.restore(batch.env.state.select(own), view.known.select(own), view.last_demand[own], goals)
     return _Batch(batch.copies[own], env, Masks(env))
 
 

@@ -109,6 +109,7 @@ class Trace(StrictModel):
     file: Annotated[str, Field(min_length=1)] | None = None  # relative to the scenario's file
     digest: str | None = None  # of the file's bytes; filled in on loading, so that caches see it
     train_days: Annotated[int, Field(ge=14, le=3650)] = 273
+    last_day: Annotated[int, Field(ge=15, le=36500)] | None = None  # days after it are not read
     online_share: Share = 0.0  # part of the recorded demand that is ordered online (an assumption)
 
     @model_validator(mode="after")
@@ -129,8 +130,11 @@ class ForecastSettings(StrictModel):
     """How agents and policies foresee demand; every method also tracks smoothed demand.
 
     `smoothing`: smoothed demand times the known season. `mean`: the known mean, whatever is
-    sold. `oracle`: the true expected demand, as an upper bound; no retailer has it.
+    sold. `oracle`: the true expected demand, as an upper bound; no retailer has it. `running`, of
+    recorded demand: means and variances of the days before, whatever the episode begins on.
     """
 
-    method: Literal["smoothing", "mean", "oracle"] = "smoothing"
-    smoothing: Annotated[float, Field(gt=0, le=1)] = 0.15  # weight of the latest day
+    method: Literal["smoothing", "running", "mean", "oracle"] = "smoothing"
+    # Weights of the latest day; `running` gives each of the first days as much as all before it.
+    smoothing: Annotated[float, Field(gt=0, le=1)] = 0.15
+    variance_smoothing: Annotated[float, Field(gt=0, le=1)] = 0.02

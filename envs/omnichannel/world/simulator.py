@@ -80,11 +80,11 @@ class Simulator:
             split: which part of recorded demand an episode comes from.
         """
         copies, net, rules = len(seed), self.network, self.scenario
-        mean = self.demand.mean.sum(axis=-1)  # (S, K)
+        day = self.demand.sample_start(seed, rules.horizon, split)
+        mean = self.demand.mean_before(day).sum(axis=-1)  # (B, S, K)
         stores = np.rint(rules.initial_store_cover * mean)
-        dcs = np.rint(rules.initial_dc_cover * net.sum_by_dc(mean[None])[0])
-        by_node = np.concatenate([dcs, stores]).astype(np.int64)
-        on_hand = np.broadcast_to(by_node, (copies, *by_node.shape)).copy()
+        dcs = np.rint(rules.initial_dc_cover * net.sum_by_dc(mean))
+        on_hand = np.concatenate([dcs, stores], axis=1).astype(np.int64)
         slots = max(event.reach for event in self.events)
         kept: Fields = {}
         for event in self.events:
@@ -92,9 +92,9 @@ class Simulator:
         return State(
             seed=seed,
             period=np.zeros(copies, np.int64),
-            day=self.demand.sample_start(seed, rules.horizon, split),
+            day=day,
             on_hand=on_hand,
-            in_transit=np.zeros((copies, slots, *by_node.shape), np.int64),
+            in_transit=np.zeros((copies, slots, *on_hand.shape[1:]), np.int64),
             log_drift=self.demand.sample_log_drift(seed),
             **kept,
         )

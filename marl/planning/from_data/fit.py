@@ -10,6 +10,7 @@ import numpy as np
 from envs.errors import InputError
 from envs.omnichannel.scenario.costs import Costs
 from envs.omnichannel.types import WEEK, IntArray
+from envs.omnichannel.world.demand.traces import LEAST_BURN_IN
 from marl.planning.from_data.check_others import SUPPLIER
 from marl.planning.from_data.dataset import Dataset, ReturnRecords
 from marl.planning.from_data.fit_covers import fit_covers
@@ -21,7 +22,8 @@ LONGEST_DELAY = 180  # days that the simulator can follow a return
 LONGEST_SHELF_LIFE = 180  # days that the simulator can follow a unit on the shelf
 LONGEST_HORIZON = 84
 YEARLY_HOLDING = 0.25  # of the unit cost, where costs are given
-_SMOOTHINGS = np.array([0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3])
+_SMOOTHINGS = np.array([0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2])
+_VARIANCE_SMOOTHING = 0.005
 
 
 def fit_scenario(
@@ -40,7 +42,8 @@ def fit_scenario(
     held_back = demand.num_days - train_days
     train = demand.units[:train_days]
     dcs, stores, network_remarks = fit_network(data, train)
-    horizon = min(max(held_back * 4 // 5 // WEEK, 1) * WEEK, LONGEST_HORIZON)
+    longest = min(held_back * 4 // 5, train_days - LEAST_BURN_IN)
+    horizon = min(max(longest // WEEK, 1) * WEEK, LONGEST_HORIZON)
     return [
         Section("name", name),
         Section(
@@ -63,8 +66,13 @@ def fit_scenario(
         _make_returns(data, train_days),
         Section(
             "forecast",
-            {"smoothing": _fit_smoothing(train)},
+            {
+                "method": "running",
+                "smoothing": _fit_smoothing(train),
+                "variance_smoothing": _VARIANCE_SMOOTHING,
+            },
             ["weight of the latest day that foresaw the coming weeks best"],
+            ["spreads move slowly: the weight of the latest day is 0.005"],
         ),
         _make_costs(data, train),
         *_make_reward(data, train),
@@ -178,13 +186,17 @@ def _make_returns(data: Dataset, train_days: int) -> Section:
 
 
 def _fit_smoothing(train: IntArray) -> float:
-    """The smoothing whose average foresees the mean of the coming week best."""
+    """The least weight of the latest day whose average foresees the mean of the coming week best.
+
+    The average is that of `History`: the plain mean of the first days, then exponential.
+    """
     cells = train.sum(axis=3).reshape(len(train), -1).astype(np.float64)
     sums = np.cumsum(np.vstack([np.zeros((1, cells.shape[1])), cells]), axis=0)
-    smoothed = np.broadcast_to(cells[:WEEK].mean(axis=0), (len(_SMOOTHINGS), cells.shape[1])).copy()
+    smoothed = np.zeros((len(_SMOOTHINGS), cells.shape[1]))
     loss = np.zeros(len(_SMOOTHINGS))
     for day in range(len(cells) - WEEK):
-        smoothed += _SMOOTHINGS[:, None] * (cells[day] - smoothed)
+        rate = np.maximum(_SMOOTHINGS, 1 / (day + 1))[:, None]
+        smoothed += rate * (cells[day] - smoothed)
         coming = (sums[day + 1 + WEEK] - sums[day + 1]) / WEEK
         if day >= WEEK:  # not the days that the average began with
             loss += ((coming - smoothed) ** 2).sum(axis=1)

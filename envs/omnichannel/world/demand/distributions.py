@@ -30,6 +30,9 @@ class Distribution(Protocol):
             base: the same without the season, (S, K, C) or (B, S, K, C); 0 where closed.
         """
 
+    def compute_variance(self, mean: FloatArray) -> FloatArray:
+        """Returns the variance of units around their mean, units², in the mean's shape."""
+
 
 class NormalNoise:
     """Eq. 1: normal noise whose standard deviation is a share of base; not below zero."""
@@ -43,6 +46,10 @@ class NormalNoise:
         flat = (array.reshape(-1, cells) for array in (uniform, expected, self.noise * base))
         return round_normals(*flat).reshape(uniform.shape)
 
+    def compute_variance(self, mean: FloatArray) -> FloatArray:
+        """The noise's and the rounding's; that zero cuts the noise is left out."""
+        return (self.noise * mean) ** 2 + np.where(mean > 0, 1 / 12, 0.0)
+
 
 class PoissonCounts:
     """Variance = mean."""
@@ -51,6 +58,10 @@ class PoissonCounts:
         """The Poisson quantile."""
         del base
         return invert_count(uniform, expected, expected)
+
+    def compute_variance(self, mean: FloatArray) -> FloatArray:
+        """The mean."""
+        return mean
 
 
 class NegativeBinomialCounts:
@@ -63,6 +74,10 @@ class NegativeBinomialCounts:
         """The negative binomial quantile; Poisson's where cv is below it."""
         del base
         return invert_count(uniform, expected, (self.cv * expected) ** 2)
+
+    def compute_variance(self, mean: FloatArray) -> FloatArray:
+        """That of the class."""
+        return np.maximum((self.cv * mean) ** 2, mean)
 
 
 class IntermittentCounts:
@@ -87,6 +102,13 @@ class IntermittentCounts:
         within = (uniform[busy] - (1 - share)) / share
         units[busy] = 1 + invert_count(within, size - 1, (self.size_cv * size) ** 2)
         return units
+
+    def compute_variance(self, mean: FloatArray) -> FloatArray:
+        """That of the mixture: E[size²] p - mean²."""
+        share = np.maximum(np.minimum(self.probability, mean), 1e-9)
+        size = np.maximum(mean / share, 1.0)
+        own = np.maximum((self.size_cv * size) ** 2, size - 1)
+        return np.maximum(share * (own + size**2) - mean**2, 0.0)
 
 
 def make_distribution(

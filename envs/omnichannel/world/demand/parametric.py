@@ -51,6 +51,7 @@ class ParametricDemand:
         self.notice = self.promotions.notice if self.promotions else 0
         self.correlation = process.correlation
         self.distribution = make_distribution(process)
+        self.scale, self.variance = self.mean, self._compute_variance()
         # (days, S, K, C); contiguous, for days are picked from it all the time
         self._expected = np.ascontiguousarray(self.mean * self.season[..., None])
         # What is closed has no noise either; without a calendar nothing is.
@@ -61,6 +62,10 @@ class ParametricDemand:
         del horizon, split
         start = draws.sample_uniform(seed, np.zeros(len(seed), np.int64), draws.START, ())
         return (start * len(self.season)).astype(np.int64)
+
+    def mean_before(self, day: IntArray) -> FloatArray:
+        """The mean, whatever the day, (B, S, K, C)."""
+        return np.broadcast_to(self.mean, (len(day), *self.mean.shape))
 
     def sample_log_drift(self, seed: SeedArray) -> FloatArray | None:
         """Draws from the stationary distribution, (B, S, K); None without drift."""
@@ -124,6 +129,13 @@ class ParametricDemand:
         # E[exp(x')] given x: what the shocks up to then add is in the mean of 1 already.
         drift = np.exp(kept * state.log_drift - (kept * self.drift.sd) ** 2 / 2)[..., None]
         return drift if factor is None else drift * factor
+
+    def _compute_variance(self) -> FloatArray:
+        """Of a day's total at the mean, given the drift, (S, K): channels may move together."""
+        own = self.distribution.compute_variance(self.mean)
+        deviation = np.sqrt(own).sum(axis=-1)
+        total: FloatArray = own.sum(axis=-1)
+        return (1 - self.correlation) * total + self.correlation * deviation**2
 
     def _sample_shock(self, seed: SeedArray, period: IntArray) -> FloatArray:
         from scipy.special import ndtri

@@ -17,11 +17,16 @@ class DemandProcess(Protocol):
     """
 
     mean: FloatArray  # (S, K, C) expected units a period, season and promotions left out
+    scale: FloatArray  # (S, K, C) units a period by which eq. 8 divides; no policy knows it
+    variance: FloatArray  # (S, K) units² of a day's total over the channels, at the mean
     season: FloatArray  # (days, S, K) known factor of the mean by calendar day; 0 where closed
     notice: int  # days ahead from which promotions are announced
 
     def sample_start(self, seed: SeedArray, horizon: int, split: Split) -> IntArray:
         """Draws the calendar day on which each episode begins, (B,)."""
+
+    def mean_before(self, day: IntArray) -> FloatArray:
+        """The mean that is known when an episode begins on a day, (B,) to (B, S, K, C) units."""
 
     def sample_log_drift(self, seed: SeedArray) -> FloatArray | None:
         """Draws the log drift of an episode's first day, (B, S, K); None without drift."""

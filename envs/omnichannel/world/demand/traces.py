@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +28,17 @@ from envs.omnichannel.world import draws
 from envs.omnichannel.world.demand.process import Split
 from envs.omnichannel.world.demand.trace_file import RecordedDemand, load_trace
 
+BURN_IN = 56  # days that are known before the first episode begins, where there are so many
+LEAST_BURN_IN = 7  # a week, so that every weekday has been seen
+
 
 class TraceDemand:
     """Replays recorded daily sales of each store and SKU.
 
-    The first `train_days` are for training, the rest for evaluation; means and the weekday
-    profile come from the training days alone. Where the records tell the channels apart, they are
-    replayed as they are. Otherwise a fixed share counts as ordered online, split by a seeded draw.
+    The first `train_days` are for training, the rest for evaluation. No episode begins before
+    `burn_in` days are known: what is known at its beginning comes from the days before it. Where
+    the records tell the channels apart, they are replayed as they are. Otherwise a fixed share
+    counts as ordered online, split by a seeded draw.
     """
 
     notice = 0
@@ -42,7 +47,8 @@ class TraceDemand:
         recorded = load_records(process)
         store_index = _index_of(scenario.network.stores, recorded.stores, "network.stores")
         sku_index = _index_of(scenario.skus, recorded.skus, "skus")
-        units = recorded.units[:, store_index][:, :, sku_index]  # (days, S, K, recorded channels)
+        days = recorded.units[: process.last_day]
+        units = days[:, store_index][:, :, sku_index]  # (days, S, K, recorded channels)
         self.units = _spread_channels(units, recorded.channels, scenario.channels)
         self.train_days = process.train_days
         self.online_share = process.online_share
@@ -57,18 +63,34 @@ class TraceDemand:
                 f"demand.train_days: {process.train_days} is not allowed; at most "
                 f"{len(units) - 1} (the records have {len(units)} days)"
             )
-        if scenario.horizon > min(held_back, process.train_days):
+        longest = min(held_back, process.train_days - LEAST_BURN_IN)
+        if scenario.horizon > longest:
             raise InputError(
-                f"horizon: {scenario.horizon} is not allowed; at most "
-                f"{min(held_back, process.train_days)} (days of the shorter part of the trace)"
+                f"horizon: {scenario.horizon} is not allowed; at most {longest} (the record has "
+                f"{held_back} held-back days, and {process.train_days} training days of which the "
+                f"first {LEAST_BURN_IN} are known before any episode begins)"
             )
-        train = self.units[: process.train_days]
-        self.mean = self._share_out(train.mean(axis=0))  # (S, K, C)
-        self.season = _weekday_profile(train.sum(axis=-1), len(self.units))
+        self.scale = self._share_out(self.units[: process.train_days].mean(axis=0))
+        self.burn_in = min(BURN_IN, process.train_days - scenario.horizon)
+        known = self.units[: self.burn_in]
+        self.mean = self._share_out(known.mean(axis=0))  # (S, K, C)
+        self.variance = known.sum(axis=-1).var(axis=0)  # (S, K)
+        self.season = _weekday_profile(known.sum(axis=-1), len(self.units))
+        self._sold = np.concatenate([np.zeros_like(self.units[:1]), self.units.cumsum(axis=0)])
+
+    @cached_property
+    def recorded(self) -> FloatArray:
+        """Units by channel that each recorded day was to bring, (D, S, K, C)."""
+        return self._share_out(self.units)
+
+    def mean_before(self, day: IntArray) -> FloatArray:
+        """The mean of the days before, (B, S, K, C)."""
+        own = np.minimum(day, len(self._sold) - 1)
+        return self._share_out(self._sold[own]) / np.maximum(own, 1)[:, None, None, None]
 
     def sample_start(self, seed: SeedArray, horizon: int, split: Split) -> IntArray:
         """A day from which the whole episode stays inside the part that `split` names."""
-        first, end = (0, self.train_days)
+        first, end = (self.burn_in, self.train_days)
         if split == "evaluate":
             first, end = self.train_days, len(self.units)
         start = draws.sample_uniform(seed, np.zeros(len(seed), np.int64), draws.START, ())

@@ -1,0 +1,36 @@
+"""The forecast of a scenario, by the name of its method."""
+
+from __future__ import annotations
+
+from envs.errors import InputError
+from envs.omnichannel.forecast.running import Running
+from envs.omnichannel.forecast.strategies import (
+    Forecast,
+    KnownMean,
+    Oracle,
+    SeasonalSmoothing,
+    count_days_ahead,
+)
+from envs.omnichannel.scenario.demand import ForecastSettings
+from envs.omnichannel.types import Network
+from envs.omnichannel.world.demand import DemandProcess
+from envs.omnichannel.world.demand.traces import TraceDemand
+
+_METHODS = {"smoothing": SeasonalSmoothing, "mean": KnownMean, "oracle": Oracle}
+
+
+def make_forecast(demand: DemandProcess, settings: ForecastSettings, network: Network) -> Forecast:
+    """Builds the scenario's forecast.
+
+    Raises:
+        InputError: if `running` is asked for without a record.
+    """
+    days_ahead = count_days_ahead(network)
+    if settings.method != "running":
+        return _METHODS[settings.method](demand, settings, days_ahead)
+    if not isinstance(demand, TraceDemand):
+        raise InputError(
+            "forecast.method: 'running' is not allowed; it learns from a record, which demand of "
+            "process trace alone has; smoothing, mean or oracle is needed"
+        )
+    return Running(demand.recorded, settings, days_ahead)

@@ -1,0 +1,77 @@
+"""The running forecast of recorded demand: every episode begins with what the days before say."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.omnichannel.forecast.history import History
+from envs.omnichannel.forecast.moments import update_moments
+from envs.omnichannel.scenario.demand import ForecastSettings
+from envs.omnichannel.types import WEEK, FloatArray, IntArray, Known, State, sum_channels
+
+
+class Running:
+    """Running means and variances under a weekday profile, all from days before.
+
+    An episode that begins on a day of the record knows what the days before it say, and learns from
+    every day that it lives through. Its weekday profile stays that of its first day.
+    """
+
+    def __init__(self, units: FloatArray, settings: ForecastSettings, days_ahead: int) -> None:
+        """Learns from the record.
+
+        Args:
+            units: expected by channel of each recorded day, (D, S, K, C); day 0 is weekday 0.
+            settings: of the scenario.
+            days_ahead: H of `look_ahead`.
+        """
+        self.rates = settings.smoothing, settings.variance_smoothing
+        self.history = History.roll(units, level_rate=self.rates[0], variance_rate=self.rates[1])
+        weekday = np.arange(WEEK)[:, None] + np.arange(days_ahead)
+        self._weekdays = weekday % WEEK  # (7, H) of the days from each weekday on
+
+    def begin(self, day: IntArray) -> Known:
+        """Returns what the days before each episode's first one say, (B, ...)."""
+        own = np.minimum(day, len(self.history.smoothed) - 1)
+        return Known(
+            smoothed=self.history.smoothed[own],
+            variance=self.history.variance[own],
+            weight=self.history.weight[own],
+            origin=own,
+        )
+
+    def read_plain(self, origin: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Returns mean and variance of all days before the episodes, (B, ...)."""
+        return self.history.plain_mean[origin], self.history.plain_variance[origin]
+
+    def update(self, known: Known, demand: IntArray, state: State) -> Known:
+        """Returns what is known after the state's period, (B, ...)."""
+        smoothed, variance = known.smoothed.copy(), known.variance.copy()
+        weight = known.weight.copy()
+        # Before its first sale a new item's zeros say nothing.
+        is_seen = (weight > 0) | (sum_channels(demand) > 0)
+        update_moments(
+            smoothed, variance, weight, demand.astype(np.float64), self._read_factor(known, state),
+            is_seen, *self.rates,
+        )  # fmt: skip
+        return Known(smoothed=smoothed, variance=variance, weight=weight, origin=known.origin)
+
+    def predict_day(self, known: Known, state: State) -> FloatArray:
+        """Returns the level times the weekday's factor, (B, S, K, C)."""
+        return known.smoothed * self._read_factor(known, state)[:, None, :, None]
+
+    def predict_week(self, known: Known, state: State) -> FloatArray:
+        """Returns the level: a week has every weekday once, (B, S, K, C)."""
+        del state
+        return known.smoothed
+
+    def look_ahead(self, known: Known, state: State) -> FloatArray:
+        """Returns the weekdays' factors, summed over the next 1 to H days, (B, H, 1, K)."""
+        days = self._weekdays[state.day % WEEK]  # (B, H)
+        by_day = self.history.profile[known.origin[:, None], days]
+        return np.cumsum(by_day, axis=1)[:, :, None]
+
+    def _read_factor(self, known: Known, state: State) -> FloatArray:
+        """The weekday's factor of the state's day, (B, K)."""
+        factor: FloatArray = self.history.profile[known.origin, state.day % WEEK]
+        return factor

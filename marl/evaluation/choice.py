@@ -1,0 +1,81 @@
+"""The best rule of a scenario, chosen on days that its parameters and forecasts have not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.demand import Trace
+from envs.omnichannel.world.demand import Split
+from envs.omnichannel.world.demand.traces import LEAST_BURN_IN
+from envs.omnichannel.world.draws import make_seeds
+from marl.evaluation.evaluate import EpisodeRunner
+from marl.evaluation.tuning import choose_budget, load_or_tune
+from marl.policies import FAMILIES, list_families
+from marl.policies.base import Setting
+from marl.policies.tuned import TunedRule
+
+_ORIGINS = (0.5, 0.75)  # of the training days; a rule is tuned before and scored after each
+_TRIALS = 120  # of a family at an origin: enough to tell families apart, not to polish them
+_EPISODES = 32  # that score a family
+
+
+def choose_rule(scenario: Scenario, say: Callable[[str], object]) -> TunedRule:
+    """Returns the best family, tuned on all training days.
+
+    Recorded demand is cut at rolling origins: parameters are tuned on the days before and scored on
+    the days after, all of them training days. Drawn demand has no days to keep apart, so families
+    are scored on fresh episodes.
+
+    Source: Tashman 2000, Out-of-sample tests of forecasting accuracy, IJF 16(4).
+
+    Args:
+        scenario: what to choose for.
+        say: told what takes time.
+    """
+    families = list_families(scenario)
+    scores = np.zeros(len(families))
+    for fold in make_folds(scenario):
+        runner = _make_runner(fold)
+        for i, family in enumerate(families):
+            say(f"choosing the best rule: {family}, unless the cache has it ...")
+            rule = load_or_tune(family, fold, trials=_limit_trials(family, fold))
+            scores[i] += runner.run(rule.make(fold))["reward"].mean()
+    best = families[int(scores.argmax())]
+    say(f"the best rule is {best}; tuning it, unless the cache has it ...")
+    return load_or_tune(best, scenario)
+
+
+def make_folds(scenario: Scenario) -> Sequence[Scenario]:
+    """Returns the scenario as it was at each rolling origin: days after it are held back.
+
+    Days beyond the training days are in none of them. Where the training days are too few for a
+    fold, and where demand is drawn, it is the scenario itself.
+    """
+    demand = scenario.demand
+    if not isinstance(demand, Trace):
+        return (scenario,)
+    folds = []
+    ends = [*(round(share * demand.train_days) for share in _ORIGINS), demand.train_days]
+    for origin, end in pairwise(ends):
+        horizon = min(scenario.horizon, end - origin, origin - 2 * LEAST_BURN_IN)
+        if horizon < 1 or origin < 2 * LEAST_BURN_IN:
+            continue
+        known = demand.model_copy(update={"train_days": origin, "last_day": end})
+        folds.append(scenario.model_copy(update={"demand": known, "horizon": horizon}))
+    return folds or (scenario,)
+
+
+def _make_runner(fold: Scenario) -> EpisodeRunner:
+    split: Split = "evaluate" if isinstance(fold.demand, Trace) else "train"
+    return EpisodeRunner(fold, make_seeds("choose", 0, _EPISODES), split, _EPISODES)
+
+
+def _limit_trials(family: str, fold: Scenario) -> int:
+    """Trials of a family: few, as its parameters are kept for this choice alone."""
+    space = FAMILIES[family].make_space(Setting.from_scenario(fold))
+    _, trials = choose_budget(fold, len(space.parameters))
+    return min(trials, _TRIALS)
