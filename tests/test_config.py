@@ -1,6 +1,9 @@
+import time
+
 import pytest
 
 from envs.errors import InputError
+from marl.commands.prepare import limit_tuning, load_training
 from marl.config import (
     Exploration,
     Stop,
@@ -146,3 +149,20 @@ def test_share_parameters__is_refused_with_what_needs_a_shared_network() -> None
     ):
         with pytest.raises(InputError, match=f"parameters: false is not allowed with {other}; tru"):
             load_config("default", ["learner.share_parameters=false", override])
+
+
+def test_load_training__tiny_begins_from_a_rule() -> None:
+    _, config = load_training("tiny", None, None, (None, None, None), None)
+    assert config == load_config("tiny")
+    assert config.method == "residual"
+    _, config = load_training("tiny", "default", None, (None, None, None), None)
+    assert config.method == "agents"
+
+
+def test_limit_tuning__is_half_of_the_minutes_that_are_left() -> None:
+    now = time.monotonic()
+    config = load_config("default", make_stop_overrides(None, None, 3.0))
+    assert not limit_tuning(config, now - 80)()
+    assert limit_tuning(config, now - 91)()
+    assert limit_tuning(config, now - 80, done_seconds=30)()
+    assert not limit_tuning(load_config(), now - 10_000)()

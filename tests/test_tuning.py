@@ -8,6 +8,7 @@ import pytest
 from envs.errors import InputError
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.types import FloatArray
+from envs.omnichannel.world.account.metrics import EpisodeMetrics
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation import tuning
 from marl.evaluation.evaluate import EpisodeRunner, evaluate_policies
@@ -18,8 +19,9 @@ from marl.evaluation.tuning import (
     tune_family,
 )
 from marl.policies import FAMILIES, ParameterSpace, make_policy
-from marl.policies.base import Setting
+from marl.policies.base import Policy, Setting
 from marl.policies.tuned import TunedRule
+from marl.training.stopping import Stopped
 
 TINY = load_scenario("tiny")
 from_unit = tuning._from_unit
@@ -186,3 +188,45 @@ def test_choose_budget__falls_with_the_size_and_yields_to_what_is_given() -> Non
     assert choose_budget(TINY, 24) == (32, 1800)
     assert choose_budget(load_scenario("retail"), 6) == (8, 200)
     assert choose_budget(TINY, 24, trials=5) == (32, 5)
+
+
+@pytest.mark.parametrize("by", ["a limit", "a signal"])
+def test_load_or_tune__a_search_that_is_cut_goes_on_from_there(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    whole = tune_family("order_up_to", TINY, episodes=2, trials=36)
+    said: list[str] = []
+    ran: list[int] = []
+    run = EpisodeRunner.run
+
+    def count(self: EpisodeRunner, policy: Policy) -> EpisodeMetrics:
+        if by == "a signal" and len(ran) == 2:
+            ran.append(0)
+            raise Stopped(15)
+        ran.append(1)
+        return run(self, policy)
+
+    monkeypatch.setattr(EpisodeRunner, "run", count)
+    search: tuning.Search = {"episodes": 2, "trials": 36, "say": said.append}
+    if by == "a limit":
+        limited: tuning.Search = {**search, "should_stop": lambda: len(ran) >= 2}
+        cut = load_or_tune("order_up_to", TINY, **limited)
+        assert cut.trials == 18
+        assert said == ["tuning order_up_to is cut after 18 of 36 trials; the next goes on"]
+    else:
+        with pytest.raises(Stopped):
+            load_or_tune("order_up_to", TINY, **search)
+
+    assert load_or_tune("order_up_to", TINY, **search) == whole
+    assert sum(ran) == 4
+    assert [path.suffixes for path in cache.iterdir()] == [[".json"]]
+
+
+def test_load_or_tune__says_how_it_is_getting_on(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "SAY_EVERY_S", 0)
+    said: list[str] = []
+    load_or_tune("order_up_to", TINY, episodes=2, trials=18, say=said.append)
+    assert said[0].startswith("tuning order_up_to: 9 of 18 trials, reward 0.")
+    assert len(said) == 2

@@ -68,7 +68,7 @@ def tune(
     console = make_console(json_file)
     result: dict[str, Any] = {"scenario": loaded.name, "families": {}}
     for family in list_families(loaded):
-        tuned = load_or_tune(family, loaded, trials=trials)
+        tuned = load_or_tune(family, loaded, trials=trials, say=console.print)
         result["families"][family] = {"reward": tuned.reward, "parameters": tuned.parameters}
         values = "  ".join(f"{name} {value:.3f}" for name, value in tuned.parameters.items())
         console.print(f"{family}: reward {tuned.reward:.4f}  {values}", soft_wrap=True)
@@ -82,7 +82,9 @@ def compare_best(run: RunFolder, say: Callable[[str], object]) -> Evaluation:
     from marl.evaluation.sources import load_learned, load_untrained, make_baselines
 
     settings = run.config.evaluation
-    policies = make_baselines(list(settings.baselines), run.scenario, say)
+    # A limit in minutes is over by now, and what it left room for is tuned.
+    is_over = run.config.stop.minutes is not None
+    policies = make_baselines(list(settings.baselines), run.scenario, say, lambda: is_over)
     policies |= load_untrained(run)
     policies["trained"] = load_learned(run.find_checkpoint("best"), "trained", run.scenario)
     return evaluate_policies(policies, run.scenario, settings.test_episodes, run.config.seed)

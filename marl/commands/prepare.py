@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,15 +60,54 @@ def load_training(
     return loaded, checked
 
 
-def tune_rules(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> TrainConfig:
+def limit_tuning(
+    config: TrainConfig, started: float, done_seconds: float = 0.0
+) -> Callable[[], bool]:
+    """Returns whether to cut the tuning of rules: it may take half of the minutes that are left.
+
+    Args:
+        config: with the limit.
+        started: when the command began, on the clock of `time.monotonic`.
+        done_seconds: that the run has trained before.
+    """
+    minutes = config.stop.minutes
+    if minutes is None:
+        return lambda: False
+    end = started + (60 * minutes - done_seconds) / 2
+    return lambda: time.monotonic() > end
+
+
+def tune_baselines(
+    scenario: Scenario, config: TrainConfig, *, quiet: bool, should_stop: Callable[[], bool]
+) -> None:
+    """Tunes what a run with a limit in minutes is compared with, within the limit."""
+    from marl.evaluation.sources import make_baselines
+
+    if config.stop.minutes is not None:
+        make_baselines(list(config.evaluation.baselines), scenario, _choose_say(quiet), should_stop)
+
+
+def _choose_say(quiet: bool) -> Callable[[str], object]:
+    return (lambda _: None) if quiet else partial(typer.echo, err=True)
+
+
+def tune_rules(
+    scenario: Scenario,
+    config: TrainConfig,
+    *,
+    quiet: bool,
+    should_stop: Callable[[], bool] | None = None,
+) -> TrainConfig:
     """Fills in the tuned parameters of the rule that residual agents depart from."""
     if config.method != "residual":
         return config
-    residual = _complete_residual(scenario, config, quiet=quiet)
+    residual = _complete_residual(scenario, config, quiet, should_stop)
     return config.model_copy(update={"residual": residual})
 
 
-def _complete_residual(scenario: Scenario, config: TrainConfig, *, quiet: bool) -> Residual:
+def _complete_residual(
+    scenario: Scenario, config: TrainConfig, quiet: bool, should_stop: Callable[[], bool] | None
+) -> Residual:
     """Finds the choices that the scenario has, the rule to depart from, and its parameters.
 
     What is wrong is said before anything takes time.
@@ -89,19 +131,21 @@ def _complete_residual(scenario: Scenario, config: TrainConfig, *, quiet: bool) 
     for name in families:
         check_residual(scenario, residual.model_copy(update={"reference": name}))
     if residual.parameters is None:
-        tuned = [_tune(name, scenario, quiet=quiet) for name in families]
+        tuned = [_tune(name, scenario, quiet, should_stop) for name in families]
         best = max(tuned, key=lambda rule: rule.reward)
         found = {"reference": best.family, "parameters": best.parameters}
         residual = residual.model_copy(update=found)
     return residual
 
 
-def _tune(family: str, scenario: Scenario, *, quiet: bool) -> TunedRule:
+def _tune(
+    family: str, scenario: Scenario, quiet: bool, should_stop: Callable[[], bool] | None
+) -> TunedRule:
     from marl.evaluation.tuning import load_or_tune
 
-    if not quiet:
-        typer.echo(f"tuning {family}, unless the cache has it ...", err=True)
-    return load_or_tune(family, scenario)
+    say = _choose_say(quiet)
+    say(f"tuning {family}, unless the cache has it ...")
+    return load_or_tune(family, scenario, say=say, should_stop=should_stop)
 
 
 def open_storage(uri: str | None, run_dir: Path | None) -> Storage | None:

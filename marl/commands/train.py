@@ -24,7 +24,14 @@ from marl.commands.options import (
     SetOption,
     StorageOption,
 )
-from marl.commands.prepare import fetch_run, load_training, open_storage, tune_rules
+from marl.commands.prepare import (
+    fetch_run,
+    limit_tuning,
+    load_training,
+    open_storage,
+    tune_baselines,
+    tune_rules,
+)
 from marl.errors import RunError
 from marl.training.stopping import Stopped, compute_status_when_saved, leave
 
@@ -63,7 +70,9 @@ def train(
     check_installed("train")
     limits = (episodes, env_steps, minutes)
     loaded, checked = load_training(scenario, config, overrides, limits, seed)
-    checked = tune_rules(loaded, checked, quiet=quiet)
+    enough = limit_tuning(checked, started)
+    checked = tune_rules(loaded, checked, quiet=quiet, should_stop=enough)
+    tune_baselines(loaded, checked, quiet=quiet, should_stop=enough)
     target = open_storage(storage, run_dir)
     run = RunFolder.create(run_dir, loaded, checked)
     lock_folder(run.path)
@@ -112,6 +121,8 @@ def resume(
     opened.config.stop.check_open(
         stored["episodes"], stored["env_steps"], stored["progress"]["seconds"]
     )
+    enough = limit_tuning(opened.config, started, float(stored["progress"]["seconds"]))
+    tune_baselines(opened.scenario, opened.config, quiet=quiet, should_stop=enough)
     run_training(
         opened,
         address,

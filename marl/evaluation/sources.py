@@ -27,19 +27,25 @@ from marl.runs.folder import POLICY_FILE, RunFolder
 Say = Callable[[str], object]
 
 
-def make_baselines(names: list[str], scenario: Scenario, say: Say) -> dict[str, Policy]:
+def make_baselines(
+    names: list[str],
+    scenario: Scenario,
+    say: Say,
+    should_stop: Callable[[], bool] | None = None,
+) -> dict[str, Policy]:
     """Returns classical policies by name, tuned if they have parameters.
 
     Args:
         names: of `BASELINES`.
         scenario: what they are tuned for.
         say: told what takes time.
+        should_stop: whether to cut a search, and to take what it has found so far.
     """
     found: dict[str, Policy] = {}
     for name in names:
         if name in FAMILIES:
             say(f"tuning {name}, unless the cache has it ...")
-        found[name] = make_baseline(name, scenario)
+        found[name] = make_baseline(name, scenario, say=say, should_stop=should_stop)
     return found
 
 

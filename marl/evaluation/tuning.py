@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -31,7 +34,10 @@ FINE_STEP_SIZE = 0.03  # the same where the search starts at the optimum of a si
 BORDER_PENALTY = 0.01  # of leaving the ranges: reward per squared share of a range
 CACHE_VERSION = 6  # raise when the simulator, a family or the search changes what is found
 
+SAY_EVERY_S = 10.0  # how a search that takes long is getting on
+
 Progress = Callable[[int, float], None]  # trials done, best reward so far
+Say = Callable[[str], object]
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +49,8 @@ class Search(TypedDict, total=False):
     trials: int | None  # parameter vectors, rounded down to whole generations, at least one
     seed: int  # of the episodes and of the search
     progress: Progress | None  # called after each generation
+    say: Say | None  # told every ten seconds how the search is getting on, and that it was cut
+    should_stop: Callable[[], bool] | None  # asked after each generation
 
 
 def tune_family(
@@ -50,6 +58,7 @@ def tune_family(
     scenario: Scenario,
     *,
     start: Mapping[str, float] | None = None,
+    told: list[list[float]] | None = None,
     **search: Unpack[Search],
 ) -> TunedRule:
     """Searches a family's parameters for the highest mean reward (eq. 8) by CMA-ES.
@@ -66,6 +75,8 @@ def tune_family(
         scenario: what to simulate; recorded demand is taken from its training part.
         start: parameters to search around, in small steps; those left out begin at the family's
             own first guess. Without it the whole search begins there, in large steps.
+        told: rewards of the generations that the same search got to before, which are not simulated
+            again; those of the others are added.
         search: as of `Search`.
 
     Raises:
@@ -88,13 +99,20 @@ def tune_family(
     seeds = np.tile(make_seeds("tune", seed, episodes), size)
     runner = EpisodeRunner(scenario, seeds, "train", batch_size=len(seeds))
     best, best_reward, tried = first, -np.inf, 0
-    while not tried or tried + size <= trials:
+    told = [] if told is None else told
+    if any(len(rewards) != size for rewards in told):
+        told.clear()
+    should_stop = search.get("should_stop") or (lambda: False)
+    while not tried or (tried + size <= trials and (tried < len(told) * size or not should_stop())):
         asked = np.stack([optimizer.ask() for _ in range(size)])
         if not tried:
             asked[0] = _to_unit(space, first)
         inside = np.clip(asked, 0, 1)
-        parameters = _from_unit(space, np.repeat(inside, episodes, axis=0))
-        rewards = runner.run(rule(setting, parameters))["reward"].reshape(size, -1).mean(axis=1)
+        if tried == len(told) * size:
+            parameters = _from_unit(space, np.repeat(inside, episodes, axis=0))
+            found = runner.run(rule(setting, parameters))["reward"].reshape(size, -1)
+            told.append(found.mean(axis=1).tolist())
+        rewards = np.array(told[tried // size])
         losses = BORDER_PENALTY * ((asked - inside) ** 2).sum(axis=1) - rewards
         optimizer.tell(list(zip(asked, losses.tolist(), strict=True)))
         tried += size
@@ -144,29 +162,65 @@ def load_or_tune(family: str, scenario: Scenario, **search: Unpack[Search]) -> T
     found first: 25 parameters at once lead a search astray that gets there easily from 17.
 
     A cache file that cannot be read or does not fit is ignored and written anew; a cache that
-    cannot be written costs the next call its time, nothing else.
+    cannot be written costs the next call its time, nothing else. A search that is cut, by
+    `should_stop` or by a signal, goes on from there in the next call.
+
+    Returns:
+        The best parameters; of a search that was cut, those found so far.
 
     Raises:
         InputError: if the family is not known.
     """
+    return _find_or_tune(family, scenario, search)[0]
+
+
+def _find_or_tune(family: str, scenario: Scenario, search: Search) -> tuple[TunedRule, bool]:
+    """What `load_or_tune` returns, and whether the search came to its end."""
     setting = Setting.from_scenario(scenario)
     space = get_family(family).make_space(setting)
-    path = _locate_cache(
-        family,
-        scenario,
-        *choose_budget(
-            scenario, len(space.parameters), search.get("episodes"), search.get("trials")
-        ),
-        search.get("seed", 0),
+    episodes, trials = choose_budget(
+        scenario, len(space.parameters), search.get("episodes"), search.get("trials")
     )
+    path = _locate_cache(family, scenario, episodes, trials, search.get("seed", 0))
     cached = _read_cache(path, space)
     if cached is not None:
-        return cached
-    simpler = get_family(family).get_simpler(setting)
-    start = None if simpler is None else load_or_tune(simpler, scenario, **search).parameters
-    tuned = tune_family(family, scenario, start=start, **search)
-    _write_cache(path, tuned)
-    return tuned
+        return cached, True
+    simpler, start, is_whole = get_family(family).get_simpler(setting), None, True
+    if simpler is not None:
+        rule, is_whole = _find_or_tune(simpler, scenario, search)
+        start = rule.parameters
+    say = search.get("say") or (lambda _: None)
+    progress = search.get("progress") or _make_progress(family, trials, say)
+    rest = path.with_suffix(".cut.json")
+    # A search that begins where a whole one would not leaves nothing to the next.
+    told = _read_told(rest) if is_whole else None
+    asked: Search = {**search, "progress": progress}
+    try:
+        tuned = tune_family(family, scenario, start=start, told=told, **asked)
+    except BaseException:
+        _keep_told(rest, told)
+        raise
+    if told is None or tuned.trials + len(told[0]) <= trials:
+        _keep_told(rest, told)
+        say(f"tuning {family} is cut after {tuned.trials} of {trials} trials; the next goes on")
+        return tuned, False
+    _write_cache(path, tuned.model_dump_json(indent=2))
+    with suppress(OSError):
+        rest.unlink()
+    return tuned, True
+
+
+def _make_progress(family: str, trials: int, say: Say) -> Progress:
+    """Says every ten seconds how far a search is."""
+    next_line = time.monotonic() + SAY_EVERY_S
+
+    def progress(tried: int, reward: float) -> None:
+        nonlocal next_line
+        if time.monotonic() >= next_line:
+            next_line = time.monotonic() + SAY_EVERY_S
+            say(f"tuning {family}: {tried} of {trials} trials, reward {reward:.4f}")
+
+    return progress
 
 
 def read_tuned(family: str, scenario: Scenario) -> TunedRule | None:
@@ -221,9 +275,23 @@ def _read_cache(path: Path, space: ParameterSpace) -> TunedRule | None:
     return tuned
 
 
-def _write_cache(path: Path, tuned: TunedRule) -> None:
+def _read_told(path: Path) -> list[list[float]]:
+    """The rewards of a search that was cut; none if there is no such file or it is damaged."""
+    try:
+        told = json.loads(path.read_bytes())
+        return [[float(reward) for reward in rewards] for rewards in told]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _keep_told(path: Path, told: list[list[float]] | None) -> None:
+    if told:
+        _write_cache(path, json.dumps(told))
+
+
+def _write_cache(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, tuned.model_dump_json(indent=2))
+        replace_file(path, text)
     except OSError as error:
         _log.warning("cache file %s is not written: %s", path, error)

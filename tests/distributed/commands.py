@@ -14,7 +14,8 @@ CODE = "import sys; from marl.commands.cli import main; sys.argv[0] = 'omnichann
 
 # Seconds of training, and a checkpoint every few rounds.
 SMALL = (
-    *("--scenario", "tiny", "--set", "env_runners.num_envs_per_env_runner=8"),
+    *("--scenario", "tiny", "--config", "default"),
+    *("--set", "env_runners.num_envs_per_env_runner=8"),
     *("--set", "pool.min_env_steps=100", "--set", "evaluation.interval_episodes=32"),
     *("--set", "evaluation.validation_episodes=2", "--set", "evaluation.test_episodes=2"),
     *("--set", "evaluation.baselines=[]", "--set", "pool.capacity_env_steps=4000"),

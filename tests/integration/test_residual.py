@@ -122,7 +122,7 @@ def test_save_policy__loads_as_it_was(tmp_path: Path) -> None:
     )  # fmt: skip
     np.testing.assert_array_equal(found, expected)
     assert (found != rule).all()
-    with pytest.raises(InputError, match="46 features in dispatch; scenario paper needs 44"):
+    with pytest.raises(InputError, match="num_features 46 in dispatch; scenario paper needs 44"):
         load_policy(tmp_path / "policy.npz", load_scenario("paper"), "mine")
 
 
@@ -155,7 +155,7 @@ def test_check_residual__refuses_in_one_line(
 def test_tune_rules__finds_choices_and_the_best_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     rewards = {"order_up_to": 0.4, "forecast_order_up_to": 0.6, "full_truck_by_sku": 0.5}
 
-    def tune(family: str, scenario: Scenario) -> TunedRule:
+    def tune(family: str, scenario: Scenario, **_: object) -> TunedRule:
         space = FAMILIES[family].make_space(Setting.from_scenario(scenario))
         return TunedRule(family=family, parameters=space.initial, reward=rewards[family], trials=1)
 

@@ -15,7 +15,8 @@ from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.world.account.costs import TERMS
 
 SMALL = (
-    *("--scenario", "tiny", "--set", "env_runners.num_envs_per_env_runner=8"),
+    *("--scenario", "tiny", "--config", "default"),
+    *("--set", "env_runners.num_envs_per_env_runner=8"),
     *("--set", "pool.min_env_steps=100", "--set", "evaluation.interval_episodes=32"),
     *("--set", "evaluation.validation_episodes=8", "--set", "evaluation.test_episodes=16"),
     *("--set", "learner.batch_size=64", "--set", "learner.env_steps_per_update=16"),
