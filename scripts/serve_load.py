@@ -170,8 +170,9 @@ def main() -> None:
                 p50, p99 = np.quantile(load.seconds, [0.5, 0.99])
                 print(
                     f"{label}: {len(load.seconds) / chosen.seconds:.1f} a second, p50 {p50:.3f} s, "
-                    f"p99 {p99:.3f} s, {used / len(load.seconds):.4f} s of CPU each, statuses "
-                    f"{sorted(set(load.statuses))}; /health p99 "
+                    f"p99 {p99:.3f} s, {used / len(load.seconds):.4f} s of CPU each on "
+                    f"{used / chosen.seconds:.2f} cores, statuses {sorted(set(load.statuses))}; "
+                    f"/health p99 "
                     f"{1000 * np.quantile(health, 0.99):.0f} ms"
                 )
             status = Path(f"/proc/{service.pid}/status").read_text(encoding="utf-8")
