@@ -206,6 +206,13 @@ class Checkpoints(StrictModel):
     keep: Count = 2
 
 
+class Tracking(StrictModel):
+    """Where metrics go besides TensorBoard; servers and keys are the environment's."""
+
+    to: tuple[Literal["mlflow", "wandb"], ...] = ()
+    project: Annotated[str, Field(min_length=1, max_length=100)] = "omnichannel"
+
+
 class Stop(StrictModel):
     """When training ends: whichever comes first; null is no limit."""
 
@@ -253,6 +260,7 @@ class TrainConfig(StrictModel):
     evaluation: Evaluation = Evaluation()
     feedback: Feedback = Feedback()
     checkpoints: Checkpoints = Checkpoints()
+    tracking: Tracking = Tracking()
     stop: Stop = Stop()
 
     @model_validator(mode="after")

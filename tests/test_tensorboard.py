@@ -1,6 +1,8 @@
 """What TensorBoard's own reader finds in a run's event files."""
 
 import io
+import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,11 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from envs.omnichannel.scenario import Scenario
 from marl.config import load_config
-from marl.training.stock_image import draw_cells
+from marl.training.stock_image import StockPicture, draw_cells
 from marl.training.tensorboard import (
     CHARTS,
     HPARAM_METRICS,
     OVERVIEW,
-    STOCK_TAG,
     EventLog,
     describe,
 )
@@ -29,7 +30,9 @@ def events(tmp_path: Path, tiny: Scenario, caplog: pytest.LogCaptureFixture) -> 
     log.add_scalars({"train/reward": 0.5, "speed/env_steps_per_second": 900.0}, 10)
     log.add_scalars({"train/reward": 0.75}, 20)
     # The DC holds 5 days of 13.5 shirts and 7.5 lamps, store_0 nothing, store_1 more than 5 days.
-    log.add_stock(np.array([[67.5, 37.5], [0.0, 0.0], [100.0, 6.25]]), 20)
+    picture = StockPicture(tiny)
+    pixels = picture.draw(np.array([[67.5, 37.5], [0.0, 0.0], [100.0, 6.25]]))
+    log.add_image(picture.tag, pixels, picture.description, 20)
     log.close()
     reader = EventAccumulator(str(tmp_path))
     reader.Reload()
@@ -83,7 +86,7 @@ def test_hparams__name_the_settings_and_the_metrics(events: EventAccumulator) ->
 
 
 def test_stock__is_an_image_in_days_of_cover(events: EventAccumulator) -> None:
-    (event,) = events.Images(STOCK_TAG)
+    (event,) = events.Images(StockPicture.tag)
 
     assert event.step == 20
     pixels = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
@@ -95,7 +98,7 @@ def test_stock__is_an_image_in_days_of_cover(events: EventAccumulator) -> None:
     assert centres == [
         [list(bright), list(bright)], [list(dark), list(dark)], [list(bright), list(middle)],
     ]  # fmt: skip
-    assert "Bright: 5 days" in events.SummaryMetadata(STOCK_TAG).summary_description
+    assert "Bright: 5 days" in events.SummaryMetadata(StockPicture.tag).summary_description
 
 
 def test_overview__comes_first_in_alphabetical_order(tmp_path: Path, tiny: Scenario) -> None:
@@ -120,6 +123,25 @@ def test_scalars__that_are_always_zero_have_no_chart(tmp_path: Path, tiny: Scena
 
     assert reader.Tags()["scalars"] == ["eval/cost/late"]
     assert [e.value for e in reader.Scalars("eval/cost/late")] == [1.5, 0.0]
+
+
+def test_scalars__that_fall_to_zero_in_a_resumed_run_are_shown(
+    tmp_path: Path, tiny: Scenario
+) -> None:
+    metrics = tmp_path / "metrics.jsonl"
+    for step, late in ((1, 1.5), (2, 0.0)):
+        log = EventLog(tmp_path, tiny, load_config(), step)
+        values = {"eval/cost/late": late, "eval/cost/waste": 0.0}
+        log.add_scalars(values, step)
+        with metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"env_steps": step, **values}) + "\n")
+        log.close()
+        time.sleep(1.1)  # event files are named by the second
+    reader = EventAccumulator(str(tmp_path))
+    reader.Reload()
+
+    assert reader.Tags()["scalars"] == ["eval/cost/late"]
+    assert [(e.step, e.value) for e in reader.Scalars("eval/cost/late")] == [(1, 1.5), (2, 0.0)]
 
 
 def test_hparams__of_a_resumed_run_are_those_it_goes_on_with(

@@ -15,10 +15,14 @@ from envs.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from marl.config import TrainConfig
+
 # What an installation may lack, by the extra of the package that brings it.
 EXTRAS = {
     "train": ("ray", "torch", "tensorboardX", "onnx"),
     "serve": ("onnxruntime", "fastapi", "uvicorn"),
+    "mlflow": ("mlflow",),
+    "wandb": ("wandb",),
 }
 
 
@@ -31,6 +35,16 @@ def check_installed(extra: str) -> None:
     for module in EXTRAS[extra]:
         if find_spec(module) is None:
             raise InputError(describe_missing(module))
+
+
+def check_trackers(config: TrainConfig) -> None:
+    """Refuses to go on without the modules of the trackers that a configuration names.
+
+    Raises:
+        InputError: names the first missing module and how to install it.
+    """
+    for name in config.tracking.to:
+        check_installed(name)
 
 
 def describe_missing(module: str) -> str:

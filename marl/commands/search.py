@@ -74,6 +74,8 @@ def search(
         return
     limits = (episodes, env_steps, minutes)
     loaded, checked = load_training(scenario, config, overrides, limits, seed)
+    if checked.tracking.to:
+        raise InputError("tracking.to: is not allowed in a search, whose trials come and go; []")
     dimensions = parse_space(space or [])
     check_space(dimensions, checked, mutable=scheduler == "pbt")
     checked = tune_rules(loaded, checked, quiet=quiet)

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marl.commands.console import check_installed, make_console, name_command, write_json
+from marl.commands.console import (
+    check_installed,
+    check_trackers,
+    make_console,
+    name_command,
+    write_json,
+)
 from marl.commands.evaluate import compare_best, print_evaluation
 from marl.commands.options import (
     AddressOption,
@@ -43,6 +49,10 @@ if TYPE_CHECKING:
     from marl.runs.storage import Storage
 
 
+# What trackers are given at the end of a run.
+RESULT_FILES = ("config.yaml", "scenario.yaml", "evaluation.json", "report.html")
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
     app.command()(train)
@@ -70,6 +80,7 @@ def train(
     check_installed("train")
     limits = (episodes, env_steps, minutes)
     loaded, checked = load_training(scenario, config, overrides, limits, seed)
+    check_trackers(checked)
     enough = limit_tuning(checked, started)
     checked = tune_rules(loaded, checked, quiet=quiet, should_stop=enough)
     tune_baselines(loaded, checked, quiet=quiet, should_stop=enough)
@@ -118,6 +129,7 @@ def resume(
     )
     opened = RunFolder.open(path, [*(overrides or []), *limits])
     check_resumable(stored_run.config, opened.config)
+    check_trackers(opened.config)
     opened.config.stop.check_open(
         stored["episodes"], stored["env_steps"], stored["progress"]["seconds"]
     )
@@ -158,17 +170,18 @@ def run_training(
     from marl.runs.changes import describe_changes
     from marl.training.progress import TrainingProgress
     from marl.training.ray_start import prepare_training
+    from marl.training.tracking import open_trackers
 
     console = make_console()
     view = TrainingProgress(console, quiet=quiet)
     view.say(f"run folder {run.path}")
     for line in describe_changes(before, run.config) if before else ():
         view.say(line)
-    with _offer_resume(run, storage, view.say):
+    with _offer_resume(run, storage, view.say), open_trackers(run, view.say) as trackers:
         prepare_training(address, run.config.env_runners.num_env_runners)
         from marl.training.trainer import Trainer  # here, as Ray starts while it is imported
 
-        trainer = Trainer(run, view, _make_upload(run, storage, view.say), started)
+        trainer = Trainer(run, view, _make_upload(run, storage, view.say), started, trackers)
         try:
             if checkpoint:
                 trainer.restore(checkpoint)
@@ -178,6 +191,11 @@ def run_training(
             trainer.close()
         if signal_number is None:
             _finish_run(run, console, view)
+            for tracker in trackers:
+                tracker.add_files([run.path / name for name in RESULT_FILES])
+        else:
+            for tracker in trackers:
+                tracker.close(finished=False)
     if storage:
         storage.upload(run.path)
         view.say(f"stored           {storage.uri}")

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from envs.errors import InputError
+from envs.omnichannel.scenario import Scenario
 from marl.config import TrainConfig
 
 # What the weights, the moments and the stored returns of a checkpoint were made with.
@@ -54,6 +55,16 @@ def flatten_fields(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         is_group = isinstance(value, dict)
         flat |= flatten_fields(value, f"{prefix}{key}.") if is_group else {prefix + key: value}
     return flat
+
+
+def list_settings(scenario: Scenario, config: TrainConfig) -> dict[str, bool | float | str]:
+    """Returns every setting of a run that has a value, by dotted name; lists as text."""
+    fields = {"scenario": scenario.name, **flatten_fields(config.model_dump(mode="json"))}
+    return {
+        name: value if isinstance(value, bool | int | float | str) else str(value)
+        for name, value in fields.items()
+        if value is not None
+    }
 
 
 def make_stop_overrides(

@@ -1,4 +1,4 @@
-"""A picture of stock for TensorBoard: a location a row, a SKU a column, both with their names."""
+"""A picture of stock for the trackers: a location a row, a SKU a column, both with their names."""
 
 from __future__ import annotations
 
@@ -8,13 +8,36 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray
 from marl.report.figures.network import shorten_name
+from marl.report.recording import Selection
 
 # Anchors of the colour map cividis, dark to bright: even to colour-blind eyes, and in grey.
 _CIVIDIS = ((0, 34, 78), (67, 78, 108), (125, 124, 120), (188, 175, 111), (254, 232, 56))
 _CELL = 16  # pixels, the last of which is a gap
 _SPACE = 4  # pixels between a name and its cells
+
+
+class StockPicture:
+    """Draws the largest nodes and SKUs of a scenario, by name."""
+
+    tag = "eval/stock"
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._shown, self._num_dcs = Selection.from_scenario(scenario), len(scenario.network.dcs)
+        # Bright is the cover that an episode begins with, so that pictures can be compared.
+        self._brightest = max(scenario.initial_store_cover, scenario.initial_dc_cover, 1.0)
+        self.description = (
+            "Stock after the validation episodes by location and SKU. "
+            f"Dark: none. Bright: {self._brightest:g} days of demand or more."
+        )
+
+    def draw(self, stock: FloatArray) -> NDArray[np.uint8]:
+        """Returns the picture of stock, units on hand, (N, K), as pixels, (H, W, 3)."""
+        shown, num_dcs = self._shown, self._num_dcs
+        cover = shown.select(stock[:num_dcs], stock[num_dcs:]) / np.maximum(shown.demand, 1e-9)
+        return draw_table(cover / self._brightest, shown.node_names, shown.sku_names)
 
 
 def draw_table(

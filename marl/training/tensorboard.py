@@ -6,12 +6,14 @@ shows one run, resumed or not.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.record_writer import RecordWriter
@@ -19,11 +21,9 @@ from tensorboardX.summary import hparams, image, scalar
 
 from envs.omnichannel.agents.roster import PROPOSERS
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray
 from marl.config import TrainConfig
-from marl.report.recording import Selection
-from marl.runs.changes import flatten_fields
-from marl.training.stock_image import draw_table
+from marl.runs.changes import list_settings
+from marl.runs.folder import METRICS_FILE
 
 # The charts that matter, under names that TensorBoard's alphabetical order puts first.
 OVERVIEW = {
@@ -40,7 +40,6 @@ CHARTS = {
     "speed, env steps a second": ("speed/env_steps_per_second",),
 }
 HPARAM_METRICS = ("eval/reward", "eval/on_time", "eval/served", "eval/cost/total")
-STOCK_TAG = "eval/stock"
 HPARAMS_FILE = "events.out.tfevents.0.hparams"
 
 _PHASES = {
@@ -76,7 +75,7 @@ class EventLog:
 
     Args:
         folder: of the run.
-        scenario: whose stock is shown.
+        scenario: of the run.
         config: the hyperparameters.
         env_steps: where the run stands; what an earlier session wrote beyond is left out.
     """
@@ -85,10 +84,8 @@ class EventLog:
         self, folder: Path, scenario: Scenario, config: TrainConfig, env_steps: int = 0
     ) -> None:
         self._writer = SummaryWriter(str(folder), purge_step=env_steps)
-        self._seen: set[str] = set()  # tags that have had a value other than zero
-        self._stock, self._num_dcs = Selection.from_scenario(scenario), len(scenario.network.dcs)
-        # Bright is the cover that an episode begins with, so that images can be compared.
-        self._brightest = max(scenario.initial_store_cover, scenario.initial_dc_cover, 1.0)
+        self._shown = _list_shown(folder / METRICS_FILE)
+        self._described: set[str] = set()  # of this session's file
         self._session = _SessionFile(folder / HPARAMS_FILE, scenario, config)
         charts = {title: ["Multiline", [f"^{t}$" for t in tags]] for title, tags in CHARTS.items()}
         self._writer.add_custom_scalars({"training": charts})
@@ -99,37 +96,30 @@ class EventLog:
         A tag that has been nothing but zero has no chart yet.
         """
         for tag, value in values.items():
-            if value == 0 and tag not in self._seen:
+            if value == 0 and tag not in self._shown:
                 continue
             for name in (tag, OVERVIEW[tag]) if tag in OVERVIEW else (tag,):
                 summary = scalar(name, value)
-                if tag not in self._seen:
+                if tag not in self._described:
                     _attach(summary, "scalars", describe(tag))
                 self._writer.file_writer.add_summary(summary, env_steps)
-            self._seen.add(tag)
+            self._shown.add(tag)
+            self._described.add(tag)
         self._writer.flush()
 
-    def add_stock(self, stock: FloatArray, env_steps: int) -> None:
-        """Writes stock as an image: the largest nodes and SKUs, by name.
-
-        Args:
-            stock: units on hand, (N, K).
-            env_steps: where on the x axis.
-        """
-        shown, num_dcs = self._stock, self._num_dcs
-        cover = shown.select(stock[:num_dcs], stock[num_dcs:]) / np.maximum(shown.demand, 1e-9)
-        pixels = draw_table(cover / self._brightest, shown.node_names, shown.sku_names)
-        summary = image(STOCK_TAG, pixels, dataformats="HWC")
-        _attach(
-            summary,
-            "images",
-            "Stock after the validation episodes by location and SKU. "
-            f"Dark: none. Bright: {self._brightest:g} days of demand or more.",
-        )
+    def add_image(
+        self, tag: str, pixels: NDArray[np.uint8], description: str, env_steps: int
+    ) -> None:
+        """Writes an image, (H, W, 3), and what it shows."""
+        summary = image(tag, pixels, dataformats="HWC")
+        _attach(summary, "images", description)
         self._writer.file_writer.add_summary(summary, env_steps)
         self._writer.flush()
 
-    def close(self) -> None:
+    def add_files(self, files: Sequence[Path]) -> None:
+        """Does nothing: TensorBoard shows no files, and they lie beside its own."""
+
+    def close(self, *, finished: bool = True) -> None:
         """Ends the session and closes the file."""
         self._session.close()
         self._writer.close()
@@ -144,7 +134,7 @@ class _SessionFile:
     def __init__(self, path: Path, scenario: Scenario, config: TrainConfig) -> None:
         self._file = RecordWriter(str(path))
         self._write(Event(file_version="brain.Event:2"))
-        settings = {"scenario": scenario.name, **_list_settings(config)}
+        settings = list_settings(scenario, config)
         experiment, start, self._end = hparams(settings, dict.fromkeys(HPARAM_METRICS))
         for summary in (experiment, start):
             self._write(Event(summary=summary))
@@ -169,19 +159,15 @@ def describe(tag: str) -> str:
     return " ".join(text for text in (measure, _PHASES.get(phase, "")) if text)
 
 
+def _list_shown(metrics: Path) -> set[str]:
+    """The tags that have had a value other than zero in the sessions before."""
+    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []
+    return {tag for line in lines for tag, value in json.loads(line).items() if value}
+
+
 def _attach(summary: Any, plugin: str, description: str) -> None:
     """Adds what TensorBoard shows behind a tag's information sign."""
     metadata = summary.value[0].metadata
     # Without its plugin's name TensorBoard's reader takes a described value for a stray one.
     metadata.plugin_data.plugin_name = plugin
     metadata.summary_description = description
-
-
-def _list_settings(config: TrainConfig) -> dict[str, bool | float | str]:
-    """Every setting that has a value, by dotted name; lists as text."""
-    fields = flatten_fields(config.model_dump(mode="json"))
-    return {
-        name: value if isinstance(value, bool | int | float | str) else str(value)
-        for name, value in fields.items()
-        if value is not None
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,8 +23,10 @@ from marl.runs.checkpoints import BackgroundWriter
 from marl.runs.folder import POLICY_FILE, PROGRESS_FILE, RunFolder, SavedCheckpoint, name_checkpoint
 from marl.training.progress import TrainingProgress
 from marl.training.records import REPORTED, Record, describe_round
+from marl.training.stock_image import StockPicture
 from marl.training.stopping import collect_signals
 from marl.training.tensorboard import EventLog
+from marl.training.tracking import Tracker
 
 MAX_PAUSE_S = 1.0  # of training, for a checkpoint
 
@@ -48,6 +50,7 @@ class Trainer:
         after_save: called when a checkpoint is whole, beside training.
         started: when the command began, on the clock of `time.monotonic`; what it did since then
             counts for the limit in minutes. None: now.
+        trackers: that are told what TensorBoard is told; whoever opened them closes them.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Trainer:
         view: TrainingProgress,
         after_save: Callable[[], object] | None = None,
         started: float | None = None,
+        trackers: Sequence[Tracker] = (),
     ) -> None:
         self.run, self.view, self.after_save = run, view, after_save
         self._command_started = time.monotonic() if started is None else started
@@ -70,7 +74,9 @@ class Trainer:
         seeds = make_seeds("validation", config.seed, config.evaluation.validation_episodes)
         # Validation sees the training part of recorded demand: the held-back part only tests.
         self._validation = EpisodeRunner(run.scenario, seeds, "train")
+        self._trackers = trackers
         self._events: EventLog | None = None
+        self._picture = StockPicture(run.scenario)
         self._checkpoints = BackgroundWriter()
         self._checkpointed_episodes = -1
         self._saved: SavedCheckpoint | None = None
@@ -251,8 +257,11 @@ class Trainer:
         for name, value in asdict(adjustment).items():
             record[f"feedback/{name}_scale"] = value
         self._log(record)
-        stock = self._validation.compute_final_stock()
-        self._open_events().add_stock(stock, self.algorithm.env_steps)
+        pixels = self._picture.draw(self._validation.compute_final_stock())
+        for tracker in self._open_trackers():
+            tracker.add_image(
+                self._picture.tag, pixels, self._picture.description, self.algorithm.env_steps
+            )
         self.view.show_evaluation(self.algorithm.episodes, metrics, best=is_best)
         self._save_checkpoint(is_best=is_best)
         return metrics
@@ -299,9 +308,10 @@ class Trainer:
         self._patience_s = 0.0
 
     def _log(self, record: Record) -> None:
-        """Writes scalars to TensorBoard (x axis: env steps) and metrics.jsonl."""
+        """Writes scalars to all trackers (x axis: env steps) and metrics.jsonl."""
         finite = {tag: value for tag, value in record.items() if np.isfinite(value)}
-        self._open_events().add_scalars(finite, self.algorithm.env_steps)
+        for tracker in self._open_trackers():
+            tracker.add_scalars(finite, self.algorithm.env_steps)
         self.run.append_metrics(
             {
                 "episodes": self.algorithm.episodes,
@@ -311,12 +321,13 @@ class Trainer:
             }
         )
 
-    def _open_events(self) -> EventLog:
-        """The event files, begun once it is known where the run stands."""
+    def _open_trackers(self) -> Iterator[Tracker]:
+        """The trackers; event files are begun once it is known where the run stands."""
         if self._events is None:
             run = self.run
             self._events = EventLog(run.path, run.scenario, run.config, self.algorithm.env_steps)
-        return self._events
+        yield self._events
+        yield from self._trackers
 
     @property
     def fraction(self) -> float:
