@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from envs.errors import InputError
+from envs.omnichannel.forecast.history import History
 from envs.omnichannel.forecast.running import Running
 from envs.omnichannel.forecast.strategies import (
     Forecast,
@@ -33,4 +34,13 @@ def make_forecast(demand: DemandProcess, settings: ForecastSettings, network: Ne
             "forecast.method: 'running' is not allowed; it learns from a record, which demand of "
             "process trace alone has; smoothing, mean or oracle is needed"
         )
-    return Running(demand.recorded, settings, days_ahead)
+    return Running(roll_record(demand, settings), settings, days_ahead)
+
+
+def roll_record(demand: TraceDemand, settings: ForecastSettings) -> History:
+    """Returns what a record says before each of its days."""
+    return History.roll(
+        demand.recorded,
+        level_rate=settings.smoothing,
+        variance_rate=settings.variance_smoothing,
+    )

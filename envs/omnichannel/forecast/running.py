@@ -17,16 +17,16 @@ class Running:
     every day that it lives through. Its weekday profile stays that of its first day.
     """
 
-    def __init__(self, units: FloatArray, settings: ForecastSettings, days_ahead: int) -> None:
-        """Learns from the record.
+    def __init__(self, history: History, settings: ForecastSettings, days_ahead: int) -> None:
+        """Takes what the record says.
 
         Args:
-            units: expected by channel of each recorded day, (D, S, K, C); day 0 is weekday 0.
+            history: of the record; of one entry, what is known today whatever the day.
             settings: of the scenario.
             days_ahead: H of `look_ahead`.
         """
         self.rates = settings.smoothing, settings.variance_smoothing
-        self.history = History.roll(units, level_rate=self.rates[0], variance_rate=self.rates[1])
+        self.history = history
         weekday = np.arange(WEEK)[:, None] + np.arange(days_ahead)
         self._weekdays = weekday % WEEK  # (7, H) of the days from each weekday on
 
@@ -34,15 +34,19 @@ class Running:
         """Returns what the days before each episode's first one say, (B, ...)."""
         own = np.minimum(day, len(self.history.smoothed) - 1)
         return Known(
-            smoothed=self.history.smoothed[own],
-            variance=self.history.variance[own],
-            weight=self.history.weight[own],
+            smoothed=self.history.smoothed[own].astype(np.float64),
+            variance=self.history.variance[own].astype(np.float64),
+            weight=self.history.weight[own].astype(np.float64),
             origin=own,
         )
 
     def read_plain(self, origin: IntArray) -> tuple[FloatArray, FloatArray]:
         """Returns mean and variance of all days before the episodes, (B, ...)."""
-        return self.history.plain_mean[origin], self.history.plain_variance[origin]
+        history = self.history
+        return (
+            history.plain_mean[origin].astype(np.float64),
+            history.plain_variance[origin].astype(np.float64),
+        )
 
     def update(self, known: Known, demand: IntArray, state: State) -> Known:
         """Returns what is known after the state's period, (B, ...)."""
@@ -69,9 +73,8 @@ class Running:
         """Returns the weekdays' factors, summed over the next 1 to H days, (B, H, 1, K)."""
         days = self._weekdays[state.day % WEEK]  # (B, H)
         by_day = self.history.profile[known.origin[:, None], days]
-        return np.cumsum(by_day, axis=1)[:, :, None]
+        return np.cumsum(by_day, axis=1, dtype=np.float64)[:, :, None]
 
     def _read_factor(self, known: Known, state: State) -> FloatArray:
         """The weekday's factor of the state's day, (B, K)."""
-        factor: FloatArray = self.history.profile[known.origin, state.day % WEEK]
-        return factor
+        return self.history.profile[known.origin, state.day % WEEK].astype(np.float64)

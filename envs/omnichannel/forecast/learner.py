@@ -1,0 +1,176 @@
+"""The learner: running moments of a chain's demand, day by day, and the lives of its items."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+
+from envs.omnichannel.forecast.moments import update_moments
+from envs.omnichannel.forecast.variance_law import shrink_variance
+from envs.omnichannel.forecast.weekdays import estimate_profile
+from envs.omnichannel.types import WEEK, BoolArray, FloatArray, IntArray
+
+SETTLED = 28  # days; a SKU first sold within them is taken to have been there before the record
+NEVER = -1  # a day that has not come
+_SILENT_SALES = 15.0  # days of sale missed since the last one: chance exp(-15) if it still sold
+_LONGEST_NEW = 28.0  # days of its own after which an item no longer counts as new
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimates:
+    """What the days so far say of the coming ones."""
+
+    smoothed: FloatArray  # (S, K, C) units a day, weekday taken out; 0 where an item has ended
+    variance: FloatArray  # (S, K) of their sum over the channels, drawn towards the pooled law
+    weight: FloatArray  # (S, K) days that both rest on
+    plain_mean: FloatArray  # (S, K, C) mean of all days so far
+    plain_variance: FloatArray  # (S, K)
+    profile: FloatArray  # (7, K) factor of the mean by weekday
+    is_new: BoolArray  # (S, K) on sale, for less than four weeks
+    has_ended: BoolArray  # (S, K) was sold, and has not been for so long that it cannot be chance
+
+
+@dataclass(kw_only=True)
+class Learner:
+    """Everything that forecasts remember; `learn` adds a day, `read` tells what is known.
+
+    It is the same in simulation, over a record and every morning, so that a forecast of a day does
+    not depend on the way to it.
+    """
+
+    day: int  # the next one to learn; day 0 is weekday 0
+    smoothed: FloatArray  # (S, K, C)
+    variance: FloatArray  # (S, K) as it is, not yet drawn towards the law
+    weight: FloatArray  # (S, K)
+    plain_mean: FloatArray  # (S, K, C)
+    plain_variance: FloatArray  # (S, K)
+    sold: FloatArray  # (7, K) units by weekday, in all stores
+    listed: FloatArray  # (7, K) days by weekday on which the SKU was listed
+    first_sale: IntArray  # (K,) in any store; `NEVER`: none
+    last_sale: IntArray  # (S, K); `NEVER`: none
+    sale_days: IntArray  # (S, K) days with a sale
+
+    @classmethod
+    def start(cls, stores: int, skus: int, channels: int) -> Self:
+        """Knows nothing yet."""
+        return cls(
+            day=0,
+            smoothed=np.zeros((stores, skus, channels)),
+            variance=np.zeros((stores, skus)),
+            weight=np.zeros((stores, skus)),
+            plain_mean=np.zeros((stores, skus, channels)),
+            plain_variance=np.zeros((stores, skus)),
+            sold=np.zeros((WEEK, skus)),
+            listed=np.zeros((WEEK, skus)),
+            first_sale=np.full(skus, NEVER),
+            last_sale=np.full((stores, skus), NEVER),
+            sale_days=np.zeros((stores, skus), np.int64),
+        )
+
+    def learn(
+        self,
+        units: FloatArray,
+        *,
+        level_rate: float,
+        variance_rate: float,
+        in_stock: BoolArray | None = None,
+    ) -> None:
+        """Adds the next day.
+
+        A SKU that is not sold in the first four weeks is new: its zeros before the first sale are
+        no demand. Until the four weeks are over nobody knows, so they count till then.
+
+        Args:
+            units: sold or demanded, (S, K, C).
+            level_rate: see `update_moments`.
+            variance_rate: the same.
+            in_stock: whether there was anything to sell, (S, K); a day without stock teaches
+                nothing. None: there always was.
+        """
+        total = units.sum(axis=-1)
+        by_sku = total.sum(axis=0)
+        self.first_sale[(self.first_sale == NEVER) & (by_sku > 0)] = self.day
+        if self.day == SETTLED:
+            self._forget(self.first_sale == NEVER)
+        is_listed = (self.first_sale != NEVER) | (self.day < SETTLED)
+        is_seen = np.broadcast_to(is_listed, total.shape)
+        if in_stock is not None:
+            is_seen = is_seen & in_stock
+        self._update(units, is_seen, level_rate, variance_rate)
+        weekday = self.day % WEEK
+        self.sold[weekday] += by_sku
+        self.listed[weekday] += is_listed
+        self.last_sale[total > 0] = self.day
+        self.sale_days += total > 0
+        self.day += 1
+
+    def read(self) -> Estimates:
+        """Returns what the days so far say; nothing that is returned changes with later days."""
+        is_new, has_ended = self.find_new(), self.find_ended()
+        level = self.smoothed.sum(axis=-1)
+        drawn = shrink_variance(level, self.variance, self.weight)
+        # What is new has a level that is itself a guess: its spread is as much wider.
+        drawn = drawn * np.where(is_new, 1 + WEEK / np.maximum(self.weight, 1), 1.0)
+        return Estimates(
+            smoothed=np.where(has_ended[..., None], 0.0, self.smoothed),
+            variance=np.where(has_ended, 0.0, drawn),
+            weight=self.weight.copy(),
+            plain_mean=self.plain_mean.copy(),
+            plain_variance=self.plain_variance.copy(),
+            profile=self.estimate_profile(),
+            is_new=is_new,
+            has_ended=has_ended,
+        )
+
+    def estimate_profile(self) -> FloatArray:
+        """Returns the factor of the mean by weekday, (7, K)."""
+        return estimate_profile(self.sold, self.listed)
+
+    def find_new(self) -> BoolArray:
+        """Returns which cells are on sale for less than four weeks, (S, K)."""
+        came_later = self.first_sale >= SETTLED
+        return came_later & (self.weight > 0) & (self.weight < _LONGEST_NEW)
+
+    def find_ended(self) -> BoolArray:
+        """Returns which cells were sold, and for so long not that it cannot be chance, (S, K).
+
+        Up to its last sale a cell had so many days with a sale in so many days. Where fifteen more
+        were due since, and four weeks have passed, the item has ended in that store. Days of sale
+        count and not units, because customers buy several at once.
+        """
+        silent = self.day - 1 - self.last_sale
+        first = np.where(self.first_sale < SETTLED, 0, self.first_sale)
+        days = np.maximum(self.last_sale - first + 1, 1)
+        missed = self.sale_days / days * silent
+        was_sold = self.last_sale != NEVER
+        ended: BoolArray = was_sold & (silent >= SETTLED) & (missed >= _SILENT_SALES)
+        return ended
+
+    def _update(
+        self, units: FloatArray, is_seen: BoolArray, level_rate: float, variance_rate: float
+    ) -> None:
+        """Moves both kinds of moments; the plain ones give every day the same weight."""
+        factor = self.estimate_profile()[self.day % WEEK][None]
+        day, seen = np.ascontiguousarray(units[None], np.float64), is_seen[None].copy()
+        plain_weight = self.weight.copy()
+        update_moments(
+            self.plain_mean[None], self.plain_variance[None], plain_weight[None], day, factor, seen,
+            0.0, 0.0,
+        )  # fmt: skip
+        update_moments(
+            self.smoothed[None], self.variance[None], self.weight[None], day, factor, seen,
+            level_rate, variance_rate,
+        )  # fmt: skip
+
+    def _forget(self, is_new: BoolArray) -> None:
+        """Takes back what was learnt of the SKUs, (K,), that turn out not to be on sale yet."""
+        for array in (self.smoothed, self.variance, self.weight, self.plain_mean):
+            array[:, is_new] = 0
+        self.plain_variance[:, is_new] = 0
+        self.listed[:, is_new] = 0
+
+    def get_arrays(self) -> dict[str, FloatArray | IntArray]:
+        """Returns all arrays by name, for a file."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "day"}
