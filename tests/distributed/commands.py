@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-CODE = "import sys; from marl.commands.cli import main; sys.argv[0] = 'omnichannel'; main()"
+CODE = (  # heeds Ctrl-C, as what a shell starts in the foreground does
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from marl.commands.cli import main; sys.argv[0] = 'omnichannel'; main()"
+)
 
 # Seconds of training, and a checkpoint every few rounds.
 SMALL = (

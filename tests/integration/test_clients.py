@@ -22,7 +22,7 @@ CLIENTS = {
     ),
     "rllib_dqn": (["ray"], r"28 env steps\n56 env steps"),
 }
-QUICK = {"supersuit_sb3", "tianshou_dqn"}
+QUICK = {"supersuit_sb3"}
 
 
 @pytest.mark.timeout(600)  # torch and Ray start slowly on a busy machine
