@@ -166,3 +166,14 @@ def test_limit_tuning__is_half_of_the_minutes_that_are_left() -> None:
     assert limit_tuning(config, now - 91)()
     assert limit_tuning(config, now - 80, done_seconds=30)()
     assert not limit_tuning(load_config(), now - 10_000)()
+
+
+def test_load_training__rounds_of_labels_shrink_with_the_scenario() -> None:
+    def load(scenario: str, *overrides: str) -> tuple[int, int]:
+        limits = (None, None, None)
+        _, config = load_training(scenario, "residual", [*overrides], limits, None)
+        return config.env_runners.num_envs_per_env_runner, config.residual.states
+
+    assert load("volatile") == (24, 1200)
+    assert load("retail") == (8, 400)  # 300 stores and SKUs
+    assert load("retail", "residual.states=1200") == (8, 1200)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from marl.runs.storage import Storage
 
 
+ROUND_CELLS = 100  # stores times SKUs; with more of them the rounds of `residual` are smaller
+
+
 def load_training(
     scenario: str | None,
     config: str | None,
@@ -48,6 +51,8 @@ def load_training(
     if seed is not None:
         settings.append(f"seed={seed}")
     checked = load_config(config, settings)
+    if config in list_configs() and checked.method == "residual":
+        checked = load_config(config, [*_shrink_round(loaded, checked), *settings])
     for baseline in checked.evaluation.baselines:
         check_baseline(baseline)
     check_pool_fits(loaded, checked)
@@ -58,6 +63,21 @@ def load_training(
             loaded, checked.orders.largest_order
         )  # says what is wrong before anything takes time
     return loaded, checked
+
+
+def _shrink_round(scenario: Scenario, config: TrainConfig) -> list[str]:
+    """Returns overrides of a built-in configuration that shorten its rounds in a large scenario.
+
+    Episodes and labelled states shrink alike, so that every label is learnt from as often.
+    """
+    share = min(1.0, ROUND_CELLS / (len(scenario.network.stores) * len(scenario.skus)))
+    copies, states = config.env_runners.num_envs_per_env_runner, config.residual.states
+    if share == 1:
+        return []
+    return [
+        f"env_runners.num_envs_per_env_runner={max(1, round(share * copies))}",
+        f"residual.states={max(1, round(share * states))}",
+    ]
 
 
 def limit_tuning(
