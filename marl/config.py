@@ -17,7 +17,7 @@ from envs.errors import InputError
 from envs.untrusted import read_text
 from envs.validation import NonNegative, Positive, Share, StrictModel, parse_yaml, validate_model
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**15)]
 
 
 class EnvRunners(StrictModel):

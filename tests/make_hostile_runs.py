@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +21,7 @@ from tests.make_hostile_files import MUTATIONS, Case, Command, Mutation
 Arrays = dict[str, NDArray[Any]]
 
 RUN = Path("run")
+OUTSIDE = "outside.txt"  # beside the folder that a command runs in: nothing may write to it
 CHECKPOINT = RUN / "checkpoints" / "000032"
 SETTINGS = ("config.yaml", "scenario.yaml")
 PARTS = ("progress.json", "counters.json", "learner.json", "pool.json", "learner.npz", "pool.npz")
@@ -333,6 +336,44 @@ def _seal(change: Mutation) -> Mutation:
     return apply
 
 
+def _plant(name: str, make: Callable[[Path, Path], object]) -> Mutation:
+    """Puts something where a command will write a file of the run; what it stood for is outside."""
+
+    def apply(run: Path) -> None:
+        place = run / name
+        if place.is_dir():
+            shutil.rmtree(place)
+        place.unlink(missing_ok=True)
+        make(place, run.parent.parent / OUTSIDE)
+
+    return apply
+
+
+_PLANTED: dict[str, Callable[[Path, Path], object]] = {
+    "a link out": lambda place, outside: place.symlink_to(outside),
+    "a link to nothing": lambda place, _: place.symlink_to("nothing"),
+    "a circle": lambda place, _: place.symlink_to(place.name),
+    "a pipe": lambda place, _: os.mkfifo(place),
+    "a device": lambda place, _: place.symlink_to("/dev/full"),
+    "a folder": lambda place, _: (place / "inner").mkdir(parents=True),
+}
+_WRITTEN = {
+    "resume": (
+        *(".lock", "metrics.jsonl", "evaluation.json", "report.html", "config.yaml", "checkpoints"),
+        *("checkpoints/latest", "checkpoints/best", "checkpoints/000048", "checkpoints/000032"),
+        *("checkpoints/.000048.partial", "versions.json"),
+    ),
+    "report": ("report.html", "checkpoints", "metrics.jsonl", "evaluation.json"),
+}
+
+
+def _list_planted() -> Iterator[Case]:
+    for command in COMMANDS:
+        for name in _WRITTEN.get(command.name, ()):
+            for kind, make in _PLANTED.items():
+                yield Case(command, "run", f"{name} {kind}", _plant(name, make))
+
+
 def make_run_cases() -> Iterator[Case]:
     """Yields every mutation of every file of every command that reads a run folder."""
     for command in COMMANDS:
@@ -342,3 +383,4 @@ def make_run_cases() -> Iterator[Case]:
                 if command.name == "resume" and name in _DOCUMENTS:
                     continue  # it evaluates the policy in the end, as `evaluate` does
                 yield Case(command, str(file), name, _seal(change) if sealed else change)
+    yield from _list_planted()

@@ -23,7 +23,7 @@ from marl.planning.export import export_policy
 from marl.planning.stock_count import StockCountSchema
 from marl.runs.folder import RunFolder
 from tests.make_hostile_files import Case, make_cases, write_good_files
-from tests.make_hostile_runs import make_run_cases
+from tests.make_hostile_runs import OUTSIDE, make_run_cases
 from tests.test_export import make_run
 from tests.test_trace_file import make_records, write_scenario
 
@@ -111,6 +111,8 @@ def check(
     errors: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(good, folder)
+    outside = folder.with_name(OUTSIDE)
+    outside.write_text("mine", encoding="utf-8")
     case.change(folder / case.file)
     names = {path.name for path in folder.iterdir()}
 
@@ -125,6 +127,7 @@ def check(
     assert not [*folder.rglob("*.partial"), *folder.rglob(".from-data-*")]
     if case.file == "policy.onnx":
         assert status == 2, "a changed policy orders nothing"
+    assert outside.read_text(encoding="utf-8") == "mine"
     shutil.rmtree(folder)
 
 

@@ -78,6 +78,47 @@ def declare_more(model: onnx.ModelProto) -> None:
     model.graph.initializer[0].dims[:] = [9000, 9000]
 
 
+def take_a_weight_twice(model: onnx.ModelProto) -> None:
+    first, second = [node for node in model.graph.node if node.op_type == "Gemm"][:2]
+    second.input[1] = first.input[1]
+
+
+def widen_by_a_bias(model: onnx.ModelProto) -> None:
+    name = model.graph.input[0].name
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((9000, 1)), "tall"))
+    model.graph.node.append(helper.make_node("Add", [name, "tall"], ["grown"]))
+
+
+def multiply_from_the_left(model: onnx.ModelProto) -> None:
+    name = model.graph.input[0].name
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((9000, 1)), "tall"))
+    model.graph.node.append(helper.make_node("MatMul", ["tall", name], ["grown"]))
+
+
+def turn_the_inputs(model: onnx.ModelProto) -> None:
+    for node in model.graph.node:
+        if node.output[0].endswith("/values"):
+            node.attribute.append(helper.make_attribute("transA", 1))
+
+
+def lengthen(model: onnx.ModelProto) -> None:
+    """Puts layers before the first one that take long and change nothing."""
+    first = next(node for node in model.graph.node if node.op_type == "Gemm")
+    (features,) = (x.dims[1] for x in model.graph.initializer if x.name == first.input[1])
+    before, layers = first.input[0], 20
+    nodes, wide = [], 400
+    for i in range(layers):
+        shape = (features if i == 0 else wide, features if i == layers - 1 else wide)
+        model.graph.initializer.append(numpy_helper.from_array(np.eye(*shape), f"long/{i}"))
+        nodes.append(helper.make_node("MatMul", [before, f"long/{i}"], [f"long/values_{i}"]))
+        before = f"long/values_{i}"
+    first.input[0] = before
+    place = list(model.graph.node).index(first)
+    others = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*others[:place], *nodes, *others[place:]])
+
+
 LIES: dict[str, tuple[Change, str]] = {
     "nan": (fill_weights(np.nan), "is not finite"),
     "infinite": (fill_weights(np.inf), "is not finite"),
@@ -89,6 +130,9 @@ LIES: dict[str, tuple[Change, str]] = {
     "infinite number": (set_property("classical", "Infinity"), "classical: not valid JSON (Infi"),
     "loop": (add_loop, "operator 'Loop' is not allowed"),
     "square": (add_product_of_batches, "must have one input that is no weight"),
+    "weight twice": (take_a_weight_twice, "must have one input that is no weight"),
+    "tall bias": (widen_by_a_bias, "must have one input that is no weight"),
+    "left": (multiply_from_the_left, "must have one input that is no weight"),
     "file": (read_another_file, "field 1"),
     "size": (declare_more, "does not have the size that it declares"),
     "rule": (
@@ -155,6 +199,46 @@ def test_policy__values_beyond_all_numbers_decide_nothing(
     env.reset(make_seeds("test", 0, 1))
     with pytest.raises(InputError, match="that are no finite numbers; it cannot decide"):
         policy.select_greedy(env, env.observe())
+
+
+def test_policy__a_graph_that_fails_on_its_rows_decides_nothing(
+    tiny: Scenario, write_policy: WritePolicy
+) -> None:
+    path = write_policy(tiny)
+    rewrite(path, turn_the_inputs, is_sealed=True)
+    policy, env = OnnxPolicy.load(path), BatchedEnv(tiny, 1)
+    env.reset(make_seeds("test", 0, 1))
+    with pytest.raises(InputError, match="fails on its inputs; it cannot decide"):
+        policy.select_greedy(env, env.observe())
+
+
+def test_policy__a_run_that_takes_too_long_ends(
+    tiny: Scenario, write_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_policy(tiny)
+    rewrite(path, lengthen, is_sealed=True)
+    policy, env = OnnxPolicy.load(path), BatchedEnv(tiny, 100)
+    env.reset(make_seeds("test", 0, 100))
+    observations = env.observe()
+    policy.select_greedy(env, observations)
+    monkeypatch.setattr("marl.planning.policy_session.MOST_SECONDS", 0.02)
+
+    with pytest.raises(InputError, match=r"takes longer than the 0.02 s that are allowed"):
+        policy.select_greedy(env, observations)
+
+
+def test_policy__many_rows_are_run_in_parts(
+    tiny: Scenario, write_policy: WritePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, env = OnnxPolicy.load(write_policy(tiny)), BatchedEnv(tiny, 20)
+    env.reset(make_seeds("test", 0, 20))
+    whole = policy.select_greedy(env, env.observe())
+    monkeypatch.setattr("marl.planning.policy_session._MOST_VALUES", 7 * policy.session.width)
+
+    in_parts = policy.select_greedy(env, env.observe())
+
+    for module_id, options in whole.items():
+        np.testing.assert_array_equal(in_parts[module_id], options)
 
 
 def test_policy__a_pipe_is_refused_at_once(tmp_path: Path) -> None:

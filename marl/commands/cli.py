@@ -19,6 +19,8 @@ from marl.training.stopping import Stopped, compute_status, install_handlers, le
 # Typer brings its own copy of click or uses the installed one; this finds the right class.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
+_OUT_OF_MEMORY = "can't allocate memory"  # how torch says it
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -52,8 +54,8 @@ def set_options(
 def main() -> None:
     """Runs the command line.
 
-    A user's mistake is one line on stderr and exit code 2; a failed run one line and code 1; a
-    signal that ends the command 128 + its number.
+    A user's mistake is one line on stderr and exit code 2; a failed run, or one for which there is
+    too little memory, one line and code 1; a signal that ends the command 128 + its number.
     """
     install_handlers()
     try:
@@ -69,6 +71,12 @@ def main() -> None:
         if not missing:
             raise
         _fail(missing)
+    except MemoryError as error:
+        _fail(f"memory: there is not enough for what was asked ({str(error) or 'none is left'})", 1)
+    except RuntimeError as error:
+        if _OUT_OF_MEMORY not in str(error):
+            raise
+        _fail("memory: there is not enough for networks of this size", 1)
     except (typer.Abort, KeyboardInterrupt):
         leave(130)
     except Stopped as stopped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ from marl.commands.console import (
     check_trackers,
     make_console,
     name_command,
-    write_json,
 )
 from marl.commands.evaluate import compare_best, print_evaluation
 from marl.commands.options import (
@@ -262,11 +262,13 @@ def _count_updates(run: RunFolder, checkpoint: Path) -> str:
 def _finish_run(run: RunFolder, console: Console, view: Any) -> None:
     """The final comparison on fresh episodes, and what to do next."""
     from marl.report.gather import write_report
+    from marl.runs.files import write_file
 
     view.say(f"evaluating on {run.config.evaluation.test_episodes} fresh episodes ...")
     evaluation = compare_best(run, view.say)
     print_evaluation(console, evaluation, run.scenario)
-    write_json(run.path / "evaluation.json", evaluation.to_json())
+    found = json.dumps(evaluation.to_json(), indent=2)
+    write_file(run.path / "evaluation.json", found, "run", own=True)
     report_file = write_report(run)
     best = run.find_checkpoint("best")
     view.say(

@@ -15,11 +15,10 @@ Of ordering agents it has an input and an output for each group: `GROUP` holds r
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -35,15 +34,13 @@ from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from envs.untrusted import parse_json, read_bytes
 from envs.validation import NonNegative, StrictModel, validate_model
 from marl.planning.policy_graph import DIGEST, MOST_BYTES, NO_DIGEST, GraphError, PolicyBytes
+from marl.planning.policy_session import PolicySession, SessionError
 from marl.policies.choices import CHOICES
 from marl.policies.greedy import choose_greedily
 from marl.policies.order_groups import encode_units, make_groups
 from marl.policies.order_rule import OrderValuer
 from marl.policies.residual import Valuer, make_reference
 from marl.policies.tuned import TunedRule
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 FORMAT_VERSION = 3
 
@@ -106,7 +103,7 @@ class PolicyMetadata(StrictModel):
 class OnnxPolicy:
     """Acts greedily on the networks of a policy file."""
 
-    session: InferenceSession
+    session: PolicySession
     metadata: PolicyMetadata
 
     @classmethod
@@ -123,8 +120,7 @@ class OnnxPolicy:
             found = PolicyBytes.parse(content)
             metadata = PolicyMetadata.from_properties(found.properties, str(path))
             found.check_digest()
-            found.check_graph()
-            session = _open_session(content)
+            session = PolicySession.open(content, found.check_graph())
             _check_ports(session, metadata)
         except GraphError as error:
             raise InputError(
@@ -136,17 +132,12 @@ class OnnxPolicy:
         """The values of the options, (rows, A), by module or choice.
 
         Raises:
-            InputError: if one is not a finite number.
+            InputError: if it does not give them, or one is not a finite number.
         """
-        found = self.session.run([f"{name}/values" for name in names], dict(feed))
-        values = dict(zip(names, found, strict=True))
-        for name, array in values.items():
-            if not np.isfinite(array).all():
-                raise InputError(
-                    f"--policy: {self.name!r} gives values of {name} that are no finite numbers; "
-                    "it cannot decide"
-                )
-        return values
+        try:
+            return self.session.run(feed, names)
+        except SessionError as error:
+            raise InputError(f"--policy: {self.name!r} {error}; it cannot decide") from None
 
     @property
     def name(self) -> str:
@@ -201,9 +192,9 @@ class OnnxPolicy:
     def _feed_nothing(self, but: str) -> dict[str, Float32Array]:
         """No rows for all inputs but one: a run needs all of them, also those not asked for."""
         return {
-            i.name: np.empty((0, *(1 for _ in i.shape[1:-1]), i.shape[-1]), np.float32)
-            for i in self.session.get_inputs()
-            if i.name != but
+            name: np.empty((0, *(1 for _ in shape[1:-1]), shape[-1]), np.float32)
+            for name, _, shape in self.session.inputs
+            if name != but
         }
 
     def make_order_valuer(self, group: str) -> OrderValuer:
@@ -250,30 +241,7 @@ class OnnxPolicy:
         return env.step(self.select_greedy(env, env.observe()))
 
 
-def _open_session(content: bytes) -> InferenceSession:
-    # Without it onnxruntime keeps a number of this device in the home folder and looks up a host.
-    # The variable is read when onnxruntime is imported.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    from onnxruntime import InferenceSession, SessionOptions
-    from onnxruntime.capi import onnxruntime_pybind11_state as errors
-
-    options = SessionOptions()
-    options.log_severity_level = 4  # what is wrong with a file is told in one line
-    options.intra_op_num_threads = 1  # networks this small lose more to threads than they gain
-    try:
-        return InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except (
-        errors.Fail,
-        errors.InvalidArgument,
-        errors.InvalidGraph,
-        errors.InvalidProtobuf,
-        errors.NotImplemented,
-        errors.RuntimeException,
-    ):
-        raise GraphError("its graph cannot be run") from None
-
-
-def _check_ports(session: InferenceSession, metadata: PolicyMetadata) -> None:
+def _check_ports(session: PolicySession, metadata: PolicyMetadata) -> None:
     """Compares inputs and outputs with what the metadata says of them."""
     observed = len(metadata.features)
     if (orders := metadata.orders) is not None:
@@ -289,8 +257,8 @@ def _check_ports(session: InferenceSession, metadata: PolicyMetadata) -> None:
         options = {c: choice.num_options for c, choice in choices.items()}
         ranks = {c: 2 + choice.is_joint for c, choice in choices.items()}
     found = [
-        {port.name: (port.type, len(port.shape), *port.shape[-1:]) for port in ports}
-        for ports in (session.get_inputs(), session.get_outputs())
+        {name: (kind, len(shape), *shape[-1:]) for name, kind, shape in ports}
+        for ports in (session.inputs, session.outputs)
     ]
     expected = [
         {m: ("tensor(float)", ranks[m], width) for m, width in features.items()},

@@ -20,8 +20,12 @@ MOST_BYTES = 64_000_000
 DIGEST = "sha256"  # the property with the hash of the file, itself read as `NO_DIGEST`
 NO_DIGEST = "0" * 64
 
-# A new kind of graph adds its operators here.
-_OPERATORS = {"Add", "Cast", "Gemm", "MatMul", "ReduceSum", "Relu", "Transpose"}
+# A new kind of graph adds its operators here: the axes of each one's inputs, -1 of the rows.
+_AXES = {
+    "Add": (-1, 1), "Cast": (-1,), "Gemm": (-1, 2, 1), "MatMul": (-1, 2), "ReduceSum": (-1, 1),
+    "Relu": (-1,),
+}  # fmt: skip
+_OPERATORS = {*_AXES, "Transpose"}  # of one weight
 _MOST_NODES = 500
 _MOST_WIDTH = 10_000  # of a weight, along each of its axes
 _KINDS = {7: "<i8", 11: "<f8"}  # of weights: int64 and double, as ONNX numbers them
@@ -80,19 +84,24 @@ class PolicyBytes:
         if not re.fullmatch(r"[0-9a-f]{64}", digest) or _hash(self.content, digest) != digest:
             raise GraphError("it was changed after export wrote it")
 
-    def check_graph(self) -> None:
+    def check_graph(self) -> int:
         """Refuses all that `export` does not write.
+
+        Returns:
+            The most values that the graph makes of a row: the longest axis of a weight.
 
         Raises:
             GraphError: names what is not allowed.
         """
         fields = list(_iterate_fields(self.graph, _GRAPH_FIELDS))
-        fixed = {_check_weight(_to_bytes(v)) for n, v in fields if n == _GRAPH_WEIGHT}
+        weights = [_check_weight(_to_bytes(v)) for n, v in fields if n == _GRAPH_WEIGHT]
+        fixed = {name: len(shape) for name, shape in weights}
         nodes = [_to_bytes(value) for number, value in fields if number == _GRAPH_NODE]
         if len(nodes) > _MOST_NODES:
             raise GraphError(f"its graph has {len(nodes)} nodes; at most {_MOST_NODES} are allowed")
         for node in nodes:
             _check_node(node, fixed)
+        return max((size for _, shape in weights for size in shape), default=1)
 
 
 def seal(content: bytes) -> bytes:
@@ -105,8 +114,8 @@ def _hash(content: bytes, digest: str) -> str:
     return hashlib.sha256(content.replace(digest.encode(), NO_DIGEST.encode())).hexdigest()
 
 
-def _check_weight(tensor: bytes) -> str:
-    """The weight's name, once its values are known to be finite numbers in the file itself."""
+def _check_weight(tensor: bytes) -> tuple[str, list[int]]:
+    """The weight's name and shape, once its values are known to be finite and in the file."""
     sizes: list[int] = []
     kind, name, values = 0, "", b""
     for number, value in _iterate_fields(tensor, _WEIGHT_FIELDS):
@@ -124,11 +133,17 @@ def _check_weight(tensor: bytes) -> str:
         raise GraphError(f"weight {name[:60]!r} does not have the size that it declares")
     if not np.isfinite(np.frombuffer(values, _KINDS[kind])).all():
         raise GraphError(f"weight {name[:60]!r} is not finite")
-    return name
+    return name, sizes
 
 
-def _check_node(node: bytes, fixed: set[str]) -> None:
-    """Adds the node's outputs to what is fixed, if they are."""
+def _check_node(node: bytes, fixed: dict[str, int]) -> None:
+    """Refuses a node that `export` does not write.
+
+    Args:
+        node: its bytes.
+        fixed: axes of the weights that no node has taken yet; those of this node are taken out, for
+            one that many nodes took would make the time grow beyond the file's size.
+    """
     fields = list(_iterate_fields(node, _NODE_FIELDS))
     (operator, *_) = [*(_to_text(v) for n, v in fields if n == _NODE_OPERATOR), ""]
     if operator not in _OPERATORS:
@@ -138,12 +153,14 @@ def _check_node(node: bytes, fixed: set[str]) -> None:
             list(_iterate_fields(_to_bytes(value), _ATTRIBUTE_FIELDS))
     inputs = [_to_text(value) for number, value in fields if number == _NODE_INPUT]
     outputs = [_to_text(value) for number, value in fields if number == _NODE_OUTPUT]
-    variable = [name for name in inputs if name not in fixed]
-    if operator == "Transpose" and not variable:
-        fixed.update(outputs)
-    elif len(variable) != 1 or len(inputs) > 3:
+    axes = tuple(fixed.pop(name, -1) for name in inputs)
+    if operator == "Transpose" and axes == (2,):
+        fixed.update(dict.fromkeys(outputs, 2))
+    elif axes != _AXES.get(operator):
         # Two batches multiplied would grow with the square of the rows.
-        raise GraphError(f"operator {operator!r} must have one input that is no weight")
+        raise GraphError(
+            f"operator {operator!r} must have one input that is no weight, and weights of its own"
+        )
 
 
 def _iterate_fields(message: bytes, allowed: set[int]) -> Iterator[tuple[int, Value]]:

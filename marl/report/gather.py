@@ -72,7 +72,7 @@ def write_report(run: RunFolder, out: Path | None = None) -> Path:
         },
     )
     path = out or run.path / REPORT_FILE
-    write_file(path, render_report(data), "--out")
+    write_file(path, render_report(data), "--out", own=out is None)
     return path
 
 

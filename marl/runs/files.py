@@ -56,18 +56,25 @@ def replace_file(path: Path, content: str | bytes) -> None:
     replace_files({path: content})
 
 
-def write_file(path: Path, content: str | bytes, field: str) -> None:
+def write_file(path: Path, content: str | bytes, field: str, *, own: bool = False) -> None:
     """Writes a file that the user named.
 
     A link is followed: the file that it leads to is replaced, and the link stays. A file that is
     replaced hands on its mode. A device or a pipe is written to as it stands.
 
+    Args:
+        path: of the file.
+        content: whole.
+        field: what messages call it.
+        own: whether it is a run's own file. Then links, pipes and devices are replaced: whoever
+            handed over the run does not decide what else is written to.
+
     Raises:
         InputError: names the field if the file cannot be written.
     """
     try:
-        target = Path(os.path.realpath(path))
-        if _is_stream(path, target):
+        target = path if own else Path(os.path.realpath(path))
+        if not own and _is_stream(path, target):
             with path.open("wb") as stream:
                 stream.write(_encode(content))
         else:

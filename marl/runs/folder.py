@@ -10,6 +10,7 @@ RUN/evaluation.json                           the final comparison
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import time
@@ -27,7 +28,7 @@ import yaml
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.demand import Trace
-from envs.untrusted import parse_object, read_text
+from envs.untrusted import MOST_TABLE, parse_object, read_text
 from envs.validation import validate_model
 from marl.config import TrainConfig, load_config
 from marl.errors import RunError
@@ -39,6 +40,7 @@ POLICY_FILE = "policy.npz"
 PROGRESS_FILE = "progress.json"
 _MOST_NAME = 1000  # bytes of a file that names a checkpoint
 METRICS_FILE = "metrics.jsonl"
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -184,8 +186,8 @@ class RunFolder:
         replace_file(self.checkpoints / "latest", checkpoint.name)
         replace_file(self.path / "config.yaml", _to_yaml(self.config.model_dump(mode="json")))
         metrics, last = self.path / METRICS_FILE, self.load_progress(checkpoint)["env_steps"]
-        if metrics.is_file():
-            lines = metrics.read_text(encoding="utf-8").splitlines()
+        if os.path.lexists(metrics):
+            lines = read_text(metrics, "run", MOST_TABLE, self.path).splitlines()
             replace_file(metrics, "".join(f"{x}\n" for x in lines if _is_before(x, last)))
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
@@ -195,8 +197,10 @@ class RunFolder:
             RunError: if the disk is full or fails.
         """
         try:
-            with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            # Neither through a link nor into a pipe that nobody reads, which would wait for ever.
+            descriptor = os.open(self.path / METRICS_FILE, _APPEND, 0o666)
+            with os.fdopen(descriptor, "ab") as file:
+                file.write(f"{json.dumps(record)}\n".encode())
         except OSError as error:
             raise RunError(
                 f"'{self.path / METRICS_FILE}' cannot be written ({error.strerror}); "
@@ -222,7 +226,7 @@ class RunFolder:
     def _prune(self) -> None:
         """Removes all but the last `keep` checkpoints and the named ones."""
         named = {
-            (self.checkpoints / pointer).read_text(encoding="utf-8").strip()
+            read_text(self.checkpoints / pointer, "run", _MOST_NAME, self.path).strip()
             for pointer in ("latest", "best")
             if (self.checkpoints / pointer).is_file()
         }
@@ -316,7 +320,7 @@ def _is_before(line: str, env_steps: int) -> bool:
     """Whether a line of metrics is whole and no later than `env_steps`."""
     try:
         return bool(json.loads(line)["env_steps"] <= env_steps)
-    except ValueError:
+    except (LookupError, RecursionError, TypeError, ValueError):
         return False
 
 
