@@ -18,11 +18,15 @@ import pytest
 from envs.errors import InputError
 from envs.omnichannel.types import FloatArray
 from scripts.reproduction.common import ROOT
-from scripts.reproduction.vn2 import POLICIES, run_vn2
+from scripts.reproduction.vn2 import POLICIES, Tools, run_vn2
+from scripts.reproduction.vn2_boost import fit_correction
 from scripts.reproduction.vn2_choice import Chooser, cut, list_windows
 from scripts.reproduction.vn2_files import CLASSES, KEYS, Contest, describe_contest, load_contest
+from scripts.reproduction.vn2_forecast import Forecaster
+from scripts.reproduction.vn2_paths import PathRule, Spread, draw_paths, find_missing
 from scripts.reproduction.vn2_protocol import ORDERS, WEEKS, Known, compute_score, replay
 from scripts.reproduction.vn2_rules import Benchmark, SafetyStock, order_nothing
+from scripts.reproduction.vn2_season import estimate_level, fit_season
 
 FIRST = date(2021, 4, 12)
 PAIRS = [(0, 5), (0, 7), (1, 5)]
@@ -247,7 +251,7 @@ def test_policy__later_weeks_change_no_order_before_them(
     changed[:, known + week :] = changed[:, known + week :] * 3 + 7
 
     def list_orders(contest: Contest) -> list[list[float]]:
-        rule = POLICIES[name](cut(contest, known), Chooser())
+        rule = POLICIES[name](cut(contest, known), Tools())
         orders: list[list[float]] = []
 
         def order(known: Known) -> FloatArray:
@@ -275,6 +279,100 @@ def test_chooser__takes_the_rule_of_the_windows_before(folder: Path) -> None:
     assert chooser.choose(rules, cut(past, 50)) == rules[0]  # no window fits
 
 
+def make_known(on_hand: list[float], coming: list[list[float]]) -> Known:
+    """Returns a stock, with sales that do not matter."""
+    pairs = len(on_hand)
+    return Known(
+        sold=np.zeros((pairs, 1)),
+        in_stock=np.ones((pairs, 1), bool),
+        on_hand=np.array(on_hand),
+        coming=np.array(coming),
+        first_week=FIRST,
+        products=np.arange(pairs),
+        classes={},
+    )
+
+
+def test_find_missing__lost_sales_free_stock_for_the_week_of_arrival() -> None:
+    # Pair 0: of 3 units and 2 more, demand 5, 1, 4 leaves 0, then 1, so 3 are missing.
+    # Pair 1: nothing is lost, and 4 of 10 units are left over.
+    paths = np.array([[[5.0, 1.0, 4.0], [2.0, 2.0, 2.0]]])
+    known = make_known([3.0, 10.0], [[0.0, 2.0], [0.0, 0.0]])
+    assert find_missing(paths, known, 0.75).tolist() == [3, -4]
+
+
+def test_find_missing__is_a_quantile_over_the_paths() -> None:
+    paths = np.zeros((100, 1, 3))
+    paths[:, 0, 2] = np.random.default_rng(0).permutation(np.arange(1, 101))
+    known = make_known([0.0], [[0.0, 0.0]])
+    assert find_missing(paths, known, 0.75) == 75
+    assert find_missing(paths, known, 0.751) == 76
+    assert find_missing(paths, known, 1.0) == 100
+
+
+@pytest.mark.parametrize(
+    ("spread", "variance"),
+    [
+        (Spread(excess=1.0, cv=0.0, level_cv=0.0), 6.0),
+        (Spread(excess=1.5, cv=0.0, level_cv=0.0), 9.0),
+        (Spread(excess=1.0, cv=0.5, level_cv=0.0), 6 + 9),
+        (Spread(excess=1.0, cv=0.0, level_cv=0.5), 6 + 9),
+    ],
+)
+def test_draw_paths__have_the_mean_and_the_variance_that_they_should(
+    spread: Spread, variance: float
+) -> None:
+    paths = draw_paths(np.full((400, 3), 6.0), spread, seed=3)
+    assert paths.mean() == pytest.approx(6, rel=0.02)
+    assert paths.var() == pytest.approx(variance, rel=0.05)
+    together = np.mean((paths[..., 0] - 6) * (paths[..., 2] - 6))  # weeks share the level alone
+    assert together == pytest.approx((6 * spread.level_cv) ** 2, abs=0.3)
+    np.testing.assert_array_equal(paths, draw_paths(np.full((400, 3), 6.0), spread, seed=3))
+    assert draw_paths(np.zeros((4, 3)), spread, seed=3).sum() == 0
+
+
+def test_season__pairs_deviate_only_as_far_as_their_units_say_so() -> None:
+    weeks = np.tile(np.arange(1, 53), 3)
+    season = np.where(np.arange(1, 53) > 26, 1.5, 0.5)
+    units = np.stack([1000 * season, 1000 * np.ones(52), 0.01 * np.ones(52)])[
+        :, np.arange(156) % 52
+    ]
+    factors = fit_season(units, weeks, np.array([1, 2, 3]))
+    assert factors[0, 40] / factors[0, 10] == pytest.approx(3, rel=0.05)
+    assert factors[1, 40] / factors[1, 10] == pytest.approx(1, rel=0.05)
+    assert factors[2, 40] / factors[2, 10] == pytest.approx(5 / 3, rel=0.01)  # that of all pairs
+
+
+def test_level__weeks_out_of_stock_do_not_pull_it_down() -> None:
+    units = np.full((1, 60), 4.0)
+    units[0, 40:52] = np.nan
+    assert estimate_level(units, np.ones((1, 60))) == pytest.approx(4)
+    assert estimate_level(units, np.full((1, 60), 2.0)) == pytest.approx(2)
+    assert estimate_level(np.full((1, 60), np.nan), np.ones((1, 60))) == 0
+
+
+def test_fit_correction__learns_where_a_forecast_is_too_low() -> None:
+    pytest.importorskip("lightgbm", reason="LightGBM, of the extra `forecast`, is not installed")
+    generator = np.random.default_rng(2)
+    features = generator.random((4000, 2))
+    true = np.where(features[:, 0] > 0.5, 20.0, 10.0)
+    correct = fit_correction(features, np.full(4000, 10.0), generator.poisson(true).astype(float))
+    np.testing.assert_allclose(
+        np.exp(correct(np.array([[0.9, 0.5], [0.1, 0.5]]))), [2, 1], rtol=0.1
+    )
+
+
+def test_path_rule__costs_less_than_the_benchmark(folder: Path) -> None:
+    contest = load_contest(folder)
+    spread = Spread(excess=1.0, cv=0.0, level_cv=0.0)
+    rule = PathRule(forecaster=Forecaster(), correction=0.0, spread=spread, ratio=0.75)
+    cost, benchmark = (
+        np.mean([compute_score(replay(contest, known, each)) for known in range(80, 93)])
+        for each in (rule, Benchmark())
+    )
+    assert cost < 0.9 * benchmark
+
+
 def run_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), "vn2", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -283,7 +381,7 @@ def run_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_command__writes_costs_by_week(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "costs.json"
     origin = FIRST + timedelta(weeks=KNOWN - 1 - WEEKS)
-    names = ["none", "benchmark", "textbook"]
+    names = list(POLICIES)
     done = run_command(
         "--data", folder, "--origin", str(origin), "--policies", *names, "--json", file
     )

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,30 @@ from envs.omnichannel.types import FloatArray
 from marl.evaluation.statistics import compute_mean_interval
 from marl.runs.files import write_file
 from scripts.reproduction.common import show, write_result
+from scripts.reproduction.vn2_best import choose_best, choose_textbook
 from scripts.reproduction.vn2_choice import Chooser, cut, list_windows
 from scripts.reproduction.vn2_files import Contest, describe_contest, load_contest
+from scripts.reproduction.vn2_forecast import Forecaster
 from scripts.reproduction.vn2_protocol import WEEKS, OrderRule, compute_score, replay
-from scripts.reproduction.vn2_rules import Benchmark, SafetyStock, order_nothing
+from scripts.reproduction.vn2_rules import Benchmark, order_nothing
 
 BENCHMARK = "benchmark"
-TEXTBOOK = [SafetyStock(z, window) for window in (26, 13, 52) for z in (0.2, 0.0, 0.1, 0.4, 0.97)]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What all policies of a command share, so that nothing is computed twice."""
+
+    chooser: Chooser = field(default_factory=Chooser)
+    forecaster: Forecaster = field(default_factory=Forecaster)
+
 
 # Each makes a rule from the weeks to the origin, and from nothing later.
-POLICIES: dict[str, Callable[[Contest, Chooser], OrderRule]] = {
-    "none": lambda past, chooser: order_nothing,
-    BENCHMARK: lambda past, chooser: Benchmark(),
-    "textbook": lambda past, chooser: chooser.choose(TEXTBOOK, past),
+POLICIES: dict[str, Callable[[Contest, Tools], OrderRule]] = {
+    "none": lambda past, tools: order_nothing,
+    BENCHMARK: lambda past, tools: Benchmark(),
+    "textbook": lambda past, tools: choose_textbook(past, tools.chooser),
+    "best": lambda past, tools: choose_best(past, tools.chooser, tools.forecaster),
 }
 SHOWN = tuple(name for name in POLICIES if name != "none")
 
@@ -76,19 +87,19 @@ def run_origin(contest: Contest, options: argparse.Namespace) -> dict[str, Any]:
             "YYYY-MM-DD, is needed (or --windows)"
         ) from None
     known = contest.find_origin(origin, WEEKS)
-    chooser = Chooser()
+    tools = Tools()
     policies = {}
     for name in options.policies or POLICIES:
-        costs = run_policy(name, contest, known, chooser)
+        costs = run_policy(name, contest, known, tools)
         policies[name] = {"weeks": costs.tolist(), "score": compute_score(costs)}
         weeks = " ".join(f"{cost:8.1f}" for cost in costs)
         print(f"{name:10}{weeks}   weeks 3 to 8: {policies[name]['score']:9.1f}", flush=True)
     return {"origin": str(origin), "policies": policies}
 
 
-def run_policy(name: str, contest: Contest, known: int, chooser: Chooser) -> FloatArray:
+def run_policy(name: str, contest: Contest, known: int, tools: Tools) -> FloatArray:
     """Returns the costs of a policy that is made from the weeks to an origin, (8,)."""
-    return replay(contest, known, POLICIES[name](cut(contest, known), chooser))
+    return replay(contest, known, POLICIES[name](cut(contest, known), tools))
 
 
 def run_windows(contest: Contest, options: argparse.Namespace) -> dict[str, Any]:
@@ -105,12 +116,12 @@ def run_windows(contest: Contest, options: argparse.Namespace) -> dict[str, Any]
             f"{weeks} weeks of sales"
         )
     names = [name for name in options.policies or SHOWN if name != BENCHMARK]
-    chooser = Chooser()
+    tools = Tools()
     scores: dict[str, list[float]] = {}
     seconds: dict[str, float] = {}
     for name in (BENCHMARK, *names):
         start = time.perf_counter()
-        costs = [run_policy(name, contest, known, chooser) for known in windows]
+        costs = [run_policy(name, contest, known, tools) for known in windows]
         scores[name] = [compute_score(cost) for cost in costs]
         seconds[name] = time.perf_counter() - start
     result = {

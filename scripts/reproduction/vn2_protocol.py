@@ -8,7 +8,7 @@ costs of weeks 3 to 8, and nothing can change weeks 1 and 2.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Protocol
 
@@ -32,12 +32,17 @@ class Known:
     on_hand: FloatArray  # (N,) units
     coming: FloatArray  # (N, 2) units that arrive in the next week and in the one after it
     first_week: date
-    classes: Mapping[str, IntArray]  # (N,) each
+    products: IntArray  # (N,)
+    classes: Mapping[str, IntArray]  # (N,) each: product group, department and so on
 
     @property
     def position(self) -> FloatArray:
         """Units on hand and on their way, (N,)."""
         return self.on_hand + self.coming.sum(1)
+
+    def cut(self, weeks: int) -> Known:
+        """Returns the sales and flags of the first weeks alone, as known when they had closed."""
+        return replace(self, sold=self.sold[:, :weeks], in_stock=self.in_stock[:, :weeks])
 
     def get_units(self) -> FloatArray:
         """Returns the units of all closed weeks, (N, T), NaN where known to be out of stock.
@@ -84,6 +89,7 @@ def replay(contest: Contest, known_weeks: int, rule: OrderRule) -> FloatArray:
                 on_hand=on_hand,
                 coming=np.stack(pipeline, 1),
                 first_week=contest.first_week,
+                products=contest.pairs[:, 1],
                 classes=contest.classes,
             )
             pipeline.append(_check_order(rule(known)))
