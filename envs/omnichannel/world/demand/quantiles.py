@@ -94,18 +94,24 @@ def _search(u: FloatArray, m: FloatArray, v: FloatArray) -> IntArray:
     """Bisects the distribution function: some 10 to 20 evaluations a cell."""
     low = np.full(u.size, -1.0)
     high = np.ceil(m + 4 * np.sqrt(v))
-    while (short := _accumulate(high, m, v) < u).any():
+    while (short := accumulate_count(high, m, v) < u).any():
         low = np.where(short, high, low)
         high = np.where(short, 2 * high, high)
     while (high - low > 1).any():
         middle = np.floor((low + high) / 2)
-        enough = _accumulate(middle, m, v) >= u
+        enough = accumulate_count(middle, m, v) >= u
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
     return high.astype(np.int64)
 
 
-def _accumulate(k: FloatArray, m: FloatArray, v: FloatArray) -> FloatArray:
-    """P(X <= k), k >= -1."""
+def accumulate_count(k: FloatArray, m: FloatArray, v: FloatArray) -> FloatArray:
+    """Returns P(X <= k) of the same counts, k >= -1 and whole, cell by cell.
+
+    Args:
+        k: units, (N,).
+        m: mean, > 0, (N,).
+        v: variance, >= the mean, (N,).
+    """
     from scipy.special import betainc, pdtr  # a third of a second to import, seldom needed
 
     excess = v / m - 1
