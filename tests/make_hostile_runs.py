@@ -380,7 +380,12 @@ def make_run_cases() -> Iterator[Case]:
         for file in map(Path, command.files):
             sealed = file.parent == CHECKPOINT and file.name != MANIFEST_FILE
             for name, change in _list_mutations(file).items():
-                if command.name == "resume" and name in _DOCUMENTS:
-                    continue  # it evaluates the policy in the end, as `evaluate` does
+                is_policy, is_late = file.name == "policy.npz", command.name in {"resume", "report"}
+                if is_policy and is_late and name in _DOCUMENTS:
+                    continue  # they read the policy as `evaluate` does
+                is_plain = file.name in {"versions.json", "ablation.json"}
+                is_cut = command.name == "resume" and file.name == "metrics.jsonl"
+                if (is_plain or is_cut) and name in _TREES:
+                    continue  # shown as a text, read as evaluation.json is, and only cut off
                 yield Case(command, str(file), name, _seal(change) if sealed else change)
     yield from _list_planted()

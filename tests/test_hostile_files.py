@@ -98,6 +98,7 @@ def run_command(case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch) -> in
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["omnichannel", *case.command.arguments])
     monkeypatch.setattr("marl.training.ray_start.start_ray", lambda *_: None)  # it runs already
+    monkeypatch.setattr("marl.commands.cli.leave", sys.exit)  # and is to run on
     with limit(), pytest.raises(SystemExit) as stopped:
         main()
     return int(stopped.value.code or 0)

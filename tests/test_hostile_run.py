@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from marl.runs.checkpoints import DamagedError, Part
 from marl.runs.files import write_file
 from marl.runs.folder import PROGRESS_FILE, RunFolder
 from marl.runs.lock import lock_folder
+from marl.runs.progress_file import check_counters
 from tests.conftest import make_progress
 from tests.test_export import make_run
 
@@ -232,3 +234,12 @@ def test_main__too_little_memory_is_one_line(
 
     assert stopped.value.code == 1
     assert capsys.readouterr().err.startswith("error: memory: there is not enough for ")
+
+
+@pytest.mark.parametrize("name", ["episodes", "env_steps", "updates"])
+def test_counters__of_the_parts_are_those_of_the_progress(name: str, run: RunFolder) -> None:
+    stored = {"episodes": 3, "env_steps": 42, "updates": 1}
+    check_counters(run.path, stored, SimpleNamespace(**stored))
+
+    with pytest.raises(InputError, match=f"does not fit this run .{name} is 9 in its progress"):
+        check_counters(run.path, stored | {name: 9}, SimpleNamespace(**stored))

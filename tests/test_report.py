@@ -107,6 +107,65 @@ def test_report__shows_the_runs_own_comparison(run: RunFolder, tiny: Scenario) -
     assert read_payload(page)[-1]["id"] == "ablations"
 
 
+def test_report__shows_no_name_as_markup(tiny: Scenario, tmp_path: Path) -> None:
+    def spoil(number: int) -> str:
+        return f"<img src=x onerror=alert({number})>"
+
+    data = tiny.model_dump(mode="json")
+    data["name"], data["description"] = spoil(0), spoil(1)
+    nodes = [*data["network"]["dcs"], *data["network"]["stores"]]
+    for number, item in enumerate((*nodes, *data["skus"]), start=2):
+        item["name"] = spoil(number)
+    for store in data["network"]["stores"]:
+        store["parent"] = nodes[0]["name"]
+    run = make_run(tmp_path / "run <img>", Scenario.model_validate(data))
+    policies = {name: make_policy("before", run.scenario) for name in ("before", spoil(9))}
+    comparison = evaluate_policies(policies, run.scenario, 4, seed=5).to_json()
+    (run.path / "evaluation.json").write_text(json.dumps(comparison), encoding="utf-8")
+
+    page = write_report(run).read_text(encoding="utf-8")
+
+    assert "alert(2)" in page
+    assert "<img" not in page
+    # What plotly takes for markup; controls and their labels are the page's own, escaped there.
+    drawn = [figure["plots"] for figure in read_payload(page)]
+    assert "alert(2)" in json.dumps(drawn)
+    assert "<img" not in json.dumps(drawn)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [{"train/reward": 1.0}, {"episodes": None}, {"episodes": 1, "train/reward": "x"},
+     {"episodes": True}, {"episodes": 10**400}, {"episodes": 1, "train/reward": 1e300}],
+    ids=str,
+)  # fmt: skip
+def test_report__refuses_a_line_that_is_no_record(record: dict[str, Any], run: RunFolder) -> None:
+    lines = (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    text = "\n".join([lines[0], json.dumps(record), *lines[1:]])
+    (run.path / "metrics.jsonl").write_text(text, encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"metrics.jsonl', line 2 is not a record of training"):
+        write_report(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("policies", []), ("episodes", "x"), ("episodes", 0), ("seed", float("inf")), ("paired", 1),
+     ("odd", 1), ("paired", {"a": {"reward": {"mean": 1e300, "low": 0, "high": 0}}}),
+     ("paired", {"a": {"reward": {"mean": "x", "low": 0, "high": 0}}})],
+    ids=str,
+)  # fmt: skip
+def test_report__refuses_what_is_no_comparison(
+    name: str, value: object, run: RunFolder, tiny: Scenario
+) -> None:
+    evaluation = evaluate_policies({"before": make_policy("before", tiny)}, tiny, 2, seed=5)
+    text = json.dumps(evaluation.to_json() | {name: value})
+    (run.path / "evaluation.json").write_text(text, encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"evaluation.json' is not a comparison; write it anew"):
+        write_report(run)
+
+
 def test_report__forgives_a_half_written_last_line(run: RunFolder) -> None:
     metrics = run.path / "metrics.jsonl"
     whole = metrics.read_text(encoding="utf-8")

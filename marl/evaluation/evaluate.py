@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
@@ -16,6 +17,7 @@ from envs.omnichannel.types import FloatArray, SeedArray
 from envs.omnichannel.world.account.metrics import EpisodeMetrics
 from envs.omnichannel.world.demand import Split
 from envs.omnichannel.world.draws import make_seeds
+from envs.validation import Count, CountOrZero, StrictModel
 from marl.errors import CutError
 from marl.evaluation.bounds.lower_bound import compute_reward_bounds
 from marl.evaluation.bounds.optimum import OPTIMUM
@@ -24,6 +26,8 @@ from marl.policies import BASELINES
 from marl.policies.base import Policy
 
 Intervals = dict[str, Interval]  # by metric
+
+MOST_MEASURED = 1e15  # of a measurement
 
 UNTRAINED = "untrained"  # the name of networks before their first update
 
@@ -110,14 +114,15 @@ class Evaluation:
         """Returns what `to_json` made the data of.
 
         Raises:
-            KeyError, TypeError, AttributeError: if it is not of that form.
+            ValueError: if it is not of that form.
         """
+        found = _EvaluationFile.model_validate(data)
         return cls(
-            scenario=str(data["scenario"]),
-            episodes=int(data["episodes"]),
-            seed=int(data["seed"]),
-            policies={n: _to_intervals(entry["metrics"]) for n, entry in data["policies"].items()},
-            paired={pair: _to_intervals(metrics) for pair, metrics in data["paired"].items()},
+            scenario=found.scenario,
+            episodes=found.episodes,
+            seed=found.seed,
+            policies={name: _to_intervals(own.metrics) for name, own in found.policies.items()},
+            paired={pair: _to_intervals(metrics) for pair, metrics in found.paired.items()},
         )
 
 
@@ -199,5 +204,34 @@ def _to_dicts(metrics: Intervals) -> dict[str, dict[str, float]]:
     return {metric: asdict(interval) for metric, interval in metrics.items()}
 
 
-def _to_intervals(metrics: Mapping[str, Mapping[str, float]]) -> Intervals:
-    return {metric: Interval(**values) for metric, values in metrics.items()}
+def _check_size(value: float) -> float:
+    """A measurement may be NaN, where there was nothing to measure."""
+    if abs(value) > MOST_MEASURED:
+        raise ValueError(f"{value:g} is not allowed; at most {MOST_MEASURED:g}")
+    return value
+
+
+_Measured = Annotated[float, Field(allow_inf_nan=True), AfterValidator(_check_size)]
+
+
+class _IntervalData(StrictModel):
+    mean: _Measured
+    low: _Measured
+    high: _Measured
+
+
+class _PolicyData(StrictModel):
+    metrics: dict[str, _IntervalData]
+
+
+class _EvaluationFile(StrictModel):
+    scenario: str
+    episodes: Count
+    seed: CountOrZero
+    policies: dict[str, _PolicyData]
+    paired: dict[str, dict[str, _IntervalData]]
+    bound: Any = None  # not shown
+
+
+def _to_intervals(metrics: Mapping[str, _IntervalData]) -> Intervals:
+    return {metric: Interval(**values.model_dump()) for metric, values in metrics.items()}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.world.draws import make_seeds
 from envs.untrusted import MOST_TABLE, parse_object, read_text
-from marl.evaluation.evaluate import Evaluation, evaluate_policies
+from marl.evaluation.evaluate import MOST_MEASURED, Evaluation, evaluate_policies
 from marl.evaluation.sources import load_learned
 from marl.policies import make_policy
 from marl.policies.base import Policy
@@ -89,7 +91,7 @@ def _read_evaluation(path: Path) -> Evaluation | None:
     try:
         text = read_text(path, "report", inside=path.parent)
         found = Evaluation.from_json(parse_object(text, f"report: '{path}'", finite=False))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except ValueError:
         raise InputError(
             f"report: '{path}' is not a comparison; write it anew with evaluate --json"
         ) from None
@@ -112,8 +114,21 @@ def _read_records(path: Path) -> Records:
     for number, line in enumerate(lines, start=1):
         try:
             source = f"report: '{path}', line {number}"
-            records.append(parse_object(line, source, finite=False))
+            record = parse_object(line, source, finite=False)
         except InputError:
             if number < len(lines):
                 raise InputError(f"report: '{path}', line {number} is not JSON") from None
+            continue
+        if not _is_record(record):
+            raise InputError(
+                f"report: '{path}', line {number} is not a record of training: numbers by name, "
+                "episodes among them"
+            )
+        records.append(record)
     return records
+
+
+def _is_record(record: Mapping[str, Any]) -> bool:
+    return "episodes" in record and all(
+        type(value) in {int, float} and not abs(value) > MOST_MEASURED for value in record.values()
+    )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from envs.errors import InputError
 from envs.validation import NonNegative, Positive, StrictModel
 
 MOST = 10**15  # counters of a run stay below
@@ -52,3 +55,22 @@ class ProgressFile(StrictModel):
     env_steps: Counter
     updates: Counter
     progress: SessionProgress
+
+
+def check_counters(checkpoint: Path, stored: Mapping[str, Any], own: object) -> None:
+    """Refuses counters by which limits were set, and which are not those of the other parts.
+
+    Args:
+        checkpoint: whose progress they are.
+        stored: what `RunFolder.load_progress` returned.
+        own: has the counters of the other parts as attributes.
+
+    Raises:
+        InputError: names the first one that differs.
+    """
+    for name in ("episodes", "env_steps", "updates"):
+        if stored[name] != (found := getattr(own, name)):
+            raise InputError(
+                f"checkpoint: '{checkpoint}' does not fit this run ({name} is {stored[name]} in "
+                f"its progress, and {found} in its parts)"
+            )

@@ -21,6 +21,7 @@ from marl.learning.rllib.algorithm import build_algorithm
 from marl.policies.base import Policy
 from marl.runs.checkpoints import BackgroundWriter
 from marl.runs.folder import POLICY_FILE, PROGRESS_FILE, RunFolder, SavedCheckpoint, name_checkpoint
+from marl.runs.progress_file import check_counters
 from marl.training.progress import TrainingProgress
 from marl.training.records import REPORTED, Record, describe_round
 from marl.training.stock_image import StockPicture
@@ -94,7 +95,9 @@ class Trainer:
         """
         checkpoint = checkpoint or self.run.open_checkpoint()
         self.algorithm.restore_parts(checkpoint)
-        self.progress = Progress(**self.run.load_progress(checkpoint)["progress"])
+        stored = self.run.load_progress(checkpoint)
+        check_counters(checkpoint, stored, self.algorithm)
+        self.progress = Progress(**stored["progress"])
         self.feedback.set_state(self.progress.feedback)
         self.algorithm.adjust(self.feedback.adjustment)
         self.run.rewind(checkpoint)

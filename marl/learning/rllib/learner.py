@@ -10,7 +10,11 @@ from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core import COMPONENT_OPTIMIZER, COMPONENT_RL_MODULE
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.utils.annotations import override
-from ray.rllib.utils.metrics import ALL_MODULES, NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.metrics import (
+    ALL_MODULES,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    WEIGHTS_SEQ_NO,
+)
 from torch import Tensor
 
 from envs.omnichannel.types import Float32Array
@@ -106,6 +110,11 @@ class MethodLearner(DQNTorchLearner):
         own = self.get_training_state()
         if own.keys() != state.keys():
             raise ValueError("it has not the parts of a learner")
+        for name in own.keys() - {COMPONENT_RL_MODULE, COMPONENT_OPTIMIZER}:
+            if type(state[name]) is not type(own[name]):
+                raise ValueError(f"its {name} is not a learner's")
+        if state[WEIGHTS_SEQ_NO] < 0:  # RLlib would leave the weights out
+            raise ValueError(f"its {WEIGHTS_SEQ_NO} is below zero")
         networks, stored = (s[COMPONENT_RL_MODULE] for s in (own, state))
         if _list_shapes(networks) != _list_shapes(stored):
             raise ValueError("its networks have other shapes")
