@@ -14,15 +14,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from envs.errors import InputError
 from envs.omnichannel.types import FloatArray
+from scripts.reproduction import vn2
 from scripts.reproduction.common import ROOT
 from scripts.reproduction.vn2 import POLICIES, Tools, run_vn2
 from scripts.reproduction.vn2_boost import fit_correction
-from scripts.reproduction.vn2_choice import Chooser, cut, list_windows
+from scripts.reproduction.vn2_choice import CHOICE_WINDOWS, Chooser, cut, list_windows
 from scripts.reproduction.vn2_files import CLASSES, KEYS, Contest, describe_contest, load_contest
 from scripts.reproduction.vn2_forecast import Forecaster
+from scripts.reproduction.vn2_learned import LearnedRule, learn, record, simulate, train
 from scripts.reproduction.vn2_paths import PathRule, Spread, draw_paths, find_missing
 from scripts.reproduction.vn2_protocol import ORDERS, WEEKS, Known, compute_score, replay
 from scripts.reproduction.vn2_rules import Benchmark, SafetyStock, order_nothing
@@ -98,7 +101,7 @@ def make_contest(demand: list[float], on_hand: float, coming: list[float], known
 
 
 def test_replay__a_window_worked_by_hand() -> None:
-    contest = make_contest([9, 4, 2, 5, 1, 0, 3, 2, 6], on_hand=3, coming=[2, 1], known=1)
+    contest = make_contest([9, 4, 2, 5, 1, 0, 3, 2, 6], on_hand=3, coming=[2, 1], known=9)
     orders = iter(
         [4.0, 3.0, 0.0, 0.0, 5.0, 1.0]
     )  # after weeks 0 to 5; the first is there in week 3
@@ -241,14 +244,9 @@ def test_load_contest__later_files_begin_with_the_same_week(folder: Path) -> Non
 
 
 @pytest.mark.parametrize("name", POLICIES)
-@pytest.mark.parametrize("week", [0, 3])
-def test_policy__later_weeks_change_no_order_before_them(
-    name: str, week: int, folder: Path
-) -> None:
+def test_policy__later_weeks_change_no_order_before_them(name: str, folder: Path) -> None:
     contest = load_contest(folder)
     known = KNOWN - WEEKS
-    changed = contest.sold.copy()
-    changed[:, known + week :] = changed[:, known + week :] * 3 + 7
 
     def list_orders(contest: Contest) -> list[list[float]]:
         rule = POLICIES[name](cut(contest, known), Tools())
@@ -262,10 +260,14 @@ def test_policy__later_weeks_change_no_order_before_them(
         replay(contest, known, order)
         return orders
 
-    first, second = list_orders(contest), list_orders(replace(contest, sold=changed))
-    assert first[: week + 1] == second[: week + 1]
-    assert len(first) == ORDERS
-    assert name == "none" or first != second
+    orders = list_orders(contest)
+    assert len(orders) == ORDERS
+    for week in (0, 3):
+        changed = contest.sold.copy()
+        changed[:, known + week :] = changed[:, known + week :] * 3 + 7
+        others = list_orders(replace(contest, sold=changed))
+        assert orders[: week + 1] == others[: week + 1]
+        assert name in {"none", "benchmark"} or orders != others
 
 
 def test_chooser__takes_the_rule_of_the_windows_before(folder: Path) -> None:
@@ -274,7 +276,7 @@ def test_chooser__takes_the_rule_of_the_windows_before(folder: Path) -> None:
     chooser = Chooser()
     assert chooser.choose(rules, past) == rules[1]
     assert chooser.choose(rules[::-1], past) == rules[1]
-    windows = list_windows(KNOWN - 2 * WEEKS, chooser.windows)
+    windows = list_windows(KNOWN - 2 * WEEKS, CHOICE_WINDOWS)
     assert windows == [84, 78, 72, 66, 60]  # each ends by the origin
     assert chooser.choose(rules, cut(past, 50)) == rules[0]  # no window fits
 
@@ -373,6 +375,53 @@ def test_path_rule__costs_less_than_the_benchmark(folder: Path) -> None:
     assert cost < 0.9 * benchmark
 
 
+def make_rule() -> PathRule:
+    spread = Spread(excess=1.0, cv=0.0, level_cv=0.25)
+    return PathRule(forecaster=Forecaster(), correction=0.0, spread=spread, ratio=0.75)
+
+
+def test_simulate__is_the_replay_where_nothing_is_shifted(folder: Path) -> None:
+    contest, rule = load_contest(folder), make_rule()
+    windows = [record(contest, known, rule) for known in (80, 90)]
+    levels, demand = (
+        torch.as_tensor(np.stack([getattr(window, name) for window in windows]))
+        for name in ("levels", "demand")
+    )
+    start = [torch.as_tensor(units) for units in (contest.on_hand, *contest.coming.T)]
+    costs = simulate(levels, demand, start).tolist()
+    assert costs == pytest.approx([compute_score(replay(contest, k, rule)) for k in (80, 90)])
+
+
+@pytest.mark.parametrize(("factor", "sign"), [(2.0, 1), (0.5, -1)])
+def test_train__shifts_towards_the_demand_that_came(factor: float, sign: int, folder: Path) -> None:
+    window = record(load_contest(folder), 90, make_rule())
+    windows = [replace(window, demand=np.rint(window.demand * factor))]
+    shift = train(windows)(torch.as_tensor(window.features, dtype=torch.float32))
+    assert sign * float(shift.detach().mean()) > 0.1
+
+
+def test_learn__keeps_the_rule_where_too_few_windows_teach(folder: Path) -> None:
+    past = cut(load_contest(folder), KNOWN - WEEKS)
+    rule = make_rule()
+    assert learn(past, rule, Chooser()) is rule
+
+
+def test_learn__chooses_between_the_rule_and_its_shifts(folder: Path) -> None:
+    for number in range(1, 31):
+        add_later_week(folder, number)
+    contest, rule, chooser = load_contest(folder), make_rule(), Chooser()
+    contest = replace(contest, in_stock=np.ones(contest.sold.shape, bool))
+    learned = learn(contest, rule, chooser)
+    windows = list_windows(contest.sold.shape[1] - WEEKS, 4)
+    found, reference = (
+        [compute_score(replay(contest, known, each)) for known in windows]
+        for each in (learned, rule)
+    )
+    assert np.mean(np.divide(found, reference)) <= 1
+    shifted = LearnedRule(rule=rule, network=train([record(contest, 90, rule)]), size=1.0)
+    assert replay(contest, 100, shifted).sum() > 0
+
+
 def run_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), "vn2", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -406,12 +455,15 @@ def test_command__writes_costs_by_week(folder: Path, tmp_path: Path) -> None:
         ({"origin": "2023-01-03"}, "error: --origin: 2023-01-03 is not a week of the files"),
         ({"origin": "2023-02-20"}, "error: --origin: 2023-02-20 needs the sales of the 8 weeks"),
         ({"policies": ["magic"]}, "error: --policies: 'magic' is not known; none, benchmark,"),
+        ({"policies": ["learned"], "torch": None}, "error: --policies: 'learned' needs PyTorch"),
         ({"windows": 99}, "error: --windows: 99 is not allowed; 1 to 6 are, with 100 weeks"),
     ],
 )
 def test_run_vn2__a_mistake_is_one_line(
-    changes: dict[str, Any], message: str, folder: Path
+    changes: dict[str, Any], message: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if "torch" in changes:
+        monkeypatch.setattr(vn2, "find_spec", lambda name: None)
     given = {"data": folder, "origin": None, "policies": None, "windows": 0, "json": None}
     with pytest.raises(SystemExit) as caught:
         run_vn2(argparse.Namespace(**given | changes))

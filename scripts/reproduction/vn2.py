@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from envs.omnichannel.types import FloatArray
 from marl.evaluation.statistics import compute_mean_interval
 from marl.runs.files import write_file
 from scripts.reproduction.common import show, write_result
-from scripts.reproduction.vn2_best import choose_best, choose_textbook
+from scripts.reproduction.vn2_best import choose_best, choose_textbook, learn_beside_best
 from scripts.reproduction.vn2_choice import Chooser, cut, list_windows
 from scripts.reproduction.vn2_files import Contest, describe_contest, load_contest
 from scripts.reproduction.vn2_forecast import Forecaster
@@ -43,6 +44,7 @@ POLICIES: dict[str, Callable[[Contest, Tools], OrderRule]] = {
     BENCHMARK: lambda past, tools: Benchmark(),
     "textbook": lambda past, tools: choose_textbook(past, tools.chooser),
     "best": lambda past, tools: choose_best(past, tools.chooser, tools.forecaster),
+    "learned": lambda past, tools: learn_beside_best(past, tools.chooser, tools.forecaster),
 }
 SHOWN = tuple(name for name in POLICIES if name != "none")
 
@@ -70,6 +72,8 @@ def read_folder(options: argparse.Namespace) -> Path:
     unknown = [name for name in options.policies or () if name not in POLICIES]
     if unknown:
         raise InputError(f"--policies: '{unknown[0]}' is not known; {', '.join(POLICIES)} are")
+    if "learned" in (options.policies or POLICIES) and find_spec("torch") is None:
+        raise InputError("--policies: 'learned' needs PyTorch; install the extra 'train'")
     return options.data
 
 

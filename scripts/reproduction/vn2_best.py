@@ -1,4 +1,4 @@
-"""Which rules `textbook` and `best` choose from."""
+"""Which rules `textbook`, `best` and `learned` choose from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from scripts.reproduction.vn2_boost import can_boost
 from scripts.reproduction.vn2_choice import Chooser
 from scripts.reproduction.vn2_files import Contest
 from scripts.reproduction.vn2_forecast import Forecaster
+from scripts.reproduction.vn2_learned import learn
 from scripts.reproduction.vn2_paths import PathRule, Spread
 from scripts.reproduction.vn2_protocol import OrderRule
 from scripts.reproduction.vn2_rules import SafetyStock
@@ -50,3 +51,8 @@ def choose_best(past: Contest, chooser: Chooser, forecaster: Forecaster) -> Orde
     paths, textbook = choose_path_rule(past, chooser, forecaster), choose_textbook(past, chooser)
     rules: list[OrderRule] = [paths, textbook]
     return chooser.choose(rules, past)
+
+
+def learn_beside_best(past: Contest, chooser: Chooser, forecaster: Forecaster) -> OrderRule:
+    """Returns what was learnt beside the rule by sample paths."""
+    return learn(past, choose_path_rule(past, chooser, forecaster), chooser)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -26,24 +26,21 @@ def cut(contest: Contest, known_weeks: int) -> Contest:
     )
 
 
-def list_windows(last: int, most: int) -> list[int]:
+def list_windows(last: int, most: int, step: int = STEP) -> list[int]:
     """Returns the known weeks of rolling windows, latest first; the last one is `last`."""
-    return [last - i * STEP for i in range(most) if last - i * STEP >= LEAST_KNOWN]
+    return [*range(last, LEAST_KNOWN - 1, -step)][:most]
 
 
-@dataclass
 class Chooser:
     """Scores rules on rolling windows, and remembers each score.
 
     A window's score depends on the weeks to its end alone, so it serves every later origin.
     """
 
-    windows: int = CHOICE_WINDOWS
-
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
         self._scores: dict[tuple[OrderRule, int], float] = {}
 
-    def choose(self, rules: Sequence[RuleT], past: Contest) -> RuleT:
+    def choose(self, rules: Sequence[RuleT], past: Contest, windows: int = CHOICE_WINDOWS) -> RuleT:
         """Returns the rule with the least cost in the last windows of `past`.
 
         Each window counts by its cost over the mean cost of all rules in it, so that weeks before
@@ -52,11 +49,12 @@ class Chooser:
         Args:
             rules: hashable ones; the first wins a tie, and where no window fits.
             past: the weeks to the origin, and nothing later.
+            windows: at most so many count, the latest.
         """
-        windows = list_windows(past.sold.shape[1] - WEEKS, self.windows)
-        if not windows:
+        origins = list_windows(past.sold.shape[1] - WEEKS, windows)
+        if not origins:
             return rules[0]
-        costs = np.array([[self._score(rule, past, known) for known in windows] for rule in rules])
+        costs = np.array([[self._score(rule, past, known) for known in origins] for rule in rules])
         return rules[int((costs / costs.mean(0)).mean(1).argmin())]
 
     def _score(self, rule: OrderRule, past: Contest, known: int) -> float:

@@ -38,9 +38,13 @@ class PathRule:
 
     def __call__(self, known: Known) -> FloatArray:
         """Returns whole units, (N,)."""
+        return np.maximum(self.find_missing(known), 0)
+
+    def find_missing(self, known: Known) -> FloatArray:
+        """Returns whole units, (N,); below 0 where so many are left over."""
         means = self.forecaster.forecast(known, self.correction)
         paths = draw_paths(means, self.spread, seed=known.sold.shape[1])
-        return np.maximum(find_missing(paths, known, self.ratio), 0)
+        return find_missing(paths, known, self.ratio)
 
 
 def draw_paths(means: FloatArray, spread: Spread, seed: int) -> FloatArray:
