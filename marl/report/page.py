@@ -15,6 +15,7 @@ from envs.omnichannel.scenario import Scenario
 from marl.evaluation.evaluate import Evaluation
 from marl.evaluation.statistics import Interval
 from marl.report.figures.base import Figure, make_label
+from marl.report.figures.forecast import make_forecast_figure
 from marl.report.figures.network import (
     make_flow_figure,
     make_proposal_figure,
@@ -138,6 +139,7 @@ def make_figures(data: ReportData) -> list[Figure]:
         make_store_figure(data.recordings, selection),
         make_flow_figure(data.recordings, data.scenario),
         make_returns_figure(policies),
+        make_forecast_figure(data.scenario),
         make_proposal_figure(data.recordings[TRAINED], selection),
         make_ablation_figure(data.ablation.policies) if data.ablation else None,
     ]

@@ -1,0 +1,1 @@
+"""Forecasts judged on the days that they did not see."""
