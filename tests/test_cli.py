@@ -98,7 +98,7 @@ MISTAKES = [
     (["train", "--seed", "-1"], "paper: seed: -1 is not allowed; must be greater than or"),
     (["train", "--speed", "9"], "No such option: --speed"),
     (["resume", "."], "run: '.' is not a run folder"),
-    (["evaluate", "magic"], "policy: 'magic' is not known; allowed: baselines, before, "),
+    (["evaluate", "magic"], "policy: 'magic' is not known; allowed: baselines, best, before, "),
     (["evaluate", "before", "--episodes", "1"], "Invalid value for '--episodes'"),
     (["evaluate", "."], "run: '.' is not a run folder"),
     (["evaluate", "no.npz"], "policy: file 'no.npz' does not exist"),
