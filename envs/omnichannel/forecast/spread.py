@@ -16,7 +16,7 @@ from envs.omnichannel.types import WEEK, BoolArray, FloatArray
 FEWEST_DAYS = 14  # that a cell must have seen before its forecast is scored
 _FIRST = 28  # days that are known before the first forecast that teaches
 _SPAN = 14  # days of a sum that shows how far levels move: lead time and review of most networks
-_MOST_CELLS = 400_000  # cell-days that scales are fitted to: half a second
+_MOST_FORECASTS = 100_000  # that a spread is fitted to: seconds, whatever the record's size
 _SCALES = np.geomspace(0.5, 2.5, 15)
 _BAND = 0.9  # the central band that is to hold its share of the past days
 _CALIBRATION = 50.0  # what two points of coverage cost, 0.02, equals 0.02 of log score
@@ -47,7 +47,7 @@ def fit_spread(
         level_rate: that the history was rolled with.
         in_stock: as of `History.roll`.
     """
-    every = -(-max(until - _FIRST, 1) * units[0].size // _MOST_CELLS)
+    every = _count_steps(max(until - _FIRST, 1) * units[0].size)
     days = range(_FIRST, until, every)
     if not days:
         return Spread()
@@ -109,7 +109,8 @@ class _Predictor:
     def _judge(self, starts: range, length: int, spread: Spread) -> float:
         """Mean of -log probability, and the penalty for coverage."""
         forecasts = [self._foresee(start, length, spread) for start in starts]
-        sold, mean, variance = (np.concatenate(part) for part in zip(*forecasts, strict=True))
+        parts = [np.concatenate(part) for part in zip(*forecasts, strict=True)]
+        sold, mean, variance = (part[:: _count_steps(part.size)] for part in parts)
         if not sold.size:
             return 0.0
         low, high = compute_cdf(sold - 1, mean, variance), compute_cdf(sold, mean, variance)
@@ -129,6 +130,11 @@ class _Predictor:
         sold = sum_in_stock(self.units, self.in_stock, start, start + length)
         known = (self.history.weight[start] >= FEWEST_DAYS) & (mean > 0)
         return sold[known], mean[known], variance[known]
+
+
+def _count_steps(forecasts: int) -> int:
+    """Of how many forecasts one is taken; 1: all."""
+    return max(-(-forecasts // _MOST_FORECASTS), 1)
 
 
 def measure_coverage(low: FloatArray, high: FloatArray, band: float) -> float:
