@@ -9,6 +9,7 @@ import pytest
 from envs.errors import InputError
 from envs.omnichannel.forecast.distribution import Spread
 from envs.omnichannel.forecast.history import History
+from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.forecast.spread import fit_spread, look_ahead, measure_coverage
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.types import FloatArray
@@ -84,7 +85,7 @@ def test_fit_spread__and_outlooks_rest_on_the_days_before_alone(day: int) -> Non
     other[day:] = draw(4, cv=2.0)[day:]
     found = []
     for record in (units, other):
-        history = History.roll(record, level_rate=0.02, variance_rate=0.02)
+        history = History.roll(record, Rates(0.02, 0.02))
         spread = fit_spread(history, record[..., 0], until=day, level_rate=0.02)
         outlook = look_ahead(history, day, 7, level_rate=0.02, spread=spread)
         found.append((spread, *outlook.sum_days()))
@@ -95,7 +96,7 @@ def test_fit_spread__and_outlooks_rest_on_the_days_before_alone(day: int) -> Non
 
 def test_fit_spread__of_too_few_days_takes_variances_as_they_are() -> None:
     units = draw(5, days=28)
-    history = History.roll(units, level_rate=0.02, variance_rate=0.02)
+    history = History.roll(units, Rates(0.02, 0.02))
     assert fit_spread(history, units[..., 0], until=28, level_rate=0.02) == Spread()
 
 

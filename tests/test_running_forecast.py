@@ -9,7 +9,7 @@ import pytest
 from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.forecast.history import History
-from envs.omnichannel.forecast.learner import Learner
+from envs.omnichannel.forecast.learner import Learner, Rates
 from envs.omnichannel.forecast.make import make_forecast
 from envs.omnichannel.forecast.moments import update_moments
 from envs.omnichannel.forecast.running import Running
@@ -29,7 +29,7 @@ from marl.policies.safety_stock import pick_days, thin_variance
 
 
 def roll(record: FloatArray, in_stock: BoolArray | None = None) -> History:
-    return History.roll(record, level_rate=0.1, variance_rate=0.05, in_stock=in_stock)
+    return History.roll(record, Rates(0.1, 0.05), in_stock)
 
 
 def learn(days: Sequence[float], factors: Sequence[float] | None = None) -> list[float]:
@@ -136,7 +136,7 @@ def test_learner__items_that_end_and_items_that_begin() -> None:
     record[200:, 1, 2] = 0  # ended in one store
     learner = Learner.start(2, 3, 1)
     for sold in record:
-        learner.learn(sold, level_rate=0.02, variance_rate=0.01)
+        learner.learn(sold, Rates(0.02, 0.01))
     found = learner.read()
     assert found.has_ended.tolist() == [[True, False, False], [True, False, True]]
     assert found.is_new.tolist() == [[False, True, False], [False, True, False]]
@@ -149,12 +149,12 @@ def test_learner__a_slow_item_has_not_ended_in_a_month() -> None:
     record[::20] = 1  # one in twenty days; the last one on day 100
     learner = Learner.start(1, 1, 1)
     for sold in record[:90]:
-        learner.learn(sold, level_rate=0.02, variance_rate=0.01)
+        learner.learn(sold, Rates(0.02, 0.01))
     for _ in range(180):
-        learner.learn(np.zeros((1, 1, 1)), level_rate=0.02, variance_rate=0.01)
+        learner.learn(np.zeros((1, 1, 1)), Rates(0.02, 0.01))
     assert not learner.read().has_ended.any()
     for _ in range(180):
-        learner.learn(np.zeros((1, 1, 1)), level_rate=0.02, variance_rate=0.01)
+        learner.learn(np.zeros((1, 1, 1)), Rates(0.02, 0.01))
     assert learner.read().has_ended.all()
 
 

@@ -14,9 +14,14 @@ from marl.commands.console import make_console, name_command, write_json
 if TYPE_CHECKING:
     from marl.planning.planner import Planner
 
-PolicyOption = Annotated[Path, typer.Option("--policy", help="A file that export wrote.")]
+PolicyOption = Annotated[
+    Path, typer.Option("--policy", help="A file that export wrote, or choose.")
+]
 ScenarioOption = Annotated[
     str, typer.Option("--scenario", "-s", help="Built-in name or a YAML file.")
+]
+ForecastOption = Annotated[
+    Path | None, typer.Option(help="What learn-sales wrote. Default: the scenario's own record.")
 ]
 LOCAL = "127.0.0.1"
 
@@ -24,6 +29,8 @@ LOCAL = "127.0.0.1"
 def register(app: typer.Typer, scenario_app: typer.Typer) -> None:
     """Adds the commands to the command line."""
     app.command()(export)
+    app.command()(choose)
+    app.command("learn-sales")(learn)
     app.command()(recommend)
     app.command()(serve)
     scenario_app.command("from-data")(make_from_data)
@@ -46,6 +53,49 @@ def export(
     print(f"tuned classical policies inside: {tuned}")
 
 
+def choose(
+    scenario: ScenarioOption,
+    out: Annotated[Path, typer.Option(help="The rule file to write, .json.")] = Path("rule.json"),
+) -> None:
+    """Choose the best classical rule on the training days, and write it for `recommend`."""
+    from envs.omnichannel.scenario import load_scenario
+    from marl.evaluation.choice import choose_rule
+    from marl.evaluation.tuning import load_or_tune
+    from marl.planning.rule_file import write_rule
+    from marl.policies.families import Textbook
+
+    if out.suffix != ".json":
+        raise InputError(f"--out: '{out}' is not allowed; a name that ends in .json is needed")
+    loaded = load_scenario(scenario)
+    rule = choose_rule(loaded, print)
+    write_rule(out, loaded, rule, load_or_tune(Textbook.name, loaded))
+    print(f"{out}: {rule.family}, reward {rule.reward:.4f} on the training days")
+
+
+def learn(
+    scenario: ScenarioOption,
+    sales: Annotated[Path, typer.Option(help="CSV: date, store, sku, units, [channel, in_stock].")],
+    state: Annotated[
+        Path, typer.Option(help="The forecasts' state; begins with the scenario's record.")
+    ],
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Take it that days without any row sold nothing.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the result as JSON; -: stdout.")
+    ] = None,
+) -> None:
+    """Learn what was sold since the last time; `recommend --forecast` orders by it."""
+    from envs.omnichannel.scenario import load_scenario
+    from marl.planning.daily.learn_sales import learn_sales
+
+    learnt = learn_sales(load_scenario(scenario), sales, state, fix=fix)
+    console = make_console(json_file)
+    for line in learnt.describe():
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    write_json(json_file, learnt.to_json())
+
+
 def recommend(
     policy: PolicyOption,
     scenario: ScenarioOption,
@@ -54,6 +104,7 @@ def recommend(
     explain: Annotated[
         tuple[str, str] | None, typer.Option(help="Tell one decision in words: STORE SKU.")
     ] = None,
+    forecast: ForecastOption = None,
     goals: Annotated[
         Path | None,
         typer.Option(help="Keeps what the high-level agents hold between reviews, JSON."),
@@ -66,7 +117,7 @@ def recommend(
     from marl.planning.goals_file import read_goals, write_goals
     from marl.planning.stock_count_file import read_stock_count
 
-    planner = _make_planner(policy, scenario)
+    planner = _make_planner(policy, scenario, forecast)
     stock_count = read_stock_count(state, planner.schema)
     if goals is not None and not planner.decision_maker.has_goals:
         raise InputError(
@@ -98,6 +149,7 @@ def recommend(
 def serve(
     policy: PolicyOption,
     scenario: ScenarioOption,
+    forecast: ForecastOption = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; others than this machine's are open to all.")
     ] = LOCAL,
@@ -113,7 +165,7 @@ def serve(
     from marl.planning.serve import run_server
 
     count = workers or min(os.cpu_count() or 1, 8)
-    planners = [_make_planner(policy, scenario) for _ in range(count)]
+    planners = [_make_planner(policy, scenario, forecast) for _ in range(count)]
     run_server(planners, host, port, allow_host or [])
 
 
@@ -136,12 +188,20 @@ def write_template(
         print(f"{out}: {text.count(chr(10)) - 1} rows")
 
 
-def _make_planner(policy: Path, scenario: str) -> Planner:
+def _make_planner(policy: Path, scenario: str, forecast: Path | None) -> Planner:
     from envs.omnichannel.scenario import load_scenario
     from marl.planning.planner import Planner
     from marl.planning.policy_file import OnnxPolicy
+    from marl.planning.rule_file import RulePolicy
 
-    return Planner(OnnxPolicy.load(policy), load_scenario(scenario))
+    loaded = load_scenario(scenario)
+    is_rule = policy.suffix == ".json"
+    chosen = RulePolicy.load(policy) if is_rule else OnnxPolicy.load(policy)
+    if forecast is None:
+        return Planner(chosen, loaded)
+    from marl.planning.daily.state import ForecastState
+
+    return Planner(chosen, loaded, forecast=ForecastState.read(forecast, loaded))
 
 
 def make_from_data(

@@ -16,6 +16,7 @@ import numpy as np
 from envs.errors import InputError
 from envs.omnichannel.forecast.distribution import Spread, compute_cdf, compute_log_probability
 from envs.omnichannel.forecast.history import History
+from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.forecast.spread import (
     FEWEST_DAYS,
     fit_spread,
@@ -169,12 +170,7 @@ def roll_record(
         level_rate: see `update_moments`.
         variance_rate: the same.
     """
-    history = History.roll(
-        record.units,
-        level_rate=level_rate,
-        variance_rate=variance_rate,
-        in_stock=record.in_stock,
-    )
+    history = History.roll(record.units, Rates(level_rate, variance_rate), record.in_stock)
     spread = fit_spread(
         history,
         record.sold,

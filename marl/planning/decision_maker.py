@@ -14,6 +14,7 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray, Targets, View
 from marl.planning.policy_file import OnnxPolicy
+from marl.planning.rule_file import RulePolicy
 from marl.policies.order_groups import make_groups
 from marl.policies.order_rule import OrderRule
 from marl.policies.residual import ResidualRule, Valuer, make_reference
@@ -116,14 +117,32 @@ class OrdersDecisionMaker:
         return Today(self.policy.compute_targets, _name_proposer("orders", targets))
 
 
+class RuleDecisionMaker:
+    """A classical rule, which decides on every day anew."""
+
+    has_goals: ClassVar[bool] = False
+    observes_later: ClassVar[bool] = False
+
+    def __init__(self, policy: RulePolicy, scenario: Scenario) -> None:
+        self.rule = policy.metadata.rule.make(scenario)
+
+    def decide(self, env: BatchedEnv, held: Mapping[str, IntArray]) -> Today:
+        """Follows the rule, which is the only proposer."""
+        del held
+        targets = self.rule.compute_targets(env.view)
+        return Today(self.rule.compute_targets, _name_proposer(self.rule.name, targets))
+
+
 def _name_proposer(name: str, targets: Targets) -> Proposed:
     """The targets of one copy as the proposals of one proposer."""
     found = {target: getattr(targets, target) for target in PROPOSERS}
     return {target: {name: values[0]} for target, values in found.items() if values is not None}
 
 
-def make_decision_maker(policy: OnnxPolicy, scenario: Scenario) -> DecisionMaker:
+def make_decision_maker(policy: OnnxPolicy | RulePolicy, scenario: Scenario) -> DecisionMaker:
     """Returns the decision maker of a policy file, in a scenario that it was adapted to."""
+    if isinstance(policy, RulePolicy):
+        return RuleDecisionMaker(policy, scenario)
     if policy.metadata.residual is not None:
         return ResidualDecisionMaker(policy, scenario)
     if policy.metadata.orders is not None:

@@ -1,23 +1,26 @@
 """A plan: the decisions of a rule for today, and what comes of them in simulated futures.
 
-The futures draw the scenario's demand and returns from the stock count on; they are the same for
-every rule. A node's stock must last until what is decided tomorrow can arrive: no later decision
-can help a store before that.
+The futures draw demand and returns from the stock count on; they are the same for every rule.
+Demand that is recorded has no future: its days are drawn from the very forecast that rules and
+agents order by. A node's stock must last until what is decided tomorrow can arrive: no later
+decision can help a store before that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from envs.compiler import compiled
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.branches.futures import pass_day
+from envs.omnichannel.forecast.distribution import Outlook
+from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import (
     ONLINE,
+    BoolArray,
     Decisions,
     Demand,
     FloatArray,
@@ -28,6 +31,8 @@ from envs.omnichannel.types import (
     State,
 )
 from marl.planning.decision_maker import Rule
+
+_SEED = 0  # of the paths: the same request gets the same answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +74,34 @@ def draw_days(env: BatchedEnv, state: State, signals: Signals) -> list[Day]:
         state: where the futures begin, (F, ...).
         signals: what is known then, (F, ...).
     """
-    days = []
-    for _ in range(count_days(env.network)):
+    days, number = [], count_days(env.network)
+    paths = _draw_paths(env, signals, number) if _is_recorded(env) else None
+    for ahead in range(number):
         demand = env.simulator.sample_demand(state)
+        if paths is not None:
+            demand = replace(demand, units=paths[:, ahead])
         days.append(Day(signals=signals, demand=demand))
         known = env.forecast.update(signals, demand.units, state)
         state = pass_day(state, demand.next_log_drift)
         signals = env.make_signals(state, known, demand.units)
     return days
+
+
+def _is_recorded(env: BatchedEnv) -> bool:
+    return isinstance(env.scenario.demand, Trace)
+
+
+def _draw_paths(env: BatchedEnv, signals: Signals, days: int) -> IntArray:
+    """Units of the coming days in every future, (F, days, S, K, C), all from the same forecast."""
+    factor = np.diff(signals.ahead[0], axis=0, prepend=0)[:days]  # (days, S or 1, K)
+    outlook = Outlook.predict(
+        signals.smoothed[0],
+        signals.variance[0],
+        signals.weight[0],
+        factor,
+        level_rate=env.scenario.forecast.smoothing,
+    )
+    return outlook.draw_paths(np.random.default_rng(_SEED), len(signals.smoothed))
 
 
 def simulate_plan(today: BatchedEnv, futures: ComingDays, rule: Rule) -> Plan:
@@ -97,11 +122,13 @@ def simulate_plan(today: BatchedEnv, futures: ComingDays, rule: Rule) -> Plan:
 def _simulate_futures(env: BatchedEnv, futures: ComingDays, rule: Rule) -> tuple[Flows, FloatArray]:
     """Returns every future's flows of today, and the share of futures with a shortage, (N, K).
 
-    A store is short of a SKU on a day when walk-ins or pickups go without; a DC when it ships
-    less than its stores request or an online order of its regions is not served at once.
+    A store is short of a SKU on a day when walk-ins or pickups go without. A DC is short when that
+    happens to a store to which it could not ship all that was requested before, or when an online
+    order of its regions is not served at once: a DC that passes on all that it has is not.
     """
     net, state = env.network, futures.begin
     short = np.zeros(state.on_hand.shape, bool)
+    cut = np.zeros(short[:, net.num_dcs :].shape, bool)
     first: Flows | None = None
     for ahead, day in enumerate(futures.days):
         decisions = env.decide(rule(env.make_view(state, day.signals)))
@@ -112,6 +139,7 @@ def _simulate_futures(env: BatchedEnv, futures: ComingDays, rule: Rule) -> tuple
             flows = env.simulator.serve_demand(state, decisions, day.demand)
         _note_shortage(
             short,
+            cut,
             flows.demand,
             flows.on_time,
             np.ascontiguousarray(flows.requested),
@@ -125,18 +153,20 @@ def _simulate_futures(env: BatchedEnv, futures: ComingDays, rule: Rule) -> tuple
 
 @compiled
 def _note_shortage(
-    short: NDArray[np.bool_],
+    short: BoolArray,
+    cut: BoolArray,
     demand: IntArray,
     on_time: IntArray,
     requested: IntArray,
     shipped: IntArray,
-    within: NDArray[np.bool_],
+    within: BoolArray,
     parent: IntArray,
 ) -> None:
     """Notes who is short of what, in place.
 
     Args:
         short: nodes and SKUs that have been short so far, (F, N, K).
+        cut: stores and SKUs to which less was shipped than requested so far, (F, S, K).
         demand: units, (F, S, K, C).
         on_time: of them served, (F, S, K, C).
         requested: of the DC, units, (F, S, K).
@@ -149,9 +179,15 @@ def _note_shortage(
     for f in range(futures):
         for s in range(stores):
             for k in range(skus):
-                online = demand[f, s, k, ONLINE] - on_time[f, s, k, ONLINE]
-                if within[parent[s]] and requested[f, s, k] - shipped[f, s, k] + online > 0:
-                    short[f, parent[s], k] = True
-                for c in range(channels if within[first + s] else 0):
+                unserved = False
+                for c in range(channels):
                     if c != ONLINE and demand[f, s, k, c] > on_time[f, s, k, c]:
-                        short[f, first + s, k] = True
+                        unserved = True
+                if unserved and within[first + s]:
+                    short[f, first + s, k] = True
+                late = demand[f, s, k, ONLINE] > on_time[f, s, k, ONLINE]
+                if within[parent[s]] and (late or (unserved and cut[f, s, k])):
+                    short[f, parent[s], k] = True
+                # What is cut today is missed from tomorrow on.
+                if requested[f, s, k] > shipped[f, s, k]:
+                    cut[f, s, k] = True

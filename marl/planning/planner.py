@@ -12,12 +12,14 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import IntArray
+from marl.planning.daily.state import ForecastState
 from marl.planning.decision_maker import make_decision_maker
 from marl.planning.plan import ComingDays, Day, count_days, draw_days, simulate_plan
 from marl.planning.plan_rows import PlanRows
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.recommendation import Goals, Recommendation
 from marl.planning.restore import HeldOptions, Start, begin, draw_start, restore
+from marl.planning.rule_file import RulePolicy
 from marl.planning.stock_count import StockCount, StockCountSchema
 from marl.policies import FAMILIES, list_families, make_policy
 from marl.policies.base import Setting, TargetRule
@@ -30,23 +32,28 @@ class Planner:
     """Decides what to order, to ship and to do with returns today.
 
     Args:
-        policy: exported.
+        policy: exported, or a rule file's.
         scenario: the planner's network, demand and costs; the policy brings its action grids and
             its coordinator.
         num_futures: F, what probabilities and expected units are averages over.
+        forecast: what is known of recorded demand today; None: what the scenario's record says.
 
     Raises:
         InputError: if the policy does not fit the scenario.
     """
 
     def __init__(
-        self, policy: OnnxPolicy, scenario: Scenario, num_futures: int = NUM_FUTURES
+        self,
+        policy: OnnxPolicy | RulePolicy,
+        scenario: Scenario,
+        num_futures: int = NUM_FUTURES,
+        forecast: ForecastState | None = None,
     ) -> None:
         self.policy = policy
         self.notes: list[str] = []
         if policy.metadata.scenario_hash != scenario.hash():
             self.notes.append(
-                f"the policy was trained on scenario {policy.metadata.scenario!r}, which is not "
+                f"the policy was made for scenario {policy.metadata.scenario!r}, which is not "
                 f"this {scenario.name!r}"
             )
         self.scenario = self._leave_out_promotions(policy.adapt(scenario))
@@ -55,6 +62,9 @@ class Planner:
                 "perishables count as fresh: a stock count does not say how old they are"
             )
         self.today = BatchedEnv(self.scenario, 1)
+        self.forecast = forecast
+        if forecast is not None:
+            self.today.forecast = forecast.make_forecast()
         self.decision_maker = make_decision_maker(policy, self.scenario)
         self.schema = StockCountSchema(self.today.simulator)
         self.network = self.today.network
@@ -74,6 +84,7 @@ class Planner:
         Raises:
             InputError: if the goals do not fit the policy, the scenario or the day.
         """
+        self._check_day(stock_count)
         start = self.make_start(stock_count, goals)
         env = self.today
         restore(env, start)
@@ -100,6 +111,15 @@ class Planner:
             ),
             decisions=[*rows.list_decisions(decided.proposed)],
             outlook=[*rows.list_outlook(env.view)],
+        )
+
+    def _check_day(self, stock_count: StockCount) -> None:
+        """A forecast is that of one morning."""
+        if self.forecast is None or self.forecast.learner.day == stock_count.day:
+            return
+        raise InputError(
+            f"day: {stock_count.day} is not allowed; the forecast is that of day "
+            f"{self.forecast.learner.day}, {self.forecast.next_day}"
         )
 
     def _imagine(self, start: Start) -> ComingDays:

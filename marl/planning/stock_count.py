@@ -12,7 +12,7 @@ A row is one node and SKU, days count from today, units are whole. Columns:
 - `inspection_queue`: waits for inspection, where its capacity is limited.
 - `confirmed_D` (DCs), where supply cuts are announced: share of an order placed in D days, from 0,
   that the supplier confirms; empty: all of it. The lowest share in a DC's rows counts.
-- `smoothed_CHANNEL` (stores): smoothed demand a day, season taken out; empty: the scenario's mean.
+- `smoothed_CHANNEL` (stores): smoothed demand a day, season taken out; empty: the forecast's own.
 - `last_demand_CHANNEL` (stores): yesterday's units; empty: the smoothed demand.
 
 Only the first four are needed; what is empty or left out is 0 unless a default is named.

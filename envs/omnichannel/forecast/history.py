@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from envs.omnichannel.forecast.learner import Estimates, Learner
+from envs.omnichannel.forecast.learner import Estimates, Learner, Rates
 from envs.omnichannel.types import BoolArray, Float32Array, FloatArray
 
 
@@ -28,31 +28,18 @@ class History:
     profile: Float32Array  # (D + 1, 7, K)
 
     @classmethod
-    def roll(
-        cls,
-        units: FloatArray,
-        *,
-        level_rate: float,
-        variance_rate: float,
-        in_stock: BoolArray | None = None,
-    ) -> Self:
+    def roll(cls, units: FloatArray, rates: Rates, in_stock: BoolArray | None = None) -> Self:
         """Learns from a record day by day.
 
         Args:
             units: of each day, (D, S, K, C); day 0 is weekday 0.
-            level_rate: see `update_moments`.
-            variance_rate: the same.
+            rates: of the scenario.
             in_stock: whether there was anything to sell, (D, S, K); None: there always was.
         """
         learner = Learner.start(*units.shape[1:])
         found = [learner.read()]
         for day, sold in enumerate(units):
-            learner.learn(
-                sold,
-                level_rate=level_rate,
-                variance_rate=variance_rate,
-                in_stock=None if in_stock is None else in_stock[day],
-            )
+            learner.learn(sold, rates, None if in_stock is None else in_stock[day])
             found.append(learner.read())
         return cls.gather(found)
 

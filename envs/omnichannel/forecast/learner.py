@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from envs.omnichannel.forecast.moments import update_moments
 from envs.omnichannel.forecast.variance_law import shrink_variance
 from envs.omnichannel.forecast.weekdays import estimate_profile
+from envs.omnichannel.scenario.demand import ForecastSettings
 from envs.omnichannel.types import WEEK, BoolArray, FloatArray, IntArray
 
 SETTLED = 28  # days; a SKU first sold within them is taken to have been there before the record
 NEVER = -1  # a day that has not come
 _SILENT_SALES = 15.0  # days of sale missed since the last one: chance exp(-15) if it still sold
 _LONGEST_NEW = 28.0  # days of its own after which an item no longer counts as new
+
+
+class Rates(NamedTuple):
+    """The least shares by which a day's error moves what is known; see `update_moments`."""
+
+    level: float
+    variance: float
+
+    @classmethod
+    def from_settings(cls, settings: ForecastSettings) -> Self:
+        """Reads them off a scenario."""
+        return cls(settings.smoothing, settings.variance_smoothing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +82,7 @@ class Learner:
             sale_days=np.zeros((stores, skus), np.int64),
         )
 
-    def learn(
-        self,
-        units: FloatArray,
-        *,
-        level_rate: float,
-        variance_rate: float,
-        in_stock: BoolArray | None = None,
-    ) -> None:
+    def learn(self, units: FloatArray, rates: Rates, in_stock: BoolArray | None = None) -> None:
         """Adds the next day.
 
         A SKU that is not sold in the first four weeks is new: its zeros before the first sale are
@@ -84,8 +90,7 @@ class Learner:
 
         Args:
             units: sold or demanded, (S, K, C).
-            level_rate: see `update_moments`.
-            variance_rate: the same.
+            rates: of the scenario.
             in_stock: whether there was anything to sell, (S, K); a day without stock teaches
                 nothing. None: there always was.
         """
@@ -98,7 +103,7 @@ class Learner:
         is_seen = np.broadcast_to(is_listed, total.shape)
         if in_stock is not None:
             is_seen = is_seen & in_stock
-        self._update(units, is_seen, level_rate, variance_rate)
+        self._update(units, is_seen, rates)
         weekday = self.day % WEEK
         self.sold[weekday] += by_sku
         self.listed[weekday] += is_listed
@@ -148,9 +153,7 @@ class Learner:
         ended: BoolArray = was_sold & (silent >= SETTLED) & (missed >= _SILENT_SALES)
         return ended
 
-    def _update(
-        self, units: FloatArray, is_seen: BoolArray, level_rate: float, variance_rate: float
-    ) -> None:
+    def _update(self, units: FloatArray, is_seen: BoolArray, rates: Rates) -> None:
         """Moves both kinds of moments; the plain ones give every day the same weight."""
         factor = self.estimate_profile()[self.day % WEEK][None]
         day, seen = np.ascontiguousarray(units[None], np.float64), is_seen[None].copy()
@@ -161,7 +164,7 @@ class Learner:
         )  # fmt: skip
         update_moments(
             self.smoothed[None], self.variance[None], self.weight[None], day, factor, seen,
-            level_rate, variance_rate,
+            *rates,
         )  # fmt: skip
 
     def _forget(self, is_new: BoolArray) -> None:

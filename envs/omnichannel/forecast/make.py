@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from envs.errors import InputError
 from envs.omnichannel.forecast.history import History
+from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.forecast.running import Running
 from envs.omnichannel.forecast.strategies import (
     Forecast,
@@ -39,8 +40,4 @@ def make_forecast(demand: DemandProcess, settings: ForecastSettings, network: Ne
 
 def roll_record(demand: TraceDemand, settings: ForecastSettings) -> History:
     """Returns what a record says before each of its days."""
-    return History.roll(
-        demand.recorded,
-        level_rate=settings.smoothing,
-        variance_rate=settings.variance_smoothing,
-    )
+    return History.roll(demand.recorded, Rates.from_settings(settings))

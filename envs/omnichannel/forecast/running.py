@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from envs.omnichannel.forecast.history import History
+from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.forecast.moments import update_moments
 from envs.omnichannel.scenario.demand import ForecastSettings
 from envs.omnichannel.types import WEEK, FloatArray, IntArray, Known, State, sum_channels
@@ -25,27 +26,27 @@ class Running:
             settings: of the scenario.
             days_ahead: H of `look_ahead`.
         """
-        self.rates = settings.smoothing, settings.variance_smoothing
+        self.rates = Rates.from_settings(settings)
         self.history = history
         weekday = np.arange(WEEK)[:, None] + np.arange(days_ahead)
         self._weekdays = weekday % WEEK  # (7, H) of the days from each weekday on
 
     def begin(self, day: IntArray) -> Known:
         """Returns what the days before each episode's first one say, (B, ...)."""
-        own = np.minimum(day, len(self.history.smoothed) - 1)
+        own = self._locate(day)
         return Known(
             smoothed=self.history.smoothed[own].astype(np.float64),
             variance=self.history.variance[own].astype(np.float64),
             weight=self.history.weight[own].astype(np.float64),
-            origin=own,
+            origin=day,
         )
 
     def read_plain(self, origin: IntArray) -> tuple[FloatArray, FloatArray]:
         """Returns mean and variance of all days before the episodes, (B, ...)."""
-        history = self.history
+        history, own = self.history, self._locate(origin)
         return (
-            history.plain_mean[origin].astype(np.float64),
-            history.plain_variance[origin].astype(np.float64),
+            history.plain_mean[own].astype(np.float64),
+            history.plain_variance[own].astype(np.float64),
         )
 
     def update(self, known: Known, demand: IntArray, state: State) -> Known:
@@ -72,9 +73,14 @@ class Running:
     def look_ahead(self, known: Known, state: State) -> FloatArray:
         """Returns the weekdays' factors, summed over the next 1 to H days, (B, H, 1, K)."""
         days = self._weekdays[state.day % WEEK]  # (B, H)
-        by_day = self.history.profile[known.origin[:, None], days]
+        by_day = self.history.profile[self._locate(known.origin)[:, None], days]
         return np.cumsum(by_day, axis=1, dtype=np.float64)[:, :, None]
 
     def _read_factor(self, known: Known, state: State) -> FloatArray:
         """The weekday's factor of the state's day, (B, K)."""
-        return self.history.profile[known.origin, state.day % WEEK].astype(np.float64)
+        own = self._locate(known.origin)
+        return self.history.profile[own, state.day % WEEK].astype(np.float64)
+
+    def _locate(self, day: IntArray) -> IntArray:
+        """Entries of the history, (B,): beyond the record nothing more is known than at its end."""
+        return np.minimum(day, len(self.history.smoothed) - 1)

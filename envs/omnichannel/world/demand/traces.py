@@ -49,6 +49,7 @@ class TraceDemand:
         sku_index = _index_of(scenario.skus, recorded.skus, "skus")
         days = recorded.units[: process.last_day]
         units = days[:, store_index][:, :, sku_index]  # (days, S, K, recorded channels)
+        self.channels = scenario.channels
         self.units = _spread_channels(units, recorded.channels, scenario.channels)
         self.train_days = process.train_days
         self.online_share = process.online_share
@@ -82,6 +83,10 @@ class TraceDemand:
     def recorded(self) -> FloatArray:
         """Units by channel that each recorded day was to bring, (D, S, K, C)."""
         return self._share_out(self.units)
+
+    def spread(self, units: IntArray, recorded: list[str]) -> FloatArray:
+        """Returns what recorded units, (D, S, K, recorded channels), were to be by channel."""
+        return self._share_out(_spread_channels(units, recorded, self.channels))
 
     def mean_before(self, day: IntArray) -> FloatArray:
         """The mean of the days before, (B, S, K, C)."""

@@ -1,0 +1,122 @@
+"""Sales files: what was sold since the last morning, checked row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from envs.errors import InputError
+from envs.omnichannel.types import BoolArray, IntArray
+from marl.planning.daily.records import Names, Sales
+from marl.planning.from_data.cells import ORIGIN
+from marl.planning.from_data.problems import Findings
+from marl.planning.from_data.reader import Reader
+
+REQUIRED = ("date", "store", "sku", "units")
+OPTIONAL = ("channel", "in_stock")
+LONGEST = 400  # days of one file
+
+_IN_STOCK = {
+    "": True,
+    "1": True,
+    "yes": True,
+    "true": True,
+    "0": False,
+    "no": False,
+    "false": False,
+}
+
+
+def read_sales(path: Path, names: Names, next_day: date, *, fix: bool = False) -> Sales:
+    """Reads and checks a sales file.
+
+    Several rows of a day, store, SKU and channel are added up, as tills write them.
+
+    Args:
+        path: CSV, plain or .gz: date, store, sku, units, [channel, in_stock].
+        names: of the scenario's record.
+        next_day: the first day that is not known yet; rows before it are left out.
+        fix: whether whole days without a row sold nothing; else they are refused.
+
+    Raises:
+        InputError: one line on the first problem.
+    """
+    findings = Findings(fix)
+    reader = Reader(path, REQUIRED, OPTIONAL, findings)
+    days, units = reader.date("date"), reader.units("units")
+    in_stock = _read_in_stock(reader)
+    channel = _read_channel(reader, names.channels)
+    store, sku = (_find(reader, *pair) for pair in (("store", names.stores), ("sku", names.skus)))
+    reader.check()
+    is_known = (store >= 0) & (sku >= 0)
+    start = (next_day - ORIGIN).days
+    is_new = days >= start
+    row = np.flatnonzero(is_known & is_new)
+    span = int(days[is_new].max()) - start + 1 if is_new.any() else 0
+    if span > LONGEST:
+        latest = np.flatnonzero(is_new)[[int(days[is_new].argmax())]]
+        reader.note(latest, "date", f"{{}} is {span} days on from {next_day}; at most {LONGEST}")
+    else:
+        _check_days(reader, days[is_new] - start, span, next_day, np.flatnonzero(is_new))
+    reader.check()
+    shape = (span, len(names.stores), len(names.skus), len(names.channels))
+    cell = (days[row] - start, store[row], sku[row], channel[row])
+    dense = np.zeros(shape, np.int64)
+    np.add.at(dense, cell, units[row].astype(np.int64))
+    stocked = np.ones(shape[:3], np.bool_)
+    empty = row[~in_stock[row]]
+    stocked[days[empty] - start, store[empty], sku[empty]] = False
+    return Sales(
+        first_day=next_day,
+        units=dense,
+        in_stock=stocked,
+        rows=len(row),
+        skipped=int((is_known & ~is_new).sum()),
+        unknown=int((~is_known).sum()),
+        fixed=findings.fixed,
+    )
+
+
+def _check_days(reader: Reader, day: IntArray, span: int, next_day: date, rows: IntArray) -> None:
+    """Takes down days between the known ones and the last one on which nothing at all was sold."""
+    missing = np.setdiff1d(np.arange(span), day)
+    if not len(missing):
+        return
+    after = rows[day > missing[0]]
+    reader.note_missing(
+        int(after[0]),
+        "date",
+        f"no row for {next_day + timedelta(int(missing[0]))}, which is to be learnt next; each day "
+        "needs one",
+        len(missing),
+        "takes it that nothing was sold on such days",
+    )
+
+
+def _read_in_stock(reader: Reader) -> BoolArray:
+    if not reader.has("in_stock"):
+        return np.ones(len(reader), np.bool_)
+    words = reader.choice("in_stock", tuple(_IN_STOCK))
+    return np.array(list(_IN_STOCK.values()))[words]
+
+
+def _read_channel(reader: Reader, channels: Sequence[str]) -> IntArray:
+    """Each row's channel; without a column, the only one that the record has."""
+    if reader.has("channel"):
+        return reader.choice("channel", tuple(channels)).astype(np.int64)
+    if len(channels) > 1:
+        raise InputError(
+            f"--sales: '{reader.table.file}' has no column channel; the scenario's record has the "
+            f"channels {', '.join(channels)}, so it is needed"
+        )
+    return np.zeros(len(reader), np.int64)
+
+
+def _find(reader: Reader, column: str, known: Sequence[str]) -> IntArray:
+    """Each row's position among the known names; -1 where it is none of them."""
+    values, codes = reader.names(column)
+    position = {name: i for i, name in enumerate(known)}
+    return np.array([position.get(value, -1) for value in values], np.int64)[codes]
