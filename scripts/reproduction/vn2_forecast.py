@@ -44,6 +44,7 @@ class Forecaster:
     def __init__(self) -> None:
         self._outlooks: dict[tuple[int, int], Outlook] = {}
         self._corrections: dict[int, Correction | None] = {}
+        self._means: dict[tuple[int, int, float], FloatArray] = {}
 
     def look(self, known: Known) -> Outlook:
         """Returns the outlook of a week, made once."""
@@ -59,11 +60,13 @@ class Forecaster:
             known: all that may be used.
             weight: of the learnt correction, 0 to 1; its model knows the weeks to the origin.
         """
-        outlook = self.look(known)
-        correct = self._get_correction(known) if weight else None
-        if correct is None:
-            return outlook.means
-        return outlook.means * np.exp(weight * correct(outlook.features))[:, None]
+        key = known.in_stock.shape[1], known.sold.shape[1], weight
+        if key not in self._means:
+            outlook = self.look(known)
+            correct = self._get_correction(known) if weight else None
+            factor = np.exp(weight * correct(outlook.features)) if correct else np.ones(1)
+            self._means[key] = outlook.means * factor[:, None]
+        return self._means[key]
 
     def _get_correction(self, known: Known) -> Correction | None:
         origin = known.in_stock.shape[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class PathRule:
     def find_missing(self, known: Known) -> FloatArray:
         """Returns whole units, (N,); below 0 where so many are left over."""
         means = self.forecaster.forecast(known, self.correction)
-        paths = draw_paths(means, self.spread, seed=known.sold.shape[1])
+        paths = _draw_once(means.tobytes(), len(means), self.spread, known.sold.shape[1])
         return find_missing(paths, known, self.ratio)
 
 
@@ -67,6 +68,11 @@ def draw_paths(means: FloatArray, spread: Spread, seed: int) -> FloatArray:
         scale = variance / np.maximum(rates, 1e-9)
         rates = generator.gamma(rates / np.maximum(scale, 1e-9), scale)
     return generator.poisson(rates).astype(np.float64)
+
+
+@lru_cache(maxsize=64)  # the orders of eight windows: rules with other quantiles need them again
+def _draw_once(means: bytes, pairs: int, spread: Spread, seed: int) -> FloatArray:
+    return draw_paths(np.frombuffer(means).reshape(pairs, -1), spread, seed)
 
 
 def find_missing(paths: FloatArray, known: Known, ratio: float) -> FloatArray:

@@ -51,9 +51,14 @@ def correct_season(
     columns = np.zeros((len(weeks), LAST_WEEK + 1))
     columns[np.arange(len(weeks)), weeks] = 1
     _, rows = np.unique(groups, return_inverse=True)
-    members = np.zeros((rows.max() + 1, len(groups)))
-    members[rows, np.arange(len(groups))] = 1
-    deviation = (members @ sold @ columns + strength) / (members @ expected @ columns + strength)
+
+    def pool(units: FloatArray) -> FloatArray:
+        """Returns each group's units by ISO week, (groups, 54)."""
+        totals = np.zeros((rows.max() + 1, LAST_WEEK + 1))
+        np.add.at(totals, rows, units @ columns)
+        return totals
+
+    deviation = (pool(sold) + strength) / (pool(expected) + strength)
     return season * deviation[rows]
 
 
