@@ -14,12 +14,14 @@ from typing import NoReturn
 import pytest
 import yaml
 
+from envs.errors import InputError
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.world.demand.trace_file import encode_trace
 from envs.omnichannel.world.simulator import Simulator
 from marl.commands.cli import main
 from marl.config import load_config
 from marl.planning.export import export_policy
+from marl.planning.goals_file import read_goals
 from marl.planning.stock_count import StockCountSchema
 from marl.runs.folder import RunFolder
 from tests.make_hostile_files import Case, make_cases, write_good_files
@@ -130,6 +132,15 @@ def check(
         assert status == 2, "a changed policy orders nothing"
     assert outside.read_text(encoding="utf-8") == "mine"
     shutil.rmtree(folder)
+
+
+def test_goals__in_a_circle_of_links_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "new").symlink_to("later")
+
+    with pytest.raises(InputError, match=r"--goals: '.*circle' cannot be read"):
+        read_goals(tmp_path / "circle", 1)
+    assert read_goals(tmp_path / "new", 1) is None
 
 
 def test_corpus__is_large() -> None:
