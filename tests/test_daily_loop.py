@@ -1,0 +1,109 @@
+"""`recommend` in the loop: 60 mornings, orders carried out, sales learnt, against the simulator."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.forecast.learner import Rates
+from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.types import Decisions, FloatArray, State
+from envs.omnichannel.world.account.costs import CostModel
+from envs.omnichannel.world.draws import make_seeds
+from marl.planning.daily.state import ForecastState
+from marl.planning.planner import Planner
+from marl.planning.recommendation import Recommendation
+from marl.planning.rule_file import RuleMetadata, RulePolicy
+from marl.planning.stock_count import StockCount
+from marl.policies.tuned import TunedRule
+
+DAYS = 60
+RULE = TunedRule(
+    family="safety_stock_by_stock",
+    parameters={
+        "online_share": 0.12, "split_threshold": 3.12, "split_slope": 0.0, "dc_out_threshold": 0.37,
+        "store_z_0": 2.17, "store_z_1": 1.48, "store_z_2": 1.72, "dc_z_0": 2.69, "reorder_gap": 0.0,
+        "restock_below": 1.52, "liquidate_above": 1.72, "dc_reserve": 1.68,
+    },
+)  # fmt: skip
+KINDS = ("restock", "consolidate", "liquidate")
+
+
+def cut_record(scenario: Scenario, day: int) -> Scenario:
+    """The scenario as it was on a morning: later days are not recorded yet."""
+    demand = scenario.demand.model_copy(update={"train_days": day - 7, "last_day": day})
+    return scenario.model_copy(update={"demand": demand, "horizon": 7})
+
+
+def count_stock(state: State, day: int) -> StockCount:
+    units = {
+        "on_hand": state.on_hand[0][None],
+        "in_transit": state.in_transit[0],
+        "in_inspection": state.in_inspection[0],
+        "backorders": state.backorders[0],
+        "returns_due": state.returns_due[0],
+    }
+    channels, stores, skus = 2, *state.on_hand[0, 1:].shape
+    unknown = np.full((channels, stores, skus), np.nan)
+    return StockCount(
+        day=day, units=units, smoothed=unknown, last_demand=unknown, confirmed=np.ones((0, 1))
+    )
+
+
+def read_decisions(found: Recommendation, scenario: Scenario) -> Decisions:
+    """What the planner enters: the requests, and the shares of online orders and returns."""
+    stores = [store.name for store in scenario.network.stores]
+    skus = [sku.name for sku in scenario.skus]
+    shape = (1, len(stores), len(skus))
+    order, shipment = np.zeros((1, 1, len(skus)), np.int64), np.zeros(shape, np.int64)
+    online, disposition = np.zeros(shape), np.zeros((*shape, 3))
+    for row in found.decisions:
+        k = skus.index(row.sku)
+        s = stores.index(row.node) if row.node in stores else 0
+        match row.decision:
+            case "order":
+                order[0, 0, k] = row.requested
+            case "shipment":
+                shipment[0, s, k] = row.requested
+            case "online":  # a line for who serves how much: the store, and its DC
+                if row.source == row.node:
+                    online[0, s, k] = row.share
+            case kind:
+                disposition[0, s, k, KINDS.index(kind)] = row.share
+    return Decisions(
+        supplier_order=order, shipment=shipment, online_share=online, disposition=disposition
+    )
+
+
+def run_loop(scenario: Scenario, state: State) -> FloatArray:
+    """Costs of each day when a planner asks `recommend` every morning."""
+    env = BatchedEnv(scenario, 1, "evaluate")
+    first = int(state.day[0])
+    known = ForecastState.from_record(cut_record(scenario, first))
+    policy = RulePolicy(
+        RuleMetadata(scenario=scenario.name, scenario_hash=scenario.hash(), rule=RULE, classical=[])
+    )
+    planner = Planner(policy, scenario, num_futures=2, forecast=known)
+    costs, rates = [], Rates.from_settings(scenario.forecast)
+    for _ in range(DAYS):
+        planner.today.forecast = known.make_forecast()
+        found = planner.recommend(count_stock(state, int(state.day[0])))
+        demand = env.simulator.sample_demand(state)
+        state, flows = env.simulator.simulate_period(state, read_decisions(found, scenario), demand)
+        costs.append(float(CostModel(scenario, env.network).compute_costs(flows).by_term.sum()))
+        known.learner.learn(demand.units[0].astype(float), rates)
+    return np.array(costs)
+
+
+def test_recommend__in_the_loop_costs_what_the_simulator_says() -> None:
+    scenario = load_scenario("retail").model_copy(update={"horizon": DAYS})
+    env = BatchedEnv(scenario, 1, "evaluate")
+    seeds = make_seeds("loop", 0, 1)
+    env.reset(seeds)
+    start = replace(env.state)
+    costs, rule = [], RULE.make(scenario)
+    for _ in range(DAYS):
+        step = rule.run_period(env)
+        costs.append(float(step.costs.by_term.sum()))
+    looped = run_loop(scenario, start)
+    assert abs(looped.sum() / np.sum(costs) - 1) < 0.005, (looped.sum(), np.sum(costs))
