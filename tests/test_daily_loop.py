@@ -62,14 +62,14 @@ def read_decisions(found: Recommendation, scenario: Scenario) -> Decisions:
         s = stores.index(row.node) if row.node in stores else 0
         match row.decision:
             case "order":
-                order[0, 0, k] = row.requested
+                order[0, 0, k] = row.requested or 0
             case "shipment":
-                shipment[0, s, k] = row.requested
+                shipment[0, s, k] = row.requested or 0
             case "online":  # a line for who serves how much: the store, and its DC
                 if row.source == row.node:
-                    online[0, s, k] = row.share
+                    online[0, s, k] = row.share or 0.0
             case kind:
-                disposition[0, s, k, KINDS.index(kind)] = row.share
+                disposition[0, s, k, KINDS.index(kind)] = row.share or 0.0
     return Decisions(
         supplier_order=order, shipment=shipment, online_share=online, disposition=disposition
     )

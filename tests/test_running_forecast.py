@@ -22,7 +22,7 @@ from envs.omnichannel.world.demand.traces import TraceDemand
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 from marl.evaluation.choice import make_folds
-from marl.policies import BASELINES, make_policy
+from marl.policies import BASELINES, list_running, make_policy
 from marl.policies.base import Setting
 from marl.policies.families import SafetyStocks, Textbook
 from marl.policies.safety_stock import pick_days, thin_variance
@@ -320,3 +320,11 @@ def test_trace__the_stock_at_the_start_is_that_of_the_days_before() -> None:
     for b, day in enumerate(state.day):
         mean = demand.units[:day].sum(axis=-1).mean(axis=0)
         np.testing.assert_array_equal(state.on_hand[b, 1:], np.rint(3 * mean))
+
+
+def test_list_running__names_the_safety_stocks_of_recorded_demand(tiny: Scenario) -> None:
+    assert list_running(RETAIL) == ("safety_stock_by_stock",)
+    assert list_running(tiny) == ()
+    costs = RETAIL.costs.model_copy(update={"truck_capacity": 80})
+    trucks = RETAIL.model_copy(update={"costs": costs})
+    assert list_running(trucks) == ("safety_stock_full_truck",)

@@ -133,7 +133,7 @@ def _complete_residual(
     What is wrong is said before anything takes time.
     """
     from marl.config import BEST
-    from marl.policies import list_families
+    from marl.policies import list_families, list_running
     from marl.policies.residual import check_residual, list_choices
 
     residual = config.residual
@@ -142,7 +142,8 @@ def _complete_residual(
     families = [residual.reference]
     if residual.reference == BEST:
         known = list_families(scenario)
-        families = [name for name in config.evaluation.baselines if name in known]
+        own = [name for name in config.evaluation.baselines if name in known]
+        families = list(dict.fromkeys([*list_running(scenario), *own]))
         if not families:
             raise InputError(
                 f"residual.reference: {BEST} is not allowed, since no family is among "

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.demand import Trace
 from marl.policies.base import Parameter, ParameterSpace, Policy, Setting, TargetRule, TunableRule
 from marl.policies.before import Before
-from marl.policies.families import FAMILIES
+from marl.policies.families import FAMILIES, SafetyStocksByStock, SafetyStocksFullTruck
 from marl.policies.naive import Naive
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "TunableRule",
     "check_baseline",
     "list_families",
+    "list_running",
     "make_policy",
 ]
 
@@ -42,6 +44,17 @@ def list_families(scenario: Scenario) -> tuple[str, ...]:
     """Names of the families that are made for a scenario, simplest first."""
     setting = Setting.from_scenario(scenario)
     return tuple(name for name, family in FAMILIES.items() if family.suits(setting))
+
+
+def list_running(scenario: Scenario) -> tuple[str, ...]:
+    """Names the strongest family of safety stocks where demand is recorded, else none.
+
+    It is tuned first: on real demand nothing else comes near.
+    """
+    if not isinstance(scenario.demand, Trace):
+        return ()
+    trucks = scenario.costs.truck_capacity is not None
+    return ((SafetyStocksFullTruck if trucks else SafetyStocksByStock).name,)
 
 
 def make_policy(
