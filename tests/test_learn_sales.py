@@ -307,6 +307,20 @@ def test_recommend__orders_what_sells_now_and_not_what_has_ended(
     assert outlook["Koeln", "steady"].stockout_probability == 0
 
 
+def test_recommend__a_plain_rule_knows_the_sales_that_were_learnt(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    learnt = learn(scenario, tmp_path, RECORD, DAYS)
+    planner = Planner(make_rule(scenario, "textbook"), scenario, forecast=learnt.state)
+    count = read_stock_count(write_stock(tmp_path / "stock.csv", DAYS), planner.schema)
+    shipped = {
+        row.sku: row.units
+        for row in planner.recommend(count).decisions
+        if (row.node, row.decision) == ("Berlin", "shipment")
+    }
+    assert 16 < shipped["justnew"] < 45  # it was not on sale in the scenario's record
+
+
 def test_recommend__a_forecast_is_that_of_one_morning(scenario: Scenario, tmp_path: Path) -> None:
     state = ForecastState.from_record(scenario)
     planner = Planner(make_rule(scenario), scenario, forecast=state)

@@ -82,8 +82,8 @@ def export(folder: Path) -> tuple[Path, ResidualPolicy]:
 
 def test_residual_file__takes_the_policys_options_in_10_000_states(tmp_path: Path) -> None:
     path, learned = export(tmp_path)
-    exported = ResidualDecisionMaker(OnnxPolicy.load(path), SCENARIO).policy
     env = BatchedEnv(SCENARIO, COPIES)
+    exported = ResidualDecisionMaker(OnnxPolicy.load(path), SCENARIO, env.forecast).policy
 
     states, departures = 0, 0.0
     while states < 10_000:
@@ -102,7 +102,8 @@ def test_residual_file__takes_the_policys_options_in_10_000_states(tmp_path: Pat
 
 def test_residual_file__runs_episodes_as_the_policy_does(tmp_path: Path) -> None:
     path, learned = export(tmp_path)
-    exported = ResidualDecisionMaker(OnnxPolicy.load(path), SCENARIO).policy
+    forecast = BatchedEnv(SCENARIO, 1).forecast
+    exported = ResidualDecisionMaker(OnnxPolicy.load(path), SCENARIO, forecast).policy
     seeds = make_seeds("test", 0, 4)
     expected = EpisodeRunner(SCENARIO, seeds, "evaluate").run(learned)
     found = EpisodeRunner(SCENARIO, seeds, "evaluate").run(exported)

@@ -11,6 +11,7 @@ import numpy as np
 
 from envs.omnichannel.agents.roster import PROPOSERS
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray, Targets, View
 from marl.planning.policy_file import OnnxPolicy
@@ -82,10 +83,10 @@ class ResidualDecisionMaker:
     has_goals: ClassVar[bool] = False
     observes_later: ClassVar[bool] = True
 
-    def __init__(self, policy: OnnxPolicy, scenario: Scenario) -> None:
+    def __init__(self, policy: OnnxPolicy, scenario: Scenario, forecast: Forecast) -> None:
         residual = policy.metadata.residual
         assert residual is not None, "a policy file without residual agents"
-        rule = make_reference(scenario, residual.rule, residual.choices)
+        rule = make_reference(scenario, residual.rule, residual.choices, forecast)
         valuers: dict[str, Valuer] = {c: policy.make_valuer(c) for c in residual.choices}
         self.policy = ResidualRule(scenario, rule, valuers, residual.margin, policy.name)
 
@@ -123,8 +124,8 @@ class RuleDecisionMaker:
     has_goals: ClassVar[bool] = False
     observes_later: ClassVar[bool] = False
 
-    def __init__(self, policy: RulePolicy, scenario: Scenario) -> None:
-        self.rule = policy.metadata.rule.make(scenario)
+    def __init__(self, policy: RulePolicy, scenario: Scenario, forecast: Forecast) -> None:
+        self.rule = policy.metadata.rule.make(scenario, forecast)
 
     def decide(self, env: BatchedEnv, held: Mapping[str, IntArray]) -> Today:
         """Follows the rule, which is the only proposer."""
@@ -139,12 +140,20 @@ def _name_proposer(name: str, targets: Targets) -> Proposed:
     return {target: {name: values[0]} for target, values in found.items() if values is not None}
 
 
-def make_decision_maker(policy: OnnxPolicy | RulePolicy, scenario: Scenario) -> DecisionMaker:
-    """Returns the decision maker of a policy file, in a scenario that it was adapted to."""
+def make_decision_maker(
+    policy: OnnxPolicy | RulePolicy, scenario: Scenario, forecast: Forecast
+) -> DecisionMaker:
+    """Returns the decision maker of a policy file.
+
+    Args:
+        policy: of the file.
+        scenario: that it was adapted to.
+        forecast: that the views are made by.
+    """
     if isinstance(policy, RulePolicy):
-        return RuleDecisionMaker(policy, scenario)
+        return RuleDecisionMaker(policy, scenario, forecast)
     if policy.metadata.residual is not None:
-        return ResidualDecisionMaker(policy, scenario)
+        return ResidualDecisionMaker(policy, scenario, forecast)
     if policy.metadata.orders is not None:
         return OrdersDecisionMaker(policy, scenario)
     return AgentsDecisionMaker(policy)

@@ -65,7 +65,7 @@ class Planner:
         self.forecast = forecast
         if forecast is not None:
             self.today.forecast = forecast.make_forecast()
-        self.decision_maker = make_decision_maker(policy, self.scenario)
+        self.decision_maker = make_decision_maker(policy, self.scenario, self.today.forecast)
         self.schema = StockCountSchema(self.today.simulator)
         self.network = self.today.network
         self.classical = self._make_classical()
@@ -148,7 +148,9 @@ class Planner:
             and set(rule.parameters) == set(FAMILIES[rule.family].make_space(setting).names)
         ]
         if fitting:
-            return max(fitting, key=lambda rule: rule.reward).make(self.scenario)
+            return max(fitting, key=lambda rule: rule.reward).make(
+                self.scenario, self.today.forecast
+            )
         self.notes.append(
             f"{_UNTUNED} is not tuned for this network: its parameters are first guesses"
         )

@@ -46,13 +46,18 @@ class Setting:
     is_stationary: bool = False  # whether every day's demand is drawn from the same distribution
 
     @classmethod
-    def from_scenario(cls, scenario: Scenario) -> Self:
-        """Builds the setting of a validated scenario."""
+    def from_scenario(cls, scenario: Scenario, forecast: Forecast | None = None) -> Self:
+        """Builds the setting of a validated scenario.
+
+        Args:
+            scenario: what is to be decided in.
+            forecast: that the views are made by; None: the scenario's own.
+        """
         network, demand = Network.from_scenario(scenario), make_demand(scenario)
         return cls(
             network=network,
             mean_demand=demand.mean,
-            forecast=make_forecast(demand, scenario.forecast, network),
+            forecast=forecast or make_forecast(demand, scenario.forecast, network),
             truck_capacity=scenario.costs.truck_capacity,
             has_cuts=scenario.supply_cuts is not None,
             is_stationary=_is_stationary(scenario),

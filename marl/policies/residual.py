@@ -16,6 +16,7 @@ import numpy as np
 from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray, Targets, View
 from marl.policies.choices import CHOICES, Choice, Dispatch
@@ -127,8 +128,19 @@ def get_rule(settings: Residual) -> TunedRule:
     return TunedRule(family=settings.reference, parameters=settings.parameters or {})
 
 
-def make_reference(scenario: Scenario, rule: TunedRule, choices: Sequence[str]) -> ComposedRule:
+def make_reference(
+    scenario: Scenario,
+    rule: TunedRule,
+    choices: Sequence[str],
+    forecast: Forecast | None = None,
+) -> ComposedRule:
     """Returns the rule that the agents depart from in some choices.
+
+    Args:
+        scenario: that they decide in.
+        rule: the family and its parameters.
+        choices: that they have.
+        forecast: that the views are made by; None: the scenario's own.
 
     Raises:
         InputError: if the family is not known or a setting does not fit the scenario.
@@ -139,7 +151,7 @@ def make_reference(scenario: Scenario, rule: TunedRule, choices: Sequence[str]) 
             f"residual.choices: dispatch needs costs.truck_capacity, which scenario "
             f"{scenario.name} does not set"
         )
-    return rule.make(scenario)
+    return rule.make(scenario, forecast)
 
 
 def list_choices(scenario: Scenario) -> tuple[str, ...]:

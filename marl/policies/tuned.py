@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.scenario import Scenario
 from envs.validation import LARGEST, StrictModel
 from marl.policies.base import Setting
@@ -22,11 +23,15 @@ class TunedRule(StrictModel):
     reward: float = 0.0  # eq. 8, mean over the tuning episodes: optimistic, for it was maximised
     trials: int = 0  # of the search; 0: none was made, and the reward is not known
 
-    def make(self, scenario: Scenario) -> ComposedRule:
+    def make(self, scenario: Scenario, forecast: Forecast | None = None) -> ComposedRule:
         """Returns the rule in a scenario.
+
+        Args:
+            scenario: that it is to decide in.
+            forecast: that the views are made by; None: the scenario's own.
 
         Raises:
             InputError: if the family or a parameter is not known, or a parameter is missing.
         """
-        family, setting = get_family(self.family), Setting.from_scenario(scenario)
+        family, setting = get_family(self.family), Setting.from_scenario(scenario, forecast)
         return family(setting, self.parameters or family.make_space(setting).initial)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from envs.errors import InputError
 from envs.omnichannel.forecast.history import History
 from envs.omnichannel.forecast.learner import Rates
@@ -18,6 +20,9 @@ from envs.omnichannel.types import Network
 from envs.omnichannel.world.demand import DemandProcess
 from envs.omnichannel.world.demand.traces import TraceDemand
 
+# Every environment, rule and tuner of a scenario rolls the same record.
+_MOST_ROLLED = 2
+_ROLLED: dict[tuple[bytes, tuple[int, ...], Rates], History] = {}
 _METHODS = {"smoothing": SeasonalSmoothing, "mean": KnownMean, "oracle": Oracle}
 
 
@@ -39,5 +44,11 @@ def make_forecast(demand: DemandProcess, settings: ForecastSettings, network: Ne
 
 
 def roll_record(demand: TraceDemand, settings: ForecastSettings) -> History:
-    """Returns what a record says before each of its days."""
-    return History.roll(demand.recorded, Rates.from_settings(settings))
+    """Returns what a record says before each of its days; the latest ones are remembered."""
+    rates, units = Rates.from_settings(settings), demand.recorded
+    key = (sha256(units.tobytes()).digest(), units.shape, rates)
+    if key not in _ROLLED:
+        while len(_ROLLED) >= _MOST_ROLLED:
+            del _ROLLED[next(iter(_ROLLED))]
+        _ROLLED[key] = History.roll(units, rates)
+    return _ROLLED[key]
