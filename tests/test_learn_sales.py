@@ -313,12 +313,13 @@ def test_recommend__a_plain_rule_knows_the_sales_that_were_learnt(
     learnt = learn(scenario, tmp_path, RECORD, DAYS)
     planner = Planner(make_rule(scenario, "textbook"), scenario, forecast=learnt.state)
     count = read_stock_count(write_stock(tmp_path / "stock.csv", DAYS), planner.schema)
-    shipped = {
-        row.sku: row.units
+    units = {
+        (row.node, row.sku): row.units
         for row in planner.recommend(count).decisions
-        if (row.node, row.decision) == ("Berlin", "shipment")
+        if row.decision in {"order", "shipment"}
     }
-    assert 16 < shipped["justnew"] < 45  # it was not on sale in the scenario's record
+    assert 16 < units["Berlin", "justnew"] < 45  # it was not on sale in the scenario's record
+    assert all(units[node, "ended"] == 0 for node in ("dc", *STORES))
 
 
 def test_recommend__a_forecast_is_that_of_one_morning(scenario: Scenario, tmp_path: Path) -> None:

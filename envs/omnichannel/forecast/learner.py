@@ -35,7 +35,8 @@ class Rates(NamedTuple):
 class Estimates:
     """What the days so far say of the coming ones."""
 
-    smoothed: FloatArray  # (S, K, C) units a day, weekday taken out; 0 where an item has ended
+    # Levels and spreads are zero where an item has ended.
+    smoothed: FloatArray  # (S, K, C) units a day, weekday taken out
     variance: FloatArray  # (S, K) of their sum over the channels, drawn towards the pooled law
     weight: FloatArray  # (S, K) days that both rest on
     plain_mean: FloatArray  # (S, K, C) mean of all days so far
@@ -122,8 +123,8 @@ class Learner:
             smoothed=np.where(has_ended[..., None], 0.0, self.smoothed),
             variance=np.where(has_ended, 0.0, drawn),
             weight=self.weight.copy(),
-            plain_mean=self.plain_mean.copy(),
-            plain_variance=self.plain_variance.copy(),
+            plain_mean=np.where(has_ended[..., None], 0.0, self.plain_mean),
+            plain_variance=np.where(has_ended, 0.0, self.plain_variance),
             profile=self.estimate_profile(),
             is_new=is_new,
             has_ended=has_ended,
