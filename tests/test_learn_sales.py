@@ -344,6 +344,29 @@ def test_recommend__without_a_forecast_knows_the_whole_record(
     assert told[0].outlook == told[1].outlook
 
 
+def test_stock_count__takes_dates_and_leaves_the_forecast_alone(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    planner = Planner(make_rule(scenario), scenario)
+    text = planner.schema.make_template()
+    path = tmp_path / "stock.csv"
+    path.write_text(text, encoding="utf-8")
+    count = read_stock_count(path, planner.schema)
+    assert text.splitlines()[1].startswith(
+        "2023-10-29,dc,steady,"
+    )  # the first day after the record
+    assert count.day == RECORD
+    assert np.isnan(count.smoothed).all()
+    path.write_text(text.replace("2023-10-29", "2023-02-30"), encoding="utf-8")
+    with pytest.raises(InputError, match="'2023-02-30' is not a day of the calendar"):
+        read_stock_count(path, planner.schema)
+    path.write_text(text.replace("2023-10-29", "2022-10-29"), encoding="utf-8")
+    with pytest.raises(
+        InputError, match="day 0 is the first of the scenario's calendar, 2023-01-02"
+    ):
+        read_stock_count(path, planner.schema)
+
+
 def test_commands__from_sales_to_orders(
     scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

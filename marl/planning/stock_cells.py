@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ Cell = str | int | float | None
 Row = tuple[str, Mapping[str, Cell]]  # where it stands, values by column
 
 KEYS = ("day", "node", "sku")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 MOST_DAYS = 1_000_000
 MOST_UNITS = 100_000_000  # of a cell; sums and products of these stay whole 64-bit numbers
 MOST_DEMAND = 1_000_000  # units a day, as in a scenario
@@ -100,17 +103,31 @@ def refuse_amount(where: str, name: str, cell: Cell, kind: str) -> InputError:
     )
 
 
-def check_day(where: str, cell: Cell, before: int | None) -> int:
-    """Returns the day of a row.
+def check_day(where: str, cell: Cell, before: int | None, first_day: date | None) -> int:
+    """Returns the day of a row: a number, or a date where demand is recorded.
+
+    Args:
+        where: file and line, for messages.
+        cell: what stands there.
+        before: the day of the rows before.
+        first_day: date of day 0; None: days have no dates.
 
     Raises:
         InputError: if it is no day, or not that of the rows before.
     """
     text = str(cell).strip()
+    if first_day is not None and _DATE.fullmatch(text):
+        try:
+            text = str((date.fromisoformat(text) - first_day).days)
+        except ValueError:
+            raise InputError(
+                f"{where}, column day: {text!r} is not a day of the calendar; YYYY-MM-DD is needed"
+            ) from None
     if not text.isascii() or not text.isdigit() or float(text) > MOST_DAYS:
         raise InputError(
             f"{where}, column day: {text[:60]!r} is not allowed; a whole number from 0 to "
             f"{MOST_DAYS} is needed, day 0 is the first of the scenario's calendar"
+            f"{'' if first_day is None else f', {first_day}'}"
         )
     if before is not None and int(text) != before:
         raise InputError(

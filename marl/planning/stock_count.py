@@ -2,7 +2,8 @@
 
 A row is one node and SKU, days count from today, units are whole. Columns:
 
-- `day` of the scenario's calendar, the same in every row; `node`; `sku`; `on_hand`.
+- `day` of the scenario's calendar, a number or a date, the same in every row; `node`; `sku`;
+  `on_hand`.
 - `in_transit_D`: arrives before opening in D days, from 1; to a DC also its stores' returns.
 - `in_inspection_D` (stores): a return that is back on the shelf in D days.
 - `online_backorders_A` (stores' regions), and `store_...`, `pickup_...` where those wait:
@@ -24,12 +25,14 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Literal
 
 import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.types import FloatArray, IntArray
+from envs.omnichannel.world.demand.traces import TraceDemand
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 from envs.spreadsheet import read_name, write_name
@@ -82,6 +85,9 @@ class StockCountSchema:
         self.skus = [sku.name for sku in scenario.skus]
         self.num_dcs = len(network.dcs)
         self.channels = scenario.channels
+        demand = simulator.demand
+        # Of day 0; drawn demand has no dates.
+        self.first_day = demand.first_day if isinstance(demand, TraceDemand) else None
         state = simulator.make_state(make_seeds("template", 0, 1))
         cuts, delays = scenario.supply_cuts, state.returns_due.shape[1]
         slots = {
@@ -141,7 +147,7 @@ class StockCountSchema:
                         f"{seen[node, sku]} already; one row each is allowed"
                     )
                 if "day" in values:
-                    day = check_day(where, values["day"], day)
+                    day = check_day(where, values["day"], day, self.first_day)
                 names = tuple(values)
                 if names not in tables:
                     tables[names] = CellTable([name for name in names if name not in KEYS])
@@ -158,8 +164,13 @@ class StockCountSchema:
             day=day, units=units, smoothed=smoothed, last_demand=last_demand, confirmed=confirmed
         )
 
-    def make_template(self, day: int = 0) -> str:
-        """Returns a stock count as CSV text: the scenario's first day, nothing on its way."""
+    def make_template(self) -> str:
+        """Returns a stock count as CSV text: nothing is on its way.
+
+        It is that of the scenario's first day, or of the first morning after its record, whose
+        demand the forecast knows better than a table.
+        """
+        day = self._choose_day()
         on_hand = self.simulator.make_state(make_seeds("template", 0, 1)).on_hand[0]
         mean = self.simulator.demand.mean
         shown = [
@@ -180,6 +191,8 @@ class StockCountSchema:
                         cells.append(1)
                     elif column.field == "on_hand":
                         cells.append(int(on_hand[n, k]))
+                    elif self.first_day and column.field in {"smoothed", "last_demand"}:
+                        cells.append("")
                     elif column.field == "smoothed":
                         cells.append(f"{mean[n - self.num_dcs, k, column.slot]:.4g}")
                     elif column.field == "last_demand":
@@ -188,6 +201,13 @@ class StockCountSchema:
                         cells.append(0)
                 writer.writerow([day, write_name(node), write_name(sku), *cells])
         return text.getvalue()
+
+    def _choose_day(self) -> int | date:
+        """The day that a template is filled in for."""
+        demand = self.simulator.demand
+        if not isinstance(demand, TraceDemand):
+            return 0
+        return demand.first_day + timedelta(len(demand.units))
 
     def check_columns(self, where: str, names: Iterable[str]) -> None:
         """Refuses unknown, repeated and missing columns.

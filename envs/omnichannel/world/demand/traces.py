@@ -47,6 +47,7 @@ class TraceDemand:
         recorded = load_records(process)
         store_index = _index_of(scenario.network.stores, recorded.stores, "network.stores")
         sku_index = _index_of(scenario.skus, recorded.skus, "skus")
+        self.first_day = recorded.first_day
         days = recorded.units[: process.last_day]
         units = days[:, store_index][:, :, sku_index]  # (days, S, K, recorded channels)
         self.channels = scenario.channels
