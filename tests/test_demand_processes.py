@@ -22,7 +22,10 @@ NORMAL: Rules = {"process": "seasonal_normal"}
 POISSON: Rules = {"process": "poisson"}
 NEGATIVE_BINOMIAL: Rules = {"process": "negative_binomial", "cv": 0.7}
 INTERMITTENT: Rules = {"process": "intermittent", "probability": 0.25, "size_cv": 0.8}
-PROCESSES = [NORMAL, POISSON, NEGATIVE_BINOMIAL, INTERMITTENT]
+GAMMA: Rules = {"process": "rounded_gamma", "cv": 0.5}
+CLIPPED: Rules = {"process": "clipped_normal", "noise": 0.3}
+UNIFORM: Rules = {"process": "uniform", "width": 0.5}
+PROCESSES = [NORMAL, POISSON, NEGATIVE_BINOMIAL, INTERMITTENT, GAMMA, CLIPPED, UNIFORM]
 DRIFT = {"phi": 0.9, "sd": 0.4}
 PROMOTIONS = {"interval": 10, "length": 3, "uplift": 2.5, "notice": 4}
 CALENDAR = {"weekdays": [1, 1, 1, 1, 2, 3, 1], "closed": [6]}
@@ -295,7 +298,7 @@ def test_correlation__leaves_the_distribution_of_a_cell_alone(
         (
             POISSON | {"noise": 0.1},
             "demand.noise: unknown key; allowed: season_period, season_amplitude, drift, "
-            "promotions, calendar, correlation, process",
+            "promotions, calendar, correlation, overrides, process",
         ),
         (
             INTERMITTENT | {"probability": 0},

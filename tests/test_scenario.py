@@ -10,7 +10,10 @@ from envs.omnichannel.scenario import Scenario, list_scenarios, load_scenario
 from envs.validation import parse_yaml, validate_model
 
 Data = dict[str, Any]
-PROCESSES = "'seasonal_normal', 'poisson', 'negative_binomial', 'intermittent', 'trace'"
+PROCESSES = (
+    "'seasonal_normal', 'poisson', 'negative_binomial', 'intermittent', 'rounded_gamma', "
+    "'clipped_normal', 'uniform', 'trace'"
+)
 
 
 @pytest.fixture
@@ -109,7 +112,7 @@ def test_hash__is_stable_and_changes_with_a_value(tiny: Scenario, data: Data) ->
             "demand.noize",
             0.1,
             "demand.noize: unknown key; allowed: season_period, season_amplitude, drift, "
-            "promotions, calendar, correlation, process, noise",
+            "promotions, calendar, correlation, overrides, process, noise",
         ),
         (
             "returns.delay.hi",

@@ -10,10 +10,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from envs.omnichannel.scenario.goods import Demand, Name
 from envs.validation import Share, StrictModel, check_ordered
 
 Factor = Annotated[float, Field(ge=0, le=100)]
 Spread = Annotated[float, Field(ge=0, le=10)]
+Probability = Annotated[float, Field(gt=0, le=1)]
+Names = Annotated[list[Name], Field(min_length=1)]
 
 
 class Drift(StrictModel):
@@ -58,6 +61,46 @@ class Calendar(StrictModel):
         return self
 
 
+class Override(StrictModel):
+    """What is different for some pairs of store and SKU; of two overrides the later one wins.
+
+    Fields that are left out change nothing. `process` and its settings go together: those left out
+    are the demand's where its process is the same, otherwise the defaults of the process.
+    """
+
+    stores: Names | None = None  # None: all
+    skus: Names | None = None  # None: all
+    demand: Demand | None = None  # units a period in place of the SKU's demand times the size
+    process: (
+        Literal[
+            "seasonal_normal",
+            "poisson",
+            "negative_binomial",
+            "intermittent",
+            "rounded_gamma",
+            "clipped_normal",
+            "uniform",
+        ]
+        | None
+    ) = None
+    noise: Spread | None = None
+    centre: Factor | None = None
+    cv: Spread | None = None
+    probability: Probability | None = None
+    size_cv: Spread | None = None
+    width: Share | None = None
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """What it says of its process's own settings."""
+        return self.model_dump(exclude_none=True, exclude={"stores", "skus", "demand", "process"})
+
+    @property
+    def has_process(self) -> bool:
+        """Whether it changes more than the demand."""
+        return self.process is not None or bool(self.settings)
+
+
 class Parametric(StrictModel):
     """What every drawn process can take; drift, promotions and calendar are off by default."""
 
@@ -67,6 +110,7 @@ class Parametric(StrictModel):
     promotions: Promotions | None = None
     calendar: Calendar | None = None
     correlation: Share = 0.0  # between the normal scores of two stores, per SKU and day
+    overrides: Annotated[list[Override], Field(min_length=1)] | None = None
 
 
 class SeasonalNormal(Parametric):
@@ -93,8 +137,33 @@ class Intermittent(Parametric):
     """Many days without demand: a demand day has a probability, and a size of at least one."""
 
     process: Literal["intermittent"]
-    probability: Annotated[float, Field(gt=0, le=1)] = 0.3  # of a demand day
+    probability: Probability = 0.3  # of a demand day
     size_cv: Spread = 0.5  # standard deviation / mean of the size; never below Poisson's
+
+
+class RoundedGamma(Parametric):
+    """A gamma variable, rounded to units; the SKU's demand is its mean before that."""
+
+    process: Literal["rounded_gamma"]
+    cv: Spread = 0.5  # standard deviation / mean, before rounding
+
+
+class ClippedNormal(Parametric):
+    """A normal variable, rounded to units and clipped at zero: both its moments have the season.
+
+    What is expected of it is more than the SKU's demand, because nothing below zero is left.
+    """
+
+    process: Literal["clipped_normal"]
+    centre: Factor = 1.0  # mean before clipping, as a share of the SKU's demand
+    noise: Spread = 0.5  # standard deviation before clipping, as a share of the SKU's demand
+
+
+class Uniform(Parametric):
+    """Whole units, equally likely from (1 - width) to (1 + width) times the SKU's demand."""
+
+    process: Literal["uniform"]
+    width: Share = 1.0
 
 
 class Trace(StrictModel):
@@ -120,10 +189,16 @@ class Trace(StrictModel):
         return self
 
 
-DemandSettings = Annotated[
-    SeasonalNormal | Poisson | NegativeBinomial | Intermittent | Trace,
-    Field(discriminator="process"),
-]
+Drawn = (
+    SeasonalNormal
+    | Poisson
+    | NegativeBinomial
+    | Intermittent
+    | RoundedGamma
+    | ClippedNormal
+    | Uniform
+)
+DemandSettings = Annotated[Drawn | Trace, Field(discriminator="process")]
 
 
 class ForecastSettings(StrictModel):

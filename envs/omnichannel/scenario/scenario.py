@@ -25,6 +25,7 @@ from envs.omnichannel.scenario.demand import DemandSettings, ForecastSettings, S
 from envs.omnichannel.scenario.fulfillment import Fulfillment
 from envs.omnichannel.scenario.goods import Category, Name, Sku
 from envs.omnichannel.scenario.network import Network, SupplyCuts, Transshipment
+from envs.omnichannel.scenario.overrides import check_overrides
 from envs.omnichannel.scenario.records import Records
 from envs.omnichannel.scenario.returns import Returns
 from envs.untrusted import MOST_TABLE, read_bytes, read_text
@@ -81,6 +82,13 @@ class Scenario(StrictModel):
                     f"skus: category {sku.category!r} of {sku.name} is not defined; "
                     f"allowed: {allowed}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def check_demand(self) -> Self:
+        """What is different for some stores and SKUs names them, and fits their processes."""
+        if not isinstance(self.demand, Trace):
+            check_overrides(self.demand, [store.name for store in self.network.stores], self.skus)
         return self
 
     @model_validator(mode="after")

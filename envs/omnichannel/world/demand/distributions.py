@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from envs.omnichannel.scenario.demand import (
-    Intermittent,
-    NegativeBinomial,
-    Poisson,
-    SeasonalNormal,
-)
 from envs.omnichannel.types import FloatArray, IntArray
 from envs.omnichannel.world.demand.kernels import round_normals
 from envs.omnichannel.world.demand.quantiles import invert_count
 
+Setting = float | FloatArray  # of all cells, or of each, (n,)
+
 
 class Distribution(Protocol):
-    """Turns uniforms into units."""
+    """Turns uniforms into units.
+
+    Its settings are those of its process. Where they differ by cell, arrays have one axis of cells
+    in place of (S, K, C).
+    """
 
     def invert(self, uniform: FloatArray, expected: FloatArray, base: FloatArray) -> IntArray:
         """Returns the units at a uniform, (B, S, K, C).
@@ -30,15 +31,20 @@ class Distribution(Protocol):
             base: the same without the season, (S, K, C) or (B, S, K, C); 0 where closed.
         """
 
+    def compute_mean(self, mean: FloatArray) -> FloatArray:
+        """Returns what is left of a mean once units are rounded and clipped, in its shape."""
+        return mean
+
     def compute_variance(self, mean: FloatArray) -> FloatArray:
-        """Returns the variance of units around their mean, units², in the mean's shape."""
+        """Returns the variance of units around what is left of a mean, units², in its shape."""
+        ...
 
 
-class NormalNoise:
+@dataclass(frozen=True)
+class NormalNoise(Distribution):
     """Eq. 1: normal noise whose standard deviation is a share of base; not below zero."""
 
-    def __init__(self, settings: SeasonalNormal) -> None:
-        self.noise = settings.noise
+    noise: Setting
 
     def invert(self, uniform: FloatArray, expected: FloatArray, base: FloatArray) -> IntArray:
         """Rounded to units and clipped at zero."""
@@ -51,7 +57,8 @@ class NormalNoise:
         return (self.noise * mean) ** 2 + np.where(mean > 0, 1 / 12, 0.0)
 
 
-class PoissonCounts:
+@dataclass(frozen=True)
+class PoissonCounts(Distribution):
     """Variance = mean."""
 
     def invert(self, uniform: FloatArray, expected: FloatArray, base: FloatArray) -> IntArray:
@@ -64,11 +71,11 @@ class PoissonCounts:
         return mean
 
 
-class NegativeBinomialCounts:
+@dataclass(frozen=True)
+class NegativeBinomialCounts(Distribution):
     """Variance = (cv x mean)^2, or the mean where that is larger."""
 
-    def __init__(self, settings: NegativeBinomial) -> None:
-        self.cv = settings.cv
+    cv: Setting
 
     def invert(self, uniform: FloatArray, expected: FloatArray, base: FloatArray) -> IntArray:
         """The negative binomial quantile; Poisson's where cv is below it."""
@@ -80,16 +87,16 @@ class NegativeBinomialCounts:
         return np.maximum((self.cv * mean) ** 2, mean)
 
 
-class IntermittentCounts:
+@dataclass(frozen=True)
+class IntermittentCounts(Distribution):
     """A demand day with probability p; then 1 + a count, whose mean keeps the expectation.
 
     Variance of the size = (size_cv x size)^2, or the count's mean where that is larger. Where less
     than p units a day are expected, sizes are 1 and demand days rarer than p.
     """
 
-    def __init__(self, settings: Intermittent) -> None:
-        self.probability = settings.probability
-        self.size_cv = settings.size_cv
+    probability: Setting
+    size_cv: Setting
 
     def invert(self, uniform: FloatArray, expected: FloatArray, base: FloatArray) -> IntArray:
         """The quantile of the mixture: the uniforms above 1 - p, stretched, give the size."""
@@ -99,8 +106,9 @@ class IntermittentCounts:
         busy = uniform > 1 - probability
         share = np.broadcast_to(probability, uniform.shape)[busy]
         size = np.broadcast_to(expected, uniform.shape)[busy] / share
+        cv = np.broadcast_to(self.size_cv, uniform.shape)[busy]
         within = (uniform[busy] - (1 - share)) / share
-        units[busy] = 1 + invert_count(within, size - 1, (self.size_cv * size) ** 2)
+        units[busy] = 1 + invert_count(within, size - 1, (cv * size) ** 2)
         return units
 
     def compute_variance(self, mean: FloatArray) -> FloatArray:
@@ -109,18 +117,3 @@ class IntermittentCounts:
         size = np.maximum(mean / share, 1.0)
         own = np.maximum((self.size_cv * size) ** 2, size - 1)
         return np.maximum(share * (own + size**2) - mean**2, 0.0)
-
-
-def make_distribution(
-    settings: SeasonalNormal | Poisson | NegativeBinomial | Intermittent,
-) -> Distribution:
-    """Builds the distribution of a process."""
-    match settings:
-        case SeasonalNormal():
-            return NormalNoise(settings)
-        case Poisson():
-            return PoissonCounts()
-        case NegativeBinomial():
-            return NegativeBinomialCounts(settings)
-        case Intermittent():
-            return IntermittentCounts(settings)

@@ -7,17 +7,10 @@ import math
 import numpy as np
 
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.scenario.demand import (
-    Calendar,
-    Intermittent,
-    NegativeBinomial,
-    Parametric,
-    Poisson,
-    SeasonalNormal,
-)
+from envs.omnichannel.scenario.demand import Calendar, Drawn, Parametric
 from envs.omnichannel.types import WEEK, FloatArray, IntArray, SeedArray, State
 from envs.omnichannel.world import draws
-from envs.omnichannel.world.demand.distributions import make_distribution
+from envs.omnichannel.world.demand.cells import make_distribution, make_nominal
 from envs.omnichannel.world.demand.process import Split
 
 _HIGHEST = 1 - 2.0**-53  # the largest uniform below 1, so that ndtri of it is finite
@@ -38,22 +31,19 @@ class ParametricDemand:
     Episodes start on a random day of the calendar.
     """
 
-    def __init__(
-        self,
-        scenario: Scenario,
-        process: SeasonalNormal | Poisson | NegativeBinomial | Intermittent,
-    ) -> None:
-        base = scenario.base_demand  # (K, C)
-        size = np.array([store.size for store in scenario.network.stores])
-        self.mean = size[:, None, None] * np.array(base, dtype=np.float64)
+    def __init__(self, scenario: Scenario, process: Drawn) -> None:
+        self.distribution = make_distribution(scenario, process)
+        self.nominal = make_nominal(scenario, process)  # before it is rounded and clipped
+        self.mean = self.distribution.compute_mean(self.nominal)
         self.season = _make_season(scenario, process)
         self.drift, self.promotions = process.drift, process.promotions
         self.notice = self.promotions.notice if self.promotions else 0
         self.correlation = process.correlation
-        self.distribution = make_distribution(process)
         self.scale, self.variance = self.mean, self._compute_variance()
-        # (days, S, K, C); contiguous, for days are picked from it all the time
-        self._expected = np.ascontiguousarray(self.mean * self.season[..., None])
+        # (days, S, K, C); contiguous, for days are picked from them all the time
+        self._expected = self._drawn = np.ascontiguousarray(self.mean * self.season[..., None])
+        if (self.nominal != self.mean).any():
+            self._drawn = np.ascontiguousarray(self.nominal * self.season[..., None])
         # What is closed has no noise either; without a calendar nothing is.
         self._open = None if process.calendar is None else (self.season > 0)[..., None]
 
@@ -112,7 +102,7 @@ class ParametricDemand:
             uniform: in (0, 1), (B, S, K, C).
         """
         day = state.day % len(self._expected)
-        expected, base = self._expected[day], self.mean
+        expected, base = self._drawn[day], self.nominal
         factor = self._compute_base(state, 0)
         if factor is not None:
             expected, base = expected * factor, base * factor
@@ -132,7 +122,7 @@ class ParametricDemand:
 
     def _compute_variance(self) -> FloatArray:
         """Of a day's total at the mean, given the drift, (S, K): channels may move together."""
-        own = self.distribution.compute_variance(self.mean)
+        own = self.distribution.compute_variance(self.nominal)
         deviation = np.sqrt(own).sum(axis=-1)
         total: FloatArray = own.sum(axis=-1)
         return (1 - self.correlation) * total + self.correlation * deviation**2
