@@ -199,9 +199,7 @@ class Signals(Known):
     """What is known of demand and supply, which no decision changes."""
 
     forecast: FloatArray  # (B, S, K, C) expected units a period over the coming week
-    # (B, H, S or 1, K) the season's and announced promotions' factors of smoothed demand, summed
-    # over the next 1 to H days, today's included
-    ahead: FloatArray
+    ahead: FloatArray  # (B, H, S or 1, K) factors of smoothed demand, summed over 1 to H days
     last_demand: IntArray  # (B, S, K, C) units of the period before
     confirmed: FloatArray | None = None  # (B, W, H) announced shares from this period on
 
@@ -247,8 +245,6 @@ class View(Signals):
 
 
 Stocks = State | View  # true, or as recorded
-
-
 # Target of a decision -> its proposals, (P, ...) by the decision's proposers, else as in `Targets`.
 Proposals = Mapping[str, FloatArray]
 
