@@ -98,9 +98,9 @@ def make_distribution(scenario: Scenario, process: Drawn) -> Distribution:
     parts = []
     for name in np.unique(names).tolist():
         cells = np.flatnonzero(names == name)
-        own = [kinds[i][1] for i in by_cell[cells]]
-        arrays = {key: np.array([values[key] for values in own]) for key in PARAMETERS[name]}
-        parts.append((cells, DISTRIBUTIONS[name](**arrays)))
+        by_kind = {key: [own.get(key, 0.0) for _, own in kinds] for key in PARAMETERS[name]}
+        settings = {key: np.array(values)[by_cell[cells]] for key, values in by_kind.items()}
+        parts.append((cells, DISTRIBUTIONS[name](**settings)))
     return Mixture(parts)
 
 
