@@ -134,7 +134,7 @@ def test_overrides__every_cell_draws_what_it_would_alone(
 ) -> None:
     """A store has a process of its own, one of its SKUs another: three processes, one world."""
     plain = {"process": "negative_binomial", "cv": 0.9} | modifiers
-    pair = {"process": "poisson"}
+    pair = {"process": "intermittent", "probability": 0.7, "size_cv": 3.0}
     store, sku = tiny.network.stores[1].name, tiny.skus[0].name
     overrides = [{"stores": [store]} | own, {"stores": [store], "skus": [sku]} | pair]
     mixed, units = draw(with_demand(tiny, plain | {"overrides": overrides}))
