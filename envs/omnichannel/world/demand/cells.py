@@ -99,8 +99,8 @@ def make_distribution(scenario: Scenario, process: Drawn) -> Distribution:
     for name in np.unique(names).tolist():
         cells = np.flatnonzero(names == name)
         by_kind = {key: [own.get(key, 0.0) for _, own in kinds] for key in PARAMETERS[name]}
-        settings = {key: np.array(values)[by_cell[cells]] for key, values in by_kind.items()}
-        parts.append((cells, DISTRIBUTIONS[name](**settings)))
+        arrays = {key: np.array(values)[by_cell[cells]] for key, values in by_kind.items()}
+        parts.append((cells, DISTRIBUTIONS[name](**arrays)))
     return Mixture(parts)
 
 
