@@ -302,7 +302,7 @@ def test_readme__its_ranges_over_seeds_are_those_of_the_results() -> None:
             for seed in read_result("paper")["seeds"]
             if seed["name"] == "average"
         ],
-        "retail": [round(seed["reward"]["mean"], 4) for seed in read_result("retail")["seeds"]],
+        "retail": [round(seed["cost/total"]["mean"], 1) for seed in read_result("retail")["seeds"]],
     }
     for scenario in ("volatile", "scarce"):
         found[scenario] = [
