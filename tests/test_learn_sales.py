@@ -11,6 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from envs.errors import InputError
+from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.forecast.make import roll_record
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.world.demand.trace_file import RecordedDemand, encode_trace
@@ -125,7 +126,7 @@ def test_learn_sales__names_new_and_ended_items_and_the_totals(
     assert learnt.list_items("ended") == ["Berlin ended", "Koeln ended"]
     units = int(UNITS[RECORD:].sum())
     assert (
-        f"learnt 2023-10-29 to 2023-11-25: 28 days, {(UNITS[RECORD:] > 0).sum()} rows, "
+        f"learnt 2023-10-29 to 2023-11-25 (28): {(UNITS[RECORD:] > 0).sum()} rows, "
         f"{units} units, 0 empty shelves"
     ) in learnt.describe()
     assert learnt.to_json()["totals"]["units"] == units
@@ -153,6 +154,7 @@ def test_learn_sales__empty_shelves_teach_nothing(scenario: Scenario, tmp_path: 
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
+        (["2023-10-29,berlin,steady,3"], "'berlin' is not of the scenario, and no row is"),
         (["2023-10-31,Berlin,steady,3"], "no row for 2023-10-29, which is to be learnt next"),
         (["2023-10-29,Berlin,steady,-3"], "'-3' is not allowed; whole numbers from 0 to"),
         (["2023-10-29,Berlin,steady,many"], "'many' is not a number"),
@@ -174,26 +176,58 @@ def test_learn_sales__a_wrong_row_is_one_line_and_leaves_the_state(
     assert (tmp_path / "state.json").read_bytes() == before
 
 
-def test_learn_sales__fix_takes_days_without_rows_for_days_without_sales(
+def test_learn_sales__fix_takes_days_without_rows_for_unknown(
     scenario: Scenario, tmp_path: Path
 ) -> None:
     sales = tmp_path / "gap.csv"
-    sales.write_text("date,store,sku,units\n2023-10-31,Berlin,steady,3\n", encoding="utf-8")
+    rows = ["2023-10-31,Berlin,steady,3", "2023-10-31,Koeln,steady,4"]
+    sales.write_text("\n".join(["date,store,sku,units", *rows]), encoding="utf-8")
     learnt = learn_sales(scenario, sales, tmp_path / "state.json", fix=True)
-    assert learnt.sales.units.sum(axis=(1, 2, 3)).tolist() == [0, 0, 3]
-    assert any("takes it that nothing was sold" in line for line in learnt.describe())
+    assert learnt.sales.units.sum(axis=(1, 2, 3)).tolist() == [0, 0, 7]
+    assert any("they teach nothing: 2 such days" in line for line in learnt.describe())
+    before = ForecastState.from_record(scenario).learner.weight
+    assert (learnt.state.learner.weight - before).max() == 1
+
+
+def test_learn_sales__a_store_without_a_row_is_not_one_without_sales(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    sales, state = tmp_path / "half.csv", tmp_path / "state.json"
+    sales.write_text("date,store,sku,units\n2023-10-29,Berlin,steady,3\n", encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"has no row of store 'Koeln' on 2023-10-29, when it sells"
+    ):
+        learn_sales(scenario, sales, state)
+    assert not state.exists()
+    learnt = learn_sales(scenario, sales, state, fix=True).state.learner
+    before = ForecastState.from_record(scenario).learner
+    assert (learnt.weight - before.weight).tolist() == [[1, 1, 1, 0, 1, 1], [0] * 6]  # one is new
+
+
+def test_learner__what_is_out_of_stock_has_not_ended(scenario: Scenario) -> None:
+    state = ForecastState.from_record(scenario)
+    learner, nothing = state.learner, np.zeros((2, 6, 1))
+    rates = Rates.from_settings(scenario.forecast)
+    profile = learner.estimate_profile()
+    for _ in range(60):
+        learner.learn(np.concatenate([nothing] * 2, axis=-1), rates, np.zeros((2, 6), np.bool_))
+    assert state.list_ended() == ["ended"]
+    np.testing.assert_array_equal(learner.estimate_profile(), profile)
+    for _ in range(60):
+        learner.learn(np.concatenate([nothing] * 2, axis=-1), rates)
+    assert state.list_ended() == ["steady", "launched", "ended", "rising"]
 
 
 def test_learn_sales__rows_are_added_up_and_strangers_are_counted(
     scenario: Scenario, tmp_path: Path
 ) -> None:
     sales = tmp_path / "lines.csv"
-    rows = ["Berlin,steady,3", "Berlin,steady,2", "Paris,steady,9", "Berlin,hat,9"]
+    rows = ["Berlin,steady,3", "Berlin,steady,2", "Paris,steady,9", "Berlin,hat,9", "Koeln,slow,1"]
     lines = ["date,store,sku,units", *(f"2023-10-29,{row}" for row in rows)]
     sales.write_text("\n".join(lines), encoding="utf-8")
     learnt = learn_sales(scenario, sales, tmp_path / "state.json")
     assert learnt.sales.units[0, 0, 0, 0] == 5
-    assert (learnt.sales.rows, learnt.sales.unknown) == (2, 2)
+    assert (learnt.sales.rows, learnt.sales.unknown) == (3, 2)
 
 
 def damage(content: dict[str, Any], how: str) -> None:
@@ -228,10 +262,10 @@ def encode(array: np.ndarray) -> dict[str, str]:
         ("missing", "arrays.weight is missing; the file is not whole"),
         ("shape", "arrays.weight: float64 of shape [9, 9] found; float64 of shape [2, 6]"),
         ("data", "arrays.weight: the data are damaged"),
-        ("other", "skus are not those of scenario mine"),
+        ("other", "skus: not that of scenario mine"),
         ("version", "version: 2 is not allowed"),
         ("first", "first_day: '2020-01-01' is not allowed; the scenario's record begins on 2023"),
-        ("nan", "arrays.weight: finite numbers of at least -1 are needed"),
+        ("nan", "arrays.weight: numbers from 0 to 1e+15 are needed"),
     ],
 )
 def test_read_state__what_is_wrong_is_one_line(

@@ -28,7 +28,7 @@ LEDGER = (
 # levels, checksum of its observations, sum of its team rewards.
 PINNED = {
     "paper": ("092e6917a2a16d2e", "74d43ed52babd0bb", -55.236531, 39.0430356),
-    "retail": ("f9b01a58712efa44", "85d36e3378bba519", -632.0579994, 29.4964554),
+    "retail": ("f9b01a58712efa44", "7d9f110e9d78d513", -635.2390870, 29.5038525),
     "tiny": ("93aa2d91e8642a82", "0d15db8e7ff522a0", 10.0775904, 32.9559048),
 }
 

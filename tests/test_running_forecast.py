@@ -90,6 +90,19 @@ def test_shrink_variance__leaves_what_follows_the_law_and_halves_what_departs() 
     assert few[3, 2] / law[3, 2] - 1 == pytest.approx(1e-4 / 3, rel=0.1)
 
 
+def test_learner__the_variance_of_a_day_is_that_of_its_factor() -> None:
+    factor = np.array([0.1, 0.4, 1.0, 1.5, 1.5, 1.5, 1.0])
+    generator = np.random.default_rng(0)
+    record = generator.poisson(20 * factor[np.arange(420) % 7, None, None], (420, 1, 40))[..., None]
+    learner = Learner.start(1, 40, 1)
+    for sold in record.astype(float):
+        learner.learn(sold, Rates(0.01, 0.02))
+    found = learner.read()
+    # Poisson's: on each day the mean, so by day the level times the factor.
+    assert found.variance.mean() == pytest.approx(20, rel=0.07)
+    assert found.smoothed.mean() == pytest.approx(20, rel=0.02)
+
+
 def draw_record(seed: int, mean: float) -> FloatArray:
     generator = np.random.default_rng(seed)
     return generator.poisson(mean, (90, 2, 9, 2)).astype(float)

@@ -74,12 +74,12 @@ def choose(
 
 def learn(
     scenario: ScenarioOption,
-    sales: Annotated[Path, typer.Option(help="CSV: date, store, sku, units, [channel, in_stock].")],
+    sales: Annotated[Path, typer.Option(help="CSV: date, store, sku, units (channel, in_stock).")],
     state: Annotated[
         Path, typer.Option(help="The forecasts' state; begins with the scenario's record.")
     ],
     fix: Annotated[
-        bool, typer.Option("--fix", help="Take it that days without any row sold nothing.")
+        bool, typer.Option("--fix", help="Days without any row are unknown and teach nothing.")
     ] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the result as JSON; -: stdout.")
@@ -201,23 +201,23 @@ def _make_planner(policy: Path, scenario: str, forecast: Path | None) -> Planner
         return Planner(chosen, loaded)
     from marl.planning.daily.state import ForecastState
 
-    return Planner(chosen, loaded, forecast=ForecastState.read(forecast, loaded))
+    return Planner(chosen, loaded, forecast=ForecastState.read(forecast, loaded, "--forecast"))
 
 
 def make_from_data(
-    demand: Annotated[Path, typer.Option(help="CSV: date, store, sku, units, [channel ...].")],
+    demand: Annotated[Path, typer.Option(help="CSV: date, store, sku, units (channel ...).")],
     out: Annotated[Path, typer.Option(help="The scenario to write, a .yaml file.")],
     returns: Annotated[
-        Path | None, typer.Option(help="CSV: date, store, sku, units, [sale_date].")
+        Path | None, typer.Option(help="CSV: date, store, sku, units (sale_date).")
     ] = None,
     skus: Annotated[
-        Path | None, typer.Option(help="CSV: sku, [category, price, unit_cost ...].")
+        Path | None, typer.Option(help="CSV: sku (category, price, unit_cost ...).")
     ] = None,
     nodes: Annotated[
-        Path | None, typer.Option(help="CSV: node, kind (dc or store), [parent, capacity].")
+        Path | None, typer.Option(help="CSV: node, kind: dc or store (parent, capacity).")
     ] = None,
     lanes: Annotated[
-        Path | None, typer.Option(help="CSV: from, to, [distance, lead_time, cost].")
+        Path | None, typer.Option(help="CSV: from, to (distance, lead_time, cost).")
     ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Cure what can be cured, and say so.")] = False,
     held_back: Annotated[
@@ -241,7 +241,7 @@ def make_from_data(
     console.print(
         f"{made.train_days} days to train on; {made.held_back_days} held back, from "
         f"{made.first_held_back} on\nwrote {made.out} and {made.trace}\n"
-        f"next: {name_command('omnichannel')} train --scenario {made.out}",
+        f"next: {name_command('omnichannel')} choose --scenario {made.out}",
         highlight=False,
         soft_wrap=True,
     )

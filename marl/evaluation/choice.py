@@ -9,6 +9,7 @@ import numpy as np
 
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
+from envs.omnichannel.types import WEEK, Network
 from envs.omnichannel.world.demand import Split
 from envs.omnichannel.world.demand.traces import LEAST_BURN_IN
 from envs.omnichannel.world.draws import make_seeds
@@ -58,19 +59,27 @@ def make_folds(scenario: Scenario) -> Sequence[Scenario]:
     demand = scenario.demand
     if not isinstance(demand, Trace):
         return (scenario,)
-    folds = []
+    folds, shortest = [], _count_shortest(scenario)
     ends = [*(round(share * demand.train_days) for share in _ORIGINS), demand.train_days]
     for origin, end in pairwise(ends):
         horizon = min(scenario.horizon, end - origin, origin - 2 * LEAST_BURN_IN)
-        if horizon < 1 or origin < 2 * LEAST_BURN_IN:
+        if horizon <= shortest or origin < 2 * LEAST_BURN_IN:
             continue
         known = demand.model_copy(update={"train_days": origin, "last_day": end})
         folds.append(scenario.model_copy(update={"demand": known, "horizon": horizon}))
     return folds or (scenario,)
 
 
+def _count_shortest(scenario: Scenario) -> int:
+    """Days that no fold may be shorter than: what is ordered must arrive and be sold within it."""
+    network = Network.from_scenario(scenario)
+    return max(int(network.lead_time.max()) + 1, WEEK)
+
+
 def _make_runner(fold: Scenario) -> EpisodeRunner:
-    split: Split = "evaluate" if isinstance(fold.demand, Trace) else "train"
+    # A fold holds back the days that score; where there is none, training days do.
+    is_fold = isinstance(fold.demand, Trace) and fold.demand.last_day is not None
+    split: Split = "evaluate" if is_fold else "train"
     return EpisodeRunner(fold, make_seeds("choose", 0, _EPISODES), split, _EPISODES)
 
 

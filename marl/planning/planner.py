@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import IntArray
+from envs.omnichannel.world.demand.traces import TraceDemand
 from marl.planning.daily.state import ForecastState
 from marl.planning.decision_maker import make_decision_maker
 from marl.planning.plan import ComingDays, Day, count_days, draw_days, simulate_plan
@@ -103,7 +105,7 @@ class Planner:
             day=stock_count.day,
             review=self.decision_maker.has_goals and env.is_review,
             classical=self.classical.name,
-            notes=self.notes,
+            notes=[*self.notes, *self._tell_staleness(stock_count)],
             goals=(
                 self._make_goals(decided.options, stock_count.day - start.since_review)
                 if self.decision_maker.has_goals
@@ -113,13 +115,28 @@ class Planner:
             outlook=[*rows.list_outlook(env.view)],
         )
 
+    def _tell_staleness(self, stock_count: StockCount) -> list[str]:
+        """What is to be said of a forecast that ends before today, and of items that have ended."""
+        demand = self.today.simulator.demand
+        if self.forecast is not None:
+            ended = self.forecast.list_ended()
+            return [f"ended, so nothing is ordered: {', '.join(ended)}"] if ended else []
+        if not isinstance(demand, TraceDemand) or stock_count.day <= len(demand.units):
+            return []
+        last = demand.first_day + timedelta(len(demand.units) - 1)
+        return [
+            f"forecasts end with the record, on {last}; `learn-sales` and --forecast keep them up "
+            "to date"
+        ]
+
     def _check_day(self, stock_count: StockCount) -> None:
         """A forecast is that of one morning."""
         if self.forecast is None or self.forecast.learner.day == stock_count.day:
             return
         raise InputError(
             f"day: {stock_count.day} is not allowed; the forecast is that of day "
-            f"{self.forecast.learner.day}, {self.forecast.next_day}"
+            f"{self.forecast.learner.day}, {self.forecast.next_day}, before which the sales were "
+            "learnt"
         )
 
     def _imagine(self, start: Start) -> ComingDays:

@@ -121,7 +121,7 @@ def begin(
         mail_due=None if drawn.mail_due is None else units["mail_due"],
         inspection_queue=units["inspection_queue"][:, 0] if has_queue else None,
         period=np.full(copies, start.since_review),
-        day=_choose_days(demand, drawn.seed, stock_count.day, int(env.network.lead_time.max()) + 1),
+        day=_choose_days(demand, copies, stock_count.day),
         log_drift=_estimate_log_drift(drawn, smoothed, mean),
         record_error=None if drawn.record_error is None else np.zeros_like(drawn.record_error),
         shelf=None if shelves is None else shelves.begin(drawn.seed, on_hand)["shelf"],
@@ -143,16 +143,12 @@ def _choose_origin(demand: DemandProcess, day: int) -> int:
     return min(day, len(demand.units)) if day >= demand.burn_in else len(demand.units)
 
 
-def _choose_days(demand: DemandProcess, seeds: SeedArray, day: int, days: int) -> IntArray:
+def _choose_days(demand: DemandProcess, copies: int, day: int) -> IntArray:
     """Where in the demand's calendar each copy begins, (B,).
 
-    A record of demand has no future: its copies live through other weeks of its training part,
-    from the same weekday on.
+    A record of demand has no future; its units are replaced, and the weekday is all that counts.
     """
-    if not isinstance(demand, TraceDemand):
-        return np.full(len(seeds), day)
-    start = demand.sample_start(seeds, days + WEEK, "train")
-    return start + (day - start) % WEEK
+    return np.full(copies, day % WEEK if isinstance(demand, TraceDemand) else day)
 
 
 def _estimate_log_drift(state: State, smoothed: FloatArray, mean: FloatArray) -> FloatArray | None:

@@ -127,7 +127,7 @@ def check_day(where: str, cell: Cell, before: int | None, first_day: date | None
         raise InputError(
             f"{where}, column day: {text[:60]!r} is not allowed; a whole number from 0 to "
             f"{MOST_DAYS} is needed, day 0 is the first of the scenario's calendar"
-            f"{'' if first_day is None else f', {first_day}'}"
+            f"{'' if first_day is None else f', {first_day}; or a date YYYY-MM-DD'}"
         )
     if before is not None and int(text) != before:
         raise InputError(

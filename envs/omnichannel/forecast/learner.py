@@ -61,9 +61,9 @@ class Learner:
     plain_mean: FloatArray  # (S, K, C)
     plain_variance: FloatArray  # (S, K)
     sold: FloatArray  # (7, K) units by weekday, in all stores
-    listed: FloatArray  # (7, K) days by weekday on which the SKU was listed
+    listed: FloatArray  # (7, K) days by weekday on which stores had the SKU, as a share of them
     first_sale: IntArray  # (K,) in any store; `NEVER`: none
-    last_sale: IntArray  # (S, K); `NEVER`: none
+    silent: IntArray  # (S, K) days without a sale since the last one, with something to sell
     sale_days: IntArray  # (S, K) days with a sale
 
     @classmethod
@@ -79,7 +79,7 @@ class Learner:
             sold=np.zeros((WEEK, skus)),
             listed=np.zeros((WEEK, skus)),
             first_sale=np.full(skus, NEVER),
-            last_sale=np.full((stores, skus), NEVER),
+            silent=np.zeros((stores, skus), np.int64),
             sale_days=np.zeros((stores, skus), np.int64),
         )
 
@@ -99,16 +99,20 @@ class Learner:
         by_sku = total.sum(axis=0)
         self.first_sale[(self.first_sale == NEVER) & (by_sku > 0)] = self.day
         if self.day == SETTLED:
-            self._forget(self.first_sale == NEVER)
+            self._forget((self.first_sale == NEVER) | (self.first_sale == self.day))
         is_listed = (self.first_sale != NEVER) | (self.day < SETTLED)
         is_seen = np.broadcast_to(is_listed, total.shape)
         if in_stock is not None:
             is_seen = is_seen & in_stock
+        before = self.weight.astype(np.int64)
         self._update(units, is_seen, rates)
+        learnt = (
+            self.weight.astype(np.int64) - before
+        )  # closed days and empty shelves teach nothing
         weekday = self.day % WEEK
-        self.sold[weekday] += by_sku
-        self.listed[weekday] += is_listed
-        self.last_sale[total > 0] = self.day
+        self.sold[weekday] += (total * is_seen).sum(axis=0)
+        self.listed[weekday] += is_seen.mean(axis=0)
+        self.silent = np.where(total > 0, 0, self.silent + learnt)
         self.sale_days += total > 0
         self.day += 1
 
@@ -144,14 +148,12 @@ class Learner:
 
         Up to its last sale a cell had so many days with a sale in so many days. Where fifteen more
         were due since, and four weeks have passed, the item has ended in that store. Days of sale
-        count and not units, because customers buy several at once.
+        count and not units, because customers buy several at once, and days on which there was
+        nothing to sell do not count.
         """
-        silent = self.day - 1 - self.last_sale
-        first = np.where(self.first_sale < SETTLED, 0, self.first_sale)
-        days = np.maximum(self.last_sale - first + 1, 1)
-        missed = self.sale_days / days * silent
-        was_sold = self.last_sale != NEVER
-        ended: BoolArray = was_sold & (silent >= SETTLED) & (missed >= _SILENT_SALES)
+        days = np.maximum(self.weight - self.silent, 1)
+        missed = self.sale_days / days * self.silent
+        ended: BoolArray = (self.silent >= SETTLED) & (missed >= _SILENT_SALES)
         return ended
 
     def _update(self, units: FloatArray, is_seen: BoolArray, rates: Rates) -> None:

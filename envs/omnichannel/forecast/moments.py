@@ -23,7 +23,7 @@ def update_moments(
 
     A cell that has seen n days moves by the share 1/n of the new error, and never by less than the
     rate: the plain mean of the first days, then exponential smoothing. The variance is the same
-    mean of squared errors of the day before's level.
+    mean of squared errors of the day before's level, each divided by the day's factor.
 
     Args:
         smoothed: units a day with the day's factor taken out, (B, S, K, C).
@@ -52,4 +52,5 @@ def update_moments(
                     error += miss
                 if days > 1:  # before the first day there was no level to miss
                     rate = max(variance_rate, 1 / (days - 1))
-                    variance[b, s, k] += rate * (error * error - variance[b, s, k])
+                    # A busy day scatters more: the day's variance is this times its factor.
+                    variance[b, s, k] += rate * (error * error * share - variance[b, s, k])

@@ -48,6 +48,7 @@ def fit_spread(
         in_stock: as of `History.roll`.
     """
     every = _count_steps(max(until - _FIRST, 1) * units[0].size)
+    every += every % WEEK == 0  # or every day would be the same weekday
     days = range(_FIRST, until, every)
     if not days:
         return Spread()

@@ -22,6 +22,8 @@ from envs.omnichannel.types import (
 )
 from envs.omnichannel.world.demand import DemandProcess
 
+_KNOWN_DAYS = 365.0  # that a known mean is taken to rest on
+
 
 class Forecast(Protocol):
     """What the environment asks of a forecast."""
@@ -91,7 +93,7 @@ class SeasonalSmoothing:
         return Known(
             smoothed=mean.copy(),
             variance=variance.copy(),
-            weight=np.zeros(variance.shape),
+            weight=np.full(variance.shape, _KNOWN_DAYS),
             origin=day,
         )
 
@@ -116,7 +118,8 @@ class SeasonalSmoothing:
             season = season * np.maximum(uplift, LOWEST_FACTOR)
         missed = demand / season - smoothed
         error = sum_channels(missed)
-        variance = known.variance + self.variance_smoothing * (error * error - known.variance)
+        scatter = error * error * season[..., 0]  # of a day whose factor is one
+        variance = known.variance + self.variance_smoothing * (scatter - known.variance)
         updated = smoothed + self.smoothing * missed
         if self.has_closed_days:
             is_open = self.known_season[day] > 0

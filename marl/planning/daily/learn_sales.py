@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.types import WEEK, BoolArray
+from envs.untrusted import MOST_TABLE, read_bytes
 from marl.planning.daily.records import Sales
 from marl.planning.daily.sales import read_sales
 from marl.planning.daily.state import ForecastState
 
 _MOST_NAMES = 20  # that are printed of a kind
+_SOME_UNITS = 7.0  # expected in a store and day; none of them sold has a chance of exp(-7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +45,7 @@ class Learnt:
         if days:
             last = date.fromordinal(state.next_day.toordinal() - 1)
             yield (
-                f"learnt {sales.first_day} to {last}: {days} days, {sales.rows} rows, "
+                f"learnt {sales.first_day} to {last} ({days}): {sales.rows} rows, "
                 f"{sales.units.sum()} units, {(~sales.in_stock).sum()} empty shelves"
             )
         else:
@@ -49,7 +55,7 @@ class Learnt:
         if sales.unknown:
             yield f"{sales.unknown} rows of stores or SKUs that the scenario lacks are left out"
         for problem in sales.fixed:
-            yield f"{problem} (and {problem.count - 1} more): {problem.fix}"
+            yield f"--fix {problem.fix}: {problem.count} such days, the first after {problem}"
         for kind in ("new", "ended"):
             cells = self.list_items(kind)
             if cells:
@@ -73,6 +79,19 @@ class Learnt:
         }
 
 
+def find_missing_stores(state: ForecastState, sales: Sales) -> BoolArray:
+    """Returns days on which a store has no row though it sells too much for that, (D, S).
+
+    Files that arrive store by store look like days without sales.
+    """
+    learner = state.learner
+    by_sku = learner.smoothed.sum(axis=-1)  # (S, K)
+    day = (learner.day + np.arange(len(sales.units))) % WEEK
+    expected = learner.estimate_profile()[day] @ by_sku.T  # (D, S) units
+    missing: BoolArray = ~sales.reported & (expected >= _SOME_UNITS)
+    return missing
+
+
 def learn_sales(
     scenario: Scenario, sales_file: Path, state_file: Path, *, fix: bool = False
 ) -> Learnt:
@@ -88,10 +107,23 @@ def learn_sales(
         InputError: one line on what is wrong with a file; the state is then left as it was.
     """
     began = not state_file.exists()
+    before = None if began else read_bytes(state_file, "--state", MOST_TABLE)
     state = (
         ForecastState.from_record(scenario) if began else ForecastState.read(state_file, scenario)
     )
     sales = read_sales(sales_file, state.names, state.next_day, fix=fix)
+    missing = find_missing_stores(state, sales)
+    if missing.any() and not fix:
+        day, store = (int(i) for i in np.argwhere(missing)[0])
+        raise InputError(
+            f"--sales: '{sales_file}' has no row of store {state.names.stores[store]!r} on "
+            f"{sales.first_day + timedelta(day)}, when it sells every day (and "
+            f"{missing.sum() - 1} more such days); --fix takes them for unknown: they teach nothing"
+        )
+    sales.in_stock[missing] = False
     state.learn(sales)
+    now = read_bytes(state_file, "--state", MOST_TABLE) if state_file.exists() else None
+    if now != before:
+        raise InputError(f"--state: '{state_file}' was changed meanwhile; run the command again")
     state.write(state_file)
     return Learnt(state=state, sales=sales, began=began)

@@ -26,6 +26,7 @@ class Sales:
     first_day: date
     units: IntArray  # (D, S, K, C)
     in_stock: BoolArray  # (D, S, K)
+    reported: BoolArray  # (D, S) whether the store has a row
     rows: int  # that were counted
     skipped: int  # rows of days that were known already
     unknown: int  # rows of stores and SKUs that the scenario does not have

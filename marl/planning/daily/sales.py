@@ -39,7 +39,7 @@ def read_sales(path: Path, names: Names, next_day: date, *, fix: bool = False) -
         path: CSV, plain or .gz: date, store, sku, units, [channel, in_stock].
         names: of the scenario's record.
         next_day: the first day that is not known yet; rows before it are left out.
-        fix: whether whole days without a row sold nothing; else they are refused.
+        fix: whether whole days without a row are unknown; else they are refused.
 
     Raises:
         InputError: one line on the first problem.
@@ -53,8 +53,14 @@ def read_sales(path: Path, names: Names, next_day: date, *, fix: bool = False) -
     reader.check()
     is_known = (store >= 0) & (sku >= 0)
     start = (next_day - ORIGIN).days
-    is_new = days >= start
-    row = np.flatnonzero(is_known & is_new)
+    is_new = is_known & (days >= start)
+    reader.note(
+        ~is_known & (days >= start) & ~is_new.any(),
+        "store",
+        "{} is not of the scenario, and no row is",
+    )
+    reader.check()
+    row = np.flatnonzero(is_new)
     span = int(days[is_new].max()) - start + 1 if is_new.any() else 0
     if span > LONGEST:
         latest = np.flatnonzero(is_new)[[int(days[is_new].argmax())]]
@@ -67,12 +73,16 @@ def read_sales(path: Path, names: Names, next_day: date, *, fix: bool = False) -
     dense = np.zeros(shape, np.int64)
     np.add.at(dense, cell, units[row].astype(np.int64))
     stocked = np.ones(shape[:3], np.bool_)
+    stocked[np.setdiff1d(np.arange(span), days[is_new] - start)] = False
     empty = row[~in_stock[row]]
     stocked[days[empty] - start, store[empty], sku[empty]] = False
+    reported = np.zeros(shape[:2], np.bool_)
+    reported[days[row] - start, store[row]] = True
     return Sales(
         first_day=next_day,
         units=dense,
         in_stock=stocked,
+        reported=reported,
         rows=len(row),
         skipped=int((is_known & ~is_new).sum()),
         unknown=int((~is_known).sum()),
@@ -92,7 +102,7 @@ def _check_days(reader: Reader, day: IntArray, span: int, next_day: date, rows: 
         f"no row for {next_day + timedelta(int(missing[0]))}, which is to be learnt next; each day "
         "needs one",
         len(missing),
-        "takes it that nothing was sold on such days",
+        "takes such days for unknown: they teach nothing",
     )
 
 

@@ -29,6 +29,7 @@ from marl.runs.files import write_file
 
 VERSION = 1
 _FIELD = "--state"
+_MOST = 1e15  # of any number in an array
 
 
 class ArrayFile(StrictModel):
@@ -75,25 +76,31 @@ class ForecastState:
         return cls(scenario, load_records(process).first_day, learner)
 
     @classmethod
-    def read(cls, path: Path, scenario: Scenario) -> Self:
+    def read(cls, path: Path, scenario: Scenario, field: str = _FIELD) -> Self:
         """Reads a state.
+
+        Args:
+            path: of the file.
+            scenario: whose demand it is to be about.
+            field: what messages call the file.
 
         Raises:
             InputError: if it is no such file, is not whole, or is that of other stores or SKUs.
         """
-        source = f"{_FIELD}: '{path}'"
-        data = parse_object(read_text(path, _FIELD, MOST_TABLE), source)
+        source = f"{field}: '{path}'"
+        data = parse_object(read_text(path, field, MOST_TABLE), source)
         found = validate_model(StateFile, data, str(path))
         demand, process = _find_record(scenario)
-        for field, own in (
+        for name, own in (
+            ("scenario", scenario.name),
             ("stores", [store.name for store in scenario.network.stores]),
             ("skus", [sku.name for sku in scenario.skus]),
             ("channels", list(scenario.channels)),
         ):
-            if getattr(found, field) != own:
+            if getattr(found, name) != own:
                 raise InputError(
-                    f"{source}: {field} are not those of scenario {scenario.name}; learn the state "
-                    "anew with it"
+                    f"{source}: {name}: not that of scenario {scenario.name}; learn the state anew "
+                    "with it"
                 )
         first_day = load_records(process).first_day
         days = (found.next_day - found.first_day).days
@@ -148,6 +155,12 @@ class ForecastState:
         for day, in_stock in zip(units, sales.in_stock, strict=True):
             self.learner.learn(day, rates, in_stock)
 
+    def list_ended(self) -> list[str]:
+        """Names the SKUs that have ended in all stores where they were sold."""
+        ended, sold = self.learner.find_ended(), self.learner.sale_days > 0
+        gone = ended.any(axis=0) & (ended | ~sold).all(axis=0)
+        return [self.scenario.skus[k].name for k in np.flatnonzero(gone)]
+
     def make_forecast(self) -> Running:
         """Returns the forecast of this morning, which knows no other day."""
         history = History.gather([self.learner.read()])
@@ -193,6 +206,7 @@ def _decode(
     if len(raw) != own.nbytes:
         raise InputError(f"{source}: the data are damaged; {own.nbytes} bytes are needed")
     array = np.frombuffer(raw, own.dtype).reshape(own.shape).copy()
-    if not np.isfinite(array).all() or (array < NEVER).any():
-        raise InputError(f"{source}: finite numbers of at least {NEVER} are needed")
+    least = NEVER if array.dtype == np.int64 else 0
+    if not ((array >= least) & (array <= _MOST)).all():  # NaN is neither
+        raise InputError(f"{source}: numbers from {least} to {_MOST:g} are needed")
     return array  # type: ignore[return-value]

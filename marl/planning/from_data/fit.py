@@ -188,19 +188,22 @@ def _make_returns(data: Dataset, train_days: int) -> Section:
 def _fit_smoothing(train: IntArray) -> float:
     """The least weight of the latest day whose average foresees the mean of the coming week best.
 
-    The average is that of `History`: the plain mean of the first days, then exponential.
+    The average is that of `History`: the plain mean of the first days, then exponential. Cells have
+    one vote each, on how much worse than their own best a weight is: an item that ends or begins
+    says nothing of how fast the others move.
     """
     cells = train.sum(axis=3).reshape(len(train), -1).astype(np.float64)
     sums = np.cumsum(np.vstack([np.zeros((1, cells.shape[1])), cells]), axis=0)
     smoothed = np.zeros((len(_SMOOTHINGS), cells.shape[1]))
-    loss = np.zeros(len(_SMOOTHINGS))
+    loss = np.zeros(smoothed.shape)
     for day in range(len(cells) - WEEK):
         rate = np.maximum(_SMOOTHINGS, 1 / (day + 1))[:, None]
         smoothed += rate * (cells[day] - smoothed)
         coming = (sums[day + 1 + WEEK] - sums[day + 1]) / WEEK
         if day >= WEEK:  # not the days that the average began with
-            loss += ((coming - smoothed) ** 2).sum(axis=1)
-    return float(_SMOOTHINGS[loss.argmin()])
+            loss += (coming - smoothed) ** 2
+    regret = loss / np.maximum(loss.min(axis=0), 1e-9)
+    return float(_SMOOTHINGS[np.median(regret, axis=1).argmin()])
 
 
 def compute_margin(data: Dataset, train: IntArray) -> tuple[float, float] | None:

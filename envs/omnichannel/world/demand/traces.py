@@ -117,7 +117,7 @@ class TraceDemand:
 
     def sample_units(self, state: State) -> IntArray:
         """The recorded units of each copy's day, (B, S, K, C)."""
-        recorded = self.units[state.day]
+        recorded = self.units[np.minimum(state.day, len(self.units) - 1)]  # the last day repeats
         if not self.online_share:
             return recorded
         total = sum_channels(recorded)
