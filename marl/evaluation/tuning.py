@@ -32,7 +32,7 @@ LARGE = 10_000  # store-SKU-periods an episode
 STEP_SIZE = 0.1  # initial standard deviation of the search, as a share of each range
 FINE_STEP_SIZE = 0.03  # the same where the search starts at the optimum of a simpler family
 BORDER_PENALTY = 0.01  # of leaving the ranges: reward per squared share of a range
-CACHE_VERSION = 6  # raise when the simulator, a family or the search changes what is found
+CACHE_VERSION = 7  # raise when the simulator, a family or the search changes what is found
 
 SAY_EVERY_S = 10.0  # how a search that takes long is getting on
 
