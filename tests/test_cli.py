@@ -341,3 +341,19 @@ def test_resume__refuses_a_damaged_checkpoint_and_offers_the_one_before(
     )
     assert run(monkeypatch, "resume", "run", "--checkpoint", "000960") == 2
     assert "there are: 000320, 000640" in capsys.readouterr().err
+
+
+def test_main__does_not_end_the_process_of_those_who_started_ray(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("marl.commands.cli.leave", ended.append)
+    up = iter([True, True, False, True])  # before the command and after it, twice
+    monkeypatch.setattr("marl.commands.cli._is_ray_up", lambda: next(up))
+    monkeypatch.setattr("sys.argv", ["omnichannel", "scenario", "list"])
+    with pytest.raises(SystemExit):
+        main()
+    assert ended == []
+    with pytest.raises(SystemExit):
+        main()
+    assert ended == [0]

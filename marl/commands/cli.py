@@ -58,46 +58,57 @@ def main() -> None:
     too little memory, one line and code 1; a signal that ends the command 128 + its number.
     """
     install_handlers()
+    guest = _is_ray_up()  # whose Ray it is, and who goes on after the command
     try:
         status = app(standalone_mode=False)
     except InputError as error:
-        _fail(str(error))
+        _fail(str(error), guest=guest)
     except RunError as error:
-        _fail(str(error), status=1)
+        _fail(str(error), 1, guest=guest)
     except UsageError as error:
-        _fail(error.format_message())  # type: ignore[attr-defined]
+        _fail(error.format_message(), guest=guest)  # type: ignore[attr-defined]
     except ModuleNotFoundError as error:
         missing = describe_missing(error.name or "")
         if not missing:
             raise
-        _fail(missing)
+        _fail(missing, guest=guest)
     except MemoryError as error:
-        _fail(f"memory: there is not enough for what was asked ({str(error) or 'none is left'})", 1)
+        reason = str(error) or "none is left"
+        _fail(f"memory: there is not enough for what was asked ({reason})", 1, guest=guest)
     except RuntimeError as error:
         if _OUT_OF_MEMORY not in str(error):
             raise
-        _fail("memory: there is not enough for networks of this size", 1)
+        _fail("memory: there is not enough for networks of this size", 1, guest=guest)
     except (typer.Abort, KeyboardInterrupt):
         leave(130)
     except Stopped as stopped:
         leave(compute_status(stopped.number))
     except typer.Exit as stop:
-        _end(stop.exit_code)
-    _end(status if isinstance(status, int) else 0)
+        _end(stop.exit_code, guest=guest)
+    _end(status if isinstance(status, int) else 0, guest=guest)
 
 
-def _end(status: int) -> NoReturn:
-    """Ends the process; where Ray runs, without asking its processes one by one."""
+def _is_ray_up() -> bool:
     ray = sys.modules.get("ray")
-    if ray and ray.is_initialized():
+    return ray is not None and bool(ray.is_initialized())
+
+
+def _end(status: int, *, guest: bool) -> NoReturn:
+    """Ends the process; where the command started Ray, without asking Ray's processes one by one.
+
+    Args:
+        status: the exit code.
+        guest: whether Ray was there before the command: then the process is not its own to end.
+    """
+    if _is_ray_up() and not guest:
         leave(status)
     sys.exit(status)
 
 
-def _fail(message: str, status: int = 2) -> NoReturn:
+def _fail(message: str, status: int = 2, *, guest: bool) -> NoReturn:
     if message:  # without arguments, Typer has printed the help already
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    _end(status)
+    _end(status, guest=guest)
 
 
 if __name__ == "__main__":
