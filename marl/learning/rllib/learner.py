@@ -117,7 +117,7 @@ class MethodLearner(DQNTorchLearner):
             raise ValueError(f"its {WEIGHTS_SEQ_NO} is below zero")
         networks, stored = (s[COMPONENT_RL_MODULE] for s in (own, state))
         if _list_shapes(networks) != _list_shapes(stored):
-            raise ValueError("its networks have other shapes")
+            raise ValueError("its networks have other shapes or types")
         for module_id, arrays in stored.items():
             for name, values in arrays.items():
                 check_finite(values, networks[module_id][name].shape)
@@ -151,6 +151,10 @@ class MethodLearner(DQNTorchLearner):
             trainee.set_state(state["trainees"][name])
 
 
-def _list_shapes(modules: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, ...]]:
-    """Shapes by module/parameter."""
-    return {f"{m}/{name}": v.shape for m, values in modules.items() for name, v in values.items()}
+def _list_shapes(modules: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    """Shapes and types of numbers by module/parameter."""
+    return {
+        f"{m}/{name}": (*values.shape, str(values.dtype))
+        for m, arrays in modules.items()
+        for name, values in arrays.items()
+    }
