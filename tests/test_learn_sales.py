@@ -423,3 +423,16 @@ def test_commands__from_sales_to_orders(
     assert ordered.exit_code == 0, ordered.output
     orders = (tmp_path / "orders.csv").read_text(encoding="utf-8")
     assert "proposal_safety_stock" in orders.splitlines()[0]
+
+
+def test_recommend__a_lead_time_may_be_longer_than_what_is_left_of_a_record(tmp_path: Path) -> None:
+    demand = {"process": "trace", "file": "sales-60.csv.gz", "train_days": 48}
+    network = {
+        "dcs": [{"name": "dc", "supplier_lead_time": 14}],
+        "stores": [{"name": name, "parent": "dc", "lead_time": 1} for name in STORES],
+    }
+    short = load_scenario(write_scenario(tmp_path, 60, demand=demand, network=network, horizon=7))
+    planner = Planner(make_rule(short), short)
+    for day in range(60, 67):
+        count = read_stock_count(write_stock(tmp_path / "stock.csv", day), planner.schema)
+        assert planner.recommend(count).day == day

@@ -21,7 +21,7 @@ from envs.omnichannel.types import BoolArray, FloatArray, IntArray, Known
 from envs.omnichannel.world.demand.traces import TraceDemand
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
-from marl.evaluation.choice import make_folds
+from marl.evaluation.choice import _make_runner, make_folds
 from marl.policies import BASELINES, list_running, make_policy
 from marl.policies.base import Setting
 from marl.policies.families import SafetyStocks, Textbook
@@ -341,3 +341,13 @@ def test_list_running__names_the_safety_stocks_of_recorded_demand(tiny: Scenario
     costs = RETAIL.costs.model_copy(update={"truck_capacity": 80})
     trucks = RETAIL.model_copy(update={"costs": costs})
     assert list_running(trucks) == ("safety_stock_full_truck",)
+
+
+def test_choose__a_record_too_short_for_a_fold_is_scored_on_its_training_days() -> None:
+    assert isinstance(RETAIL.demand, Trace)
+    demand = RETAIL.demand.model_copy(update={"train_days": 16})
+    short = shorten(RETAIL, demand=demand, horizon=7)
+    (fold,) = make_folds(short)
+    assert fold is short
+    splits = {env.split for env in _make_runner(fold).envs.values()}
+    assert splits == {"train"}
