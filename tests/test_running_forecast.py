@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from envs.errors import InputError
+from envs.omnichannel.agents.protection import pick_days, thin_variance
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.forecast.history import History
 from envs.omnichannel.forecast.learner import Learner, Rates
@@ -25,7 +26,6 @@ from marl.evaluation.choice import _make_runner, make_folds
 from marl.policies import BASELINES, list_running, make_policy
 from marl.policies.base import Setting
 from marl.policies.families import SafetyStocks, Textbook
-from marl.policies.safety_stock import pick_days, thin_variance
 
 
 def roll(record: FloatArray, in_stock: BoolArray | None = None) -> History:

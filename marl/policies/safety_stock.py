@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from envs.omnichannel.types import FloatArray, IntArray, View, sum_channels
+from envs.omnichannel.agents.protection import Protection, compute_served
+from envs.omnichannel.types import FloatArray, View, sum_channels
 from marl.policies.base import Parameter, Setting
 from marl.policies.classes import classify_nodes
 from marl.policies.parts import Part, Values
 from marl.policies.plan import Plan
-
-_REVIEW = 1  # days between two orders of a rule
 
 
 class SafetyStock(Part):
@@ -28,12 +25,7 @@ class SafetyStock(Part):
         store_class, dc_class = classify_nodes(setting)
         self.store_z = self.get_by_class("store_z", store_class)[..., None]
         self.dc_z = self.get_by_class("dc_z", dc_class)[..., None]
-        network = self.network
-        lanes = network.lane_lead_time
-        self.store_days = lanes + _REVIEW
-        ways = np.array([round(float(lanes[own].mean())) for own in network.members])
-        dc_days = network.lead_time[: network.num_dcs] + ways + _REVIEW
-        self.echelon_days = dc_days[network.parent]  # (S,) that the DC's echelon must last for
+        self.protection = Protection(self.network)
 
     @classmethod
     def make_parameters(cls, setting: Setting) -> tuple[Parameter, ...]:
@@ -46,17 +38,14 @@ class SafetyStock(Part):
 
     def apply(self, plan: Plan) -> None:
         """Sets both gaps."""
-        view, network = plan.view, self.network
+        view, protection = plan.view, self.protection
         by_channel, variance = self.read_demand(view)
         level = sum_channels(by_channel)
-        total = sum_channels(view.forecast)
-        served = np.divide(plan.store_rate, total, out=np.zeros_like(total), where=total > 0)
-        days = pick_days(view.ahead, self.store_days)
-        spread = np.sqrt(thin_variance(level, variance, served) * days)
-        plan.shipment_gap = served * level * days + self.store_z * spread - plan.position
-        days = pick_days(view.ahead, self.echelon_days)
-        spread = np.sqrt(network.sum_by_dc(variance * days))
-        plan.up_to_gap = network.sum_by_dc(level * days) + self.dc_z * spread - plan.echelon
+        served = compute_served(view, plan.store_rate)
+        own = protection.measure_stores(view.ahead, level, variance, served)
+        plan.shipment_gap = own.mean + self.store_z * own.deviation - plan.position
+        below = protection.measure_echelons(view.ahead, level, variance)
+        plan.up_to_gap = below.mean + self.dc_z * below.deviation - plan.echelon
         plan.supplier_gap = plan.up_to_gap
 
     def read_demand(self, view: View) -> tuple[FloatArray, FloatArray]:
@@ -70,25 +59,3 @@ class PlainSafetyStock(SafetyStock):
     def read_demand(self, view: View) -> tuple[FloatArray, FloatArray]:
         """What was known when the episode began; nothing is learnt since."""
         return self.setting.forecast.read_plain(view.origin)
-
-
-def pick_days(ahead: FloatArray, days: IntArray) -> FloatArray:
-    """Returns the factor of a day's demand over each store's days ahead, (B, S, K).
-
-    Args:
-        ahead: as of `Signals.ahead`, (B, H, S or 1, K).
-        days: of each store, 1 to H, (S,).
-    """
-    stores = np.arange(len(days)) if ahead.shape[2] > 1 else np.zeros(len(days), np.int64)
-    picked: FloatArray = ahead[:, days - 1, stores]
-    return picked
-
-
-def thin_variance(mean: FloatArray, variance: FloatArray, share: FloatArray) -> FloatArray:
-    """Returns the variance of a share of demand, each unit of which is taken by chance.
-
-    Source: Casella & Berger, Statistical inference, 2nd ed., theorem 4.4.7, of binomial thinning:
-    share² (variance - mean) + share mean; that of regular demand, whose variance is below its
-    mean, is taken to shrink as the share does.
-    """
-    return share * share * np.maximum(variance - mean, 0) + share * np.minimum(variance, mean)
