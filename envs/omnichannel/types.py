@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario import PERIOD_DAYS, Scenario
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -30,7 +30,7 @@ SeedArray = NDArray[np.uint64]
 ModuleOptions = Mapping[str, IntArray]
 ArrayT = TypeVar("ArrayT", NDArray[np.int64], NDArray[np.float64])
 
-WEEK = 7  # days
+WEEK = PERIOD_DAYS["week"]  # days
 LOWEST_RATE = 0.05  # units a day; dividing by a smaller demand rate would magnify noise
 
 STORE, ONLINE, PICKUP = 0, 1, 2  # channel axis
@@ -76,6 +76,7 @@ class Network:
     capacity: FloatArray  # (N,) units, inf where unlimited
     members: tuple[IntArray, ...]  # W arrays of store indices by DC
     online_slots: int = 0  # the first slots of `State.backorders`; the stores owe the others
+    cycle: int = WEEK  # periods a week
 
     @classmethod
     def from_scenario(cls, scenario: Scenario) -> Self:
@@ -97,6 +98,7 @@ class Network:
             capacity=np.array([np.inf if limit is None else limit for limit in limits]),
             members=tuple(np.flatnonzero(parent == w) for w in range(len(dcs))),
             online_slots=scenario.fulfillment.count_slots("online"),
+            cycle=scenario.cycle,
         )
 
     @property

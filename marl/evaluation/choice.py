@@ -9,9 +9,9 @@ import numpy as np
 
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
-from envs.omnichannel.types import WEEK, Network
+from envs.omnichannel.types import Network
 from envs.omnichannel.world.demand import Split
-from envs.omnichannel.world.demand.traces import LEAST_BURN_IN
+from envs.omnichannel.world.demand.traces import count_least_known
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.evaluation.tuning import choose_budget, load_or_tune
@@ -60,10 +60,11 @@ def make_folds(scenario: Scenario) -> Sequence[Scenario]:
     if not isinstance(demand, Trace):
         return (scenario,)
     folds, shortest = [], _count_shortest(scenario)
+    least = 2 * count_least_known(scenario.cycle)
     ends = [*(round(share * demand.train_days) for share in _ORIGINS), demand.train_days]
     for origin, end in pairwise(ends):
-        horizon = min(scenario.horizon, end - origin, origin - 2 * LEAST_BURN_IN)
-        if horizon <= shortest or origin < 2 * LEAST_BURN_IN:
+        horizon = min(scenario.horizon, end - origin, origin - least)
+        if horizon <= shortest or origin < least:
             continue
         known = demand.model_copy(update={"train_days": origin, "last_day": end})
         folds.append(scenario.model_copy(update={"demand": known, "horizon": horizon}))
@@ -73,7 +74,7 @@ def make_folds(scenario: Scenario) -> Sequence[Scenario]:
 def _count_shortest(scenario: Scenario) -> int:
     """Days that no fold may be shorter than: what is ordered must arrive and be sold within it."""
     network = Network.from_scenario(scenario)
-    return max(int(network.lead_time.max()) + 1, WEEK)
+    return max(int(network.lead_time.max()) + 1, network.cycle)
 
 
 def _make_runner(fold: Scenario) -> EpisodeRunner:

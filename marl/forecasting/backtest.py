@@ -26,7 +26,7 @@ from envs.omnichannel.forecast.spread import (
 )
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
-from envs.omnichannel.types import BoolArray, FloatArray
+from envs.omnichannel.types import WEEK, BoolArray, FloatArray
 from envs.omnichannel.world.demand.traces import TraceDemand
 from marl.forecasting.classes import classify_cells
 
@@ -41,6 +41,7 @@ class Record:
     units: FloatArray  # (D, S, K, C); day 0 is weekday 0
     train_days: int  # forecasts of the days after them are judged
     in_stock: BoolArray | None = None  # (D, S, K) whether there was anything to sell; None: always
+    cycle: int = WEEK  # entries a week
 
     @property
     def sold(self) -> FloatArray:
@@ -116,7 +117,9 @@ def read_record(scenario: Scenario) -> Record:
             "forecasts are judged on recorded demand"
         )
     demand = TraceDemand(scenario, scenario.demand)
-    return Record(units=demand.units.astype(np.float64), train_days=demand.train_days)
+    return Record(
+        units=demand.units.astype(np.float64), train_days=demand.train_days, cycle=demand.cycle
+    )
 
 
 def back_test(
@@ -124,7 +127,7 @@ def back_test(
     *,
     level_rate: float,
     variance_rate: float,
-    spans: Sequence[int] = (1, 7, 28),
+    spans: Sequence[int] | None = None,
 ) -> BackTest:
     """Returns how well each morning after the training days foresaw the days from it on.
 
@@ -136,11 +139,12 @@ def back_test(
         level_rate: see `update_moments`.
         variance_rate: the same.
         spans: numbers of days, each of which is foreseen as one sum; those that do not fit into
-            the held-back days are left out.
+            the held-back days are left out. None: a day, a week and four weeks.
     """
     sold, in_stock = record.sold, record.in_stock
     history, spread = roll_record(record, level_rate=level_rate, variance_rate=variance_rate)
-    own = [days for days in spans if days <= len(sold) - record.train_days]
+    chosen = sorted({1, record.cycle, 4 * record.cycle}) if spans is None else spans
+    own = [days for days in chosen if days <= len(sold) - record.train_days]
     judged = _foresee(record, history, spread, level_rate, own)
     classes = classify_cells(
         sold[: record.train_days], None if in_stock is None else in_stock[: record.train_days]
@@ -170,7 +174,8 @@ def roll_record(
         level_rate: see `update_moments`.
         variance_rate: the same.
     """
-    history = History.roll(record.units, Rates(level_rate, variance_rate), record.in_stock)
+    rates = Rates(level_rate, variance_rate)
+    history = History.roll(record.units, rates, record.in_stock, cycle=record.cycle)
     spread = fit_spread(
         history,
         record.sold,

@@ -9,7 +9,6 @@ import numpy as np
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
-    WEEK,
     ArrayT,
     FloatArray,
     IntArray,
@@ -148,7 +147,7 @@ def _choose_days(demand: DemandProcess, copies: int, day: int) -> IntArray:
 
     A record of demand has no future; its units are replaced, and the weekday is all that counts.
     """
-    return np.full(copies, day % WEEK if isinstance(demand, TraceDemand) else day)
+    return np.full(copies, day % demand.cycle if isinstance(demand, TraceDemand) else day)
 
 
 def _estimate_log_drift(state: State, smoothed: FloatArray, mean: FloatArray) -> FloatArray | None:

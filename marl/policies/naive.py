@@ -11,7 +11,6 @@ from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.types import (
     ONLINE,
     RESTOCK,
-    WEEK,
     FloatArray,
     Targets,
     View,
@@ -19,8 +18,8 @@ from envs.omnichannel.types import (
 )
 from marl.policies.base import Setting, TargetRule
 
-MEMORY = 4 * WEEK  # days of sales that the mean is taken of
-SAFETY = 7  # days of sales kept beyond the next delivery: a week, the usual rule of thumb
+MEMORY = 4  # weeks of sales that the mean is taken of
+SAFETY = 1  # weeks of sales kept beyond the next delivery, the usual rule of thumb
 
 
 class Naive(TargetRule):
@@ -39,14 +38,16 @@ class Naive(TargetRule):
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
-        self._sales: list[FloatArray] = []  # of up to `MEMORY` days, (B, S, K, C) each
+        self.week = setting.network.cycle  # periods
+        self.memory = MEMORY * self.week
+        self._sales: list[FloatArray] = []  # of up to `memory` periods, (B, S, K, C) each
 
     def run_period(self, env: BatchedEnv) -> Step:
         """Decides for all copies, runs one period and takes down what was sold."""
         if env.period == 0:
             self._sales = []
         step = super().run_period(env)
-        self._sales = [*self._sales[1 - MEMORY :], step.flows.served.astype(np.float64)]
+        self._sales = [*self._sales[1 - self.memory :], step.flows.served.astype(np.float64)]
         return step
 
     def compute_targets(self, view: View) -> Targets:
@@ -56,25 +57,26 @@ class Naive(TargetRule):
         shape = positions.store.shape
         disposition = np.zeros((*shape, 3))
         disposition[..., RESTOCK] = 1.0
-        review = (view.period % WEEK == 0)[:, None, None]
+        review = (view.period % self.week == 0)[:, None, None]
         sales = self._compute_mean_sales(shape[0])  # (B, S, K, C)
         lane = network.lane_lead_time[:, None]
         by_store = sum_channels(sales) - sales[..., ONLINE]  # online orders leave from the DC
         supplier = network.lead_time[: network.num_dcs]
         # A region's stock also covers the longest way from its DC to a store.
         longest = np.array([network.lane_lead_time[m].max() for m in network.members])
-        days = (supplier + longest + WEEK + SAFETY)[:, None]
+        more = (1 + SAFETY) * self.week  # until the next review, and for safety
+        days = (supplier + longest + more)[:, None]
         region = network.sum_by_dc(sum_channels(sales))
         return Targets(
             supplier_gap=review * (days * region - positions.echelon),
-            shipment_gap=review * ((lane + WEEK + SAFETY) * by_store - positions.store),
+            shipment_gap=review * ((lane + more) * by_store - positions.store),
             online_share=np.zeros(shape),
             disposition=disposition,
         )
 
     def _compute_mean_sales(self, copies: int) -> FloatArray:
-        """Units a day over the last four weeks, (B, S, K, C)."""
+        """Units a period over the last four weeks, (B, S, K, C)."""
         mean = self.setting.mean_demand
-        unseen = MEMORY - len(self._sales)
+        unseen = self.memory - len(self._sales)
         total = np.broadcast_to(unseen * mean, (copies, *mean.shape))
-        return (total + sum(self._sales)) / MEMORY
+        return (total + sum(self._sales)) / self.memory

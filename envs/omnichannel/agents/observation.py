@@ -21,7 +21,6 @@ from envs.omnichannel.agents.roster import HIGH_MODULES, role_of
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
     LOWEST_RATE,
-    WEEK,
     Float32Array,
     FloatArray,
     Half,
@@ -60,7 +59,7 @@ class ObservationModel:
     ) -> None:
         self.network = network
         self.season = demand.season.mean(axis=1)  # (days, K)
-        self.season_ahead = np.roll(self.season, -WEEK, axis=0)
+        self.season_ahead = np.roll(self.season, -network.cycle, axis=0)
         review = scenario.review_period
         self.to_review = -np.arange(review) % review / review  # by periods since the last one
         self.features = list_features(scenario)

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from envs.omnichannel.forecast.learner import Estimates, Learner, Rates
-from envs.omnichannel.types import BoolArray, Float32Array, FloatArray
+from envs.omnichannel.types import WEEK, BoolArray, Float32Array, FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +25,26 @@ class History:
     weight: Float32Array  # (D + 1, S, K)
     plain_mean: Float32Array  # (D + 1, S, K, C)
     plain_variance: Float32Array  # (D + 1, S, K)
-    profile: Float32Array  # (D + 1, 7, K)
+    profile: Float32Array  # (D + 1, cycle, K)
 
     @classmethod
-    def roll(cls, units: FloatArray, rates: Rates, in_stock: BoolArray | None = None) -> Self:
+    def roll(
+        cls,
+        units: FloatArray,
+        rates: Rates,
+        in_stock: BoolArray | None = None,
+        *,
+        cycle: int = WEEK,
+    ) -> Self:
         """Learns from a record day by day.
 
         Args:
             units: of each day, (D, S, K, C); day 0 is weekday 0.
             rates: of the scenario.
             in_stock: whether there was anything to sell, (D, S, K); None: there always was.
+            cycle: days a week; 1 where each entry of the record is a week itself.
         """
-        learner = Learner.start(*units.shape[1:])
+        learner = Learner.start(*units.shape[1:], cycle=cycle)
         found = [learner.read()]
         for day, sold in enumerate(units):
             learner.learn(sold, rates, None if in_stock is None else in_stock[day])

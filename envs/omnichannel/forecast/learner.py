@@ -13,10 +13,10 @@ from envs.omnichannel.forecast.weekdays import estimate_profile
 from envs.omnichannel.scenario.demand import ForecastSettings
 from envs.omnichannel.types import WEEK, BoolArray, FloatArray, IntArray
 
-SETTLED = 28  # days; a SKU first sold within them is taken to have been there before the record
+_SETTLED = 4  # weeks; a SKU first sold within them is taken to have been there before the record
 NEVER = -1  # a day that has not come
 _SILENT_SALES = 15.0  # days of sale missed since the last one: chance exp(-15) if it still sold
-_LONGEST_NEW = 28.0  # days of its own after which an item no longer counts as new
+_LONGEST_NEW = 4  # weeks of its own after which an item no longer counts as new
 
 
 class Rates(NamedTuple):
@@ -41,7 +41,7 @@ class Estimates:
     weight: FloatArray  # (S, K) days that both rest on
     plain_mean: FloatArray  # (S, K, C) mean of all days so far
     plain_variance: FloatArray  # (S, K)
-    profile: FloatArray  # (7, K) factor of the mean by weekday
+    profile: FloatArray  # (cycle, K) factor of the mean by weekday
     is_new: BoolArray  # (S, K) on sale, for less than four weeks
     has_ended: BoolArray  # (S, K) was sold, and has not been for so long that it cannot be chance
 
@@ -60,15 +60,15 @@ class Learner:
     weight: FloatArray  # (S, K)
     plain_mean: FloatArray  # (S, K, C)
     plain_variance: FloatArray  # (S, K)
-    sold: FloatArray  # (7, K) units by weekday, in all stores
-    listed: FloatArray  # (7, K) days by weekday on which stores had the SKU, as a share of them
+    sold: FloatArray  # (cycle, K) units by weekday, in all stores
+    listed: FloatArray  # (cycle, K) days by weekday on which stores had the SKU, as a share of them
     first_sale: IntArray  # (K,) in any store; `NEVER`: none
     silent: IntArray  # (S, K) days without a sale since the last one, with something to sell
     sale_days: IntArray  # (S, K) days with a sale
 
     @classmethod
-    def start(cls, stores: int, skus: int, channels: int) -> Self:
-        """Knows nothing yet."""
+    def start(cls, stores: int, skus: int, channels: int, *, cycle: int = WEEK) -> Self:
+        """Knows nothing yet; a week has `cycle` days, or is one period itself."""
         return cls(
             day=0,
             smoothed=np.zeros((stores, skus, channels)),
@@ -76,12 +76,22 @@ class Learner:
             weight=np.zeros((stores, skus)),
             plain_mean=np.zeros((stores, skus, channels)),
             plain_variance=np.zeros((stores, skus)),
-            sold=np.zeros((WEEK, skus)),
-            listed=np.zeros((WEEK, skus)),
+            sold=np.zeros((cycle, skus)),
+            listed=np.zeros((cycle, skus)),
             first_sale=np.full(skus, NEVER),
             silent=np.zeros((stores, skus), np.int64),
             sale_days=np.zeros((stores, skus), np.int64),
         )
+
+    @property
+    def cycle(self) -> int:
+        """Periods a week."""
+        return len(self.sold)
+
+    @property
+    def settled(self) -> int:
+        """Periods in which what is sold for the first time may have been there before."""
+        return _SETTLED * self.cycle
 
     def learn(self, units: FloatArray, rates: Rates, in_stock: BoolArray | None = None) -> None:
         """Adds the next day.
@@ -98,9 +108,9 @@ class Learner:
         total = units.sum(axis=-1)
         by_sku = total.sum(axis=0)
         self.first_sale[(self.first_sale == NEVER) & (by_sku > 0)] = self.day
-        if self.day == SETTLED:
+        if self.day == self.settled:
             self._forget((self.first_sale == NEVER) | (self.first_sale == self.day))
-        is_listed = (self.first_sale != NEVER) | (self.day < SETTLED)
+        is_listed = (self.first_sale != NEVER) | (self.day < self.settled)
         is_seen = np.broadcast_to(is_listed, total.shape)
         if in_stock is not None:
             is_seen = is_seen & in_stock
@@ -109,7 +119,7 @@ class Learner:
         learnt = (
             self.weight.astype(np.int64) - before
         )  # closed days and empty shelves teach nothing
-        weekday = self.day % WEEK
+        weekday = self.day % self.cycle
         self.sold[weekday] += (total * is_seen).sum(axis=0)
         self.listed[weekday] += is_seen.mean(axis=0)
         self.silent = np.where(total > 0, 0, self.silent + learnt)
@@ -122,7 +132,7 @@ class Learner:
         level = self.smoothed.sum(axis=-1)
         drawn = shrink_variance(level, self.variance, self.weight)
         # What is new has a level that is itself a guess: its spread is as much wider.
-        drawn = drawn * np.where(is_new, 1 + WEEK / np.maximum(self.weight, 1), 1.0)
+        drawn = drawn * np.where(is_new, 1 + self.cycle / np.maximum(self.weight, 1), 1.0)
         return Estimates(
             smoothed=np.where(has_ended[..., None], 0.0, self.smoothed),
             variance=np.where(has_ended, 0.0, drawn),
@@ -135,13 +145,13 @@ class Learner:
         )
 
     def estimate_profile(self) -> FloatArray:
-        """Returns the factor of the mean by weekday, (7, K)."""
+        """Returns the factor of the mean by weekday, (cycle, K)."""
         return estimate_profile(self.sold, self.listed)
 
     def find_new(self) -> BoolArray:
         """Returns which cells are on sale for less than four weeks, (S, K)."""
-        came_later = self.first_sale >= SETTLED
-        return came_later & (self.weight > 0) & (self.weight < _LONGEST_NEW)
+        came_later = self.first_sale >= self.settled
+        return came_later & (self.weight > 0) & (self.weight < _LONGEST_NEW * self.cycle)
 
     def find_ended(self) -> BoolArray:
         """Returns which cells were sold, and for so long not that it cannot be chance, (S, K).
@@ -153,12 +163,12 @@ class Learner:
         """
         days = np.maximum(self.weight - self.silent, 1)
         missed = self.sale_days / days * self.silent
-        ended: BoolArray = (self.silent >= SETTLED) & (missed >= _SILENT_SALES)
+        ended: BoolArray = (self.silent >= self.settled) & (missed >= _SILENT_SALES)
         return ended
 
     def _update(self, units: FloatArray, is_seen: BoolArray, rates: Rates) -> None:
         """Moves both kinds of moments; the plain ones give every day the same weight."""
-        factor = self.estimate_profile()[self.day % WEEK][None]
+        factor = self.estimate_profile()[self.day % self.cycle][None]
         day, seen = np.ascontiguousarray(units[None], np.float64), is_seen[None].copy()
         plain_weight = self.weight.copy()
         update_moments(

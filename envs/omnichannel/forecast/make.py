@@ -22,7 +22,7 @@ from envs.omnichannel.world.demand.traces import TraceDemand
 
 # Every environment, rule and tuner of a scenario rolls the same record.
 _MOST_ROLLED = 2
-_ROLLED: dict[tuple[bytes, tuple[int, ...], Rates], History] = {}
+_ROLLED: dict[tuple[bytes, tuple[int, ...], Rates, int], History] = {}
 _METHODS = {"smoothing": SeasonalSmoothing, "mean": KnownMean, "oracle": Oracle}
 
 
@@ -34,7 +34,7 @@ def make_forecast(demand: DemandProcess, settings: ForecastSettings, network: Ne
     """
     days_ahead = count_days_ahead(network)
     if settings.method != "running":
-        return _METHODS[settings.method](demand, settings, days_ahead)
+        return _METHODS[settings.method](demand, settings, days_ahead, network.cycle)
     if not isinstance(demand, TraceDemand):
         raise InputError(
             "forecast.method: 'running' is not allowed; it learns from a record, which demand of "
@@ -46,9 +46,9 @@ def make_forecast(demand: DemandProcess, settings: ForecastSettings, network: Ne
 def roll_record(demand: TraceDemand, settings: ForecastSettings) -> History:
     """Returns what a record says before each of its days; the latest ones are remembered."""
     rates, units = Rates.from_settings(settings), demand.recorded
-    key = (sha256(units.tobytes()).digest(), units.shape, rates)
+    key = (sha256(units.tobytes()).digest(), units.shape, rates, demand.cycle)
     if key not in _ROLLED:
         while len(_ROLLED) >= _MOST_ROLLED:
             del _ROLLED[next(iter(_ROLLED))]
-        _ROLLED[key] = History.roll(units, rates)
+        _ROLLED[key] = History.roll(units, rates, cycle=demand.cycle)
     return _ROLLED[key]

@@ -8,7 +8,7 @@ from envs.omnichannel.forecast.history import History
 from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.forecast.moments import update_moments
 from envs.omnichannel.scenario.demand import ForecastSettings
-from envs.omnichannel.types import WEEK, FloatArray, IntArray, Known, State, sum_channels
+from envs.omnichannel.types import FloatArray, IntArray, Known, State, sum_channels
 
 
 class Running:
@@ -28,8 +28,9 @@ class Running:
         """
         self.rates = Rates.from_settings(settings)
         self.history = history
-        weekday = np.arange(WEEK)[:, None] + np.arange(days_ahead)
-        self._weekdays = weekday % WEEK  # (7, H) of the days from each weekday on
+        self.cycle = history.profile.shape[1]
+        weekday = np.arange(self.cycle)[:, None] + np.arange(days_ahead)
+        self._weekdays = weekday % self.cycle  # (7, H) of the days from each weekday on
 
     def begin(self, day: IntArray) -> Known:
         """Returns what the days before each episode's first one say, (B, ...)."""
@@ -72,14 +73,14 @@ class Running:
 
     def look_ahead(self, known: Known, state: State) -> FloatArray:
         """Returns the weekdays' factors, summed over the next 1 to H days, (B, H, 1, K)."""
-        days = self._weekdays[state.day % WEEK]  # (B, H)
+        days = self._weekdays[state.day % self.cycle]  # (B, H)
         by_day = self.history.profile[self._locate(known.origin)[:, None], days]
         return np.cumsum(by_day, axis=1, dtype=np.float64)[:, :, None]
 
     def _read_factor(self, known: Known, state: State) -> FloatArray:
         """The weekday's factor of the state's day, (B, K)."""
         own = self._locate(known.origin)
-        return self.history.profile[own, state.day % WEEK].astype(np.float64)
+        return self.history.profile[own, state.day % self.cycle].astype(np.float64)
 
     def _locate(self, day: IntArray) -> IntArray:
         """Entries of the history, (B,): beyond the record nothing more is known than at its end."""

@@ -11,11 +11,11 @@ from envs.omnichannel.forecast.distribution import (
     compute_log_probability,
 )
 from envs.omnichannel.forecast.history import History
-from envs.omnichannel.types import WEEK, BoolArray, FloatArray
+from envs.omnichannel.types import BoolArray, FloatArray
 
 FEWEST_DAYS = 14  # that a cell must have seen before its forecast is scored
 _FIRST = 28  # days that are known before the first forecast that teaches
-_SPAN = 14  # days of a sum that shows how far levels move: lead time and review of most networks
+_SPAN = 2  # weeks of a sum that shows how far levels move: lead time and review of most networks
 _MOST_FORECASTS = 100_000  # that a spread is fitted to: seconds, whatever the record's size
 _SCALES = np.geomspace(0.5, 2.5, 15)
 _BAND = 0.9  # the central band that is to hold its share of the past days
@@ -48,15 +48,17 @@ def fit_spread(
         in_stock: as of `History.roll`.
     """
     every = _count_steps(max(until - _FIRST, 1) * units[0].size)
-    every += every % WEEK == 0  # or every day would be the same weekday
+    cycle = history.profile.shape[1]
+    every += cycle > 1 and every % cycle == 0  # or every day would be the same weekday
     days = range(_FIRST, until, every)
     if not days:
         return Spread()
     predictor = _Predictor(history, units, level_rate, in_stock)
     scale = float(predictor.find_best(days, 1, [Spread(scale=scale) for scale in _SCALES]).scale)
-    starts = range(_FIRST, until - _SPAN + 1, max(_SPAN, every))
+    span = _SPAN * cycle
+    starts = range(_FIRST, until - span + 1, max(span, every))
     tried = [Spread(scale=scale, drift=float(drift)) for drift in _DRIFTS]
-    return predictor.find_best(starts, _SPAN, tried) if starts else tried[0]
+    return predictor.find_best(starts, span, tried) if starts else tried[0]
 
 
 def look_ahead(
@@ -80,7 +82,7 @@ def look_ahead(
             holds for a calendar and is granted to a back-test for empty shelves.
     """
     ahead = np.arange(day, day + days_ahead)
-    factor = history.profile[day, ahead % WEEK][:, None, :]
+    factor = history.profile[day, ahead % history.profile.shape[1]][:, None, :]
     if in_stock is not None:
         factor = factor * in_stock[ahead]
     return Outlook.predict(

@@ -57,7 +57,7 @@ class Forecast(Protocol):
 def count_days_ahead(network: Network) -> int:
     """Returns H, the days from an order until all that it can serve has been sold."""
     suppliers, lanes = network.lead_time[: network.num_dcs], network.lane_lead_time
-    return max(int(suppliers.max() + lanes.max()) + 1, WEEK)
+    return max(int(suppliers.max() + lanes.max()) + 1, network.cycle)
 
 
 class SeasonalSmoothing:
@@ -69,9 +69,13 @@ class SeasonalSmoothing:
     """
 
     def __init__(
-        self, demand: DemandProcess, settings: ForecastSettings, days_ahead: int = WEEK
+        self,
+        demand: DemandProcess,
+        settings: ForecastSettings,
+        days_ahead: int = WEEK,
+        cycle: int = WEEK,
     ) -> None:
-        self.process = demand
+        self.process, self.cycle = demand, cycle
         # Repeated by channel, because broadcasting over so short a last axis is slow.
         known = np.repeat(demand.season[..., None], demand.mean.shape[-1], axis=-1)
         is_open = known > 0
@@ -80,7 +84,7 @@ class SeasonalSmoothing:
         self.smoothing = settings.smoothing
         self.variance_smoothing = settings.variance_smoothing
         self.has_closed_days = not is_open.all()
-        days = np.arange(len(self.season))[:, None] + np.arange(WEEK)
+        days = np.arange(len(self.season))[:, None] + np.arange(cycle)
         self.week_ahead = self.known_season[days % len(self.season)].mean(axis=1)
         # Stores share their season: (days, H, 1, K).
         days = np.arange(len(self.season))[:, None] + np.arange(days_ahead)
@@ -137,11 +141,11 @@ class SeasonalSmoothing:
         """The same, averaged over the week from the day on; promotions only as far as announced."""
         smoothed = known.smoothed
         expected = smoothed * self.week_ahead[state.day % len(self.week_ahead)]
-        for ahead in range(min(self.process.notice + 1, WEEK)):
+        for ahead in range(min(self.process.notice + 1, self.cycle)):
             uplift = self.process.compute_uplift(state, ahead)
             if uplift is not None:
                 season = self.known_season[(state.day + ahead) % len(self.season)]
-                expected += smoothed * season * (uplift - 1) / WEEK
+                expected += smoothed * season * (uplift - 1) / self.cycle
         return expected
 
     def look_ahead(self, known: Known, state: State) -> FloatArray:
@@ -183,5 +187,5 @@ class Oracle(SeasonalSmoothing):
     def predict_week(self, known: Known, state: State) -> FloatArray:
         """Returns the mean expectation of the coming week given today's drift, (B, S, K, C)."""
         del known
-        days = [self.process.expect_units(state, ahead) for ahead in range(WEEK)]
-        return np.add.reduce(days) / WEEK
+        days = [self.process.expect_units(state, ahead) for ahead in range(self.cycle)]
+        return np.add.reduce(days) / self.cycle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.omnichannel.types import WEEK, FloatArray
+from envs.omnichannel.types import FloatArray
 
 # As many weeks of its own, and as many units, weigh as much as the profile of all SKUs.
 _PRIOR_WEEKS = 4.0
@@ -13,6 +13,8 @@ _PRIOR_UNITS = 50.0
 
 def estimate_profile(units: FloatArray, days: FloatArray) -> FloatArray:
     """Returns the factor of the mean by weekday, (..., 7, K), from totals by weekday.
+
+    Where a period is a week, the axis of the weekdays has length 1 and all factors are 1.
 
     A SKU's own profile is drawn towards that of all SKUs, the more the fewer weeks and units it
     has, and theirs towards none.
@@ -26,7 +28,7 @@ def estimate_profile(units: FloatArray, days: FloatArray) -> FloatArray:
     is_whole = days.min(axis=-2, keepdims=True) > 0  # a profile needs each weekday once
     pooled = _divide_by_mean((by_day * is_whole).sum(axis=-1, keepdims=True))
     pooled = 1 + _trust(sold.sum(axis=-1, keepdims=True)) * (pooled - 1)
-    weeks = days.sum(axis=-2, keepdims=True) / WEEK
+    weeks = days.sum(axis=-2, keepdims=True) / days.shape[-2]
     trust = is_whole * weeks / (weeks + _PRIOR_WEEKS) * _trust(sold)
     profile: FloatArray = pooled + trust * (_divide_by_mean(by_day) - pooled)
     return profile

@@ -3,6 +3,7 @@
 from envs.omnichannel.scenario.scenario import (
     CHANNELS,
     DISPOSITIONS,
+    PERIOD_DAYS,
     PICKUP_CHANNEL,
     Scenario,
     list_scenarios,
@@ -12,6 +13,7 @@ from envs.omnichannel.scenario.scenario import (
 __all__ = [
     "CHANNELS",
     "DISPOSITIONS",
+    "PERIOD_DAYS",
     "PICKUP_CHANNEL",
     "Scenario",
     "list_scenarios",

@@ -1,7 +1,7 @@
 """The scenario: everything about a network, validated, from YAML.
 
 A scenario file holds only what differs from the defaults. Quantities are units, times are
-periods (days), money is per unit unless the field says otherwise.
+periods (days or weeks), money is per unit unless the field says otherwise.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import Counter
 from contextvars import ContextVar
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -37,6 +37,7 @@ PICKUP_CHANNEL = "pickup"
 DISPOSITIONS = ("restock", "consolidate", "liquidate")
 
 Days = Annotated[float, Field(ge=0, le=1000)]
+PERIOD_DAYS = {"day": 1, "week": 7}
 MOST_CELLS = 1_000_000  # stores x SKUs
 # Whether the scenarios loaded from now on may name a trace outside of their own folder.
 outside_allowed = ContextVar("outside_allowed", default=False)
@@ -49,6 +50,7 @@ class Scenario(StrictModel):
     name: Name
     description: str = ""
     caveat: str = ""  # printed under every result: what the numbers cannot tell
+    period: Literal["day", "week"] = "day"  # whatever is called a day is one of these
     horizon: Annotated[int, Field(ge=1, le=3650)] = 100  # periods an episode
     review_period: Annotated[int, Field(ge=1, le=365)] = 7  # of the high-level agents
     initial_store_cover: Days = 2.0  # days of mean demand on hand at the start
@@ -119,6 +121,32 @@ class Scenario(StrictModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def check_period(self) -> Self:
+        """Nothing in a weekly scenario is about single days."""
+        if self.period == "day":
+            return self
+        if getattr(self.demand, "calendar", None) is not None:
+            raise ValueError(
+                "demand.calendar: not allowed with period week, because it is about single days"
+            )
+        if self.returns.delay.kind == "recorded":
+            raise ValueError(
+                "returns.delay.kind: 'recorded' is not allowed with period week, because it was "
+                "measured in days; uniform, table, lognormal or geometric is needed"
+            )
+        return self
+
+    @property
+    def days_a_period(self) -> int:
+        """Calendar days from a period to the next one."""
+        return PERIOD_DAYS[self.period]
+
+    @property
+    def cycle(self) -> int:
+        """Periods a week: what demand's profile by weekday has."""
+        return PERIOD_DAYS["week"] // self.days_a_period
+
     @property
     def has_perishables(self) -> bool:
         """Whether a SKU has a shelf life."""
@@ -146,6 +174,8 @@ class Scenario(StrictModel):
         # The content of a trace counts, by its digest; the place of the file does not. What is off
         # is left out, so that an option which comes later leaves caches valid.
         values = self.model_dump(mode="json", exclude={"demand": {"file"}}, exclude_none=True)
+        if self.period == "day":
+            del values["period"]
         payload = json.dumps(values, sort_keys=True)
         return hashlib.sha256(payload.encode()).hexdigest()[:12]
 

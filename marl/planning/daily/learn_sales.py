@@ -12,7 +12,7 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import WEEK, BoolArray
+from envs.omnichannel.types import BoolArray
 from envs.untrusted import MOST_TABLE, read_bytes
 from marl.planning.daily.records import Sales
 from marl.planning.daily.sales import read_sales
@@ -86,7 +86,7 @@ def find_missing_stores(state: ForecastState, sales: Sales) -> BoolArray:
     """
     learner = state.learner
     by_sku = learner.smoothed.sum(axis=-1)  # (S, K)
-    day = (learner.day + np.arange(len(sales.units))) % WEEK
+    day = (learner.day + np.arange(len(sales.units))) % learner.cycle
     expected = learner.estimate_profile()[day] @ by_sku.T  # (D, S) units
     missing: BoolArray = ~sales.reported & (expected >= _SOME_UNITS)
     return missing

@@ -70,7 +70,7 @@ class ForecastState:
             InputError: if demand is drawn, so that there is no record.
         """
         demand, process = _find_record(scenario)
-        learner = Learner.start(*demand.recorded.shape[1:])
+        learner = Learner.start(*demand.recorded.shape[1:], cycle=demand.cycle)
         for units in demand.recorded:
             learner.learn(units, Rates.from_settings(scenario.forecast))
         return cls(scenario, load_records(process).first_day, learner)
@@ -109,7 +109,7 @@ class ForecastState:
                 f"{source}: first_day: '{found.first_day}' is not allowed; the scenario's record "
                 f"begins on {first_day}"
             )
-        empty = Learner.start(*demand.recorded.shape[1:])
+        empty = Learner.start(*demand.recorded.shape[1:], cycle=demand.cycle)
         arrays = {
             name: _decode(found.arrays.get(name), own, f"{source}: arrays.{name}")
             for name, own in empty.get_arrays().items()

@@ -10,7 +10,7 @@ import numpy as np
 from envs.errors import InputError
 from envs.omnichannel.scenario.costs import Costs
 from envs.omnichannel.types import WEEK, IntArray
-from envs.omnichannel.world.demand.traces import LEAST_BURN_IN
+from envs.omnichannel.world.demand.traces import count_least_known
 from marl.planning.from_data.check_others import SUPPLIER
 from marl.planning.from_data.dataset import Dataset, ReturnRecords
 from marl.planning.from_data.fit_covers import fit_covers
@@ -42,7 +42,7 @@ def fit_scenario(
     held_back = demand.num_days - train_days
     train = demand.units[:train_days]
     dcs, stores, network_remarks = fit_network(data, train)
-    longest = min(held_back * 4 // 5, train_days - LEAST_BURN_IN)
+    longest = min(held_back * 4 // 5, train_days - count_least_known(WEEK))
     horizon = min(max(longest // WEEK, 1) * WEEK, LONGEST_HORIZON)
     return [
         Section("name", name),

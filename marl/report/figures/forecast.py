@@ -7,7 +7,7 @@ import numpy as np
 from envs.omnichannel.forecast.spread import look_ahead
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
-from envs.omnichannel.types import WEEK, FloatArray, IntArray
+from envs.omnichannel.types import FloatArray, IntArray
 from marl.forecasting.backtest import Record, read_record, roll_record
 from marl.report.figures.base import (
     Control,
@@ -32,12 +32,12 @@ def make_forecast_figure(scenario: Scenario) -> Figure | None:
     if not isinstance(scenario.demand, Trace):
         return None
     record = read_record(scenario)
-    mornings = np.arange(record.train_days, len(record.units) - WEEK + 1)
+    mornings = np.arange(record.train_days, len(record.units) - record.cycle + 1)
     if not len(mornings):
         return None
     stores, skus = choose_cells(record)
     expected, bands = _foresee(scenario, record, mornings, stores, skus)
-    sold = np.stack([record.sold[day : day + WEEK].sum(axis=0) for day in mornings])
+    sold = np.stack([record.sold[day : day + record.cycle].sum(axis=0) for day in mornings])
     names = [
         f"{scenario.network.stores[s].name}, {scenario.skus[k].name}"
         for s, k in zip(stores, skus, strict=True)
@@ -46,16 +46,24 @@ def make_forecast_figure(scenario: Scenario) -> Figure | None:
         _make_series(mornings, expected[:, i], bands[:, :, i], sold[:, s, k])
         for i, (s, k) in enumerate(zip(stores, skus, strict=True))
     ]
-    layout = make_layout(
-        360, xaxis={"title": {"text": "day of the record"}}, yaxis={"rangemode": "tozero"}
-    )
+    title = {"text": f"{scenario.period} of the record"}
+    layout = make_layout(360, xaxis={"title": title}, yaxis={"rangemode": "tozero"})
     patches = {str(i): [{"y": line["y"]} for line in lines] for i, lines in enumerate(series)}
+    span, sum_of = ("seven days", "seven days") if record.cycle > 1 else ("week", "a week")
     return Figure(
         id="forecast",
         title="What the coming week brings",
-        reading="Each morning's forecast of the next seven days, the dark band holding half and "
-        "the light one nine tenths of what may come, and what was sold, on held-back days.",
-        plots=[Plot("units in seven days", series[0], layout, patches)],
+        reading=f"Each morning's forecast of the next {span}, the dark band holding half and the "
+        f"light one nine tenths of what may come, and what was sold, on held-back "
+        f"{scenario.period}s.",
+        plots=[
+            Plot(
+                f"units in {sum_of}",
+                series[0],
+                layout,
+                patches,
+            )
+        ],
         controls=[Control("select", "Store and SKU", [show_plainly(name) for name in names])],
     )
 
@@ -79,7 +87,7 @@ def _foresee(
     history, spread = roll_record(record, level_rate=rates[0], variance_rate=rates[1])
     expected, bands = [], []
     for day in mornings:
-        outlook = look_ahead(history, int(day), WEEK, level_rate=rates[0], spread=spread)
+        outlook = look_ahead(history, int(day), record.cycle, level_rate=rates[0], spread=spread)
         expected.append(outlook.sum_days()[0][stores, skus])
         bands.append([outlook.find_quantile(share)[stores, skus] for share in _SHARES])
     return np.stack(expected), np.array(bands, dtype=np.float64)

@@ -2,7 +2,7 @@
 
 A CSV file, plain or .gz, with the columns `date`, `store`, `channel` and one column of whole units
 per SKU; a row for every day, store and channel, sorted by date, with the same stores and channels
-in the same order on every day.
+in the same order on every day. Where the dates are seven days apart, a row is a week's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.types import IntArray
+from envs.omnichannel.types import WEEK, IntArray
 from envs.spreadsheet import read_name, write_name
 from envs.untrusted import MOST_TABLE, read_bytes, unpack
 from envs.validation import LARGEST
@@ -33,13 +33,14 @@ CHANNEL_NAMES = ("store", "online", "pickup")
 
 @dataclass(frozen=True)
 class RecordedDemand:
-    """Recorded units of consecutive days."""
+    """Recorded units of consecutive days, or of weeks by their first day."""
 
     first_day: date
     stores: list[str]
     skus: list[str]
     channels: list[str]  # of `CHANNEL_NAMES`, in that order
     units: IntArray  # (days, S, K, C)
+    step: int = 1  # calendar days from an entry to the next one: 1 or 7
 
 
 @lru_cache(maxsize=2)
@@ -81,7 +82,7 @@ def encode_trace(recorded: RecordedDemand) -> bytes:
     import pandas as pd
 
     days, stores, skus, channels = recorded.units.shape
-    dates = [str(recorded.first_day + timedelta(d)) for d in range(days)]
+    dates = [str(recorded.first_day + timedelta(d * recorded.step)) for d in range(days)]
     table = pd.DataFrame(
         recorded.units.transpose(0, 1, 3, 2).reshape(-1, skus),
         columns=pd.Index([write_name(sku) for sku in recorded.skus]),
@@ -112,9 +113,11 @@ def _shape(path: Path, table: pd.DataFrame, header: list[str]) -> RecordedDemand
         first = date.fromisoformat(dates[0])
     except ValueError:
         raise InputError(f"{path}, line 2, column date: not a date; YYYY-MM-DD is needed") from None
-    days = -(-len(table) // per_day)
+    days, step = -(-len(table) // per_day), 1
+    if str(first + timedelta(WEEK)) in dates[per_day : per_day + 1]:
+        step = WEEK
     expected = [
-        np.repeat([str(first + timedelta(d)) for d in range(days)], per_day),
+        np.repeat([str(first + timedelta(d * step)) for d in range(days)], per_day),
         np.tile(np.repeat(names, len(found)), days),
         np.tile(found, days * len(names)),
     ]
@@ -142,4 +145,5 @@ def _shape(path: Path, table: pd.DataFrame, header: list[str]) -> RecordedDemand
         skus=[read_name(name) for name in header[3:]],
         channels=found,
         units=np.ascontiguousarray(units.reshape(shape).transpose(0, 1, 3, 2)),
+        step=step,
     )

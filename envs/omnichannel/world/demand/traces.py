@@ -28,8 +28,8 @@ from envs.omnichannel.world import draws
 from envs.omnichannel.world.demand.process import Split
 from envs.omnichannel.world.demand.trace_file import RecordedDemand, load_trace
 
-BURN_IN = 56  # days that are known before the first episode begins, where there are so many
-LEAST_BURN_IN = 7  # a week, so that every weekday has been seen
+_BURN_IN = 8  # weeks that are known before the first episode begins, where there are so many
+_LEAST_KNOWN = 4  # periods; of days a whole week, so that every weekday has been seen
 
 
 class TraceDemand:
@@ -47,7 +47,13 @@ class TraceDemand:
         recorded = load_records(process)
         store_index = _index_of(scenario.network.stores, recorded.stores, "network.stores")
         sku_index = _index_of(scenario.skus, recorded.skus, "skus")
-        self.first_day = recorded.first_day
+        self.first_day, self.step, self.cycle = recorded.first_day, recorded.step, scenario.cycle
+        if len(recorded.units) > 1 and recorded.step != scenario.days_a_period:
+            found, other = ("week", "day") if recorded.step > 1 else ("day", "week")
+            raise InputError(
+                f"period: '{other}' is not allowed; the demand's record has a row a {found}, so "
+                f"period: {found} is needed"
+            )
         days = recorded.units[: process.last_day]
         units = days[:, store_index][:, :, sku_index]  # (days, S, K, recorded channels)
         self.channels = scenario.channels
@@ -65,19 +71,20 @@ class TraceDemand:
                 f"demand.train_days: {process.train_days} is not allowed; at most "
                 f"{len(units) - 1} (the records have {len(units)} days)"
             )
-        longest = min(held_back, process.train_days - LEAST_BURN_IN)
+        least = count_least_known(self.cycle)
+        longest = min(held_back, process.train_days - least)
         if scenario.horizon > longest:
             raise InputError(
                 f"horizon: {scenario.horizon} is not allowed; at most {longest} (the record has "
                 f"{held_back} held-back days, and {process.train_days} training days of which the "
-                f"first {LEAST_BURN_IN} are known before any episode begins)"
+                f"first {least} are known before any episode begins)"
             )
         self.scale = self._share_out(self.units[: process.train_days].mean(axis=0))
-        self.burn_in = min(BURN_IN, process.train_days - scenario.horizon)
+        self.burn_in = min(_BURN_IN * self.cycle, process.train_days - scenario.horizon)
         known = self.units[: self.burn_in]
         self.mean = self._share_out(known.mean(axis=0))  # (S, K, C)
         self.variance = known.sum(axis=-1).var(axis=0)  # (S, K)
-        self.season = _weekday_profile(known.sum(axis=-1), len(self.units))
+        self.season = _weekday_profile(known.sum(axis=-1), len(self.units), self.cycle)
         self._sold = np.concatenate([np.zeros_like(self.units[:1]), self.units.cumsum(axis=0)])
 
     @cached_property
@@ -140,6 +147,15 @@ class TraceDemand:
         return expected
 
 
+def count_least_known(cycle: int) -> int:
+    """Returns the periods of a record that are known before any episode begins.
+
+    Args:
+        cycle: periods a week.
+    """
+    return max(cycle, _LEAST_KNOWN)
+
+
 def load_records(process: Trace) -> RecordedDemand:
     """Returns the records that a trace replays.
 
@@ -177,12 +193,12 @@ def _index_of(entries: Sequence[Store | Sku], known: list[str], field: str) -> l
     return positions
 
 
-def _weekday_profile(train: IntArray, days: int) -> FloatArray:
+def _weekday_profile(train: IntArray, days: int, cycle: int) -> FloatArray:
     """Factor of the mean by weekday, pooled over stores, (days, S, K)."""
-    weekday = np.arange(days) % 7
+    weekday = np.arange(days) % cycle
     mean = train.sum(axis=1).mean(axis=0)
     by_day = train.sum(axis=1) / np.maximum(mean, 1e-9)  # (train, K)
-    profile = np.stack([by_day[weekday[: len(train)] == d].mean(axis=0) for d in range(7)])
+    profile = np.stack([by_day[weekday[: len(train)] == d].mean(axis=0) for d in range(cycle)])
     profile[:, mean == 0] = 1.0  # not closed: never sold yet
     shape = (days, *train.shape[1:])
     return np.broadcast_to(profile[weekday][:, None, :], shape)

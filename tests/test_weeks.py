@@ -1,0 +1,165 @@
+"""Scenarios whose period is a week: their records, forecasts, rules and words."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from envs.errors import InputError
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.forecast.learner import Learner, Rates
+from envs.omnichannel.forecast.strategies import count_days_ahead
+from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.types import Network
+from envs.omnichannel.world.demand.trace_file import RecordedDemand, encode_trace, load_trace
+from envs.omnichannel.world.demand.traces import TraceDemand
+from envs.omnichannel.world.draws import make_seeds
+from marl.evaluation.choice import make_folds
+from marl.forecasting.backtest import back_test_scenario
+from marl.policies import make_policy
+from marl.policies.base import TargetRule
+
+FIRST, WEEKS = date(2023, 1, 2), 60  # a Monday
+UNITS = np.random.default_rng(5).poisson([[[6.0], [1.0]], [[12.0], [3.0]]], (WEEKS, 2, 2, 1))
+
+
+def write_scenario(folder: Path, step: int = 7, **changes: Any) -> Path:
+    """One DC, two stores, two SKUs, a record of sixty weeks, of which forty train."""
+    records = RecordedDemand(FIRST, ["S1", "S2"], ["hat", "coat"], ["store"], UNITS, step)
+    (folder / "sales.csv.gz").write_bytes(encode_trace(records))
+    data: dict[str, Any] = {
+        "name": "weeks",
+        "period": "week",
+        "horizon": 8,
+        "review_period": 2,
+        "network": {
+            "dcs": [{"name": "dc", "supplier_lead_time": 2}],
+            "stores": [{"name": "S1", "parent": "dc"}, {"name": "S2", "parent": "dc"}],
+        },
+        "skus": [{"name": "hat", "category": "all"}, {"name": "coat", "category": "all"}],
+        "categories": {"all": {"return_rate": 0.0}},
+        "demand": {"process": "trace", "file": "sales.csv.gz", "train_days": 40},
+        "forecast": {"method": "running"},
+    }
+    path = folder / "weeks.yaml"
+    path.write_text(yaml.safe_dump(data | changes), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def weekly(tmp_path: Path) -> Scenario:
+    return load_scenario(write_scenario(tmp_path))
+
+
+def test_trace_file__of_weeks_has_dates_seven_days_apart(tmp_path: Path) -> None:
+    write_scenario(tmp_path)
+    found = load_trace(tmp_path / "sales.csv.gz", None)
+    assert (found.step, found.first_day) == (7, FIRST)
+    np.testing.assert_array_equal(found.units, UNITS)
+
+
+@pytest.mark.parametrize(
+    ("step", "period", "message"),
+    [
+        (7, "day", "period: 'day' is not allowed; the demand's record has a row a week, so"),
+        (1, "week", "period: 'week' is not allowed; the demand's record has a row a day, so"),
+    ],
+)
+def test_period__is_that_of_the_record(
+    step: int, period: str, message: str, tmp_path: Path
+) -> None:
+    scenario = load_scenario(write_scenario(tmp_path, step, period=period))
+    with pytest.raises(InputError, match=message):
+        BatchedEnv(scenario, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"demand": {"process": "poisson", "calendar": {"closed": [6]}}}, "demand.calendar: not"),
+        (
+            {"returns": {"delay": {"kind": "recorded", "source": "online_gifts"}}},
+            "returns.delay.kind: 'recorded' is not allowed with period week",
+        ),
+        ({"period": "month"}, "period: 'month' is not allowed"),
+    ],
+)
+def test_period__refuses_what_is_about_days(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        load_scenario(write_scenario(tmp_path, **changes))
+
+
+def test_period__leaves_the_hash_of_daily_scenarios(tiny: Scenario) -> None:
+    daily = tiny.model_copy(update={"period": "day"})
+    assert daily.hash() == tiny.hash() == "e7792e03dc55"
+    assert tiny.model_copy(update={"period": "week"}).hash() != tiny.hash()
+
+
+def test_learner__of_weeks_has_no_profile_and_settles_in_four_of_them() -> None:
+    learner = Learner.start(1, 2, 1, cycle=1)
+    for week in range(10):
+        sold = np.array([[[float(1 + week % 3)], [5.0 if week >= 4 else 0.0]]])
+        learner.learn(sold, Rates(0.1, 0.05))
+    found = learner.read()
+    np.testing.assert_array_equal(found.profile, np.ones((1, 2)))
+    assert found.weight.tolist() == [[10, 6]]  # what came in week four is new from then on
+    assert found.plain_mean[0, :, 0].tolist() == pytest.approx([1.9, 5.0])
+    assert not found.is_new.any()  # no longer: it has sold for six weeks
+    assert learner.first_sale.tolist() == [0, 4]
+
+
+def test_learner__of_weeks_takes_an_item_for_ended_after_fifteen_without_a_sale() -> None:
+    learner = Learner.start(1, 1, 1, cycle=1)
+    ended = []
+    for week in range(40):
+        learner.learn(np.full((1, 1, 1), 3.0 if week < 20 else 0.0), Rates(0.1, 0.05))
+        ended.append(bool(learner.find_ended()[0, 0]))
+    assert ended.index(True) == 20 + 15 - 1
+
+
+def test_trace__of_weeks_knows_eight_of_them_when_an_episode_begins(weekly: Scenario) -> None:
+    demand = BatchedEnv(weekly, 1).simulator.demand
+    assert isinstance(demand, TraceDemand)
+    assert (demand.burn_in, demand.cycle) == (8, 1)
+    assert demand.season == pytest.approx(np.ones((WEEKS, 2, 2)))
+    assert demand.mean[..., 0] == pytest.approx(UNITS[:8, ..., 0].mean(axis=0))
+
+
+def test_forecast__of_weeks_foresees_the_next_one(weekly: Scenario) -> None:
+    env = BatchedEnv(weekly, 1, "evaluate")
+    env.reset(make_seeds("weeks", 0, 1))
+    view = env.view
+    assert count_days_ahead(Network.from_scenario(weekly)) == 4  # two weeks, one, and the order's
+    np.testing.assert_array_equal(view.ahead[0, :, 0, 0], [1, 2, 3, 4])
+    np.testing.assert_array_equal(view.forecast, view.smoothed)
+
+
+def test_naive__tops_up_every_week_by_the_last_four(weekly: Scenario) -> None:
+    env = BatchedEnv(weekly, 1)
+    env.reset(make_seeds("weeks", 0, 1))
+    rule = make_policy("naive", weekly)
+    assert isinstance(rule, TargetRule)
+    mean = UNITS[:8, :, :, 0].mean(axis=0)
+    targets = rule.compute_targets(env.view)
+    # Until the delivery after next (one week on the way, one until the order) and one of safety.
+    gap = 3 * mean - env.view.on_hand[0, 1:]
+    assert targets.shipment_gap[0] == pytest.approx(gap)
+    sold = [rule.run_period(env).flows.served[0, ..., 0] for _ in range(5)]
+    targets = rule.compute_targets(env.view)
+    stock = env.view.on_hand[0, 1:] + env.view.in_transit[0, :, 1:].sum(axis=0)
+    assert targets.shipment_gap[0] == pytest.approx(3 * np.mean(sold[1:], axis=0) - stock)
+
+
+def test_folds__of_weeks_are_cut_from_forty_of_them(weekly: Scenario) -> None:
+    folds = make_folds(weekly)
+    assert [(fold.demand.train_days, fold.horizon) for fold in folds] == [(20, 8), (30, 8)]  # type: ignore[union-attr]
+
+
+def test_back_test__of_weeks_foresees_one_and_four_of_them(weekly: Scenario) -> None:
+    found = back_test_scenario(weekly)
+    assert {score.days for score in found.scores} == {1, 4}
