@@ -32,6 +32,7 @@ from envs.omnichannel.types import (
 )
 from envs.omnichannel.world.account.costs import CostModel, Costs
 from envs.omnichannel.world.account.metrics import EpisodeMetrics, MetricsAccumulator
+from envs.omnichannel.world.allocation.lots import Lots
 from envs.omnichannel.world.demand import Split
 from envs.omnichannel.world.simulator import Simulator
 
@@ -70,6 +71,7 @@ class BatchedEnv:
             scenario, self.network, demand, self.coordinator.decisions
         )
         self.cost_model = CostModel(scenario, self.network)
+        self.lots = Lots.from_scenario(scenario)
         self.reward_model = RewardModel(scenario, self.network, demand.scale)
         self._coordinated: tuple[ModuleOptions, View] | None = None
         self.state: State
@@ -187,6 +189,7 @@ class BatchedEnv:
             targets,
             whole_trucks=self.scenario.costs.truck_capacity is not None,
             with_surplus=self.scenario.transshipment is not None,
+            lots=self.lots,
         )
 
     def compute_metrics(self) -> EpisodeMetrics:

@@ -82,7 +82,7 @@ class StockCountSchema:
         network = scenario.network
         self.simulator = simulator
         self.nodes = [dc.name for dc in network.dcs] + [store.name for store in network.stores]
-        self.skus = [sku.name for sku in scenario.skus]
+        self.skus = scenario.sku_names
         self.num_dcs = len(network.dcs)
         self.channels = scenario.channels
         demand = simulator.demand

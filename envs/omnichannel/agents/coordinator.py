@@ -22,6 +22,7 @@ from envs.omnichannel.types import (
     Targets,
     View,
 )
+from envs.omnichannel.world.allocation.lots import Lots
 
 
 class Coordinator:
@@ -101,7 +102,11 @@ def make_decisions(scenario: Scenario, network: Network) -> tuple[Decision, ...]
 
 
 def make_feasible(
-    targets: Targets, *, whole_trucks: bool = False, with_surplus: bool = False
+    targets: Targets,
+    *,
+    whole_trucks: bool = False,
+    with_surplus: bool = False,
+    lots: Lots | None = None,
 ) -> Decisions:
     """Returns integer orders >= 0 and valid fractions.
 
@@ -111,12 +116,20 @@ def make_feasible(
         targets: signed.
         whole_trucks: round a shipment's SKUs together, so that a full truck stays one truck.
         with_surplus: say what stores have above their targets, for transshipment.
+        lots: of all nodes, that orders are to be made of; None: single units.
     """
-    settled = {}
+    settled, num_dcs = {}, targets.supplier_gap.shape[1]
+    by_place = (
+        [None, None]
+        if lots is None
+        else [lots.take(s) for s in (slice(num_dcs, None), slice(num_dcs))]
+    )
     for decision in DECISIONS:
         target = getattr(targets, decision.target)
         if target is not None:
-            settled[decision.name] = decision.settle(target, whole_trucks=whole_trucks)
+            settled[decision.name] = decision.settle(
+                target, whole_trucks=whole_trucks, lots=by_place[decision.at_dcs]
+            )
     surplus = np.maximum(-targets.shipment_gap, 0).astype(np.int64) if with_surplus else None
     return Decisions(surplus=surplus, **settled)
 

@@ -15,7 +15,7 @@ def write_day(env: BatchedEnv, step: Step | None, copy: int = 0) -> str:
         step: that period; None: none has passed yet.
         copy: which one.
     """
-    network, skus = env.scenario.network, [sku.name for sku in env.scenario.skus]
+    network, skus = env.scenario.network, env.scenario.sku_names
     places = [dc.name for dc in network.dcs] + [store.name for store in network.stores]
     width = max(map(len, (*places, "location")))
     sku_width = max(map(len, (*skus, "SKU")))

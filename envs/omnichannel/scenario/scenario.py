@@ -25,6 +25,7 @@ from envs.omnichannel.scenario.demand import DemandSettings, ForecastSettings, S
 from envs.omnichannel.scenario.fulfillment import Fulfillment
 from envs.omnichannel.scenario.goods import Category, Name, Sku
 from envs.omnichannel.scenario.network import Network, SupplyCuts, Transshipment
+from envs.omnichannel.scenario.order_rules import OrderRule, tabulate_rules
 from envs.omnichannel.scenario.overrides import check_overrides
 from envs.omnichannel.scenario.records import Records
 from envs.omnichannel.scenario.returns import Returns
@@ -60,6 +61,7 @@ class Scenario(StrictModel):
     categories: dict[str, Category]
     demand: DemandSettings = SeasonalNormal()
     supply_cuts: SupplyCuts | None = None
+    order_rules: Annotated[list[OrderRule], Field(min_length=1)] | None = None  # None: any units
     transshipment: Transshipment | None = None
     returns: Returns = Returns()
     records: Records | None = None  # None: always right
@@ -91,6 +93,13 @@ class Scenario(StrictModel):
         """What is different for some stores and SKUs names them, and fits their processes."""
         if not isinstance(self.demand, Trace):
             check_overrides(self.demand, [store.name for store in self.network.stores], self.skus)
+        return self
+
+    @model_validator(mode="after")
+    def check_order_rules(self) -> Self:
+        """Order rules name locations and SKUs of the scenario, and allow an order each."""
+        if self.order_rules is not None:
+            tabulate_rules(self.order_rules, self.node_names, self.sku_names)
         return self
 
     @model_validator(mode="after")
@@ -146,6 +155,17 @@ class Scenario(StrictModel):
     def cycle(self) -> int:
         """Periods a week: what demand's profile by weekday has."""
         return PERIOD_DAYS["week"] // self.days_a_period
+
+    @property
+    def node_names(self) -> list[str]:
+        """DCs, then stores."""
+        network = self.network
+        return [dc.name for dc in network.dcs] + [store.name for store in network.stores]
+
+    @property
+    def sku_names(self) -> list[str]:
+        """In the order of axis K."""
+        return [sku.name for sku in self.skus]
 
     @property
     def has_perishables(self) -> bool:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from envs.compiler import compiled
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray, Network
+from envs.omnichannel.world.allocation.lots import Lots
 
 
 class Goal(NamedTuple):
@@ -68,12 +69,15 @@ class Decision(ABC):
 
     @classmethod
     @abstractmethod
-    def settle(cls, target: FloatArray, *, whole_trucks: bool = False) -> NDArray[Any]:
+    def settle(
+        cls, target: FloatArray, *, whole_trucks: bool = False, lots: Lots | None = None
+    ) -> NDArray[Any]:
         """Returns what is done about a target: feasible, if the stock is there.
 
         Args:
             target: coordinated, not yet feasible.
             whole_trucks: units that fill trucks are rounded so that they still do.
+            lots: that orders to the places of this decision are to be made of; None: single units.
         """
 
     def list_goals(self) -> list[FloatArray]:
@@ -87,9 +91,11 @@ class Share(Decision):
     is_share = True
 
     @classmethod
-    def settle(cls, target: FloatArray, *, whole_trucks: bool = False) -> FloatArray:
+    def settle(
+        cls, target: FloatArray, *, whole_trucks: bool = False, lots: Lots | None = None
+    ) -> FloatArray:
         """Returns the share within [0, 1]."""
-        del whole_trucks
+        del whole_trucks, lots
         return target.clip(0.0, 1.0)
 
 
@@ -106,9 +112,13 @@ class Quantity(Decision):
         return np.zeros(net.num_dcs if self.at_dcs else net.num_stores)
 
     @classmethod
-    def settle(cls, target: FloatArray, *, whole_trucks: bool = False) -> IntArray:
-        """Returns positive gaps rounded half up, the others zero."""
+    def settle(
+        cls, target: FloatArray, *, whole_trucks: bool = False, lots: Lots | None = None
+    ) -> IntArray:
+        """Returns positive gaps rounded half up, or to lots, the others zero."""
         del whole_trucks
+        if lots is not None:
+            return lots.settle(target)
         return round_gaps(np.ascontiguousarray(target, np.float64))
 
 

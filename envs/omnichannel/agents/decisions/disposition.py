@@ -10,6 +10,7 @@ from envs.compiler import compiled
 from envs.omnichannel.agents.decisions.base import DC, PLACE, Goal, Line, Share
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import CONSOLIDATE, LIQUIDATE, RESTOCK, FloatArray
+from envs.omnichannel.world.allocation.lots import Lots
 
 
 class Disposition(Share):
@@ -36,9 +37,11 @@ class Disposition(Share):
         return [self.grids[0][:, 0], self.grids[0][:, 1]]
 
     @classmethod
-    def settle(cls, target: FloatArray, *, whole_trucks: bool = False) -> FloatArray:
+    def settle(
+        cls, target: FloatArray, *, whole_trucks: bool = False, lots: Lots | None = None
+    ) -> FloatArray:
         """Returns shares within [0, 1] whose sum is 1; all is restocked where it was 0."""
-        del whole_trucks
+        del whole_trucks, lots
         return project_shares(np.ascontiguousarray(target, np.float64))
 
 

@@ -10,6 +10,7 @@ from envs.omnichannel.agents.decisions.base import DC, PLACE, Goal, Line, Quanti
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray
 from envs.omnichannel.world.allocation.largest_remainder import round_jointly
+from envs.omnichannel.world.allocation.lots import Lots
 
 
 class Shipment(Quantity):
@@ -46,6 +47,12 @@ class Shipment(Quantity):
         return [self.grids[p][:, 0] / 4 - 1 for p in (0, self.pushed)]
 
     @classmethod
-    def settle(cls, target: FloatArray, *, whole_trucks: bool = False) -> IntArray:
+    def settle(
+        cls, target: FloatArray, *, whole_trucks: bool = False, lots: Lots | None = None
+    ) -> IntArray:
         """Returns units; those of a full truck are rounded together, so that it stays one truck."""
-        return round_jointly(np.maximum(target, 0)) if whole_trucks else super().settle(target)
+        if not whole_trucks:
+            return super().settle(target, lots=lots)
+        if lots is not None:
+            return lots.settle(target, jointly=True)
+        return round_jointly(np.maximum(target, 0))

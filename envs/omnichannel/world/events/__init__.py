@@ -5,6 +5,7 @@ from envs.omnichannel.world.events.capacities import LimitOrders, LimitShipments
 from envs.omnichannel.world.events.dispatch import Dispatch
 from envs.omnichannel.world.events.fulfillment import Fulfil
 from envs.omnichannel.world.events.inspection import Inspect, QueueInspections
+from envs.omnichannel.world.events.lots import ConfirmLots, ShipLots
 from envs.omnichannel.world.events.mail import TakeBackMail
 from envs.omnichannel.world.events.rationing import Ration
 from envs.omnichannel.world.events.records import Count, Shrink
@@ -18,8 +19,10 @@ EVENTS: list[type[Event]] = [
     # 3. Order and dispatch
     CutSupply,
     LimitOrders,
+    ConfirmLots,
     Ration,
     LimitShipments,
+    ShipLots,
     Dispatch,
     Transship,
     # 4. and 5. Demand, which is drawn beforehand, is fulfilled
