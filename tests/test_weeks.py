@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from pettingzoo.test import parallel_api_test
 
 from envs.errors import InputError
+from envs.omnichannel import parallel_env
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.forecast.learner import Learner, Rates
 from envs.omnichannel.forecast.strategies import count_days_ahead
@@ -18,11 +20,21 @@ from envs.omnichannel.world.demand.trace_file import RecordedDemand, encode_trac
 from envs.omnichannel.world.demand.traces import TraceDemand
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation.choice import make_folds
+from marl.evaluation.evaluate import evaluate_policies
+from marl.evaluation.tuning import load_or_tune
 from marl.forecasting.backtest import back_test_scenario
+from marl.planning.daily.learn_sales import learn_sales
+from marl.planning.daily.state import ForecastState
+from marl.planning.planner import Planner
+from marl.planning.rule_file import RuleMetadata, RulePolicy
+from marl.planning.stock_count_file import read_stock_count
 from marl.policies import make_policy
-from marl.policies.base import TargetRule
+from marl.policies.base import Setting, TargetRule
+from marl.policies.families import get_family
+from marl.policies.tuned import TunedRule
 
 FIRST, WEEKS = date(2023, 1, 2), 60  # a Monday
+SKUS = ("hat", "coat")
 UNITS = np.random.default_rng(5).poisson([[[6.0], [1.0]], [[12.0], [3.0]]], (WEEKS, 2, 2, 1))
 
 
@@ -163,3 +175,96 @@ def test_folds__of_weeks_are_cut_from_forty_of_them(weekly: Scenario) -> None:
 def test_back_test__of_weeks_foresees_one_and_four_of_them(weekly: Scenario) -> None:
     found = back_test_scenario(weekly)
     assert {score.days for score in found.scores} == {1, 4}
+
+
+def write_sales(folder: Path, dates: list[str]) -> Path:
+    path = folder / "recent.csv"
+    rows = [f"{day},{store},{sku},7" for day in dates for store in ("S1", "S2") for sku in SKUS]
+    path.write_text("\n".join(["date,store,sku,units", *rows]), encoding="utf-8")
+    return path
+
+
+# The record ends with the week of 2024-02-19.
+def test_learn_sales__of_weeks_takes_their_first_days(weekly: Scenario, tmp_path: Path) -> None:
+    sales = write_sales(tmp_path, ["2024-02-26", "2024-03-04"])
+    learnt = learn_sales(weekly, sales, tmp_path / "state.json")
+    assert (learnt.state.learner.day, learnt.state.next_day) == (62, date(2024, 3, 11))
+    told = list(learnt.describe())
+    assert told[1].startswith("learnt 2024-02-26 to 2024-03-10 (2): 8 rows, 56 units")
+    again = ForecastState.read(tmp_path / "state.json", weekly)
+    assert again.next_day == learnt.state.next_day
+    np.testing.assert_array_equal(again.learner.smoothed, learnt.state.learner.smoothed)
+    np.testing.assert_array_equal(again.learner.sold, [UNITS.sum(axis=(0, 1, 3)) + 28])
+
+
+@pytest.mark.parametrize(
+    ("dates", "message"),
+    [
+        (["2024-02-27"], "line 2, column date: '2024-02-27' is not the first day of a week"),
+        (["2024-03-04"], "no row for 2024-02-26, which is to be learnt next; each week needs one"),
+    ],
+)
+def test_learn_sales__of_weeks_refuses_other_days(
+    dates: list[str], message: str, weekly: Scenario, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        learn_sales(weekly, write_sales(tmp_path, dates), tmp_path / "state.json")
+    assert "\n" not in str(error.value)
+
+
+def count_stock(folder: Path, day: str) -> Path:
+    lines = ["day,node,sku,on_hand,in_transit_1"]
+    lines += [f"{day},{node},{sku},5,0" for node in ("dc", "S1", "S2") for sku in SKUS]
+    path = folder / "stock.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def make_planner(weekly: Scenario, family: str = "safety_stock") -> Planner:
+    space = get_family(family).make_space(Setting.from_scenario(weekly))
+    rule = TunedRule(family=family, parameters=space.initial)
+    metadata = RuleMetadata(
+        scenario=weekly.name, scenario_hash=weekly.hash(), rule=rule, classical=[rule]
+    )
+    state = ForecastState.from_record(weekly)
+    return Planner(RulePolicy(metadata), weekly, num_futures=20, forecast=state)
+
+
+def test_recommend__of_weeks_orders_for_two_of_them(weekly: Scenario, tmp_path: Path) -> None:
+    planner = make_planner(weekly)
+    count = read_stock_count(count_stock(tmp_path, "2024-02-26"), planner.schema)
+    assert count.day == WEEKS
+    found = planner.recommend(count)
+    known = planner.today.forecast.begin(np.array([WEEKS]))
+    mean, variance = known.smoothed[0, :, 0, 0], known.variance[0, :, 0]
+    # Walk-ins alone; the week on the way and that until the next order, z = 1.5.
+    target = 2 * mean + 1.5 * np.sqrt(2 * variance)
+    asked = [row.requested for row in found.decisions if row.decision == "shipment"]
+    assert asked[::2] == np.rint(target - 5).tolist()
+    told = found.explain("S1", "hat")
+    assert "units a week\n" in told
+    assert "weeks before" in told
+    assert "within the 2 weeks until next week's decision can arrive" in told
+    assert "day" not in told
+
+
+def test_recommend__of_weeks_refuses_days_between_them(weekly: Scenario, tmp_path: Path) -> None:
+    schema = make_planner(weekly).schema
+    assert schema.make_template().splitlines()[1].startswith("2024-02-26,dc,hat,")
+    with pytest.raises(InputError, match=r"'2024-02-28' is not allowed; a period is a week, and"):
+        read_stock_count(count_stock(tmp_path, "2024-02-28"), schema)
+
+
+def test_parallel_env__of_weeks_passes_the_conformance_suite(weekly: Scenario) -> None:
+    parallel_api_test(parallel_env(weekly), num_cycles=20)
+    env = parallel_env(weekly, render_mode="ansi")
+    env.reset(seed=0)
+    assert str(env.render()).startswith("Week 1 of 8, the high level decides today\n")
+
+
+def test_tune_and_evaluate__of_weeks(weekly: Scenario) -> None:
+    rule = load_or_tune("safety_stock", weekly, trials=8).make(weekly)
+    found = evaluate_policies({"tuned": rule, "naive": make_policy("naive", weekly)}, weekly, 4, 0)
+    assert found.held_back
+    for metrics in found.policies.values():
+        assert 0.5 < metrics["on_time"].mean <= 1

@@ -72,6 +72,7 @@ class Score:
 class BackTest:
     """Scores of a record, and how far the forecasts took demand to scatter."""
 
+    period: str  # day or week
     train_days: int
     held_back: int
     spread: Spread
@@ -157,6 +158,7 @@ def back_test(
             if (found.known & cells).any():
                 scores.append(_score(name, days, found, cells, transform, naive))
     return BackTest(
+        period="day" if record.cycle > 1 else "week",
         train_days=record.train_days,
         held_back=len(sold) - record.train_days,
         spread=spread,

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from marl.forecasting.backtest import BANDS, BackTest, Score
 
-_COLUMNS = ("days", "cells", "number", "units", "bias, %", "WAPE, %", "RMSSE", "log score")
+_COLUMNS = ("cells", "number", "units", "bias, %", "WAPE, %", "RMSSE", "log score")
 
 
 def make_table(name: str, found: BackTest) -> Table:
@@ -18,16 +18,17 @@ def make_table(name: str, found: BackTest) -> Table:
         found: to be shown.
     """
     table = Table(
-        title=f"{name}: forecasts of {found.held_back} held-back days, made each morning",
+        title=f"{name}: forecasts of {found.held_back} held-back {found.period}s, made before each",
         caption=(
             "Bands: % of the forecasts whose central band held what was sold. Units at the edge of "
             "a band count by the part of their probability inside; in brackets the band of whole "
             f"units, which holds more. Variances x {found.spread.scale:.2f}, levels move by "
-            f"{100 * found.spread.drift:.0f}%, fitted to the training days."
+            f"{100 * found.spread.drift:.0f}%, fitted to the training "
+            f"{found.period}s."
         ),
         box=SIMPLE_HEAD,
     )
-    for column in _COLUMNS:
+    for column in (f"{found.period}s", *_COLUMNS):
         table.add_column(column, justify="left" if column == "cells" else "right")
     for band in BANDS:
         table.add_column(f"{100 * band:.0f}% band", justify="right")

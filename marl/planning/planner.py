@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 
 import numpy as np
 
@@ -103,6 +102,7 @@ class Planner:
             policy=self.policy.name,
             scenario=self.scenario.name,
             day=stock_count.day,
+            period=self.scenario.period,
             review=self.decision_maker.has_goals and env.is_review,
             classical=self.classical.name,
             notes=[*self.notes, *self._tell_staleness(stock_count)],
@@ -123,7 +123,7 @@ class Planner:
             return [f"ended, so nothing is ordered: {', '.join(ended)}"] if ended else []
         if not isinstance(demand, TraceDemand) or stock_count.day <= len(demand.units):
             return []
-        last = demand.first_day + timedelta(len(demand.units) - 1)
+        last = demand.find_date(len(demand.units) - 1)
         return [
             f"forecasts end with the record, on {last}; `learn-sales` and --forecast keep them up "
             "to date"

@@ -95,6 +95,7 @@ class Recommendation(StrictModel):
     policy: str
     scenario: str
     day: int
+    period: str  # day or week, whatever is called a day
     review: bool  # whether the high-level agents decided anew
     classical: str
     notes: list[str]
@@ -152,15 +153,20 @@ class Recommendation(StrictModel):
             f"  stock      {outlook.on_hand} on hand, {outlook.on_the_way} on the way, "
             f"{outlook.owed} owed; inventory position {outlook.position}"
         )
-        yield f"  forecast   {outlook.forecast:.2f} units a day over the coming week"
+        span, now, later = (
+            (" over the coming week", "today", "tomorrow's")
+            if self.period == "day"
+            else ("", "this week", "next week's")
+        )
+        yield f"  forecast   {outlook.forecast:.2f} units a {self.period}{span}"
         if outlook.cover_before is not None and outlook.cover_after is not None:
             yield (
-                f"  cover      {outlook.cover_before:.1f} days before, "
-                f"{outlook.cover_after:.1f} days after"
+                f"  cover      {outlook.cover_before:.1f} {self.period}s before, "
+                f"{outlook.cover_after:.1f} {self.period}s after"
             )
         yield (
             f"  shortage   {outlook.stockout_probability:.0%} likely within the "
-            f"{outlook.protection_days} days until tomorrow's decision can arrive; "
+            f"{outlook.protection_days} {self.period}s until {later} decision can arrive; "
             f"{outlook.classical_stockout_probability:.0%} under {self.classical}"
         )
         for decision in decisions:
@@ -174,7 +180,7 @@ class Recommendation(StrictModel):
                 yield (
                     f"  {decision.decision:11}{decision.share:.0%} "
                     f"{decision.source} to {decision.destination}, {decision.units:.1f} units "
-                    f"expected today; proposed {proposed}"
+                    f"expected {now}; proposed {proposed}"
                     + ("" if other is None else f"; {self.classical} {other:.0%}")
                 )
 

@@ -103,7 +103,9 @@ def refuse_amount(where: str, name: str, cell: Cell, kind: str) -> InputError:
     )
 
 
-def check_day(where: str, cell: Cell, before: int | None, first_day: date | None) -> int:
+def check_day(
+    where: str, cell: Cell, before: int | None, first_day: date | None, step: int = 1
+) -> int:
     """Returns the day of a row: a number, or a date where demand is recorded.
 
     Args:
@@ -111,6 +113,7 @@ def check_day(where: str, cell: Cell, before: int | None, first_day: date | None
         cell: what stands there.
         before: the day of the rows before.
         first_day: date of day 0; None: days have no dates.
+        step: calendar days from a day to the next one: 7 where a period is a week.
 
     Raises:
         InputError: if it is no day, or not that of the rows before.
@@ -118,11 +121,17 @@ def check_day(where: str, cell: Cell, before: int | None, first_day: date | None
     text = str(cell).strip()
     if first_day is not None and _DATE.fullmatch(text):
         try:
-            text = str((date.fromisoformat(text) - first_day).days)
+            since = (date.fromisoformat(text) - first_day).days
         except ValueError:
             raise InputError(
                 f"{where}, column day: {text!r} is not a day of the calendar; YYYY-MM-DD is needed"
             ) from None
+        if since % step:
+            raise InputError(
+                f"{where}, column day: '{text}' is not allowed; a period is a week, and weeks "
+                f"begin on the weekday of {first_day}"
+            )
+        text = str(since // step)
     if not text.isascii() or not text.isdigit() or float(text) > MOST_DAYS:
         raise InputError(
             f"{where}, column day: {text[:60]!r} is not allowed; a whole number from 0 to "

@@ -25,7 +25,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Literal
 
 import numpy as np
@@ -88,6 +88,7 @@ class StockCountSchema:
         demand = simulator.demand
         # Of day 0; drawn demand has no dates.
         self.first_day = demand.first_day if isinstance(demand, TraceDemand) else None
+        self.step = scenario.days_a_period
         state = simulator.make_state(make_seeds("template", 0, 1))
         cuts, delays = scenario.supply_cuts, state.returns_due.shape[1]
         slots = {
@@ -147,7 +148,7 @@ class StockCountSchema:
                         f"{seen[node, sku]} already; one row each is allowed"
                     )
                 if "day" in values:
-                    day = check_day(where, values["day"], day, self.first_day)
+                    day = check_day(where, values["day"], day, self.first_day, self.step)
                 names = tuple(values)
                 if names not in tables:
                     tables[names] = CellTable([name for name in names if name not in KEYS])
@@ -207,7 +208,7 @@ class StockCountSchema:
         demand = self.simulator.demand
         if not isinstance(demand, TraceDemand):
             return 0
-        return demand.first_day + timedelta(len(demand.units))
+        return demand.find_date(len(demand.units))
 
     def check_columns(self, where: str, names: Iterable[str]) -> None:
         """Refuses unknown, repeated and missing columns.

@@ -81,6 +81,10 @@ class Column:
     factor: float
     decimals: int
 
+    def name_unit(self, period: str) -> str:
+        """Returns the unit, of periods of this name."""
+        return self.unit.format(period=period)
+
     def format(self, value: float, sign: str = "") -> str:
         """Returns a value in the column's unit."""
         text = f"{self.factor * value:{sign}.{self.decimals}f}"
@@ -95,8 +99,8 @@ COLUMNS = (
     Column("on_time", "on time", "%", 100, 2),
     Column("served", "served", "%", 100, 2),
     Column("reward", "reward", "eq. 8", 1, 4),
-    Column("cost/total", "cost", "a day", 1, 2),
-    Column("days_of_cover", "stock", "days", 1, 2),
+    Column("cost/total", "cost", "a {period}", 1, 2),
+    Column("days_of_cover", "stock", "{period}s", 1, 2),
 )
 
 
@@ -110,14 +114,14 @@ def render_report(data: ReportData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    network = data.scenario.network
+    network, period = data.scenario.network, data.scenario.period
     return environment.get_template("template.html.j2").render(
         data=data,
         size=f"{_count(len(network.dcs), 'distribution centre')}, "
         f"{_count(len(network.stores), 'store')}, {_count(len(data.scenario.skus), 'SKU')}, "
-        f"episodes of {_count(data.scenario.horizon, 'day')}",
-        tiles=make_tiles(data.evaluation.policies),
-        columns=[(column.label, column.unit) for column in COLUMNS],
+        f"episodes of {_count(data.scenario.horizon, period)}",
+        tiles=make_tiles(data.evaluation.policies, period),
+        columns=[(column.label, column.name_unit(period)) for column in COLUMNS],
         rows=make_rows(data.evaluation.policies),
         differences=make_rows(data.evaluation.paired, sign="+"),
         figures=figures,
@@ -129,16 +133,16 @@ def render_report(data: ReportData) -> str:
 def make_figures(data: ReportData) -> list[Figure]:
     """Returns all figures that the data can fill, in the order of the page."""
     selection = Selection.from_scenario(data.scenario)
-    policies = data.evaluation.policies
+    policies, period = data.evaluation.policies, data.scenario.period
     figures = [
         make_reward_figure(data.records, policies),
-        make_service_figure(data.records, policies),
+        make_service_figure(data.records, policies, period),
         make_stock_figure(data.recordings, selection),
-        make_cost_figure(policies),
-        make_channel_figure(policies, data.scenario.channels),
+        make_cost_figure(policies, period),
+        make_channel_figure(policies, data.scenario.channels, period),
         make_store_figure(data.recordings, selection),
         make_flow_figure(data.recordings, data.scenario),
-        make_returns_figure(policies),
+        make_returns_figure(policies, period),
         make_forecast_figure(data.scenario),
         make_proposal_figure(data.recordings[TRAINED], selection),
         make_ablation_figure(data.ablation.policies) if data.ablation else None,
@@ -146,7 +150,7 @@ def make_figures(data: ReportData) -> list[Figure]:
     return [figure for figure in figures if figure is not None]
 
 
-def make_tiles(policies: Policies) -> list[Tile]:
+def make_tiles(policies: Policies, period: str = "day") -> list[Tile]:
     """Returns the trained policy's headline numbers, each beside that of `before`."""
     trained, before = policies.get(TRAINED), policies.get(BEFORE)
     if trained is None:
@@ -154,7 +158,7 @@ def make_tiles(policies: Policies) -> list[Tile]:
     return [
         Tile(
             label=column.label,
-            unit=column.unit,
+            unit=column.name_unit(period),
             value=column.format(trained[column.metric].mean),
             comparison=f"{BEFORE} {column.format(before[column.metric].mean)}" if before else "",
         )

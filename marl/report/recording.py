@@ -33,7 +33,8 @@ class Selection:
     skus: IntArray  # (K',)
     node_names: tuple[str, ...]  # M = W' + S', DCs first
     sku_names: tuple[str, ...]
-    demand: FloatArray  # (M, K') units a day to be served from or through the node
+    demand: FloatArray  # (M, K') units a period to be served from or through the node
+    period: str = "day"
 
     @classmethod
     def from_scenario(cls, scenario: Scenario, most: int = MOST_SHOWN) -> Selection:
@@ -53,6 +54,7 @@ class Selection:
             node_names=tuple(names),
             sku_names=tuple(scenario.skus[k].name for k in skus),
             demand=np.concatenate([by_dc[dcs], by_store[stores]])[:, skus],
+            period=scenario.period,
         )
 
     def select(self, by_dc: FloatArray | IntArray, by_store: FloatArray | IntArray) -> FloatArray:

@@ -19,10 +19,11 @@ def write_day(env: BatchedEnv, step: Step | None, copy: int = 0) -> str:
     places = [dc.name for dc in network.dcs] + [store.name for store in network.stores]
     width = max(map(len, (*places, "location")))
     sku_width = max(map(len, (*skus, "SKU")))
+    name = env.scenario.period
     review = ", the high level decides today" if env.is_review else ""
-    lines = [f"Day {env.period + 1} of {env.scenario.horizon}{review}"]
+    lines = [f"{name.capitalize()} {env.period + 1} of {env.scenario.horizon}{review}"]
     if step is not None:
-        lines[0] = f"{lines[0]}; reward of the day before {step.team_reward[copy]:.3f}"
+        lines[0] = f"{lines[0]}; reward of the {name} before {step.team_reward[copy]:.3f}"
     lines.append(f"{'location':{width}}  {'SKU':{sku_width}}" + "".join(f"{h:>12}" for h in _HEADS))
     for row, place in enumerate(places):
         for k, sku in enumerate(skus):

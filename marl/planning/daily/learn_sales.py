@@ -39,7 +39,7 @@ class Learnt:
     def describe(self) -> Iterator[str]:
         """The lines for the planner: the totals of what was read, and what stands out."""
         sales, state = self.sales, self.state
-        days = len(sales.units)
+        days, period = len(sales.units), state.scenario.period
         if self.began:
             yield f"no state yet: learnt the record of {state.scenario.name}, {state.first_day} on"
         if days:
@@ -49,13 +49,13 @@ class Learnt:
                 f"{sales.units.sum()} units, {(~sales.in_stock).sum()} empty shelves"
             )
         else:
-            yield f"nothing to learn: all rows are of days before {sales.first_day}"
+            yield f"nothing to learn: all rows are of {period}s before {sales.first_day}"
         if sales.skipped:
-            yield f"{sales.skipped} rows of days that were known already are left out"
+            yield f"{sales.skipped} rows of {period}s that were known already are left out"
         if sales.unknown:
             yield f"{sales.unknown} rows of stores or SKUs that the scenario lacks are left out"
         for problem in sales.fixed:
-            yield f"--fix {problem.fix}: {problem.count} such days, the first after {problem}"
+            yield f"--fix {problem.fix}: {problem.count} such {period}s, the first after {problem}"
         for kind in ("new", "ended"):
             cells = self.list_items(kind)
             if cells:
@@ -111,14 +111,16 @@ def learn_sales(
     state = (
         ForecastState.from_record(scenario) if began else ForecastState.read(state_file, scenario)
     )
-    sales = read_sales(sales_file, state.names, state.next_day, fix=fix)
+    step, period = scenario.days_a_period, scenario.period
+    sales = read_sales(sales_file, state.names, state.next_day, fix=fix, step=step)
     missing = find_missing_stores(state, sales)
     if missing.any() and not fix:
         day, store = (int(i) for i in np.argwhere(missing)[0])
         raise InputError(
             f"--sales: '{sales_file}' has no row of store {state.names.stores[store]!r} on "
-            f"{sales.first_day + timedelta(day)}, when it sells every day (and "
-            f"{missing.sum() - 1} more such days); --fix takes them for unknown: they teach nothing"
+            f"{sales.first_day + timedelta(day * step)}, when it sells every {period} (and "
+            f"{missing.sum() - 1} more such {period}s); --fix takes them for unknown: they teach "
+            "nothing"
         )
     sales.in_stock[missing] = False
     state.learn(sales)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from envs.errors import InputError
+from envs.omnichannel.scenario import PERIOD_DAYS
 from envs.omnichannel.types import BoolArray, IntArray
 from marl.planning.daily.records import Names, Sales
 from marl.planning.from_data.cells import ORIGIN
@@ -17,7 +18,8 @@ from marl.planning.from_data.reader import Reader
 
 REQUIRED = ("date", "store", "sku", "units")
 OPTIONAL = ("channel", "in_stock")
-LONGEST = 400  # days of one file
+LONGEST = 400  # days or weeks of one file
+_NAMES = {days: name for name, days in PERIOD_DAYS.items()}
 
 _IN_STOCK = {
     "": True,
@@ -30,7 +32,9 @@ _IN_STOCK = {
 }
 
 
-def read_sales(path: Path, names: Names, next_day: date, *, fix: bool = False) -> Sales:
+def read_sales(
+    path: Path, names: Names, next_day: date, *, fix: bool = False, step: int = 1
+) -> Sales:
     """Reads and checks a sales file.
 
     Several rows of a day, store, SKU and channel are added up, as tills write them.
@@ -40,6 +44,7 @@ def read_sales(path: Path, names: Names, next_day: date, *, fix: bool = False) -
         names: of the scenario's record.
         next_day: the first day that is not known yet; rows before it are left out.
         fix: whether whole days without a row are unknown; else they are refused.
+        step: calendar days a period: 7 where rows are those of weeks, by the first day of each.
 
     Raises:
         InputError: one line on the first problem.
@@ -52,32 +57,41 @@ def read_sales(path: Path, names: Names, next_day: date, *, fix: bool = False) -
     store, sku = (_find(reader, *pair) for pair in (("store", names.stores), ("sku", names.skus)))
     reader.check()
     is_known = (store >= 0) & (sku >= 0)
-    start = (next_day - ORIGIN).days
-    is_new = is_known & (days >= start)
+    days = days - (next_day - ORIGIN).days
     reader.note(
-        ~is_known & (days >= start) & ~is_new.any(),
+        days % step > 0,
+        "date",
+        f"{{}} is not the first day of a week; weeks begin {step} days apart, one of them on "
+        f"{next_day}",
+    )
+    days = days // step  # periods from the next one on
+    is_new = is_known & (days >= 0)
+    reader.note(
+        ~is_known & (days >= 0) & ~is_new.any(),
         "store",
         "{} is not of the scenario, and no row is",
     )
     reader.check()
     row = np.flatnonzero(is_new)
-    span = int(days[is_new].max()) - start + 1 if is_new.any() else 0
+    span = int(days[is_new].max()) + 1 if is_new.any() else 0
     if span > LONGEST:
         latest = np.flatnonzero(is_new)[[int(days[is_new].argmax())]]
-        reader.note(latest, "date", f"{{}} is {span} days on from {next_day}; at most {LONGEST}")
+        reader.note(
+            latest, "date", f"{{}} is {span} {_NAMES[step]}s on from {next_day}; at most {LONGEST}"
+        )
     else:
-        _check_days(reader, days[is_new] - start, span, next_day, np.flatnonzero(is_new))
+        _check_days(reader, days[is_new], span, next_day, step, np.flatnonzero(is_new))
     reader.check()
     shape = (span, len(names.stores), len(names.skus), len(names.channels))
-    cell = (days[row] - start, store[row], sku[row], channel[row])
+    cell = (days[row], store[row], sku[row], channel[row])
     dense = np.zeros(shape, np.int64)
     np.add.at(dense, cell, units[row].astype(np.int64))
     stocked = np.ones(shape[:3], np.bool_)
-    stocked[np.setdiff1d(np.arange(span), days[is_new] - start)] = False
+    stocked[np.setdiff1d(np.arange(span), days[is_new])] = False
     empty = row[~in_stock[row]]
-    stocked[days[empty] - start, store[empty], sku[empty]] = False
+    stocked[days[empty], store[empty], sku[empty]] = False
     reported = np.zeros(shape[:2], np.bool_)
-    reported[days[row] - start, store[row]] = True
+    reported[days[row], store[row]] = True
     return Sales(
         first_day=next_day,
         units=dense,
@@ -90,7 +104,9 @@ def read_sales(path: Path, names: Names, next_day: date, *, fix: bool = False) -
     )
 
 
-def _check_days(reader: Reader, day: IntArray, span: int, next_day: date, rows: IntArray) -> None:
+def _check_days(
+    reader: Reader, day: IntArray, span: int, next_day: date, step: int, rows: IntArray
+) -> None:
     """Takes down days between the known ones and the last one on which nothing at all was sold."""
     missing = np.setdiff1d(np.arange(span), day)
     if not len(missing):
@@ -99,10 +115,10 @@ def _check_days(reader: Reader, day: IntArray, span: int, next_day: date, rows: 
     reader.note_missing(
         int(after[0]),
         "date",
-        f"no row for {next_day + timedelta(int(missing[0]))}, which is to be learnt next; each day "
-        "needs one",
+        f"no row for {next_day + timedelta(int(missing[0]) * step)}, which is to be learnt next; "
+        f"each {_NAMES[step]} needs one",
         len(missing),
-        "takes such days for unknown: they teach nothing",
+        f"takes such {_NAMES[step]}s for unknown: they teach nothing",
     )
 
 

@@ -103,8 +103,8 @@ class ForecastState:
                     "with it"
                 )
         first_day = load_records(process).first_day
-        days = (found.next_day - found.first_day).days
-        if found.first_day != first_day or days < 0:
+        days, rest = divmod((found.next_day - found.first_day).days, scenario.days_a_period)
+        if found.first_day != first_day or days < 0 or rest:
             raise InputError(
                 f"{source}: first_day: '{found.first_day}' is not allowed; the scenario's record "
                 f"begins on {first_day}"
@@ -134,7 +134,7 @@ class ForecastState:
     @property
     def next_day(self) -> date:
         """The first day that is not learnt yet."""
-        return self.first_day + timedelta(self.learner.day)
+        return self.first_day + timedelta(self.learner.day * self.scenario.days_a_period)
 
     @property
     def names(self) -> Names:

@@ -51,13 +51,14 @@ def make_stock_figure(recordings: Mapping[str, Recording], selection: Selection)
     return Figure(
         id="stock",
         title="Where the stock lies",
-        reading="Each cell is the stock of a location and SKU at the end of the day, in days of "
-        "its demand: a dark cell runs out, a bright one holds more than it needs.",
+        reading="Each cell is the stock of a location and SKU at the end of the "
+        f"{selection.period}, in {selection.period}s of its demand: a dark cell runs out, a bright "
+        "one holds more than it needs.",
         plots=[
             _make_heatmap(name, cover, recordings[name].stock, selection, top)
             for name, cover in covers.items()
         ],
-        controls=[Control("range", "day", [str(day) for day in range(days)], days - 1)],
+        controls=[Control("range", selection.period, [str(i) for i in range(days)], days - 1)],
     )
 
 
@@ -91,8 +92,9 @@ def _make_heatmap(
         "colorscale": _CIVIDIS,
         "xgap": 1,
         "ygap": 1,
-        "colorbar": {"thickness": 10, "outlinewidth": 0, "title": {"text": "days"}},
-        "hovertemplate": f"{hover}: %{{z:.1f}} days, %{{customdata:.0f}} units<extra></extra>",
+        "colorbar": {"thickness": 10, "outlinewidth": 0, "title": {"text": f"{selection.period}s"}},
+        "hovertemplate": f"{hover}: %{{z:.1f}} {selection.period}s, "
+        "%{customdata:.0f} units<extra></extra>",
     }
     layout = make_layout(
         110 + 24 * max(len(rows), 6),
@@ -100,7 +102,7 @@ def _make_heatmap(
         yaxis=_make_name_axis(rows) | {"autorange": "reversed"},
     )
     patches = {str(day): [frame] for day, frame in enumerate(frames)}
-    return Plot(f"{make_label(name)}: days of cover", [trace], layout, patches)
+    return Plot(f"{make_label(name)}: {selection.period}s of cover", [trace], layout, patches)
 
 
 def _make_name_axis(names: Sequence[str]) -> Json:
@@ -158,7 +160,9 @@ def make_proposal_figure(recording: Recording, selection: Selection) -> Figure |
             Plot(
                 "units: target - inventory position",
                 data,
-                make_layout(440, xaxis={"title": {"text": "day"}}, hovermode="x unified"),
+                make_layout(
+                    440, xaxis={"title": {"text": selection.period}}, hovermode="x unified"
+                ),
                 patches,
             )
         ],
@@ -221,7 +225,7 @@ def make_flow_figure(recordings: Mapping[str, Recording], scenario: Scenario) ->
         "type": "sankey",
         "arrangement": "snap",
         "valueformat": ",.1f",
-        "valuesuffix": " units a day",
+        "valuesuffix": f" units a {scenario.period}",
         "textfont": {"shadow": "none"},
     }
     names = list(recordings)
@@ -229,11 +233,11 @@ def make_flow_figure(recordings: Mapping[str, Recording], scenario: Scenario) ->
     return Figure(
         id="flows",
         title="Flows through the network",
-        reading="The width of a band is units on an average day, from the supplier on the left to "
-        "what customers keep, send back or do not get on the right.",
+        reading=f"The width of a band is units in an average {scenario.period}, from the supplier "
+        "on the left to what customers keep, send back or do not get on the right.",
         plots=[
             Plot(
-                "units a day",
+                f"units a {scenario.period}",
                 [base | traces[start]],
                 make_layout(560),
                 {str(i): [trace] for i, trace in enumerate(traces)},

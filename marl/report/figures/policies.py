@@ -28,27 +28,29 @@ from marl.report.figures.training import Policies
 from marl.report.recording import Recording, Selection
 
 
-def make_cost_figure(policies: Policies) -> Figure:
+def make_cost_figure(policies: Policies, period: str = "day") -> Figure:
     """Cost by term, a stacked bar a policy."""
     return Figure(
         id="costs",
-        title="What a day costs",
+        title=f"What a {period} costs",
         reading="Each bar is a policy, each part a cost term; shorter is cheaper, and the number "
         "at the end is the sum.",
         plots=[
-            _make_stack(policies, {t: f"cost/{t}" for t in TERMS}, "money a day, whole network")
+            _make_stack(
+                policies, {t: f"cost/{t}" for t in TERMS}, f"money a {period}, whole network"
+            )
         ],
     )
 
 
-def make_returns_figure(policies: Policies) -> Figure:
+def make_returns_figure(policies: Policies, period: str = "day") -> Figure:
     """Returned units by disposition, a stacked bar a policy."""
     return Figure(
         id="returns",
         title="Where returns go",
-        reading="Each bar is all that customers send back on a day: restocked in the store, mailed "
-        "to and restocked at the DC, consolidated to the DC, sold off or scrapped.",
-        plots=[_make_stack(policies, {name: name for name in DISPOSITIONS}, "units a day")],
+        reading=f"Each bar is all that customers send back in a {period}: restocked in the store, "
+        "mailed to and restocked at the DC, consolidated to the DC, sold off or scrapped.",
+        plots=[_make_stack(policies, {name: name for name in DISPOSITIONS}, f"units a {period}")],
     )
 
 
@@ -107,7 +109,9 @@ def _make_stack(policies: Policies, metrics: Mapping[str, str], unit: str) -> Pl
     return Plot(unit, data, layout)
 
 
-def make_channel_figure(policies: Policies, channels: Sequence[str]) -> Figure | None:
+def make_channel_figure(
+    policies: Policies, channels: Sequence[str], period: str = "day"
+) -> Figure | None:
     """Service on time by channel with intervals; None where a policy lacks one."""
     marks = [f"on_time/{channel}" for channel in channels]
     if not all(metric in metrics for metrics in policies.values() for metric in marks):
@@ -129,8 +133,8 @@ def make_channel_figure(policies: Policies, channels: Sequence[str]) -> Figure |
     return Figure(
         id="channels",
         title="Service by channel",
-        reading="Each mark is a policy's share of units handed over on the day of their demand, "
-        "its bar the 95% interval; higher is better.",
+        reading=f"Each mark is a policy's share of units handed over in the {period} of their "
+        "demand, its bar the 95% interval; higher is better.",
         plots=[Plot("% of units demanded, on time", data, layout)],
     )
 
@@ -154,8 +158,9 @@ def make_store_figure(recordings: Mapping[str, Recording], selection: Selection)
     return Figure(
         id="stores",
         title="Service by store",
-        reading="Each mark is the share of a region's units handed over on the day of their "
-        "demand, all channels together; marks at one height mean that no region is neglected.",
+        reading="Each mark is the share of a region's units handed over in the "
+        f"{selection.period} of their demand, all channels together; marks at one height mean that "
+        "no region is neglected.",
         plots=[Plot("% of units demanded, on time", data, layout)],
     )
 

@@ -39,7 +39,7 @@ def make_reward_figure(records: Records, policies: Policies) -> Figure:
     )
 
 
-def make_service_figure(records: Records, policies: Policies) -> Figure:
+def make_service_figure(records: Records, policies: Policies, period: str = "day") -> Figure:
     """Service over episodes (Fig. 3), by both meanings."""
     plots = [
         _make_plot(records, policies, metric, factor=100, decimals=2, unit=unit)
@@ -51,8 +51,8 @@ def make_service_figure(records: Records, policies: Policies) -> Figure:
     return Figure(
         id="service",
         title="Service over training",
-        reading="On time counts units handed over on the day of their demand, served those handed "
-        "over in the end; the bold line is the greedy policy on validation episodes.",
+        reading=f"On time counts units handed over in the {period} of their demand, served "
+        "those handed over in the end; the bold line is the greedy policy on validation episodes.",
         plots=plots,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -91,6 +92,10 @@ class TraceDemand:
     def recorded(self) -> FloatArray:
         """Units by channel that each recorded day was to bring, (D, S, K, C)."""
         return self._share_out(self.units)
+
+    def find_date(self, day: int) -> date:
+        """Returns the date of a day of the record or after it; of a week, its first day."""
+        return self.first_day + timedelta(day * self.step)
 
     def spread(self, units: IntArray, recorded: list[str]) -> FloatArray:
         """Returns what recorded units, (D, S, K, recorded channels), were to be by channel."""
