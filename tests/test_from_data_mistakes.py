@@ -41,14 +41,15 @@ ROW = "2024-01-05"
 DEMAND_MISTAKES = [
     # line 14 is 2024-01-05, S1, hat; the row is (date, store, sku, channel, units)
     (4, "-2", "line 14, column units: '-2' is not allowed; whole numbers from 0 to 1,000,000 are "
-     "allowed; --fix: counts it as 0"),
+     "allowed; --fix: counts it as a return on its day"),
     (4, "2.5", "line 14, column units: '2.5' is not allowed; whole numbers from 0 to 1,000,000 "
      "are allowed; --fix: rounds it"),
     (4, "", "line 14, column units: this cell is empty; whole numbers from 0 to 1,000,000 are "
      "allowed; --fix: counts it as 0"),
     (4, "12 pcs", "line 14, column units: '12 pcs' is not a number; "),
     (4, "9999999", "line 14, column units: '9999999' is not allowed; "),
-    (4, "nan", "line 14, column units: 'nan' is not a number; "),
+    (4, "nan", "line 14, column units: 'nan' is a missing value; whole numbers from 0 to "
+     "1,000,000 are allowed; --fix: counts it as 0"),
     (3, "web", "line 14, column channel: 'web' is not known; allowed: store, online, pickup"),
     (0, "0001-01-01", "line 14, column date: '0001-01-01' is not allowed; 1970-01-01 to "),
     (0, "2024-02-30", "line 14, column date: '2024-02-30' is not a day of the calendar; "),
@@ -68,14 +69,16 @@ def test_demand__a_mistake_names_file_line_and_column(column: int, text: str, me
     assert refuse(write_demand(rows)).startswith(f"demand.csv, {message}")
 
 
-def test_demand__a_gap_names_the_row_before_it() -> None:
+def test_demand__an_absent_row_is_no_sale_and_is_counted() -> None:
     rows = make_demand_rows()
     del rows[30], rows[30]
-    expected = (
-        "demand.csv, line 29, column date: no row for 2024-01-11, store 'S1', SKU 'hat', channel "
-        "store; one a day is needed, 0 units included (and 1 more); --fix: fills gaps with 0 units"
-    )
-    assert refuse(write_demand(rows)) == expected
+    made = make(write_demand(rows))
+    assert made.reading.absent == 2
+    assert "2 days of a store and SKU have no row: nothing was sold then" in made.reading.describe()
+    trace = make_demand(load_scenario("my.yaml"))
+    assert isinstance(trace, TraceDemand)
+    assert trace.units[10, 0].sum() == 0
+    assert not made.fixed
 
 
 def test_demand__lines_count_quoted_line_ends() -> None:
@@ -101,9 +104,8 @@ def test_fix__cures_and_reports_what_can_be_cured() -> None:
     assert trace.units[10, 0, 0, 0] == 0
     cures = [(p.line, p.count, p.fix) for p in made.fixed]
     assert cures == [
-        (2, 1, "counts it as 0"),
         (211, 1, "adds up rows of the same day"),
-        (29, 1, "fills gaps with 0 units"),
+        (2, 1, "counts it as a return on its day"),
     ]
 
 

@@ -205,8 +205,21 @@ def _make_planner(policy: Path, scenario: str, forecast: Path | None) -> Planner
 
 
 def make_from_data(
-    demand: Annotated[Path, typer.Option(help="CSV: date, store, sku, units (channel ...).")],
+    demand: Annotated[
+        str,
+        typer.Option(
+            help="CSV, Excel or Parquet file, folder of Parquet files, or database: date, store, "
+            "sku, units (channel ...)."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The scenario to write, a .yaml file.")],
+    columns: Annotated[
+        str | None, typer.Option(help="Which columns they are: 'date=Posting Date, sku=Material'.")
+    ] = None,
+    query: Annotated[str | None, typer.Option(help="The SELECT that a database is to run.")] = None,
+    zone: Annotated[
+        str | None, typer.Option(help="Whose days count where times name a zone: Europe/Berlin.")
+    ] = None,
     returns: Annotated[
         Path | None, typer.Option(help="CSV: date, store, sku, units (sale_date).")
     ] = None,
@@ -228,16 +241,18 @@ def make_from_data(
         Path | None, typer.Option("--json", help="Write the result as JSON; -: stdout.")
     ] = None,
 ) -> None:
-    """Make a scenario of your own CSV files: see docs/your-data.md."""
+    """Make a scenario of your own files: see docs/your-data.md."""
     from marl.planning.from_data.make import Sources, make_scenario
     from marl.planning.from_data.report import list_assumptions, list_fixes, make_summary_table
 
     console = make_console(json_file)
-    sources = Sources(demand, returns, skus, nodes, lanes)
+    sources = Sources(demand, returns, skus, nodes, lanes, columns=columns, query=query, zone=zone)
     made = make_scenario(sources, out, fix=fix, held_back=held_back, force=force)
+    for line in made.reading.describe():
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(make_summary_table(made.summary))
     for line in (*list_fixes(made.fixed), *list_assumptions(made.sections)):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"{made.train_days} days to train on; {made.held_back_days} held back, from "
         f"{made.first_held_back} on\nwrote {made.out} and {made.trace}\n"

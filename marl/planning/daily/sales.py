@@ -10,9 +10,9 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import PERIOD_DAYS
-from envs.omnichannel.types import BoolArray, IntArray
+from envs.omnichannel.types import IntArray
 from marl.planning.daily.records import Names, Sales
-from marl.planning.from_data.cells import ORIGIN
+from marl.planning.from_data.dates import ORIGIN
 from marl.planning.from_data.problems import Findings
 from marl.planning.from_data.reader import Reader
 
@@ -20,16 +20,6 @@ REQUIRED = ("date", "store", "sku", "units")
 OPTIONAL = ("channel", "in_stock")
 LONGEST = 400  # days or weeks of one file
 _NAMES = {days: name for name, days in PERIOD_DAYS.items()}
-
-_IN_STOCK = {
-    "": True,
-    "1": True,
-    "yes": True,
-    "true": True,
-    "0": False,
-    "no": False,
-    "false": False,
-}
 
 
 def read_sales(
@@ -50,9 +40,9 @@ def read_sales(
         InputError: one line on the first problem.
     """
     findings = Findings(fix)
-    reader = Reader(path, REQUIRED, OPTIONAL, findings)
+    reader = Reader.open(path, REQUIRED, OPTIONAL, findings)
     days, units = reader.date("date"), reader.units("units")
-    in_stock = _read_in_stock(reader)
+    in_stock = reader.flag("in_stock", blank=True)
     channel = _read_channel(reader, names.channels)
     store, sku = (_find(reader, *pair) for pair in (("store", names.stores), ("sku", names.skus)))
     reader.check()
@@ -120,13 +110,6 @@ def _check_days(
         len(missing),
         f"takes such {_NAMES[step]}s for unknown: they teach nothing",
     )
-
-
-def _read_in_stock(reader: Reader) -> BoolArray:
-    if not reader.has("in_stock"):
-        return np.ones(len(reader), np.bool_)
-    words = reader.choice("in_stock", tuple(_IN_STOCK))
-    return np.array(list(_IN_STOCK.values()))[words]
 
 
 def _read_channel(reader: Reader, channels: Sequence[str]) -> IntArray:

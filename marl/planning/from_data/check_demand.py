@@ -1,211 +1,200 @@
-"""The demand file: every row read and checked, gaps and duplicates found, a dense array made."""
+"""The demand file: rows checked, lines added up, returns told apart, a dense array made."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import date, timedelta
-from pathlib import Path
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from envs.omnichannel.types import FloatArray, IntArray
-from envs.omnichannel.world.demand.trace_file import CHANNEL_NAMES
-from marl.planning.from_data.cells import ORIGIN
-from marl.planning.from_data.dataset import DemandRecords
+from envs.errors import InputError
+from envs.omnichannel.types import BoolArray, FloatArray, IntArray
+from marl.planning.from_data.dataset import DemandRecords, Reading, ReturnRecords
+from marl.planning.from_data.dates import ORIGIN
+from marl.planning.from_data.demand_rows import ALLOWED, DemandRows, read_rows
 from marl.planning.from_data.problems import Findings
-from marl.planning.from_data.reader import Reader
-from marl.planning.from_data.tables import BoolArray
+from marl.planning.from_data.sources import Source
 
-REQUIRED = ("date", "store", "sku", "units")
-OPTIONAL = ("channel", "promotion", "price")
 MOST_DAYS = 3650
 FEWEST_DAYS = 28
 MOST_CELLS = 30_000_000  # days x stores x SKUs x channels, a dense array
+LINES_SHARE = 0.05  # of rows whose day, store and SKU have one already: from here on, lines
+MEASURED_SHARE = 0.5  # of a SKU's rows with fractions: from here on, sold by weight or measure
 
-_PROMOTION_WORDS = {"": 0, "0": 0, "no": 0, "false": 0, "1": 1, "yes": 1, "true": 1}
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Rows:
-    """The rows that are kept, as positions."""
-
-    row: IntArray  # (rows,) of the file
-    day: IntArray  # (rows,) counted from the first day
-    store: IntArray
-    sku: IntArray
-    channel: IntArray
-    units: IntArray
+_Shape = tuple[int, int, int, int]
 
 
 def load_demand(
-    path: Path,
+    source: Source,
     findings: Findings,
-    known_stores: Collection[str] | None,
-    known_skus: Collection[str] | None,
-) -> DemandRecords:
+    known_stores: Collection[str] | None = None,
+    known_skus: Collection[str] | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    zone: ZoneInfo | None = None,
+    has_returns: bool = False,
+) -> tuple[DemandRecords, Reading]:
     """Reads and checks a demand file.
 
     Args:
-        path: of the file.
+        source: of the file.
         findings: takes down what is wrong.
         known_stores: of the node file; None: any.
         known_skus: of the SKU file; None: any.
+        columns: that the user names: ours, and the file's.
+        zone: of the days, where times name a zone.
+        has_returns: whether returns have a file of their own.
+
+    Returns:
+        The records, and what was read.
 
     Raises:
         InputError: one line on the first problem that is not cured.
     """
-    reader = Reader(path, REQUIRED, OPTIONAL, findings)
-    days = reader.date("date")
-    units = reader.units("units")
-    channels, recorded = _read_channels(reader)
-    promotion = _read_promotions(reader)
-    price = reader.optional_number("price")
-    keep = np.ones(len(reader), bool)
-    stores, store = _read_members(reader, "store", known_stores, "nodes", keep)
-    skus, sku = _read_members(reader, "sku", known_skus, "skus", keep)
+    rows = read_rows(source, findings, known_stores, known_skus, columns=columns or {}, zone=zone)
+    reader = rows.reader
+    promotion, price = reader.flag("promotion", blank=False), reader.optional_number("price")
+    in_stock = reader.flag("in_stock", blank=True)
     reader.check()
-    row = np.flatnonzero(keep)
-    first = _check_span(reader, row, days, len(stores) * len(skus) * len(recorded))
-    rows = _Rows(
-        row=row,
-        day=days[row] - first,
-        store=store[row],
-        sku=sku[row],
-        channel=channels[row],
-        units=units[row].astype(np.int64),
-    )
-    shape = (int(rows.day.max()) + 1, len(stores), len(skus), len(recorded))
-    cell = np.ravel_multi_index((rows.day, rows.store, rows.sku, rows.channel), shape)
-    first_day = ORIGIN + timedelta(first)
-    _check_duplicates(reader, rows, cell)
-    names = (stores, skus, recorded)
-    filled = _check_gaps(reader, rows, cell, shape, first_day, names)
+    _check_frequency(rows)
+    first = _check_span(rows)
+    day = rows.day - first
+    shape = (int(day.max()) + 1, len(rows.stores), len(rows.skus), len(rows.channels))
+    cell = np.ravel_multi_index((day, rows.store, rows.sku, rows.channel), shape)
+    has_lines = _check_lines(rows, cell)
+    is_return = _check_returns(rows, has_lines=has_lines, has_returns=has_returns)
+    _check_fractions(rows)
     reader.check()
-    dense = np.bincount(cell, weights=rows.units, minlength=int(np.prod(shape)))
-    return DemandRecords(
-        first_day=first_day,
-        stores=stores,
-        skus=skus,
-        channels=recorded,
-        units=dense.astype(np.int64).reshape(shape),
-        filled=filled,
-        promotion=None if promotion is None else _mark_promotions(promotion[row], rows, shape),
-        price=_find_prices(price[row], rows.sku, skus) if reader.has("price") else None,
+    sold = np.where(rows.units > 0, rows.units, 0)
+    dense = np.bincount(cell, weights=sold, minlength=int(np.prod(shape))).astype(np.float64)
+    records = DemandRecords(
+        first_day=ORIGIN + timedelta(first),
+        stores=rows.stores,
+        skus=rows.skus,
+        channels=rows.channels,
+        units=_carry(dense.reshape(shape)),
+        filled=_count_gaps(cell, shape),
+        promotion=_mark(promotion[rows.row], day, rows, shape) if reader.has("promotion") else None,
+        price=_find_prices(price[rows.row], rows.sku, rows.skus) if reader.has("price") else None,
+        in_stock=None if in_stock.all() else ~_mark(~in_stock[rows.row], day, rows, shape),
         assumes_store_channel=not reader.has("channel"),
+        returned=_gather_returns(rows, is_return, day) if is_return.any() else None,
+    )
+    return records, _describe(rows, records, is_return)
+
+
+def _check_frequency(rows: DemandRows) -> None:
+    if rows.frequency == "day":
+        return
+    count = len(np.unique(rows.day))
+    what = "no scenario of weeks can be made yet" if rows.frequency == "week" else (
+        "a scenario's period is a day or a week"
+    )  # fmt: skip
+    raise InputError(
+        f"{rows.reader.table.file}: a record by {rows.frequency} ({count} of them), and {what}; "
+        f"export a record by day"
     )
 
 
-def _read_channels(reader: Reader) -> tuple[IntArray, list[str]]:
-    """Each row's position among the channels that are recorded, and those."""
-    if not reader.has("channel"):
-        return np.zeros(len(reader), np.int64), ["store"]
-    chosen = reader.choice("channel", CHANNEL_NAMES)
-    present = [c for c in range(len(CHANNEL_NAMES)) if (chosen == c).any()]
-    position = np.searchsorted(present, chosen) if present else chosen
-    return position.astype(np.int64), [CHANNEL_NAMES[c] for c in present]
-
-
-def _read_promotions(reader: Reader) -> BoolArray | None:
-    if not reader.has("promotion"):
-        return None
-    words = reader.choice("promotion", tuple(_PROMOTION_WORDS))
-    meaning = np.array(list(_PROMOTION_WORDS.values()))
-    return meaning[words] == 1
-
-
-def _read_members(
-    reader: Reader, column: str, known: Collection[str] | None, other_file: str, keep: BoolArray
-) -> tuple[list[str], IntArray]:
-    """Names in order of appearance, or of the other file, and each row's position among them.
-
-    Rows of unknown names lose their mark in `keep`.
-    """
-    values, codes = reader.names(column)
-    if known is not None:
-        unknown = np.array([value not in known for value in values])[codes]
-        message = f"{{}} is not in the {other_file} file"
-        reader.note(unknown, column, message, "leaves such rows out")
-        keep &= ~unknown
-        if not keep.any():
-            reader.note(unknown, column, f"{message}, nor is any other")
-        present = set(values)
-        names = [name for name in known if name in present]
-    else:
-        first = np.full(len(values), len(codes))
-        np.minimum.at(first, codes, np.arange(len(codes)))
-        names = [values[i] for i in np.argsort(first)]
-    position = {name: i for i, name in enumerate(names)}
-    return names, np.array([position.get(value, 0) for value in values], np.int64)[codes]
-
-
-def _check_span(reader: Reader, row: IntArray, days: IntArray, cells_a_day: int) -> int:
+def _check_span(rows: DemandRows) -> int:
     """The first day, once the span of time is one that can be simulated."""
-    used = days[row]
-    first, last = int(used.min()), int(used.max())
+    first, last = int(rows.day.min()), int(rows.day.max())
     span = last - first + 1
+    cells = span * len(rows.stores) * len(rows.skus) * len(rows.channels)
+    note = rows.reader.note
     if span > MOST_DAYS:
-        farthest = row[[int(np.abs(used - np.median(used)).argmax())]]
+        farthest = rows.row[[int(np.abs(rows.day - np.median(rows.day)).argmax())]]
         message = f"{{}} makes the records {span} days long; at most {MOST_DAYS} are allowed"
-        reader.note(farthest, "date", message)
+        note(farthest, "date", message)
     elif span < FEWEST_DAYS:
         message = f"{{}} is the last of {span} days; at least {FEWEST_DAYS} are needed"
-        reader.note(row[[int(used.argmax())]], "date", message)
-    elif span * cells_a_day > MOST_CELLS:
+        note(rows.row[[int(rows.day.argmax())]], "date", message)
+    elif cells > MOST_CELLS:
         message = (
-            f"{span} days x stores x SKUs x channels are {span * cells_a_day} cells; at most "
-            f"{MOST_CELLS} are allowed"
+            f"{span} days x stores x SKUs x channels are {cells} cells; at most {MOST_CELLS} are "
+            "allowed"
         )
-        reader.note(row[:1], "sku", message)
-    reader.check()
+        note(rows.row[:1], "sku", message)
+    rows.reader.check()
     return first
 
 
-def _check_duplicates(reader: Reader, rows: _Rows, cell: IntArray) -> None:
+def _check_lines(rows: DemandRows, cell: IntArray) -> bool:
+    """Whether rows are lines of orders or tills, of which a day has many.
+
+    A few rows of a day that has one already are mistakes; where every day has the same number of
+    them, the whole file is there several times.
+    """
     order = np.argsort(cell, kind="stable")
     again = np.sort(order[1:][cell[order][1:] == cell[order][:-1]])
-    message = "{} has a row for this store, SKU and channel already; one a day is allowed"
-    reader.note(rows.row[again], "date", message, "adds up rows of the same day")
+    if not len(again):
+        return rows.layout.has_lines or rows.dates.has_times
+    counts = np.unique(cell, return_counts=True)[1]
+    is_usual = len(again) > LINES_SHARE * len(cell) and counts.min() < counts.max()
+    has_lines = rows.layout.has_lines or rows.dates.has_times or is_usual
+    message, cure = (
+        "{} has a row for this store, SKU and channel already",
+        "adds up rows of the same day",
+    )
+    if has_lines:
+        rows.reader.cure(rows.row[again], "date", message, cure)
+    else:
+        rows.reader.note(rows.row[again], "date", f"{message}; one a day is allowed", cure)
+    return has_lines
 
 
-def _check_gaps(
-    reader: Reader,
-    rows: _Rows,
-    cell: IntArray,
-    shape: tuple[int, int, int, int],
-    first_day: date,
-    names: tuple[list[str], list[str], list[str]],
-) -> int:
+def _check_returns(rows: DemandRows, *, has_lines: bool, has_returns: bool) -> BoolArray:
+    """Which rows are returns: those below zero, unless returns have a file of their own."""
+    below = rows.units < 0
+    where = rows.row[below]
+    message = f"{{}} is not allowed; {ALLOWED}"
+    if has_returns:
+        rows.reader.note(where, "units", message, "counts it as 0")
+        return np.zeros_like(below)
+    cure = "counts it as a return on its day"
+    if has_lines:
+        rows.reader.cure(where, "units", "{} is below 0", cure)
+    else:
+        rows.reader.note(where, "units", message, cure)
+    return below
+
+
+def _check_fractions(rows: DemandRows) -> None:
+    """Takes down fractions: of SKUs sold by weight they are usual, of others mistakes."""
+    is_fraction = rows.units != np.rint(rows.units)
+    if not is_fraction.any():
+        return
+    counts = np.bincount(rows.sku[rows.units != 0], minlength=len(rows.skus))
+    broken = np.bincount(rows.sku[is_fraction], minlength=len(rows.skus))
+    measured = (broken >= MEASURED_SHARE * counts)[rows.sku]
+    cure = "rounds it; the rest is carried to the next day, so that totals are kept"
+    slips = rows.row[is_fraction & ~measured]
+    rows.reader.note(slips, "units", f"{{}} is not allowed; {ALLOWED}", cure)
+    usual = rows.row[is_fraction & measured]
+    rows.reader.cure(usual, "units", "{} is of a SKU sold by weight or measure", cure)
+
+
+def _carry(dense: FloatArray) -> IntArray:
+    """Whole units of each day; what rounding leaves is carried, so that no total moves."""
+    if (dense == np.rint(dense)).all():
+        return dense.astype(np.int64)
+    # Sums of decimal fractions miss the half by an ulp; both neighbours are as near.
+    total = np.rint(np.round(np.cumsum(dense, axis=0), 9))
+    return np.diff(total, axis=0, prepend=0).astype(np.int64)
+
+
+def _count_gaps(cell: IntArray, shape: _Shape) -> int:
     """The number of cells without a row, of the series (store, SKU, channel) that have any."""
     seen = np.zeros(shape, bool)
     seen.reshape(-1)[cell] = True
-    missing = ~seen & seen.any(axis=0)
-    count = int(missing.sum())
-    if not count:
-        return 0
-    day, store, sku, channel = (int(i) for i in np.unravel_index(missing.argmax(), shape))
-    same = (rows.store == store) & (rows.sku == sku) & (rows.channel == channel)
-    earlier = np.flatnonzero(same & (rows.day < day))
-    # The line after which the row belongs; the series' first line if nothing is before it.
-    near = earlier[rows.day[earlier].argmax()] if len(earlier) else np.flatnonzero(same)[0]
-    stores, skus, channels = names
-    reader.note_missing(
-        int(rows.row[near]),
-        "date",
-        f"no row for {first_day + timedelta(day)}, store {stores[store]!r}, SKU {skus[sku]!r}, "
-        f"channel {channels[channel]}; one a day is needed, 0 units included",
-        count,
-        "fills gaps with 0 units",
-    )
-    return count
+    return int((~seen & seen.any(axis=0)).sum())
 
 
-def _mark_promotions(
-    promoted: BoolArray, rows: _Rows, shape: tuple[int, int, int, int]
-) -> BoolArray:
-    """Which days of which store and SKU are promoted in some channel, (days, S, K)."""
+def _mark(marked: BoolArray, day: IntArray, rows: DemandRows, shape: _Shape) -> BoolArray:
+    """Which days of which store and SKU have a marked row in some channel, (days, S, K)."""
     marks = np.zeros(shape[:3], bool)
-    marks[rows.day[promoted], rows.store[promoted], rows.sku[promoted]] = True
+    marks[day[marked], rows.store[marked], rows.sku[marked]] = True
     return marks
 
 
@@ -216,3 +205,35 @@ def _find_prices(price: FloatArray, sku: IntArray, skus: list[str]) -> dict[str,
         for i, name in enumerate(skus)
         if len(found := price[(sku == i) & np.isfinite(price)])
     }
+
+
+def _gather_returns(rows: DemandRows, is_return: BoolArray, day: IntArray) -> ReturnRecords:
+    chosen = np.flatnonzero(is_return)
+    return ReturnRecords(
+        day=day[chosen],
+        store=rows.store[chosen],
+        sku=rows.sku[chosen],
+        units=np.rint(-rows.units[chosen]).astype(np.int64),
+        delay=np.full(len(chosen), -1),
+        table=rows.reader.table.select(rows.row[chosen]),
+    )
+
+
+def _describe(rows: DemandRows, records: DemandRecords, is_return: BoolArray) -> Reading:
+    units = np.where(rows.units > 0, rows.units, 0)
+    return Reading(
+        layout=rows.layout.name,
+        about=rows.layout.about,
+        frequency=rows.frequency,
+        rows=rows.num_rows,
+        units=float(np.round(units.sum(), 6)),
+        returned_units=float(np.round(-rows.units[is_return].sum(), 6)),
+        left_out_rows=rows.left_out,
+        empty_cells=rows.empty,
+        first_date=records.first_day,
+        last_date=records.get_date(records.num_days - 1),
+        stores=len(records.stores),
+        skus=len(records.skus),
+        zones=tuple(sorted(rows.dates.zones)),
+        absent=records.filled,
+    )

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from marl.planning.from_data.cells import NO_DATE, ORIGIN
 from marl.planning.from_data.dataset import (
     DemandRecords,
     LaneRecord,
@@ -14,6 +13,7 @@ from marl.planning.from_data.dataset import (
     ReturnRecords,
     SkuRecord,
 )
+from marl.planning.from_data.dates import NO_DATE, ORIGIN
 from marl.planning.from_data.problems import Findings
 from marl.planning.from_data.reader import LONGEST_NAME, Reader
 
@@ -27,7 +27,9 @@ def load_returns(path: Path, demand: DemandRecords, findings: Findings) -> Retur
     Raises:
         InputError: one line on the first problem that is not cured.
     """
-    reader = Reader(path, ("date", "store", "sku", "units"), ("channel", "sale_date"), findings)
+    reader = Reader.open(
+        path, ("date", "store", "sku", "units"), ("channel", "sale_date"), findings
+    )
     day = reader.date("date")
     units = reader.units("units")
     delay = np.full(len(reader), -1)
@@ -64,7 +66,7 @@ def load_skus(path: Path, findings: Findings) -> dict[str, SkuRecord]:
         InputError: one line on the first problem that is not cured.
     """
     optional = ("category", "price", "unit_cost", "shelf_life")
-    reader = Reader(path, ("sku",), optional, findings)
+    reader = Reader.open(path, ("sku",), optional, findings)
     names, kept = reader.unique_names("sku")
     numbers = {
         "price": reader.optional_number("price"),
@@ -89,7 +91,7 @@ def load_nodes(path: Path, findings: Findings) -> dict[str, NodeRecord]:
     Raises:
         InputError: one line on the first problem that is not cured.
     """
-    reader = Reader(path, ("node", "kind"), ("parent", "capacity"), findings)
+    reader = Reader.open(path, ("node", "kind"), ("parent", "capacity"), findings)
     names, kept = reader.unique_names("node")
     kinds = reader.choice("kind", _KINDS)
     reader.check()  # what follows counts the kinds
@@ -131,7 +133,7 @@ def load_lanes(
         InputError: one line on the first problem that is not cured.
     """
     optional = ("distance", "lead_time", "cost")
-    reader = Reader(path, ("from", "to"), optional, findings)
+    reader = Reader.open(path, ("from", "to"), optional, findings)
     (starts, start), (ends, end) = reader.names("from"), reader.names("to")
     distance = reader.optional_number("distance")
     lead_time = reader.optional_number("lead_time", most=180, whole=True)

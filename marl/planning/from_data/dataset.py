@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
-from envs.omnichannel.types import IntArray
-from marl.planning.from_data.tables import BoolArray, Table
+from envs.omnichannel.types import BoolArray, IntArray
+from marl.planning.from_data.texts import Table
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,9 @@ class DemandRecords:
     filled: int  # cells (day, store, SKU, channel) that had no row
     promotion: BoolArray | None = None  # (days, S, K)
     price: dict[str, float] | None = None  # median of the days that have one, by SKU
+    in_stock: BoolArray | None = None  # (days, S, K); None: nothing says that it was not
     assumes_store_channel: bool = False  # the file has no column `channel`
+    returned: ReturnRecords | None = None  # rows of the same file that are returns
 
     @property
     def num_days(self) -> int:
@@ -31,6 +35,69 @@ class DemandRecords:
     def get_date(self, day: int) -> date:
         """Returns the date of a day counted from 0."""
         return self.first_day + timedelta(day)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What was read of a demand file: its layout and its totals."""
+
+    layout: str
+    about: str  # what is to be known of the layout
+    frequency: str  # day, week or month
+    rows: int  # of the file
+    units: float  # sold
+    returned_units: float
+    left_out_rows: int
+    empty_cells: int  # of a wide file: nothing was recorded there
+    absent: int  # days of a store, SKU and channel without a row: nothing was sold
+    first_date: date
+    last_date: date
+    stores: int
+    skus: int
+    zones: tuple[str, ...]  # that times name; days are as they are written
+
+    def describe(self) -> Iterator[str]:
+        """Yields lines for the terminal."""
+        about = f": {self.about}" if self.about else ""
+        yield f"read as {self.layout}, by {self.frequency}{about}"
+        left_out = f", {self.left_out_rows:,} of them left out" if self.left_out_rows else ""
+        returned = f", {self.returned_units:,.12g} returned" if self.returned_units else ""
+        yield (
+            f"found {self.rows:,} rows{left_out}; {self.units:,.12g} units sold{returned}; "
+            f"{self.stores:,} stores, {self.skus:,} SKUs, {self.first_date} to {self.last_date}"
+        )
+        if self.empty_cells:
+            yield f"{self.empty_cells:,} empty cells: nothing was recorded there"
+        if self.absent:
+            yield (
+                f"{self.absent:,} {self.frequency}s of a store and SKU have no row: nothing was "
+                "sold then"
+            )
+        if self.zones:
+            yield f"times are in zones ({', '.join(self.zones[:5])}); --zone says whose days count"
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `from-data --json` says of it."""
+        return {
+            "layout": self.layout,
+            "frequency": self.frequency,
+            "totals": {
+                "rows": self.rows,
+                "units": _to_number(self.units),
+                "returned_units": _to_number(self.returned_units),
+                "left_out_rows": self.left_out_rows,
+                "absent_rows": self.absent,
+                "empty_cells": self.empty_cells,
+            },
+            "first_date": str(self.first_date),
+            "last_date": str(self.last_date),
+            "stores": self.stores,
+            "skus": self.skus,
+        }
+
+
+def _to_number(value: float) -> float | int:
+    return int(value) if value.is_integer() else value
 
 
 @dataclass(frozen=True)
@@ -82,3 +149,4 @@ class Dataset:
     skus: dict[str, SkuRecord] | None
     nodes: dict[str, NodeRecord] | None
     lanes: dict[tuple[str, str], LaneRecord] | None  # by (from, to)
+    reading: Reading

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
 from envs.omnichannel.world.demand.trace_file import RecordedDemand
 from marl.planning.from_data.check_demand import load_demand
 from marl.planning.from_data.check_others import load_lanes, load_nodes, load_returns, load_skus
-from marl.planning.from_data.dataset import Dataset
+from marl.planning.from_data.dataset import Dataset, Reading
+from marl.planning.from_data.dates import find_zone
 from marl.planning.from_data.fit import choose_train_days, fit_scenario, get_categories
+from marl.planning.from_data.layouts import parse_columns
 from marl.planning.from_data.problems import Findings, Problem
 from marl.planning.from_data.report import list_assumptions, list_fixes
 from marl.planning.from_data.section import Section
+from marl.planning.from_data.sources import Source
 from marl.planning.from_data.summary import Summary, summarise
 from marl.planning.from_data.writing import check_out, name_trace, write_scenario
 
@@ -22,11 +25,15 @@ from marl.planning.from_data.writing import check_out, name_trace, write_scenari
 class Sources:
     """The files; all but the demand may be left out."""
 
-    demand: Path
+    demand: Path | str  # a path, or the URL of a database
     returns: Path | None = None
     skus: Path | None = None
     nodes: Path | None = None
     lanes: Path | None = None
+    _: KW_ONLY
+    columns: str | None = None  # of the demand file: NAME=COLUMN, ...
+    query: str | None = None  # of a database
+    zone: str | None = None  # whose days count where times name a zone
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class FromData:
     train_days: int
     held_back_days: int
     first_held_back: str  # date
+    reading: Reading
     summary: Summary
     sections: list[Section]
     fixed: list[Problem]
@@ -47,6 +55,7 @@ class FromData:
         return {
             "scenario": str(self.out),
             "trace": str(self.trace),
+            **self.reading.to_json(),
             "train_days": self.train_days,
             "held_back_days": self.held_back_days,
             "first_held_back": self.first_held_back,
@@ -92,6 +101,7 @@ def make_scenario(
         train_days=train_days,
         held_back_days=demand.num_days - train_days,
         first_held_back=str(demand.get_date(train_days)),
+        reading=data.reading,
         summary=summary,
         sections=sections,
         fixed=fixed,
@@ -108,7 +118,16 @@ def load_dataset(sources: Sources, *, fix: bool) -> tuple[Dataset, list[Problem]
     skus = load_skus(sources.skus, findings) if sources.skus else None
     nodes = load_nodes(sources.nodes, findings) if sources.nodes else None
     stores = None if nodes is None else [n for n, node in nodes.items() if node.kind == "store"]
-    demand = load_demand(sources.demand, findings, stores, skus)
+    demand, reading = load_demand(
+        Source.parse(str(sources.demand), sources.query),
+        findings,
+        stores,
+        skus,
+        columns=parse_columns(sources.columns),
+        zone=find_zone(sources.zone),
+        has_returns=sources.returns is not None,
+    )
     returns = load_returns(sources.returns, demand, findings) if sources.returns else None
     lanes = load_lanes(sources.lanes, demand, nodes, findings) if sources.lanes else None
-    return Dataset(demand, returns, skus, nodes, lanes), findings.fixed
+    data = Dataset(demand, returns or demand.returned, skus, nodes, lanes, reading)
+    return data, findings.fixed

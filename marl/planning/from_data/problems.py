@@ -17,9 +17,10 @@ class Problem:
     message: str  # about the first of them: the value, and what is allowed
     count: int = 1
     fix: str | None = None  # what --fix does about it; None: nothing
+    place: str = "line"  # what a row of the file is called
 
     def __str__(self) -> str:
-        return f"{self.file}, line {self.line}, column {self.column}: {self.message}"
+        return f"{self.file}, {self.place} {self.line}, column {self.column}: {self.message}"
 
 
 @dataclass
@@ -36,6 +37,10 @@ class Findings:
             self.fixed.append(problem)
         else:
             self._open.append(problem)
+
+    def cure(self, problem: Problem) -> None:
+        """Takes down what the file's layout cures without being asked to."""
+        self.fixed.append(problem)
 
     def check(self) -> None:
         """Ends the work if a problem is open.

@@ -1,4 +1,4 @@
-"""The reader of a planner's CSV file: columns as dates, numbers, names and choices, checked.
+"""The reader of a planner's table: columns as dates, numbers, names and choices, checked.
 
 A reader owns the file, its rows and the problems found in them. Every check looks at the distinct
 texts of a column only, so a million rows cost no more than their thousand different values.
@@ -7,48 +7,72 @@ texts of a column only, so a million rows cost no more than their thousand diffe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
+from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
-from envs.omnichannel.types import FloatArray, IntArray
-from marl.planning.from_data.cells import (
+from envs.omnichannel.types import BoolArray, FloatArray, IntArray
+from marl.planning.from_data.dates import (
     DAY_FIRST,
     EITHER,
     FIRST_DATE,
+    ISO_WEEK,
     LAST_DATE,
+    MONTH,
     MONTH_FIRST,
     NO_DATE,
     ORIGIN,
-    classify_date,
-    classify_number,
+    SERIAL,
+    FoundDate,
     count_days,
+    find_date,
 )
+from marl.planning.from_data.numbers import is_missing, read_numbers
 from marl.planning.from_data.problems import Findings, Problem
-from marl.planning.from_data.tables import BoolArray, read_table
+from marl.planning.from_data.sources import Source
+from marl.planning.from_data.tables import read_table
+from marl.planning.from_data.texts import Table
 
 LONGEST_NAME = 100
 MOST_UNITS = 1_000_000  # a day in a store; more is a slip of the keyboard
+_FLAGS = {"": None, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
+
+
+@dataclass(frozen=True)
+class Dates:
+    """A column of dates."""
+
+    days: IntArray  # (rows,) since 1970-01-01; `NO_DATE` where none is
+    form: str  # that most of them have
+    has_times: bool  # of day
+    zones: frozenset[str]  # that the times name
 
 
 class Reader:
-    """Reads one file.
+    """Reads the columns of one table.
 
     Args:
-        path: of the file.
-        required: columns that it must have; upper and lower case do not matter.
-        optional: columns that it may have; all others are ignored.
+        table: of the file.
         findings: takes down what is wrong, with what other files hold.
-
-    Raises:
-        InputError: names the file, line and column of what cannot be read.
     """
 
-    def __init__(
-        self, path: Path, required: Sequence[str], optional: Sequence[str], findings: Findings
-    ) -> None:
-        self.table = read_table(path, required, optional, findings)
-        self.findings = findings
+    def __init__(self, table: Table, findings: Findings) -> None:
+        self.table, self.findings = table, findings
+
+    @classmethod
+    def open(
+        cls, path: Path, required: Sequence[str], optional: Sequence[str], findings: Findings
+    ) -> Self:
+        """Returns a reader of a file whose columns have the names of this program.
+
+        Raises:
+            InputError: names the file, line and column of what cannot be read.
+        """
+        return cls(read_table(Source(path), required, optional, findings), findings)
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -73,6 +97,11 @@ class Reader:
         if len(rows):
             self.findings.add(self.table.find_problem(rows, column, message, fix))
 
+    def cure(self, rows: IntArray, column: str, message: str, fix: str) -> None:
+        """Takes down what the file's layout cures by itself; as of `note`."""
+        if len(rows):
+            self.findings.cure(self.table.find_problem(rows, column, message, fix))
+
     def note_missing(self, row: int, column: str, message: str, count: int, fix: str) -> None:
         """Takes down rows that are not there, beside the row after which the first belongs."""
         line = self.table.find_line(row)
@@ -87,38 +116,28 @@ class Reader:
         self.findings.check()
 
     def date(self, column: str, *, blank: bool = False) -> IntArray:
-        """Returns a column's dates as days since 1970-01-01, (rows,), `NO_DATE` where none is.
+        """Returns a column's dates as days since 1970-01-01, (rows,); see `dates`."""
+        return self.dates(column, blank=blank).days
+
+    def dates(self, column: str, *, blank: bool = False, zone: ZoneInfo | None = None) -> Dates:
+        """Returns a column's dates.
 
         Takes down what is no date, mixed forms, and days that may be months; empty cells too,
         unless `blank` allows them.
+
+        Args:
+            column: its name.
+            blank: whether a date may be missing.
+            zone: whose days are counted where times name a zone; None: days as they are written.
         """
         texts = self.table.columns[column]
-        forms = np.array([classify_date(text) for text in texts.values], dtype=object)
-        counts = np.bincount(texts.codes, minlength=len(forms))
-        if DAY_FIRST in forms and MONTH_FIRST not in forms:
-            forms[forms == EITHER] = DAY_FIRST
-        elif MONTH_FIRST in forms and DAY_FIRST not in forms:
-            forms[forms == EITHER] = MONTH_FIRST
-        if not blank:
-            message = "this cell is empty; a date YYYY-MM-DD is needed"
-            self._note_texts(column, forms == "blank", message)
-        self._note_texts(column, forms == "text", "{} is not a date; YYYY-MM-DD is needed")
-        message = "{} may be day/month or month/day; write dates as YYYY-MM-DD"
-        self._note_texts(column, forms == EITHER, message)
-        known = [f for f in dict.fromkeys(forms) if f not in {"blank", "text", EITHER}]
-        if len(known) > 1:
-            most = max(known, key=lambda f: int(counts[forms == f].sum()))
-            both = DAY_FIRST in known and MONTH_FIRST in known
-            self._note_texts(
-                column,
-                np.isin(forms, [f for f in known if f != most]),
-                f"{{}} mixes date formats; most rows have {most}",
-                None if both else "reads every date in its own format",
-            )
+        found = [None if is_missing(text) else find_date(text) for text in texts.values]
+        forms = self._decide_forms(column, texts.values, found, blank=blank)
+        known = self._list_forms(column, forms)
         days = np.full(len(forms), NO_DATE)
-        for i, (text, form) in enumerate(zip(texts.values, forms, strict=True)):
-            if form in known:
-                days[i] = count_days(text, form)
+        for i, (one, form) in enumerate(zip(found, forms, strict=True)):
+            if one is not None and form in known:
+                days[i] = count_days(one, form, zone)
         message = "{} is not a day of the calendar; YYYY-MM-DD is needed"
         self._note_texts(column, np.isin(forms, known) & (days == NO_DATE), message)
         first, last = ((day - ORIGIN).days for day in (FIRST_DATE, LAST_DATE))
@@ -126,7 +145,53 @@ class Reader:
         message = f"{{}} is not allowed; {FIRST_DATE} to {LAST_DATE} are"
         self._note_texts(column, outside, message)
         days[outside] = NO_DATE
-        return days[texts.codes]
+        times = [one.time for one in found if one is not None]
+        return Dates(
+            days=days[texts.codes],
+            form=known[0] if known else "",
+            has_times=any(set(time[:3]) - {None, "0", "00"} for time in times),
+            zones=frozenset(time[-1] for time in times if time[-1] is not None),
+        )
+
+    def _decide_forms(
+        self, column: str, texts: Sequence[str], found: Sequence[FoundDate | None], *, blank: bool
+    ) -> NDArray[np.object_]:
+        """The form of each distinct text: `blank`, `text` for what is no date, or a date's."""
+        forms = np.array(
+            [
+                one.form if one else "blank" if is_missing(text) else "text"
+                for text, one in zip(texts, found, strict=True)
+            ],
+            dtype=object,
+        )
+        if DAY_FIRST in forms and MONTH_FIRST not in forms:
+            forms[forms == EITHER] = DAY_FIRST
+        elif MONTH_FIRST in forms and DAY_FIRST not in forms:
+            forms[forms == EITHER] = MONTH_FIRST
+        if not set(forms) <= {SERIAL, "blank", "text"}:
+            forms[forms == SERIAL] = "text"  # among dates, a number is no date
+        if not blank:
+            message = "this cell is empty; a date YYYY-MM-DD is needed"
+            self._note_texts(column, forms == "blank", message)
+        self._note_texts(column, forms == "text", "{} is not a date; YYYY-MM-DD is needed")
+        message = "{} may be day/month or month/day; write dates as YYYY-MM-DD"
+        self._note_texts(column, forms == EITHER, message)
+        return forms
+
+    def _list_forms(self, column: str, forms: NDArray[np.object_]) -> list[str]:
+        """The clear forms, that of most rows first; the others are taken down."""
+        counts = np.bincount(self.table.columns[column].codes, minlength=len(forms))
+        known = [f for f in dict.fromkeys(forms) if f not in {"blank", "text", EITHER}]
+        known.sort(key=lambda form: -int(counts[forms == form].sum()))
+        if len(known) > 1:
+            is_clear = not {DAY_FIRST, MONTH_FIRST} <= {*known} and not {ISO_WEEK, MONTH} & {*known}
+            self._note_texts(
+                column,
+                np.isin(forms, known[1:]),
+                f"{{}} mixes date formats; most rows have {known[0]}",
+                "reads every date in its own format" if is_clear else None,
+            )
+        return known
 
     def number(
         self,
@@ -139,6 +204,8 @@ class Reader:
         fix_low: str | None = None,
         fix_fraction: str | None = None,
         fix_blank: tuple[float, str] | None = None,
+        decimal: str | None = None,
+        allowed: str | None = None,
     ) -> FloatArray:
         """Returns a column's numbers, (rows,).
 
@@ -151,14 +218,14 @@ class Reader:
             fix_low: how --fix describes raising to `least`.
             fix_fraction: how --fix describes rounding.
             fix_blank: what --fix takes for an empty cell, and how it describes that.
+            decimal: the decimal mark, where it is known.
+            allowed: how messages describe what is allowed; None: by the limits.
         """
         texts = self.table.columns[column]
-        values = np.full(len(texts.values), np.nan)
-        kinds = np.array([classify_number(text, self.table.separator) for text in texts.values])
-        for i in np.flatnonzero(kinds == "number"):
-            values[i] = float(texts.values[i].replace(",", "."))
+        values, found = read_numbers(texts.values, self.table.separator, decimal)
+        kinds = np.array(found, dtype=object)
         kind = "whole numbers" if whole else "numbers"
-        allowed = f"{kind} from {least:g} to {most:,.0f} are allowed"
+        allowed = allowed or f"{kind} from {least:g} to {most:,.0f} are allowed"
 
         def note(wrong: BoolArray, message: str, fix: str | None = None) -> BoolArray:
             """Returns the texts that are now cured."""
@@ -172,8 +239,11 @@ class Reader:
             values[kinds == "blank"] = blank
         else:
             number, how = fix_blank or (np.nan, None)
-            empty = note(kinds == "blank", f"this cell is empty; {allowed}", how)
-            values[empty] = number
+            empty = kinds == "blank"
+            named = np.array([text != "" for text in texts.values], bool)
+            cured = note(empty & ~named, f"this cell is empty; {allowed}", how)
+            cured |= note(empty & named, f"{{}} is a missing value; {allowed}", how)
+            values[cured] = number
         finite = np.nan_to_num(values, nan=least)
         note(finite > most, f"{{}} is not allowed; {allowed}")
         values[note(finite < least, f"{{}} is not allowed; {allowed}", fix_low)] = least
@@ -222,6 +292,9 @@ class Reader:
             self._note_texts(column, np.array([is_wrong(t) for t in texts.values]), message)
 
         note(lambda text: not text, "this cell is empty; a name is needed")
+        note(
+            lambda text: text != "" and is_missing(text), "{} is a missing value; a name is needed"
+        )
         message = f"{{}} is too long; {LONGEST_NAME} characters are"
         note(lambda text: len(text) > LONGEST_NAME, message)
         message = "{} has a control character, which is not allowed"
@@ -240,10 +313,19 @@ class Reader:
         """Returns each row's position in `allowed`, (rows,); -1 for what is not in it."""
         texts = self.table.columns[column]
         lowered = [text.lower() for text in texts.values]
+        if "" in allowed:
+            lowered = ["" if is_missing(text) else text for text in lowered]
         positions = np.array([allowed.index(t) if t in allowed else -1 for t in lowered], np.int64)
         message = f"{{}} is not known; allowed: {', '.join(filter(None, allowed))}"
         self._note_texts(column, positions < 0, message)
         return positions[texts.codes]
+
+    def flag(self, column: str, *, blank: bool) -> BoolArray:
+        """Returns a column of yes and no, (rows,); `blank` where it is empty or left out."""
+        if not self.has(column):
+            return np.full(len(self), blank)
+        words = self.choice(column, tuple(_FLAGS))
+        return np.array([blank if flag is None else flag for flag in _FLAGS.values()])[words]
 
     def texts(self, column: str) -> list[str | None]:
         """Returns each row's text; None where there is none."""

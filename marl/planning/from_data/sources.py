@@ -1,0 +1,139 @@
+"""Sources: which kind of file a path leads to, and its columns as texts."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from envs.errors import InputError
+from envs.untrusted import MOST_TABLE, open_file, read_bytes, unpack
+from marl.planning.from_data.csv_file import read_csv
+from marl.planning.from_data.database import read_duckdb, read_parquet, read_sqlite
+from marl.planning.from_data.excel import read_excel
+from marl.planning.from_data.problems import Findings
+from marl.planning.from_data.texts import Raw
+
+_SCHEMES = ("sqlite:///", "duckdb:///")
+_OLD_EXCEL = b"\xd0\xcf\x11\xe0"
+_MOST_FILES = 10_000  # in a folder
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a table is read from."""
+
+    path: Path
+    query: str | None = None  # of a database
+
+    @classmethod
+    def parse(cls, text: str, query: str | None = None) -> Source:
+        """Returns the source that a text names: a path, or sqlite:///PATH or duckdb:///PATH."""
+        for scheme in _SCHEMES:
+            if text.startswith(scheme):
+                path, _, own = text.removeprefix(scheme).partition("?")
+                return cls(Path(path), query or own or None)
+        if "://" in text:
+            raise InputError(
+                f"--demand: '{text}' is not allowed; a file, a folder, {_SCHEMES[0]}FILE or "
+                f"{_SCHEMES[1]}FILE is needed"
+            )
+        return cls(Path(text), query)
+
+
+def read_raw(source: Source, findings: Findings) -> Raw:
+    """Returns the columns of a source: CSV, Excel, Parquet, a database; plain, .gz or .zip.
+
+    Raises:
+        InputError: names the file, and what is wrong with it.
+    """
+    path, file = source.path, str(source.path)
+    if not path.exists():
+        raise InputError(f"{file}: this file does not exist; give the path of a CSV file")
+    if path.is_dir():
+        return _read_folder(path)
+    place = f"{file}, line 1, column 1"
+    with open_file(path, place) as opened:
+        start = opened.read(16)
+    if start.startswith(b"SQLite format 3"):
+        return read_sqlite(path, file, source.query)
+    if start[8:12] == b"DUCK":
+        return read_duckdb(path, file, source.query)
+    if source.query is not None:
+        raise InputError(f"--query: '{file}' is no SQLite or DuckDB database; leave --query out")
+    if start.startswith(b"PAR1"):
+        return read_parquet([path], file)
+    content = unpack(read_bytes(path, place, MOST_TABLE), f"{place}:")
+    return _read_content(content, file, findings)
+
+
+def _read_content(content: bytes, file: str, findings: Findings) -> Raw:
+    if content.startswith(_OLD_EXCEL):
+        return read_excel(content, file)
+    if content.startswith(b"PAR1"):
+        with tempfile.TemporaryDirectory(prefix="omnichannel-") as folder:
+            copy = Path(folder, "table.parquet")
+            copy.write_bytes(content)
+            return _load(read_parquet([copy], file))
+    if not content.startswith(b"PK\x03\x04"):
+        return read_csv(content, file, findings)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if "[Content_Types].xml" in archive.namelist():
+                return read_excel(content, file)
+            inner = _unzip(archive, file)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        raise InputError(f"{file}, line 1, column 1: a damaged .zip file") from None
+    if inner.startswith(b"PK\x03\x04") and not _is_excel(inner):
+        raise InputError(f"{file}, line 1, column 1: a .zip file in a .zip file; unpack it")
+    return _read_content(inner, file, findings)
+
+
+def _is_excel(content: bytes) -> bool:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return "[Content_Types].xml" in archive.namelist()
+
+
+def _unzip(archive: zipfile.ZipFile, file: str) -> bytes:
+    """The only file of an archive."""
+    entries = [e for e in archive.infolist() if not e.is_dir() and "__MACOSX" not in e.filename]
+    if len(entries) != 1:
+        found = ", ".join(entry.filename for entry in entries[:10])
+        raise InputError(
+            f"{file}: {len(entries)} files are in this .zip file ({found}); unpack it and name one"
+        )
+    with archive.open(entries[0]) as opened:
+        content = opened.read(MOST_TABLE + 1)
+    if len(content) > MOST_TABLE:
+        raise InputError(f"{file}: holds more than {MOST_TABLE:,} bytes, which are allowed")
+    return unpack(content, f"{file}:")
+
+
+def _read_folder(folder: Path) -> Raw:
+    found = sorted(folder.rglob("*.parquet"))[: _MOST_FILES + 1]
+    if not found or len(found) > _MOST_FILES:
+        count = f"more than {_MOST_FILES}" if found else "no"
+        raise InputError(
+            f"{folder}: this is a folder with {count} .parquet files; a folder of Parquet files or "
+            "the path of a file is needed"
+        )
+    for path in found:
+        with open_file(path, "--demand", inside=folder) as opened:
+            if opened.read(4) != b"PAR1":
+                raise InputError(f"{path}: this is no Parquet file; take it out of the folder")
+    return read_parquet(found, str(folder))
+
+
+def _load(raw: Raw) -> Raw:
+    """The same, with all columns read at once: their file is about to go."""
+    columns = [raw.read(i) for i in range(len(raw.header))]
+    return Raw(
+        file=raw.file,
+        header=raw.header,
+        read=columns.__getitem__,
+        first_line=raw.first_line,
+        place=raw.place,
+    )

@@ -1,0 +1,201 @@
+"""Files in the shapes that real systems export: read as what they are, totals as in the file."""
+
+import datetime as dt
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envs.errors import InputError
+from envs.omnichannel.scenario import load_scenario
+from envs.omnichannel.world.demand.traces import load_records
+from marl.planning.from_data.make import FromData, Sources, make_scenario
+from tests.make_shapes import DAILY, FIRST, Shape, make_favorita, make_ledger, make_pos
+from tests.write_shapes import KINDS, write_csv, write_sqlite
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make(demand: Path | str, *, fix: bool = False, held_back: str | None = None,
+         **options: str) -> FromData:  # fmt: skip
+    sources = Sources(demand, **options)  # type: ignore[arg-type]
+    return make_scenario(sources, Path("my.yaml"), fix=fix, held_back=held_back, force=True)
+
+
+def refuse(demand: Path | str, **options: Any) -> str:
+    with pytest.raises(InputError) as error:
+        make(demand, **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def write_long(rows: list[str], header: str = "date,store,sku,units") -> Path:
+    Path("demand.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return Path("demand.csv")
+
+
+def check(shape: Shape, made: FromData) -> None:
+    """What was read is what the file holds, and the scenario replays it."""
+    found = made.to_json()
+    assert (found["layout"], found["frequency"]) == (shape.layout, shape.frequency)
+    totals = {name: found["totals"][name] for name in ("units", "returned_units", "left_out_rows")}
+    assert totals == {
+        "units": pytest.approx(shape.units, abs=1e-6),
+        "returned_units": pytest.approx(shape.returned),
+        "left_out_rows": shape.left_out,
+    }
+    assert found["totals"]["rows"] == len(shape.rows) - 1
+    assert (found["stores"], found["skus"]) == (shape.stores, shape.skus)
+    assert found["first_date"] == str(shape.first)
+    replayed = load_records(load_scenario("my.yaml").demand)  # type: ignore[arg-type]
+    assert replayed.units.sum() == pytest.approx(shape.units, abs=shape.stores * shape.skus / 2)
+
+
+@pytest.mark.parametrize("name", DAILY)
+@pytest.mark.parametrize("kind", ["csv", "parquet", "excel"])
+def test_from_data__reads_each_shape_in_each_kind_of_file(name: str, kind: str) -> None:
+    shape = DAILY[name]()
+    check(shape, make(KINDS[kind](shape, Path(name))))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_from_data__reads_every_kind_of_file(kind: str) -> None:
+    shape = make_pos()
+    check(shape, make(KINDS[kind](shape, Path("sales"))))
+
+
+def test_columns__name_those_of_the_file() -> None:
+    rows = [f"{FIRST + dt.timedelta(d)};hat;{d % 5}" for d in range(40)]
+    path = write_long(rows, "Posting Date;Material;Qty")
+    message = refuse(path)
+    assert message.startswith("demand.csv, line 1, column date: missing; found: posting_date, ")
+    assert message.endswith('--columns "date=..., store=..., sku=..., units=..."')
+    made = make(path, columns="date=posting date, sku=Material, units=Qty, store='Berlin'")
+    assert made.reading.units == sum(d % 5 for d in range(40))
+    assert load_scenario("my.yaml").network.stores[0].name == "Berlin"
+    path.write_text(path.read_text().replace(";3\n", ";three\n", 1))
+    message = refuse(path, columns="date=posting date, sku=Material, units=Qty, store='Berlin'")
+    assert message.startswith("demand.csv, line 5, column Qty: 'three' is not a number; ")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("date", "--columns: 'date' is not allowed; NAME=COLUMN is needed, "),
+        ("day=Date", "--columns: 'day=Date' is not allowed; "),
+        ("date=Day", "demand.csv, line 1, column Day: missing, though --columns names it for "),
+    ],
+)
+def test_columns__a_mistake_is_one_line(columns: str, message: str) -> None:
+    assert refuse(write_csv(make_pos(), Path("demand")), columns=columns).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "form", ["%d.%m.%y", "%d-%b-%Y", "%d %B %Y", "%m/%d/%Y", "%b %d, %Y", "%Y%m%d", "serial",
+             "%Y-%m-%dT09:30:00Z", "%d.%m.%Y 17:05", "%m/%d/%Y 5:05 PM", "%Y-%m-%d 00:00:00+0200"],
+)  # fmt: skip
+def test_dates__are_read_as_they_are_found(form: str) -> None:
+    days = [FIRST + dt.timedelta(d) for d in range(40)]
+    texts = [
+        str((d - dt.date(1899, 12, 30)).days) if form == "serial" else f"{d:{form}}" for d in days
+    ]
+    made = make(
+        write_long([f"{text};S;A;{i % 4}" for i, text in enumerate(texts)], "date;store;sku;units")
+    )
+    assert (made.reading.first_date, made.reading.last_date) == (days[0], days[-1])
+
+
+def test_dates__of_zones_count_in_the_one_that_is_asked_for() -> None:
+    rows = [f"{FIRST + dt.timedelta(d)}T23:30:00Z,S,A,1" for d in range(40)]
+    path = write_long(rows)
+    assert make(path).reading.first_date == FIRST
+    assert make(path, zone="Europe/Berlin").reading.first_date == FIRST + dt.timedelta(1)
+    assert refuse(path, zone="Berlin") == (
+        "--zone: 'Berlin' is not known; a name such as Europe/Berlin is needed"
+    )
+
+
+def test_dates__that_may_be_days_or_months_are_refused() -> None:
+    rows = [f"0{1 + d % 9}/0{1 + d // 9}/2024,S,A,1" for d in range(40)]
+    assert "may be day/month or month/day" in refuse(write_long(rows))
+
+
+def test_fractions__keep_their_totals_over_time() -> None:
+    shape = make_favorita()
+    made = make(write_csv(shape, Path("kilos")))
+    units = load_records(load_scenario("my.yaml").demand).units[..., 0]  # type: ignore[arg-type]
+    kilos: dict[str, np.ndarray] = {"0": np.zeros(60), "1": np.zeros(60)}
+    for _, day, store, sku, amount, _ in shape.rows[1:]:
+        if sku == "9":
+            kilos[store][(dt.date.fromisoformat(day) - FIRST).days] += float(amount)
+    place = [sku.name for sku in load_scenario("my.yaml").skus].index("9")
+    for s, sold in enumerate(kilos.values()):
+        assert np.abs(np.cumsum(units[:, s, place]) - np.cumsum(sold)).max() <= 0.5 + 1e-9
+    assert any(problem.fix and problem.fix.startswith("rounds it") for problem in made.fixed)
+
+
+def test_returns__in_negative_lines_have_their_dates() -> None:
+    made = make(write_csv(make_pos(), Path("pos")))
+    assert made.summary.return_rate is not None
+    returned = [p for p in made.fixed if p.fix == "counts it as a return on its day"]
+    assert [problem.count for problem in returned] == [24]
+    assert load_scenario("my.yaml").categories["all"].return_rate > 0
+
+
+def test_lines__of_a_file_that_is_there_twice_are_refused() -> None:
+    rows = [f"{FIRST + dt.timedelta(d)},S,A,1" for d in range(40)]
+    message = refuse(write_long(rows * 2))
+    assert message.endswith("(and 39 more); --fix: adds up rows of the same day")
+
+
+@pytest.mark.parametrize("missing", ["", "NULL", "NaN", "-", "n/a"])
+def test_missing_values__are_offered_as_zero_and_counted(missing: str) -> None:
+    rows = [f"{FIRST + dt.timedelta(d)},S,A,{missing if d == 3 else 1}" for d in range(40)]
+    path = write_long(rows)
+    assert refuse(path).endswith("--fix: counts it as 0")
+    made = make(path, fix=True)
+    assert (made.reading.units, made.fixed[0].count) == (39, 1)
+
+
+def test_numbers__marks_are_decided_on_the_whole_column() -> None:
+    rows = [f"{FIRST + dt.timedelta(d)};S;A;{'1.234' if d == 3 else '2,0'}" for d in range(40)]
+    made = make(write_long(rows, "date;store;sku;units"))
+    assert made.reading.units == 39 * 2 + 1234
+
+
+@pytest.mark.parametrize("scheme", ["", "sqlite:///"])
+def test_database__runs_the_query(scheme: str) -> None:
+    shape = make_ledger()
+    path = write_sqlite(shape, Path("sales"))
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE other (x)")
+    connection.close()
+    assert (
+        refuse(f"{scheme}{path}")
+        == "sales.db: 2 tables found (other, sales); say which with --query"
+    )
+    check(shape, make(f"{scheme}{path}", query="SELECT * FROM sales"))
+    assert refuse(f"{scheme}{path}", query="SELECT * FROM gone").startswith(
+        "sales.db: cannot be read ("
+    )
+
+
+def test_sources__that_cannot_be_read_say_what_to_do() -> None:
+    Path("empty").mkdir()
+    assert "this is a folder with no .parquet files" in refuse("empty")
+    assert refuse("mysql://x").startswith("--demand: 'mysql://x' is not allowed; ")
+    path = write_csv(make_pos(), Path("pos"))
+    assert refuse(path, query="SELECT 1").endswith(
+        "is no SQLite or DuckDB database; leave --query out"
+    )
+
+
+def test_monthly_records__are_refused_with_what_to_do() -> None:
+    rows = [f"{2022 + m // 12}-{m % 12 + 1:02},S,A,{m}" for m in range(30)]
+    assert refuse(write_long(rows)).startswith("demand.csv: a record by month (30 of them)")
