@@ -194,7 +194,9 @@ def test_readme__five_commands_lead_from_sales_to_orders(tmp_path: Path) -> None
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}: {done.stderr}"
-    assert (tmp_path / "orders.csv").read_text("utf-8").startswith("node,sku,decision")
+    assert (
+        (tmp_path / "orders.csv").read_text("utf-8").startswith("order_date,arrival_date,from,to")
+    )
 
 
 def test_commands__are_found_on_the_pages() -> None:

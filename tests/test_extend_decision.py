@@ -96,6 +96,7 @@ from pathlib import Path
 import numpy as np
 from envs.omnichannel import BatchedEnv, load_scenario, parallel_env
 from envs.omnichannel.world.draws import make_seeds
+from marl.planning.order_tables import make_tables
 from marl.planning.planner import Planner
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.stock_count_file import read_stock_count
@@ -158,7 +159,10 @@ for d in rows:
     assert d.proposals == {"pricing_high": 0.0, "pricing_low": 0.5}
     assert d.classical is None
 assert "markdown   25% store_0 to customers" in found.explain("store_0", planner.schema.skus[0])
-assert ",markdown,store_0,customers,0,0.25," in found.to_csv()
+table = make_tables(found)[-1]
+assert (table.name, table.rows[0][1:8]) == (
+    "markdown", ["store_0", "shirt", "markdown", "store_0", "customers", 0.25, 0]
+)
 print("ok")
 """
 

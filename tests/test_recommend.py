@@ -11,6 +11,7 @@ import pytest
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.network import SupplyCuts
+from marl.planning.order_tables import make_tables
 from marl.planning.plan import ComingDays, Plan, count_days, draw_days, simulate_plan
 from marl.planning.planner import Planner
 from marl.planning.policy_file import OnnxPolicy
@@ -18,6 +19,7 @@ from marl.planning.recommendation import Decision, Goals, Outlook, Recommendatio
 from marl.planning.restore import begin, draw_start, restore
 from marl.planning.stock_cells import Cell, Row
 from marl.planning.stock_count_file import read_stock_count
+from marl.planning.table_files import to_csv
 from tests.conftest import WritePolicy, known
 
 OPTIONS = {
@@ -303,7 +305,9 @@ def test_to_csv__a_name_is_no_formula(recommendation: Recommendation) -> None:
     data = recommendation.model_dump()
     for row in (*data["decisions"], *data["outlook"]):
         row["node"] = names.get(row["node"], row["node"])
-    text = Recommendation.model_validate(data).to_csv()
-    rows = list(csv.DictReader(io.StringIO(text)))
-    assert {row["node"] for row in rows} == {"dc_0", "'=HYPERLINK(1)", "'@x"}
+    for row in data["decisions"]:
+        row["destination"] = names.get(row["destination"], row["destination"])
+    table = make_tables(Recommendation.model_validate(data), everything=True)[0]
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
+    assert {row["to"] for row in rows} == {"dc_0", "'=HYPERLINK(1)", "'@x"}
     assert any(row["proposal_ordering_high"].startswith("-") for row in rows)  # numbers stay

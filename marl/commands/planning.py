@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from envs.errors import InputError
 from marl.commands.console import make_console, name_command, write_json
 
-if TYPE_CHECKING:
-    from marl.planning.planner import Planner
-
-PolicyOption = Annotated[
-    Path, typer.Option("--policy", help="A file that export wrote, or choose.")
-]
 ScenarioOption = Annotated[
     str, typer.Option("--scenario", "-s", help="Built-in name or a YAML file.")
 ]
-ForecastOption = Annotated[
-    Path | None, typer.Option(help="What learn-sales wrote. Default: the scenario's own record.")
-]
-LOCAL = "127.0.0.1"
 
 
 def register(app: typer.Typer, scenario_app: typer.Typer) -> None:
@@ -31,8 +20,6 @@ def register(app: typer.Typer, scenario_app: typer.Typer) -> None:
     app.command()(export)
     app.command()(choose)
     app.command("learn-sales")(learn)
-    app.command()(recommend)
-    app.command()(serve)
     scenario_app.command("from-data")(make_from_data)
     scenario_app.command("state-template")(write_template)
 
@@ -96,79 +83,6 @@ def learn(
     write_json(json_file, learnt.to_json())
 
 
-def recommend(
-    policy: PolicyOption,
-    scenario: ScenarioOption,
-    state: Annotated[Path, typer.Option(help="The stock count, CSV.")],
-    out: Annotated[Path | None, typer.Option(help="The orders to write, CSV.")] = None,
-    explain: Annotated[
-        tuple[str, str] | None, typer.Option(help="Tell one decision in words: STORE SKU.")
-    ] = None,
-    forecast: ForecastOption = None,
-    goals: Annotated[
-        Path | None,
-        typer.Option(help="Keeps what the high-level agents hold between reviews, JSON."),
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the orders as JSON; -: stdout.")
-    ] = None,
-) -> None:
-    """Turn a stock count into today's orders, shipments and returns."""
-    from marl.planning.goals_file import read_goals, write_goals
-    from marl.planning.stock_count_file import read_stock_count
-
-    planner = _make_planner(policy, scenario, forecast)
-    stock_count = read_stock_count(state, planner.schema)
-    if goals is not None and not planner.decision_maker.has_goals:
-        raise InputError(
-            f"--goals: policy {planner.policy.name!r} decides on every day anew and holds no "
-            "goals; leave it out"
-        )
-    before = None if goals is None else read_goals(goals, stock_count.day)
-    recommendation = planner.recommend(stock_count, before)
-    told = recommendation.explain(*explain) if explain else None
-    if out is not None:
-        from marl.runs.files import write_file
-
-        write_file(out, recommendation.to_csv(), "--out")
-    write_json(json_file, recommendation.model_dump(mode="json"))
-    if goals is not None and recommendation.goals is not None:
-        write_goals(goals, before, recommendation.goals)
-    if str(json_file) == "-":
-        return
-    for note in recommendation.notes:
-        print(f"note: {note}")
-    if told is not None:
-        print(told)
-    if out is not None:
-        print(f"{out}: {len(recommendation.decisions)} decisions for day {recommendation.day}")
-    elif json_file is None and told is None:
-        print(recommendation.to_csv(), end="")
-
-
-def serve(
-    policy: PolicyOption,
-    scenario: ScenarioOption,
-    forecast: ForecastOption = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; others than this machine's are open to all.")
-    ] = LOCAL,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Requests at a time. Default: one a core.")
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None, typer.Option(help="A further name by which clients call this machine.")
-    ] = None,
-) -> None:
-    """Answer stock counts with orders over HTTP; /openapi.json says how."""
-    from marl.planning.serve import run_server
-
-    count = workers or min(os.cpu_count() or 1, 8)
-    planners = [_make_planner(policy, scenario, forecast) for _ in range(count)]
-    run_server(planners, host, port, allow_host or [])
-
-
 def write_template(
     scenario: Annotated[str, typer.Argument(help="Built-in name or a YAML file.")],
     out: Annotated[Path | None, typer.Option(help="The CSV to write; default: stdout.")] = None,
@@ -186,22 +100,6 @@ def write_template(
 
         write_file(out, text, "--out")
         print(f"{out}: {text.count(chr(10)) - 1} rows")
-
-
-def _make_planner(policy: Path, scenario: str, forecast: Path | None) -> Planner:
-    from envs.omnichannel.scenario import load_scenario
-    from marl.planning.planner import Planner
-    from marl.planning.policy_file import OnnxPolicy
-    from marl.planning.rule_file import RulePolicy
-
-    loaded = load_scenario(scenario)
-    is_rule = policy.suffix == ".json"
-    chosen = RulePolicy.load(policy) if is_rule else OnnxPolicy.load(policy)
-    if forecast is None:
-        return Planner(chosen, loaded)
-    from marl.planning.daily.state import ForecastState
-
-    return Planner(chosen, loaded, forecast=ForecastState.read(forecast, loaded, "--forecast"))
 
 
 def make_from_data(

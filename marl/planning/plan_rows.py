@@ -6,7 +6,8 @@ Beside each decision stands the one that a classical rule would make.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from itertools import product, repeat
 from typing import Any
 
@@ -21,10 +22,46 @@ from envs.omnichannel.agents.positions import (
     count_online_waiting,
     count_positions,
 )
-from envs.omnichannel.types import FloatArray, Network, View, sum_axis
+from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.order_rules import tabulate_rules
+from envs.omnichannel.types import FloatArray, Flows, IntArray, Network, View, sum_axis
+from envs.omnichannel.world.account.costs import Ordering, Transport
 from marl.planning.decision_maker import Proposed
 from marl.planning.plan import Plan
 from marl.planning.recommendation import Decision, Outlook
+
+# What moves beside orders and shipments, and is paid on later days or by other decisions.
+_OTHERS = (
+    "transshipped_in", "online_from_store", "online_from_dc", "store_from_dc", "pickup_from_dc",
+)  # fmt: skip
+
+
+def size_packs(scenario: Scenario) -> IntArray:
+    """Returns the units of a pack by node and SKU, (N, K); 1 where no order rule names packs."""
+    rules = scenario.order_rules or ()
+    return tabulate_rules(rules, scenario.node_names, scenario.sku_names)["multiple"]
+
+
+def count_packs(units: float, size: int) -> int:
+    """Returns how many packs hold the units; the last one need not be full."""
+    return -(-int(units) // size)
+
+
+def price_lines(scenario: Scenario, network: Network, flows: Flows) -> FloatArray:
+    """Returns what today's orders and shipments cost, money by node and SKU, (N, K).
+
+    An order costs `costs.fixed_order`; a shipment costs its lane's rate and its part of the trucks.
+
+    Args:
+        scenario: with the rates.
+        network: of the scenario.
+        flows: of one copy.
+    """
+    moved = replace(flows, **{name: np.zeros_like(getattr(flows, name)) for name in _OTHERS})
+    money = np.zeros((1, network.num_nodes, network.num_skus))
+    for term in (Transport, Ordering):
+        term(scenario, network).price(moved, money)
+    return money[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +73,9 @@ class PlanRows:
     skus: list[str]
     plan: Plan
     classical: Plan
+    cost: FloatArray  # (N, K) money of today's orders and shipments
+    packs: IntArray  # (N, K) units of a pack
+    arrival: list[date | int]  # of what is sent to each node today, (N,)
 
     def list_decisions(self, proposed: Proposed) -> Iterator[Decision]:
         """Yields every line of every decision that the plan makes."""
@@ -107,6 +147,7 @@ class PlanRows:
         first = 0 if decision.at_dcs else net.num_dcs
         tables: list[Any] = [cells.tolist() for cells in (units, chosen, proposed, alternative)]
         absent = [None] * len(self.skus)
+        cost, packs = self.cost.tolist(), self.packs.tolist()
         for g, (amounts, choices, gaps, others) in enumerate(zip(*tables, strict=True)):
             node = self.nodes[first + g]
             dc = self.nodes[g if decision.at_dcs else net.parent[g]]
@@ -126,6 +167,9 @@ class PlanRows:
                 absent if is_share else choices,
                 map(dict, map(zip, repeat(modules), gaps)),
                 others,
+                repeat(None if is_share else self.arrival[first + g]),
+                absent if is_share else map(count_packs, amounts, packs[first + g]),
+                absent if is_share else cost[first + g],
             )
 
     def _find_classical(self, decision: type[AnyDecision], line: Line) -> FloatArray | None:

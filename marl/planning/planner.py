@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 
 import numpy as np
 
@@ -16,9 +17,9 @@ from envs.omnichannel.world.demand.traces import TraceDemand
 from marl.planning.daily.state import ForecastState
 from marl.planning.decision_maker import make_decision_maker
 from marl.planning.plan import ComingDays, Day, count_days, draw_days, simulate_plan
-from marl.planning.plan_rows import PlanRows
+from marl.planning.plan_rows import PlanRows, price_lines, size_packs
 from marl.planning.policy_file import OnnxPolicy
-from marl.planning.recommendation import Goals, Recommendation
+from marl.planning.recommendation import Goals, Recommendation, add_up
 from marl.planning.restore import HeldOptions, Start, begin, draw_start, restore
 from marl.planning.rule_file import RulePolicy
 from marl.planning.stock_count import StockCount, StockCountSchema
@@ -69,6 +70,7 @@ class Planner:
         self.decision_maker = make_decision_maker(policy, self.scenario, self.today.forecast)
         self.schema = StockCountSchema(self.today.simulator)
         self.network = self.today.network
+        self.packs = size_packs(self.scenario)
         self.classical = self._make_classical()
         self._drawn = draw_start(self.today, num_futures)
         self._soon = None if self.decision_maker.observes_later else count_days(self.network)
@@ -91,18 +93,26 @@ class Planner:
         restore(env, start)
         decided = self.decision_maker.decide(env, start.held)
         futures = self._imagine(start)
+        plan = simulate_plan(env, futures, decided.follow)
         rows = PlanRows(
             network=self.network,
             nodes=self.schema.nodes,
             skus=self.schema.skus,
-            plan=simulate_plan(env, futures, decided.follow),
+            plan=plan,
             classical=simulate_plan(env, futures, self.classical.compute_targets),
+            cost=price_lines(self.scenario, self.network, plan.carried_out),
+            packs=self.packs,
+            arrival=[
+                self._name_day(stock_count.day + days) for days in self.network.lead_time.tolist()
+            ],
         )
+        decisions = [*rows.list_decisions(decided.proposed)]
         return Recommendation(
             policy=self.policy.name,
             scenario=self.scenario.name,
             day=stock_count.day,
             period=self.scenario.period,
+            order_date=self._name_day(stock_count.day),
             review=self.decision_maker.has_goals and env.is_review,
             classical=self.classical.name,
             notes=[*self.notes, *self._tell_staleness(stock_count)],
@@ -111,9 +121,15 @@ class Planner:
                 if self.decision_maker.has_goals
                 else None
             ),
-            decisions=[*rows.list_decisions(decided.proposed)],
+            decisions=decisions,
             outlook=[*rows.list_outlook(env.view)],
+            totals=add_up(decisions),
         )
+
+    def _name_day(self, day: int) -> date | int:
+        """The date of a day, or its number where demand has no dates."""
+        demand = self.today.simulator.demand
+        return demand.find_date(day) if isinstance(demand, TraceDemand) else day
 
     def _tell_staleness(self, stock_count: StockCount) -> list[str]:
         """What is to be said of a forecast that ends before today, and of items that have ended."""

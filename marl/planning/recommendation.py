@@ -1,18 +1,15 @@
-"""Today's orders as data: the JSON of the service, the CSV of the command, a decision in words."""
+"""Today's orders as data: the JSON of the service, and a decision in words."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from operator import attrgetter
+from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
 
 from envs.errors import InputError
-from envs.spreadsheet import write_name
 from envs.validation import StrictModel
 from marl.planning.stock_cells import MOST_DAYS
 
@@ -63,6 +60,10 @@ class Decision:
     proposals: dict[str, float]
     # Units or share that the classical rule would decide; None: it does not know the decision.
     classical: float | None
+    # Of orders and shipments; a number where the scenario's days have no dates.
+    arrival_date: date | int | None
+    packs: int | None
+    cost: float | None  # money: the order's fixed cost, or the shipment's transport
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,8 +86,25 @@ class Outlook:
     classical_stockout_probability: float
 
 
-_DECISION = tuple(f.name for f in fields(Decision))
-_OUTLOOK = tuple(f.name for f in fields(Outlook))
+@dataclass(slots=True)
+class Totals:
+    """What the lines of a kind come to, of those above zero."""
+
+    lines: int = 0
+    units: int = 0
+    cost: float = 0.0  # money
+
+
+def add_up(decisions: list[Decision]) -> dict[str, Totals]:
+    """Returns the totals of what is sent, by the decision's name: `order`, `shipment`."""
+    totals: dict[str, Totals] = {}
+    for line in decisions:
+        if line.share is None:
+            own = totals.setdefault(line.decision, Totals())
+            own.lines += line.units > 0
+            own.units += int(line.units)
+            own.cost += line.cost or 0.0
+    return totals
 
 
 class Recommendation(StrictModel):
@@ -96,32 +114,14 @@ class Recommendation(StrictModel):
     scenario: str
     day: int
     period: str  # day or week, whatever is called a day
+    order_date: date | int  # of the day; its number where the scenario's days have no dates
     review: bool  # whether the high-level agents decided anew
     classical: str
     notes: list[str]
     goals: Goals | None  # None: there is no high level
     decisions: list[Decision]
     outlook: list[Outlook]
-
-    def to_csv(self) -> str:
-        """Returns a line for each decision, with its node's outlook beside it."""
-        modules = list(dict.fromkeys(m for d in self.decisions for m in d.proposals))
-        own = [f for f in _DECISION if f != "proposals"]
-        shared = [f for f in _OUTLOOK if f not in {"node", "sku"}]
-        get_own, get_shared = attrgetter(*own), attrgetter(*shared)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*own, *(f"proposal_{m}" for m in modules), *shared])
-        beside = {(o.node, o.sku): [*map(_to_cell, get_shared(o))] for o in self.outlook}
-        for decision in self.decisions:
-            writer.writerow(
-                [
-                    *map(_to_cell, get_own(decision)),
-                    *(_to_cell(decision.proposals.get(m)) for m in modules),
-                    *beside[decision.node, decision.sku],
-                ]
-            )
-        return text.getvalue()
+    totals: dict[str, Totals]
 
     def explain(self, node: str, sku: str) -> str:
         """Returns the decisions of a node for a SKU in words and numbers.
@@ -183,12 +183,3 @@ class Recommendation(StrictModel):
                     f"expected {now}; proposed {proposed}"
                     + ("" if other is None else f"; {self.classical} {other:.0%}")
                 )
-
-
-def _to_cell(value: object) -> str:
-    """Numbers with as many digits as a planner reads; names as text, whatever they begin with."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return write_name(value)
-    return f"{value:.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
