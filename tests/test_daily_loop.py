@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from envs.omnichannel.agents.observation_spread import SPREAD_FEATURES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.scenario.agents import Observation
 from envs.omnichannel.types import Decisions, FloatArray, State
 from envs.omnichannel.world.account.costs import CostModel
 from envs.omnichannel.world.draws import make_seeds
@@ -75,8 +77,8 @@ def read_decisions(found: Recommendation, scenario: Scenario) -> Decisions:
     )
 
 
-def run_loop(scenario: Scenario, state: State) -> FloatArray:
-    """Costs of each day when a planner asks `recommend` every morning."""
+def run_loop(scenario: Scenario, state: State) -> tuple[FloatArray, FloatArray]:
+    """Costs of each day when a planner asks `recommend` every morning, and what agents then see."""
     env = BatchedEnv(scenario, 1, "evaluate")
     first = int(state.day[0])
     known = ForecastState.from_record(cut_record(scenario, first))
@@ -84,26 +86,41 @@ def run_loop(scenario: Scenario, state: State) -> FloatArray:
         RuleMetadata(scenario=scenario.name, scenario_hash=scenario.hash(), rule=RULE, classical=[])
     )
     planner = Planner(policy, scenario, num_futures=2, forecast=known)
-    costs, rates = [], Rates.from_settings(scenario.forecast)
+    costs, seen, rates = [], [], Rates.from_settings(scenario.forecast)
     for _ in range(DAYS):
         planner.today.forecast = known.make_forecast()
         found = planner.recommend(count_stock(state, int(state.day[0])))
+        seen.append(observe_spread(planner.today))
         demand = env.simulator.sample_demand(state)
         state, flows = env.simulator.simulate_period(state, read_decisions(found, scenario), demand)
         costs.append(float(CostModel(scenario, env.network).compute_costs(flows).by_term.sum()))
         known.learner.learn(demand.units[0].astype(float), rates)
-    return np.array(costs)
+    return np.array(costs), np.concatenate(seen)
+
+
+def observe_spread(env: BatchedEnv) -> FloatArray:
+    """What agents see of how demand scatters."""
+    columns = [env.layout.features.index(name) for name in SPREAD_FEATURES]
+    return env.observe()[..., columns].astype(np.float64)
 
 
 def test_recommend__in_the_loop_costs_what_the_simulator_says() -> None:
-    scenario = load_scenario("retail").model_copy(update={"horizon": DAYS})
+    changes = {"horizon": DAYS, "observation": Observation(spread=True)}
+    scenario = load_scenario("retail").model_copy(update=changes)
     env = BatchedEnv(scenario, 1, "evaluate")
     seeds = make_seeds("loop", 0, 1)
     env.reset(seeds)
     start = replace(env.state)
-    costs, rule = [], RULE.make(scenario)
+    costs, seen, rule = [], [], RULE.make(scenario)
     for _ in range(DAYS):
+        seen.append(observe_spread(env))
         step = rule.run_period(env)
         costs.append(float(step.costs.by_term.sum()))
-    looped = run_loop(scenario, start)
+    looped, told = run_loop(scenario, start)
     assert abs(looped.sum() / np.sum(costs) - 1) < 0.005, (looped.sum(), np.sum(costs))
+    missed = np.abs(told - np.concatenate(seen))
+    counted = [SPREAD_FEATURES.index(name) for name in ("zero_share", "silent")]
+    assert missed[0].max() == 0  # of all features: both begin with the same record
+    # Later on `recommend` draws spreads and weekdays anew each morning, which an episode does not.
+    assert missed[..., counted].max() < 1e-6
+    assert missed.mean() < 0.05

@@ -17,6 +17,7 @@ from envs.omnichannel.forecast.running import Running
 from envs.omnichannel.forecast.variance_law import shrink_variance
 from envs.omnichannel.forecast.weekdays import estimate_profile
 from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.scenario.agents import Observation
 from envs.omnichannel.scenario.demand import ForecastSettings, Trace
 from envs.omnichannel.types import BoolArray, FloatArray, IntArray, Known
 from envs.omnichannel.world.demand.traces import TraceDemand
@@ -275,9 +276,10 @@ def change_record(scenario: Scenario, day: int, monkeypatch: pytest.MonkeyPatch)
 
 
 def record_decisions(name: str, split: str, seeds: IntArray) -> tuple[list[FloatArray], IntArray]:
-    env = BatchedEnv(SMALL, len(seeds), split)  # type: ignore[arg-type]
+    seeing = SMALL.model_copy(update={"observation": Observation(spread=True)})
+    env = BatchedEnv(seeing, len(seeds), split)  # type: ignore[arg-type]
     env.reset(seeds)  # type: ignore[arg-type]
-    policy, decided = make_policy(name, SMALL), []
+    policy, decided = make_policy(name, seeing), []
     observed = [env.observe()]
     first = env.state.day.copy()
     for _ in range(SMALL.horizon):
@@ -322,7 +324,9 @@ def test_known__is_what_the_view_says() -> None:
     env = BatchedEnv(SMALL, 2)
     env.reset(make_seeds("test", 0, 2))
     assert isinstance(env.view.known, Known)
-    assert set(vars(env.view.known)) == {"smoothed", "variance", "weight", "origin"}
+    names = {"smoothed", "variance", "weight", "origin", "zero_share", "silent"}
+    assert set(vars(env.view.known)) == names
+    assert env.view.zero_share is env.view.silent is None
 
 
 def test_trace__the_stock_at_the_start_is_that_of_the_days_before() -> None:

@@ -66,7 +66,12 @@ class BatchedEnv:
         self.layout = Layout.from_scenario(scenario)
         demand = self.simulator.demand
         self.coordinator = Coordinator(scenario, self.network)
-        self.forecast = make_forecast(demand, scenario.forecast, self.network)
+        self.forecast = make_forecast(
+            demand,
+            scenario.forecast,
+            self.network,
+            counts_sales_days=scenario.observation.spread,
+        )
         self.observation = ObservationModel(
             scenario, self.network, demand, self.coordinator.decisions
         )

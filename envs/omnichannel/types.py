@@ -125,9 +125,7 @@ class Network:
 
 
 def _expect_lead_time(fixed: int, random: dict[int, float] | None) -> int:
-    if random is None:
-        return fixed
-    return round(sum(days * probability for days, probability in random.items()))
+    return fixed if random is None else round(sum(days * p for days, p in random.items()))
 
 
 class ArrayRecord:
@@ -189,6 +187,8 @@ class Known(ArrayRecord):
     variance: FloatArray  # (B, S, K) units² of a day's total over the channels around it
     weight: FloatArray  # (B, S, K) days that both rest on
     origin: IntArray  # (B,) calendar day on which the episode began
+    zero_share: FloatArray | None = None  # (B, S, K) of days without a sale; None: no agent asks
+    silent: FloatArray | None = None  # (B, S, K) days without one since the last sale; the same
 
     @property
     def known(self) -> Known:
@@ -210,8 +210,7 @@ class Signals(Known):
 class View(Signals):
     """What agents and policies may know when they decide: event 2. Shapes as in `State`.
 
-    Neither the seed of the coming draws nor anything that they decide is part of it, nor what
-    nobody sees: the drift of demand, an episode's return rates and how much the records err.
+    It has no seed of coming draws, nor what nobody sees: drift, return rates, errors of records.
     """
 
     period: IntArray

@@ -16,6 +16,7 @@ from envs.omnichannel.agents.observation_kernels import (
     FEATURES,
     write_observations,
 )
+from envs.omnichannel.agents.observation_spread import SPREAD_FEATURES, SpreadFeatures
 from envs.omnichannel.agents.positions import count_positions
 from envs.omnichannel.agents.roster import HIGH_MODULES, role_of
 from envs.omnichannel.scenario import Scenario
@@ -62,6 +63,7 @@ class ObservationModel:
         self.season_ahead = np.roll(self.season, -network.cycle, axis=0)
         review = scenario.review_period
         self.to_review = -np.arange(review) % review / review  # by periods since the last one
+        self.spread = SpreadFeatures(network) if scenario.observation.spread else None
         self.features = list_features(scenario)
         self.index = {name: i for i, name in enumerate(self.features)}
         self.rows = _make_rows(network, demand)
@@ -129,6 +131,7 @@ class ObservationModel:
             season_ahead=self.season_ahead[day],
             to_review=self.to_review[view.period % len(self.to_review)],
             cuts=self._compute_cuts(view),
+            spread=self._compute_spread(view),
             held=np.concatenate([goals[m] for m in HIGH_MODULES], axis=1),
         )
         write_observations(
@@ -176,6 +179,12 @@ class ObservationModel:
             first_cut=len(FEATURES) + len(_OWN_GOALS),
         )
 
+    def _compute_spread(self, view: View) -> FloatArray:
+        """How demand scatters, (B, N + 1, K, 5); (B, N + 1, K, 0) where agents do not see it."""
+        if self.spread is None:
+            return np.empty((len(view.period), *self.constant.shape[:2], 0))
+        return self.spread.compute(view)
+
     def _compute_cuts(self, view: View) -> FloatArray:
         """When a cut begins and how many days of it are known, as shares of the notice.
 
@@ -201,6 +210,7 @@ def list_features(scenario: Scenario) -> tuple[str, ...]:
         *FEATURES,
         *_OWN_GOALS,
         *(CUT_FEATURES if scenario.supply_cuts else ()),
+        *(SPREAD_FEATURES if scenario.observation.spread else ()),
         *(SHELF_FEATURES if scenario.has_perishables else ()),
     )
 

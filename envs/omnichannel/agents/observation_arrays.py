@@ -38,6 +38,7 @@ class Context(NamedTuple):
     season_ahead: FloatArray  # (B, K) of the same day a week on
     to_review: FloatArray  # (B,) share of the review period until the next one
     cuts: FloatArray  # (B, R, 0 or 2) announced supply cuts
+    spread: FloatArray  # (B, R, K, 0 or 5) how demand scatters
     held: IntArray  # (B, M, K) options that the high-level modules hold
 
 

@@ -147,6 +147,7 @@ def write_observations(
     """
     num_rows, skus, _ = constant.shape
     cells, num_own = np.empty((num_rows, skus, _NUM_CELLS)), shown.first_cut - len(COLUMN)
+    first_spread = shown.first_cut + context.cuts.shape[2]
     by_sku = np.empty((skus, len(BY_SKU) + num_own))
     shifted = np.empty(skus * num_features, np.float32)
     for b in range(obs.shape[1]):
@@ -167,6 +168,8 @@ def write_observations(
                     features[len(COLUMN) + i] = by_sku[k, len(BY_SKU) + i]
                 for i in range(context.cuts.shape[2]):
                     features[shown.first_cut + i] = context.cuts[b, row, i]
+                for i in range(context.spread.shape[3]):
+                    features[first_spread + i] = context.spread[b, row, k, i]
                 upper = cells[rows.upper[row], k]
                 _scale(features, cell, upper, rows.lead_time[row], rows.base[row, k])
                 if units.shelf.shape[1]:

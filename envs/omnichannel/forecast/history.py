@@ -26,6 +26,8 @@ class History:
     plain_mean: Float32Array  # (D + 1, S, K, C)
     plain_variance: Float32Array  # (D + 1, S, K)
     profile: Float32Array  # (D + 1, cycle, K)
+    zero_share: Float32Array  # (D + 1, S, K)
+    silent: Float32Array  # (D + 1, S, K)
 
     @classmethod
     def roll(

@@ -42,6 +42,8 @@ class Estimates:
     plain_mean: FloatArray  # (S, K, C) mean of all days so far
     plain_variance: FloatArray  # (S, K)
     profile: FloatArray  # (cycle, K) factor of the mean by weekday
+    zero_share: FloatArray  # (S, K) share of days without a sale
+    silent: IntArray  # (S, K) days without one since the last sale
     is_new: BoolArray  # (S, K) on sale, for less than four weeks
     has_ended: BoolArray  # (S, K) was sold, and has not been for so long that it cannot be chance
 
@@ -140,6 +142,8 @@ class Learner:
             plain_mean=np.where(has_ended[..., None], 0.0, self.plain_mean),
             plain_variance=np.where(has_ended, 0.0, self.plain_variance),
             profile=self.estimate_profile(),
+            zero_share=np.maximum(1 - self.sale_days / np.maximum(self.weight, 1), 0.0),
+            silent=self.silent.copy(),
             is_new=is_new,
             has_ended=has_ended,
         )

@@ -26,21 +26,37 @@ _ROLLED: dict[tuple[bytes, tuple[int, ...], Rates, int], History] = {}
 _METHODS = {"smoothing": SeasonalSmoothing, "mean": KnownMean, "oracle": Oracle}
 
 
-def make_forecast(demand: DemandProcess, settings: ForecastSettings, network: Network) -> Forecast:
+def make_forecast(
+    demand: DemandProcess,
+    settings: ForecastSettings,
+    network: Network,
+    *,
+    counts_sales_days: bool = False,
+) -> Forecast:
     """Builds the scenario's forecast.
+
+    Args:
+        demand: what is to be foreseen.
+        settings: how.
+        network: for how far ahead.
+        counts_sales_days: whether agents see how often and how lately an item sells.
 
     Raises:
         InputError: if `running` is asked for without a record.
     """
     days_ahead = count_days_ahead(network)
     if settings.method != "running":
-        return _METHODS[settings.method](demand, settings, days_ahead, network.cycle)
+        method = _METHODS[settings.method]
+        return method(
+            demand, settings, days_ahead, network.cycle, counts_sales_days=counts_sales_days
+        )
     if not isinstance(demand, TraceDemand):
         raise InputError(
             "forecast.method: 'running' is not allowed; it learns from a record, which demand of "
             "process trace alone has; smoothing, mean or oracle is needed"
         )
-    return Running(roll_record(demand, settings), settings, days_ahead)
+    history = roll_record(demand, settings)
+    return Running(history, settings, days_ahead, counts_sales_days=counts_sales_days)
 
 
 def roll_record(demand: TraceDemand, settings: ForecastSettings) -> History:

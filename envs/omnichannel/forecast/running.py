@@ -7,6 +7,8 @@ import numpy as np
 from envs.omnichannel.forecast.history import History
 from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.forecast.moments import update_moments
+from envs.omnichannel.forecast.sales_days import count_sales_days
+from envs.omnichannel.forecast.strategies import begin_sales_days
 from envs.omnichannel.scenario.demand import ForecastSettings
 from envs.omnichannel.types import FloatArray, IntArray, Known, State, sum_channels
 
@@ -18,16 +20,25 @@ class Running:
     every day that it lives through. Its weekday profile stays that of its first day.
     """
 
-    def __init__(self, history: History, settings: ForecastSettings, days_ahead: int) -> None:
+    def __init__(
+        self,
+        history: History,
+        settings: ForecastSettings,
+        days_ahead: int,
+        *,
+        counts_sales_days: bool = False,
+    ) -> None:
         """Takes what the record says.
 
         Args:
             history: of the record; of one entry, what is known today whatever the day.
             settings: of the scenario.
             days_ahead: H of `look_ahead`.
+            counts_sales_days: whether agents see how often and how lately an item sells.
         """
         self.rates = Rates.from_settings(settings)
         self.history = history
+        self.counts_sales_days = counts_sales_days
         self.cycle = history.profile.shape[1]
         weekday = np.arange(self.cycle)[:, None] + np.arange(days_ahead)
         self._weekdays = weekday % self.cycle  # (7, H) of the days from each weekday on
@@ -40,7 +51,13 @@ class Running:
             variance=self.history.variance[own].astype(np.float64),
             weight=self.history.weight[own].astype(np.float64),
             origin=day,
+            **begin_sales_days(self, day),
         )
+
+    def read_sales_days(self, origin: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Returns what the record says before the episodes, (B, S, K) each."""
+        history, own = self.history, self._locate(origin)
+        return history.zero_share[own].astype(np.float64), history.silent[own].astype(np.float64)
 
     def read_plain(self, origin: IntArray) -> tuple[FloatArray, FloatArray]:
         """Returns mean and variance of all days before the episodes, (B, ...)."""
@@ -56,11 +73,17 @@ class Running:
         weight = known.weight.copy()
         # Before its first sale a new item's zeros say nothing.
         is_seen = (weight > 0) | (sum_channels(demand) > 0)
+        factor = self._read_factor(known, state)
         update_moments(
-            smoothed, variance, weight, demand.astype(np.float64), self._read_factor(known, state),
-            is_seen, *self.rates,
-        )  # fmt: skip
-        return Known(smoothed=smoothed, variance=variance, weight=weight, origin=known.origin)
+            smoothed, variance, weight, demand.astype(np.float64), factor, is_seen, *self.rates
+        )
+        return Known(
+            smoothed=smoothed,
+            variance=variance,
+            weight=weight,
+            origin=known.origin,
+            **count_sales_days(known, weight, demand, factor[:, None]),
+        )
 
     def predict_day(self, known: Known, state: State) -> FloatArray:
         """Returns the level times the weekday's factor, (B, S, K, C)."""

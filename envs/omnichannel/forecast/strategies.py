@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from envs.omnichannel.forecast.moments import LOWEST_FACTOR
+from envs.omnichannel.forecast.sales_days import count_sales_days, expect_sales_days
 from envs.omnichannel.scenario.demand import ForecastSettings
 from envs.omnichannel.types import (
     WEEK,
@@ -27,6 +28,8 @@ _KNOWN_DAYS = 365.0  # that a known mean is taken to rest on
 
 class Forecast(Protocol):
     """What the environment asks of a forecast."""
+
+    counts_sales_days: bool  # whether agents see how often and how lately an item sells
 
     def begin(self, day: IntArray) -> Known:
         """Returns what is known before the first day of an episode, (B, ...).
@@ -47,11 +50,22 @@ class Forecast(Protocol):
     def look_ahead(self, known: Known, state: State) -> FloatArray:
         """Returns the factors of smoothed demand over the next 1 to H days, (B, H, S or 1, K)."""
 
+    def read_sales_days(self, origin: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Returns `zero_share` and `silent` of `Known` before an episode, (B, S, K) each."""
+
     def read_plain(self, origin: IntArray) -> tuple[FloatArray, FloatArray]:
         """Returns mean, (B, S, K, C), and variance, (B, S, K), of all days before an episode.
 
         A spreadsheet knows no more: both stay as they are until the episode ends.
         """
+
+
+def begin_sales_days(forecast: Forecast, day: IntArray) -> dict[str, FloatArray]:
+    """Returns the fields of `Known` that tell of days without a sale; none where nobody asks."""
+    if not forecast.counts_sales_days:
+        return {}
+    zero_share, silent = forecast.read_sales_days(day)
+    return {"zero_share": zero_share, "silent": silent}
 
 
 def count_days_ahead(network: Network) -> int:
@@ -74,8 +88,11 @@ class SeasonalSmoothing:
         settings: ForecastSettings,
         days_ahead: int = WEEK,
         cycle: int = WEEK,
+        *,
+        counts_sales_days: bool = False,
     ) -> None:
         self.process, self.cycle = demand, cycle
+        self.counts_sales_days = counts_sales_days
         # Repeated by channel, because broadcasting over so short a last axis is slow.
         known = np.repeat(demand.season[..., None], demand.mean.shape[-1], axis=-1)
         is_open = known > 0
@@ -99,7 +116,13 @@ class SeasonalSmoothing:
             variance=variance.copy(),
             weight=np.full(variance.shape, _KNOWN_DAYS),
             origin=day,
+            **begin_sales_days(self, day),
         )
+
+    def read_sales_days(self, origin: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Returns what mean and variance let expect of days without a sale."""
+        mean, variance = self.read_plain(origin)
+        return expect_sales_days(sum_channels(mean), variance)
 
     def read_plain(self, origin: IntArray) -> tuple[FloatArray, FloatArray]:
         """Returns the known mean and the process's own variance, (B, ...)."""
@@ -129,7 +152,13 @@ class SeasonalSmoothing:
             is_open = self.known_season[day] > 0
             updated = np.where(is_open, updated, smoothed)
             variance = np.where(is_open[..., 0], variance, known.variance)
-        return Known(smoothed=updated, variance=variance, weight=known.weight, origin=known.origin)
+        return Known(
+            smoothed=updated,
+            variance=variance,
+            weight=known.weight,
+            origin=known.origin,
+            **count_sales_days(known, known.weight, demand, self.known_season[day][..., 0]),
+        )
 
     def predict_day(self, known: Known, state: State) -> FloatArray:
         """Returns smoothed demand times the day's season and promotion, (B, S, K, C)."""

@@ -95,6 +95,12 @@ class Reward(StrictModel):
     credit: Credit = Credit()
 
 
+class Observation(StrictModel):
+    """What agents observe beside stock, orders and the level of demand."""
+
+    spread: bool = False  # how demand scatters: `agents.observation_spread.SPREAD_FEATURES`
+
+
 class Before(StrictModel):
     """The policy before optimisation: constant covers, online from the DC, returns to the DC."""
 

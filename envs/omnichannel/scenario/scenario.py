@@ -18,7 +18,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from envs.errors import InputError
-from envs.omnichannel.scenario.agents import Actions, Before, Reward
+from envs.omnichannel.scenario.agents import Actions, Before, Observation, Reward
 from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.scenario.costs import Costs
 from envs.omnichannel.scenario.demand import DemandSettings, ForecastSettings, SeasonalNormal, Trace
@@ -68,6 +68,7 @@ class Scenario(StrictModel):
     fulfillment: Fulfillment = Fulfillment()
     costs: Costs = Costs()
     forecast: ForecastSettings = ForecastSettings()
+    observation: Observation = Observation()
     actions: Actions = Actions()
     coordination: Coordination = Coordination()
     reward: Reward = Reward()
@@ -196,6 +197,8 @@ class Scenario(StrictModel):
         values = self.model_dump(mode="json", exclude={"demand": {"file"}}, exclude_none=True)
         if self.period == "day":
             del values["period"]
+        if self.observation == Observation():
+            del values["observation"]
         payload = json.dumps(values, sort_keys=True)
         return hashlib.sha256(payload.encode()).hexdigest()[:12]
 

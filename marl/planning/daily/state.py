@@ -165,7 +165,8 @@ class ForecastState:
         """Returns the forecast of this morning, which knows no other day."""
         history = History.gather([self.learner.read()])
         days_ahead = count_days_ahead(Network.from_scenario(self.scenario))
-        return Running(history, self.scenario.forecast, days_ahead)
+        counts = self.scenario.observation.spread
+        return Running(history, self.scenario.forecast, days_ahead, counts_sales_days=counts)
 
 
 def _find_record(scenario: Scenario) -> tuple[TraceDemand, Trace]:
