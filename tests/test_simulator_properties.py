@@ -157,7 +157,7 @@ def check_conservation(scenario: Scenario, seed: int, copies: int, periods: int)
     skus = len(scenario.skus)
     simulator = Simulator(scenario)
     state = simulator.make_state(make_seeds("test", seed, copies))
-    balance = total(state.on_hand, copies, skus)
+    balance = total(state.on_hand, copies, skus) + total(state.in_transit, copies, skus)
     open_orders = count_open_orders(simulator, state)
     for _, _, flows, after in simulate(simulator, state, periods, seed):
         balance += total(flows.supplied, copies, skus) + total(flows.returned, copies, skus)

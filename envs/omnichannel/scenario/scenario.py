@@ -29,6 +29,8 @@ from envs.omnichannel.scenario.order_rules import OrderRule, tabulate_rules
 from envs.omnichannel.scenario.overrides import check_overrides
 from envs.omnichannel.scenario.records import Records
 from envs.omnichannel.scenario.returns import Returns
+from envs.omnichannel.scenario.start import Start, tabulate_start
+from envs.omnichannel.scenario.start_file import read_start
 from envs.untrusted import MOST_TABLE, read_bytes, read_text
 from envs.validation import StrictModel, parse_yaml, validate_model
 
@@ -56,6 +58,7 @@ class Scenario(StrictModel):
     review_period: Annotated[int, Field(ge=1, le=365)] = 7  # of the high-level agents
     initial_store_cover: Days = 2.0  # days of mean demand on hand at the start
     initial_dc_cover: Days = 5.0
+    start: Start | None = None  # None: as the two covers say
     network: Network
     skus: Annotated[list[Sku], Field(min_length=1)]
     categories: dict[str, Category]
@@ -101,6 +104,13 @@ class Scenario(StrictModel):
         """Order rules name locations and SKUs of the scenario, and allow an order each."""
         if self.order_rules is not None:
             tabulate_rules(self.order_rules, self.node_names, self.sku_names)
+        return self
+
+    @model_validator(mode="after")
+    def check_start(self) -> Self:
+        """The start state names locations and SKUs of the scenario."""
+        if self.start is not None:
+            tabulate_start(self.start, self.node_names, self.sku_names)
         return self
 
     @model_validator(mode="after")
@@ -227,7 +237,18 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
             "or the path of a .yaml file"
         )
     content = read_text(path, "scenario")
-    return _find_trace(validate_model(Scenario, parse_yaml(content, text), text), path)
+    scenario = validate_model(Scenario, parse_yaml(content, text), text)
+    return _find_trace(_fill_start(scenario, path), path)
+
+
+def _fill_start(scenario: Scenario, path: Path) -> Scenario:
+    """The scenario with what its start state's file says in place of the file."""
+    if scenario.start is None or scenario.start.file is None:
+        return scenario
+    name = scenario.start.file
+    given, inside = path.parent / name, None if outside_allowed.get() else path.parent
+    found = read_start(given, scenario.node_names, scenario.sku_names, inside, name)
+    return scenario.model_copy(update={"start": found})
 
 
 def _find_trace(scenario: Scenario, path: Path) -> Scenario:

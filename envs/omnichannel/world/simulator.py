@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 
+from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Decisions, Demand, FloatArray, Flows, Network, SeedArray, State
+from envs.omnichannel.scenario.start import tabulate_start
+from envs.omnichannel.types import (
+    Decisions,
+    Demand,
+    FloatArray,
+    Flows,
+    IntArray,
+    Network,
+    SeedArray,
+    State,
+)
 from envs.omnichannel.world.demand import Split, make_demand
 from envs.omnichannel.world.events import EVENTS
 from envs.omnichannel.world.events.fulfillment import Fulfil
@@ -74,19 +86,20 @@ class Simulator:
         self._draws = [event.draw for event in events if type(event).draw is not Event.draw]
 
     def make_state(self, seed: SeedArray, split: Split = "train") -> State:
-        """Returns the state at the start of an episode: stock on hand, empty pipelines.
+        """Returns the state at the start of an episode.
+
+        There is stock on hand and nothing on its way, unless the scenario gives a start state.
 
         Args:
             seed: of each copy's exogenous draws, (B,).
             split: which part of recorded demand an episode comes from.
         """
-        copies, net, rules = len(seed), self.network, self.scenario
-        day = self.demand.sample_start(seed, rules.horizon, split)
-        mean = self.demand.mean_before(day).sum(axis=-1)  # (B, S, K)
-        stores = np.rint(rules.initial_store_cover * mean)
-        dcs = np.rint(rules.initial_dc_cover * net.sum_by_dc(mean))
-        on_hand = np.concatenate([dcs, stores], axis=1).astype(np.int64)
+        copies = len(seed)
+        day = self.demand.sample_start(seed, self.scenario.horizon, split)
         slots = max(event.reach for event in self.events)
+        on_hand, coming = self._make_stock(day)
+        in_transit = np.zeros((copies, max(slots, len(coming)), *on_hand.shape[1:]), np.int64)
+        in_transit[:, : len(coming)] = coming
         kept: Fields = {}
         for event in self.events:
             kept |= event.begin(seed, on_hand)
@@ -95,10 +108,34 @@ class Simulator:
             period=np.zeros(copies, np.int64),
             day=day,
             on_hand=on_hand,
-            in_transit=np.zeros((copies, slots, *on_hand.shape[1:]), np.int64),
+            in_transit=in_transit,
             log_drift=self.demand.sample_log_drift(seed),
             **kept,
         )
+
+    def _make_stock(self, day: IntArray) -> tuple[IntArray, IntArray]:
+        """Units on hand, (B, N, K), and in transit by periods until they arrive, (L, N, K)."""
+        rules, net = self.scenario, self.network
+        if self._start is not None:
+            given, coming = self._start
+            return np.repeat(given[None], len(day), axis=0), coming
+        mean = self.demand.mean_before(day).sum(axis=-1)  # (B, S, K)
+        stores = np.rint(rules.initial_store_cover * mean)
+        dcs = np.rint(rules.initial_dc_cover * net.sum_by_dc(mean))
+        on_hand = np.concatenate([dcs, stores], axis=1).astype(np.int64)
+        return on_hand, np.zeros((0, *on_hand.shape[1:]), np.int64)
+
+    @cached_property
+    def _start(self) -> tuple[IntArray, IntArray] | None:
+        """The scenario's start state, as `_make_stock` returns it, of one copy."""
+        rules = self.scenario
+        if rules.start is None:
+            return None
+        if rules.start.file is not None:
+            raise InputError(
+                f"start.file: '{rules.start.file}' is not read yet; load_scenario reads it"
+            )
+        return tabulate_start(rules.start, rules.node_names, rules.sku_names)
 
     def sample_demand(self, state: State) -> Demand:
         """Draws what the world brings in the state's period: demand, and the events' draws."""

@@ -27,7 +27,7 @@ _MOST_VALUES = 10_000_000  # of states and orders
 # What may differ from the built-in scenario `lost_sales`.
 _FREE = frozenset({
     "name", "description", "horizon", "review_period", "initial_store_cover", "initial_dc_cover",
-    "observation", "actions", "before", "reward", "coordination", "forecast",
+    "start", "observation", "actions", "before", "reward", "coordination", "forecast",
     "network.stores.0.name", "network.stores.0.lead_time", "network.stores.0.size",
     "network.dcs.0.name", "network.stores.0.parent", "skus.0.name", "skus.0.store_demand",
     "costs.lost_sale", "costs.holding_store",
