@@ -188,6 +188,19 @@ def test_costs__are_scaled_by_the_margin() -> None:
     assert scenario.reward.cost_scale == pytest.approx(4)
 
 
+def test_costs__are_each_skus_own() -> None:
+    skus = [("hat", 10, 6), ("coat", 5, 5)]  # a coat brings no margin
+    make(skus=write_csv("skus.csv", "sku,price,unit_cost", skus))
+    scenario = load_scenario("my.yaml")
+    assert [(s.name, s.price, s.unit_cost) for s in scenario.skus] == [
+        ("hat", 10, 6), ("coat", None, None),
+    ]  # fmt: skip
+    assert scenario.costs.holding_share_store == pytest.approx(0.25 / 365, rel=1e-3)
+    assert scenario.costs.holding_share_dc == pytest.approx(0.125 / 365, rel=1e-3)
+    text = Path("my.yaml").read_text(encoding="utf-8")
+    assert "# ASSUMED: 1 of 2 SKUs have no price above their unit cost" in text
+
+
 def test_skus__have_the_shelf_lives_that_the_simulator_can_follow() -> None:
     make(skus=write_csv("skus.csv", "sku,shelf_life", [("hat", 400), ("coat", 12)]))
     assert [sku.shelf_life for sku in load_scenario("my.yaml").skus] == [None, 12]

@@ -16,6 +16,9 @@ class Costs(StrictModel):
     late: NonNegative = 0.1  # online order that waits, per unit and period
     holding_store: NonNegative = 0.02
     holding_dc: NonNegative = 0.008
+    # Of a SKU with a unit_cost instead: the share of it that a period in stock costs.
+    holding_share_store: NonNegative | None = None
+    holding_share_dc: NonNegative | None = None
     overflow: NonNegative = 0.05  # per unit above the capacity and period
     fixed_order: NonNegative = 0.0  # per supplier order line (SKU) placed
     transport: NonNegative = 0.03  # DC to store: times (1 + distance) per unit ...
@@ -33,7 +36,7 @@ class Costs(StrictModel):
     return_liquidate: NonNegative = 0.2
     return_scrap: NonNegative = 0.2
     return_mail: NonNegative = 0.08  # resaleable unit that came by mail to the DC
-    waste: NonNegative = 0.5  # unit that vanishes from a store, or whose shelf life ends there
+    waste: NonNegative = 0.5  # unit without a unit_cost that vanishes from a store or spoils there
 
     @model_validator(mode="after")
     def check_tiers(self) -> Self:

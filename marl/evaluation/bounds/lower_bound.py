@@ -10,7 +10,12 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, SeedArray
 from envs.omnichannel.world.account.costs import TERMS
-from envs.omnichannel.world.account.rates import list_late, list_lost_sale, price_units
+from envs.omnichannel.world.account.rates import (
+    list_holding,
+    list_late,
+    list_lost_sale,
+    price_units,
+)
 from envs.omnichannel.world.demand import ParametricDemand, Split
 from envs.omnichannel.world.events.returns import ReturnProcess
 from marl.evaluation.bounds.expected_loss import make_tangents
@@ -106,7 +111,7 @@ class _Network:
 
     def __init__(self, env: BatchedEnv, world: _World) -> None:
         self.env, self.scenario, self.net, self.world = env, env.scenario, env.network, world
-        net, rates = self.net, self.scenario.costs
+        net = self.net
         self.weight = dict(zip(TERMS, env.reward_model.term_weights, strict=True))
         self.process = ReturnProcess(env.scenario)
         self.lost_sale, self.late = list_lost_sale(env.scenario), list_late(env.scenario)
@@ -118,9 +123,8 @@ class _Network:
         initial = np.zeros((self.periods, net.num_nodes, net.num_skus))
         initial[0] = env.state.on_hand[0]
         self.balance = self.program.add_rows(initial.shape, initial, initial)
-        holding = np.where(
-            np.arange(net.num_nodes) < net.num_dcs, rates.holding_dc, rates.holding_store
-        )[:, None]
+        stores, dcs = list_holding(env.scenario)
+        holding = np.repeat(np.stack([dcs, stores]), [net.num_dcs, net.num_stores], axis=0)
         self.stock = self.program.add_variables(initial.shape, self.weight["holding"] * holding)
         self.program.put(self.balance, self.stock)
         self.program.put(self.balance[1:], self.stock[:-1], -1.0)

@@ -9,6 +9,7 @@ import numpy as np
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.branches.branching import Recording, play_branches
 from envs.omnichannel.types import IntArray, Targets, View
+from envs.omnichannel.world.account.rates import list_holding, list_late, list_lost_sale
 from marl.learning.branched.order_policy import OrderPolicy
 from marl.learning.pool.recorded import Labels
 from marl.policies.order_groups import has_dc_orders, make_targets
@@ -49,9 +50,10 @@ class BranchMaker:
         self.futures = futures if self.delay else 1
         # The unit of returns: a day's demand at the price of a unit too many; of a store alone,
         # between that and the price of one too few, so that one setting fits all penalties.
-        costs = env.scenario.costs
-        short = max(costs.lost_sale, costs.late) if self.delay else costs.holding_store
-        price = max(math.sqrt(costs.holding_store * short), 1e-6)
+        lost = max(list_lost_sale(env.scenario).max(), list_late(env.scenario).max())
+        holding = float(list_holding(env.scenario)[0].mean())
+        short = float(lost) if self.delay else holding
+        price = max(math.sqrt(holding * short), 1e-6)
         self.unit = price * float(setting.mean_demand.sum())
 
     def make(self, recording: Recording, name: str, count: int, rng: np.random.Generator) -> Labels:

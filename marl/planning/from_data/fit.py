@@ -106,8 +106,15 @@ def _make_skus(data: Dataset, train: IntArray) -> Section:
             f"{channel}_demand": max(float(f"{rate:.4g}"), _smallest(channel))
             for channel, rate in zip(demand.channels, by_channel, strict=True)
         }
-        values.append({"name": sku, "category": category, **rates} | _get_shelf_life(data, sku))
+        own = _get_shelf_life(data, sku) | _get_money(data, sku)
+        values.append({"name": sku, "category": category, **rates, **own})
     section = Section("skus", values, ["units a day in the mean store, over the training days"])
+    unpriced = sum("price" not in value for value in values)
+    if 0 < unpriced < len(values):
+        section.assumed.append(
+            f"{unpriced} of {len(values)} SKUs have no price above their unit cost; costs are the "
+            "mean of the others"
+        )
     if data.skus is None:
         section.assumed.append("one category, all (no SKU file)")
     elif not any("shelf_life" in value for value in values):
@@ -119,6 +126,17 @@ def _get_shelf_life(data: Dataset, sku: str) -> dict[str, int]:
     record = (data.skus or {}).get(sku)
     days = record.shelf_life if record else None
     return {} if days is None or days > LONGEST_SHELF_LIFE else {"shelf_life": int(days)}
+
+
+def _get_money(data: Dataset, sku: str) -> dict[str, float]:
+    """Price and unit cost, where both are known and the price brings a margin."""
+    record = (data.skus or {}).get(sku)
+    price = record.price if record else None
+    if price is None:
+        price = (data.demand.price or {}).get(sku)
+    if record is None or record.unit_cost is None or price is None or price <= record.unit_cost:
+        return {}
+    return {"price": price, "unit_cost": record.unit_cost}
 
 
 def _smallest(channel: str) -> float:
@@ -211,19 +229,14 @@ def compute_margin(data: Dataset, train: IntArray) -> tuple[float, float] | None
     weights, margins, costs = [], [], []
     sold = train.sum(axis=(0, 1, 3))
     for sku, units in zip(data.demand.skus, sold.tolist(), strict=True):
-        record = (data.skus or {}).get(sku)
-        price = record.price if record else None
-        if price is None:
-            price = (data.demand.price or {}).get(sku)
-        if record is None or record.unit_cost is None or price is None:
-            continue
-        weights.append(units)
-        margins.append(price - record.unit_cost)
-        costs.append(record.unit_cost)
+        if money := _get_money(data, sku):
+            weights.append(units)
+            margins.append(money["price"] - money["unit_cost"])
+            costs.append(money["unit_cost"])
     if not sum(weights):
         return None
     margin, cost = (float(np.average(values, weights=weights)) for values in (margins, costs))
-    return (margin, cost) if margin > 0 else None
+    return margin, cost
 
 
 def _make_costs(data: Dataset, train: IntArray) -> Section:
@@ -241,11 +254,21 @@ def _make_costs(data: Dataset, train: IntArray) -> Section:
     else:
         margin, cost = found
         daily = YEARLY_HOLDING * cost / 365
-        section.value |= {"holding_store": _round(daily), "holding_dc": _round(daily / 2)}
-        section.measured.append(f"lost_sale: mean margin {margin:.4g}; unit cost {cost:.4g}")
+        share = YEARLY_HOLDING / 365
+        section.value |= {
+            "holding_store": _round(daily),
+            "holding_dc": _round(daily / 2),
+            "holding_share_store": _round(share),
+            "holding_share_dc": _round(share / 2),
+        }
+        section.measured.append(
+            f"a lost sale costs each SKU's own margin; the mean is {margin:.4g}, the mean unit "
+            f"cost {cost:.4g}"
+        )
         section.assumed += [
-            f"holding_store: {YEARLY_HOLDING:.0%} of the unit cost a year; half of it at the DC",
-            "all other costs, as shares of the margin",
+            f"stock costs {YEARLY_HOLDING:.0%} of each SKU's unit cost a year, at the DC half of "
+            "that; a spoilt unit costs all of it",
+            "all other costs, as shares of the mean margin",
         ]
     if lanes:
         section.value["transport"] = _round(_fit_transport(data))

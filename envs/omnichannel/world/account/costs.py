@@ -16,7 +16,13 @@ import numpy as np
 from envs.compiler import compiled
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, Flows, IntArray, Network
-from envs.omnichannel.world.account.rates import list_late, list_lost_sale, price_lanes
+from envs.omnichannel.world.account.rates import (
+    list_holding,
+    list_late,
+    list_lost_sale,
+    list_waste,
+    price_lanes,
+)
 
 
 class Term(ABC):
@@ -56,7 +62,7 @@ def _price_units(units: IntArray, rate: FloatArray, first: int, costs: FloatArra
 
 
 class LostSales(Term):
-    """A penalty per unit lost; a SKU may have its own, by channel."""
+    """A penalty per unit lost; a SKU may have its own, by channel, or its margin."""
 
     name, weight = "lost_sales", "alpha"
 
@@ -103,9 +109,9 @@ class Holding(Term):
 
     def __init__(self, scenario: Scenario, network: Network) -> None:
         super().__init__(scenario, network)
-        is_dc = np.arange(network.num_nodes) < network.num_dcs
-        rate = np.where(is_dc, self.rates.holding_dc, self.rates.holding_store)
-        self.rate = np.repeat(rate[:, None], network.num_skus, axis=1)  # (N, K)
+        stores, dcs = list_holding(scenario)
+        counts = [network.num_dcs, network.num_stores]
+        self.rate = np.repeat(np.stack([dcs, stores]), counts, axis=0)  # (N, K)
 
     def price(self, flows: Flows, money: FloatArray) -> None:
         """Charges the stock of every node."""
@@ -274,7 +280,7 @@ class Waste(Term):
 
     def __init__(self, scenario: Scenario, network: Network) -> None:
         super().__init__(scenario, network)
-        self.rate = np.full((1, network.num_skus), self.rates.waste)
+        self.rate = list_waste(scenario)[None]
 
     @classmethod
     def is_on(cls, scenario: Scenario) -> bool:

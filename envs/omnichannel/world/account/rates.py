@@ -32,13 +32,34 @@ def price_units(rates: CostRates, network: Network, quantity_rate: float) -> Flo
 
 
 def list_lost_sale(scenario: Scenario) -> FloatArray:
-    """Returns the penalty of a lost unit by SKU and channel, (K, C)."""
-    common = scenario.costs.lost_sale
-    own = [[getattr(sku, f"{c}_lost_sale") for c in scenario.channels] for sku in scenario.skus]
-    return np.array([[common if rate is None else rate for rate in rates] for rates in own])
+    """Returns the penalty of a lost unit by SKU and channel, (K, C): its own, or its margin."""
+    penalties = []
+    for sku in scenario.skus:
+        common = scenario.costs.lost_sale if sku.margin is None else sku.margin
+        own = [getattr(sku, f"{channel}_lost_sale") for channel in scenario.channels]
+        penalties.append([common if rate is None else rate for rate in own])
+    return np.array(penalties)
 
 
 def list_late(scenario: Scenario) -> FloatArray:
     """Returns the penalty of a unit that waits, per period, by SKU, (K,)."""
     common = scenario.costs.late
     return np.array([common if sku.late is None else sku.late for sku in scenario.skus])
+
+
+def list_holding(scenario: Scenario) -> tuple[FloatArray, FloatArray]:
+    """Returns what a unit in stock costs a period at stores and at DCs, by SKU, (K,) each."""
+    costs = scenario.costs
+    stores = _price_stock(scenario, costs.holding_store, costs.holding_share_store)
+    return stores, _price_stock(scenario, costs.holding_dc, costs.holding_share_dc)
+
+
+def list_waste(scenario: Scenario) -> FloatArray:
+    """Returns what a unit costs that vanishes or spoils: what it was bought for, by SKU, (K,)."""
+    return _price_stock(scenario, scenario.costs.waste, 1.0)
+
+
+def _price_stock(scenario: Scenario, common: float, share: float | None) -> FloatArray:
+    """A share of each SKU's unit cost, or what all have in common where one is not known."""
+    costs = [None if share is None else sku.unit_cost for sku in scenario.skus]
+    return np.array([common if cost is None else (share or 0.0) * cost for cost in costs])
