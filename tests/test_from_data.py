@@ -189,7 +189,7 @@ def test_costs__are_scaled_by_the_margin() -> None:
 
 
 def test_costs__are_each_skus_own() -> None:
-    skus = [("hat", 10, 6), ("coat", 5, 5)]  # a coat brings no margin
+    skus: Rows = [("hat", 10, 6), ("coat", 5, 5)]  # a coat brings no margin
     make(skus=write_csv("skus.csv", "sku,price,unit_cost", skus))
     scenario = load_scenario("my.yaml")
     assert [(s.name, s.price, s.unit_cost) for s in scenario.skus] == [

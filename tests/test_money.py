@@ -30,7 +30,7 @@ def make(skus: list[dict[str, Any]], **costs: float) -> Scenario:
 def test_rates__are_each_skus_own_and_else_those_of_the_scenario() -> None:
     scenario = make(SKUS, holding_share_store=0.01, holding_share_dc=0.005)
 
-    np.testing.assert_allclose(list_lost_sale(scenario), [[5, 5], [0.3, 2], [3, 3]])
+    np.testing.assert_allclose(list_lost_sale(scenario), np.array([[5, 5], [0.3, 2], [3, 3]]))
     stores, dcs = list_holding(scenario)
     np.testing.assert_allclose(stores, [0.07, 0.009, 0.5])
     np.testing.assert_allclose(dcs, [0.035, 0.0045, 0.25])
@@ -53,8 +53,8 @@ def test_costs__charge_stock_and_losses_by_value(make_flows: MakeFlows) -> None:
 
     costs = CostModel(scenario, network).compute_costs(flows)
 
-    np.testing.assert_allclose(costs["holding"][0], [[3.5, 0.9], [0.7, 0.18], [0, 0]])
-    np.testing.assert_allclose(costs["lost_sales"][0], [[0, 0], [10, 2], [5, 1.2]])
+    np.testing.assert_allclose(costs["holding"][0], np.array([[3.5, 0.9], [0.7, 0.18], [0, 0]]))
+    np.testing.assert_allclose(costs["lost_sales"][0], np.array([[0, 0], [10, 2], [5, 1.2]]))
 
 
 @pytest.mark.parametrize(
