@@ -9,10 +9,18 @@ import numpy as np
 import pytest
 
 from envs.errors import InputError
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.forecast.make import roll_record
 from envs.omnichannel.scenario import load_scenario
-from envs.omnichannel.world.demand.traces import load_records
+from envs.omnichannel.world.demand import make_demand
+from envs.omnichannel.world.demand.traces import TraceDemand, load_records
+from envs.omnichannel.world.draws import make_seeds
+from marl.evaluation.evaluate import evaluate_policies
+from marl.forecasting.backtest import back_test_scenario
+from marl.planning.daily.state import ForecastState
 from marl.planning.from_data.make import FromData, Sources, make_scenario
-from tests.make_shapes import DAILY, FIRST, Shape, make_favorita, make_ledger, make_pos
+from marl.policies import make_policy
+from tests.make_shapes import DAILY, FIRST, WEEKLY, Shape, make_favorita, make_ledger, make_pos
 from tests.write_shapes import KINDS, write_csv, write_sqlite
 
 
@@ -199,3 +207,78 @@ def test_sources__that_cannot_be_read_say_what_to_do() -> None:
 def test_monthly_records__are_refused_with_what_to_do() -> None:
     rows = [f"{2022 + m // 12}-{m % 12 + 1:02},S,A,{m}" for m in range(30)]
     assert refuse(write_long(rows)).startswith("demand.csv: a record by month (30 of them)")
+
+
+@pytest.mark.parametrize("name", WEEKLY)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_weekly_records__are_weeks_and_no_zeros_in_between(name: str, kind: str) -> None:
+    shape = WEEKLY[name]()
+    made = make(KINDS[kind](shape, Path(name)))
+    check(shape, made)
+    scenario = load_scenario("my.yaml")
+    assert (scenario.period, made.train_days, made.held_back_days) == ("week", 48, 12)
+    assert made.summary.zero_days.value < 0.1
+    assert not made.summary.weekdays
+    found = evaluate_policies({"naive": make_policy("naive", scenario)}, scenario, 2, 0)
+    assert found.policies["naive"]["on_time"].mean > 0
+
+
+def test_weekly_records__of_other_weekdays_are_refused() -> None:
+    rows = [f"{FIRST + dt.timedelta(7 * w + (w == 20))},S,A,3" for w in range(40)]
+    assert refuse(write_long(rows)) == (
+        "demand.csv, line 22, column date: '2024-05-21' (Tuesday) is not allowed; almost all dates "
+        "of this file are one weekday, so it is a record by week"
+    )
+
+
+def test_held_back__nothing_trains_on_the_whole_record() -> None:
+    made = make(write_csv(make_pos(), Path("pos")), held_back="0")
+    assert (made.train_days, made.held_back_days, made.first_held_back) == (60, 0, None)
+    assert made.describe_split() == "60 days to train on; nothing is held back"
+    scenario = load_scenario("my.yaml")
+    assert scenario.caveat.startswith("Nothing is held back: ")
+    found = evaluate_policies({"naive": make_policy("naive", scenario)}, scenario, 2, 0)
+    assert not found.held_back
+    with pytest.raises(InputError, match=r"^demand\.train_days: 60 are all of the record; "):
+        back_test_scenario(scenario)
+
+
+def test_in_stock__empty_shelves_do_not_pull_the_level_down() -> None:
+    def write(flag: str) -> Path:
+        rows = []
+        for d in range(100):
+            empty = d % 5 == 2
+            units, mark = (0, flag) if empty else (8 + d % 3, "yes")
+            rows.append(f"{FIRST + dt.timedelta(d)},S,A,{units},{mark}")
+        return write_long(rows, "date,store,sku,units,in_stock")
+
+    def learn() -> tuple[float, float, float]:
+        """The level that the record ends with, as a simulation begins, and the mean."""
+        scenario = load_scenario("my.yaml")
+        demand = make_demand(scenario)
+        assert isinstance(demand, TraceDemand)
+        level = ForecastState.from_record(scenario).learner.smoothed[0, 0, 0]
+        history = roll_record(demand, scenario.forecast)
+        return float(level), float(history.smoothed[-1, 0, 0, 0]), float(demand.mean[0, 0, 0])
+
+    made = make(write("no"))
+    assert "20 days of a store and SKU were out of stock: they teach nothing" in Path(
+        "my.yaml"
+    ).read_text(encoding="utf-8")
+    assert all(8 < level < 10 for level in learn())
+    assert made.reading.units == load_records(load_scenario("my.yaml").demand).units.sum()  # type: ignore[arg-type]
+    make(write("yes"))
+    assert all(level < 7.9 for level in learn())
+
+
+def test_in_stock__is_known_in_simulation_too() -> None:
+    rows = [
+        f"{FIRST + dt.timedelta(d)},S,A,{0 if d % 2 else 9},{int(d % 2 == 0)}" for d in range(100)
+    ]
+    make(write_long(rows, "date,store,sku,units,in_stock"))
+    scenario = load_scenario("my.yaml")
+    env = BatchedEnv(scenario, 2)
+    env.reset(make_seeds("test", 0, 2))
+    policy = make_policy("naive", scenario)
+    while not policy.run_period(env).done:
+        assert env.view.smoothed[..., 0].min() > 8.5

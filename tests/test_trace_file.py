@@ -117,8 +117,8 @@ def test_trace__a_share_online_is_refused_where_it_is_recorded(tmp_path: Path) -
 
 
 def test_trace__training_days_beyond_the_records_are_refused(tmp_path: Path) -> None:
-    scenario = load_scenario(write_scenario(tmp_path, train_days=28))
-    with pytest.raises(InputError, match=r"^demand\.train_days: 28 is not allowed; at most 27"):
+    scenario = load_scenario(write_scenario(tmp_path, train_days=29))
+    with pytest.raises(InputError, match=r"^demand\.train_days: 29 is not allowed; at most 28"):
         make_demand(scenario)
 
 

@@ -152,8 +152,7 @@ def make_from_data(
     for line in (*list_fixes(made.fixed), *list_assumptions(made.sections)):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(
-        f"{made.train_days} days to train on; {made.held_back_days} held back, from "
-        f"{made.first_held_back} on\nwrote {made.out} and {made.trace}\n"
+        f"{made.describe_split()}\nwrote {made.out} and {made.trace}\n"
         f"next: {name_command('omnichannel')} choose --scenario {made.out}",
         highlight=False,
         soft_wrap=True,

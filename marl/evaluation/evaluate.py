@@ -12,10 +12,10 @@ from pydantic import AfterValidator, Field
 
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import FloatArray, SeedArray
 from envs.omnichannel.world.account.metrics import EpisodeMetrics
 from envs.omnichannel.world.demand import Split
+from envs.omnichannel.world.demand.traces import TraceDemand
 from envs.omnichannel.world.draws import make_seeds
 from envs.validation import Count, CountOrZero, StrictModel
 from marl.errors import CutError
@@ -53,6 +53,11 @@ class EpisodeRunner:
         self.batches = [seeds[i : i + batch_size] for i in range(0, len(seeds), batch_size)]
         sizes = {len(batch) for batch in self.batches}
         self.envs = {size: BatchedEnv(scenario, size, split) for size in sizes}
+        demand = next(iter(self.envs.values())).simulator.demand
+        # Days that neither training nor tuning has seen.
+        self.is_held_back = (
+            split == "evaluate" and isinstance(demand, TraceDemand) and demand.held_back > 0
+        )
 
     def run(self, policy: Policy) -> EpisodeMetrics:
         """Returns metric -> values by episode, each (n,).
@@ -166,7 +171,7 @@ def evaluate_policies(
             for a, b in choose_pairs(policies)
         },
         bound=_bound(scenario, seeds[:bound_episodes], split, found) if bound_episodes else None,
-        held_back=split == "evaluate" and isinstance(scenario.demand, Trace),
+        held_back=runner.is_held_back,
     )
 
 

@@ -99,8 +99,14 @@ def back_test_scenario(scenario: Scenario) -> BackTest:
     Raises:
         InputError: if its demand is drawn and not recorded.
     """
+    record = read_record(scenario)
+    if record.train_days == len(record.units):
+        raise InputError(
+            f"demand.train_days: {record.train_days} are all of the record; fewer are needed, "
+            "because forecasts are judged on the days after them"
+        )
     return back_test(
-        read_record(scenario),
+        record,
         level_rate=scenario.forecast.smoothing,
         variance_rate=scenario.forecast.variance_smoothing,
     )
@@ -119,7 +125,10 @@ def read_record(scenario: Scenario) -> Record:
         )
     demand = TraceDemand(scenario, scenario.demand)
     return Record(
-        units=demand.units.astype(np.float64), train_days=demand.train_days, cycle=demand.cycle
+        units=demand.units.astype(np.float64),
+        train_days=demand.train_days,
+        in_stock=demand.in_stock,
+        cycle=demand.cycle,
     )
 
 

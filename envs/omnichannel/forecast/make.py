@@ -56,15 +56,22 @@ def make_forecast(
             "process trace alone has; smoothing, mean or oracle is needed"
         )
     history = roll_record(demand, settings)
-    return Running(history, settings, days_ahead, counts_sales_days=counts_sales_days)
+    return Running(
+        history,
+        settings,
+        days_ahead,
+        in_stock=demand.in_stock,
+        counts_sales_days=counts_sales_days,
+    )
 
 
 def roll_record(demand: TraceDemand, settings: ForecastSettings) -> History:
     """Returns what a record says before each of its days; the latest ones are remembered."""
     rates, units = Rates.from_settings(settings), demand.recorded
-    key = (sha256(units.tobytes()).digest(), units.shape, rates, demand.cycle)
+    stock = b"" if demand.in_stock is None else demand.in_stock.tobytes()
+    key = (sha256(units.tobytes() + stock).digest(), units.shape, rates, demand.cycle)
     if key not in _ROLLED:
         while len(_ROLLED) >= _MOST_ROLLED:
             del _ROLLED[next(iter(_ROLLED))]
-        _ROLLED[key] = History.roll(units, rates, cycle=demand.cycle)
+        _ROLLED[key] = History.roll(units, rates, demand.in_stock, cycle=demand.cycle)
     return _ROLLED[key]

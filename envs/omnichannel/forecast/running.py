@@ -10,7 +10,7 @@ from envs.omnichannel.forecast.moments import update_moments
 from envs.omnichannel.forecast.sales_days import count_sales_days
 from envs.omnichannel.forecast.strategies import begin_sales_days
 from envs.omnichannel.scenario.demand import ForecastSettings
-from envs.omnichannel.types import FloatArray, IntArray, Known, State, sum_channels
+from envs.omnichannel.types import BoolArray, FloatArray, IntArray, Known, State, sum_channels
 
 
 class Running:
@@ -26,6 +26,7 @@ class Running:
         settings: ForecastSettings,
         days_ahead: int,
         *,
+        in_stock: BoolArray | None = None,
         counts_sales_days: bool = False,
     ) -> None:
         """Takes what the record says.
@@ -34,8 +35,10 @@ class Running:
             history: of the record; of one entry, what is known today whatever the day.
             settings: of the scenario.
             days_ahead: H of `look_ahead`.
+            in_stock: whether there was anything to sell on each day of the record, (D, S, K).
             counts_sales_days: whether agents see how often and how lately an item sells.
         """
+        self.in_stock = in_stock
         self.rates = Rates.from_settings(settings)
         self.history = history
         self.counts_sales_days = counts_sales_days
@@ -73,6 +76,8 @@ class Running:
         weight = known.weight.copy()
         # Before its first sale a new item's zeros say nothing.
         is_seen = (weight > 0) | (sum_channels(demand) > 0)
+        if self.in_stock is not None:  # an empty shelf says nothing
+            is_seen &= self.in_stock[np.minimum(state.day, len(self.in_stock) - 1)]
         factor = self._read_factor(known, state)
         update_moments(
             smoothed, variance, weight, demand.astype(np.float64), factor, is_seen, *self.rates

@@ -71,8 +71,9 @@ class ForecastState:
         """
         demand, process = _find_record(scenario)
         learner = Learner.start(*demand.recorded.shape[1:], cycle=demand.cycle)
-        for units in demand.recorded:
-            learner.learn(units, Rates.from_settings(scenario.forecast))
+        rates, stock = Rates.from_settings(scenario.forecast), demand.in_stock
+        for day, units in enumerate(demand.recorded):
+            learner.learn(units, rates, None if stock is None else stock[day])
         return cls(scenario, load_records(process).first_day, learner)
 
     @classmethod

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from envs.errors import InputError
+from envs.omnichannel.scenario import PERIOD_DAYS
 from envs.omnichannel.types import BoolArray, FloatArray, IntArray
 from marl.planning.from_data.dataset import DemandRecords, Reading, ReturnRecords
 from marl.planning.from_data.dates import ORIGIN
@@ -16,7 +17,7 @@ from marl.planning.from_data.demand_rows import ALLOWED, DemandRows, read_rows
 from marl.planning.from_data.problems import Findings
 from marl.planning.from_data.sources import Source
 
-MOST_DAYS = 3650
+MOST_DAYS = 3650  # or weeks
 FEWEST_DAYS = 28
 MOST_CELLS = 30_000_000  # days x stores x SKUs x channels, a dense array
 LINES_SHARE = 0.05  # of rows whose day, store and SKU have one already: from here on, lines
@@ -57,9 +58,9 @@ def load_demand(
     promotion, price = reader.flag("promotion", blank=False), reader.optional_number("price")
     in_stock = reader.flag("in_stock", blank=True)
     reader.check()
-    _check_frequency(rows)
-    first = _check_span(rows)
-    day = rows.day - first
+    step = _find_step(rows)
+    first = _check_span(rows, step)
+    day = (rows.day - first) // step
     shape = (int(day.max()) + 1, len(rows.stores), len(rows.skus), len(rows.channels))
     cell = np.ravel_multi_index((day, rows.store, rows.sku, rows.channel), shape)
     has_lines = _check_lines(rows, cell)
@@ -78,41 +79,40 @@ def load_demand(
         promotion=_mark(promotion[rows.row], day, rows, shape) if reader.has("promotion") else None,
         price=_find_prices(price[rows.row], rows.sku, rows.skus) if reader.has("price") else None,
         in_stock=None if in_stock.all() else ~_mark(~in_stock[rows.row], day, rows, shape),
+        step=step,
         assumes_store_channel=not reader.has("channel"),
         returned=_gather_returns(rows, is_return, day) if is_return.any() else None,
     )
     return records, _describe(rows, records, is_return)
 
 
-def _check_frequency(rows: DemandRows) -> None:
-    if rows.frequency == "day":
-        return
+def _find_step(rows: DemandRows) -> int:
+    """Calendar days from a period of the record to the next one."""
+    if rows.frequency in PERIOD_DAYS:
+        return PERIOD_DAYS[rows.frequency]
     count = len(np.unique(rows.day))
-    what = "no scenario of weeks can be made yet" if rows.frequency == "week" else (
-        "a scenario's period is a day or a week"
-    )  # fmt: skip
     raise InputError(
-        f"{rows.reader.table.file}: a record by {rows.frequency} ({count} of them), and {what}; "
-        f"export a record by day"
+        f"{rows.reader.table.file}: a record by {rows.frequency} ({count} of them); one by day or "
+        "week is needed: export that"
     )
 
 
-def _check_span(rows: DemandRows) -> int:
+def _check_span(rows: DemandRows, step: int) -> int:
     """The first day, once the span of time is one that can be simulated."""
     first, last = int(rows.day.min()), int(rows.day.max())
-    span = last - first + 1
+    span, unit = (last - first) // step + 1, f"{rows.frequency}s"
     cells = span * len(rows.stores) * len(rows.skus) * len(rows.channels)
     note = rows.reader.note
     if span > MOST_DAYS:
         farthest = rows.row[[int(np.abs(rows.day - np.median(rows.day)).argmax())]]
-        message = f"{{}} makes the records {span} days long; at most {MOST_DAYS} are allowed"
+        message = f"{{}} makes the records {span} {unit} long; at most {MOST_DAYS} are allowed"
         note(farthest, "date", message)
     elif span < FEWEST_DAYS:
-        message = f"{{}} is the last of {span} days; at least {FEWEST_DAYS} are needed"
+        message = f"{{}} is the last of {span} {unit}; at least {FEWEST_DAYS} are needed"
         note(rows.row[[int(rows.day.argmax())]], "date", message)
     elif cells > MOST_CELLS:
         message = (
-            f"{span} days x stores x SKUs x channels are {cells} cells; at most {MOST_CELLS} are "
+            f"{span} {unit} x stores x SKUs x channels are {cells} cells; at most {MOST_CELLS} are "
             "allowed"
         )
         note(rows.row[:1], "sku", message)

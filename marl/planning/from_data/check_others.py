@@ -13,7 +13,7 @@ from marl.planning.from_data.dataset import (
     ReturnRecords,
     SkuRecord,
 )
-from marl.planning.from_data.dates import NO_DATE, ORIGIN
+from marl.planning.from_data.dates import NO_DATE
 from marl.planning.from_data.problems import Findings
 from marl.planning.from_data.reader import LONGEST_NAME, Reader
 
@@ -37,7 +37,7 @@ def load_returns(path: Path, demand: DemandRecords, findings: Findings) -> Retur
         sold = reader.date("sale_date", blank=True)
         message = "{} is after the return; the day of the sale is needed"
         reader.note(sold > day, "sale_date", message, "ignores the sale date")
-        delay = np.where((sold != NO_DATE) & (sold <= day), day - sold, -1)
+        delay = np.where((sold != NO_DATE) & (sold <= day), (day - sold) // demand.step, -1)
     positions = []
     known = np.ones(len(reader), bool)
     for column, names in (("store", demand.stores), ("sku", demand.skus)):
@@ -50,7 +50,7 @@ def load_returns(path: Path, demand: DemandRecords, findings: Findings) -> Retur
     reader.check()
     rows = np.flatnonzero(known)
     return ReturnRecords(
-        day=day[rows] - (demand.first_day - ORIGIN).days,
+        day=demand.count_periods(day[rows]),
         store=positions[0][rows],
         sku=positions[1][rows],
         units=units[rows].astype(np.int64),
@@ -153,7 +153,7 @@ def load_lanes(
         days = _to_optional(lead_time[row])
         found[lane] = LaneRecord(
             distance=_to_optional(distance[row]),
-            lead_time=None if days is None else int(days),
+            lead_time=None if days is None else -(int(-days) // demand.step),
             cost=_to_optional(cost[row]),
         )
     for (column, message, fix), rows in wrong.items():

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from envs.omnichannel.types import BoolArray, IntArray
+from envs.omnichannel.types import WEEK, BoolArray, IntArray
+from marl.planning.from_data.dates import ORIGIN
 from marl.planning.from_data.texts import Table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DemandRecords:
-    """Units sold on consecutive days."""
+    """Units sold on consecutive days, or in weeks by their first day."""
 
     first_day: date
     stores: list[str]
@@ -26,15 +27,30 @@ class DemandRecords:
     in_stock: BoolArray | None = None  # (days, S, K); None: nothing says that it was not
     assumes_store_channel: bool = False  # the file has no column `channel`
     returned: ReturnRecords | None = None  # rows of the same file that are returns
+    step: int = 1  # calendar days from a period to the next one: 1 or 7
 
     @property
     def num_days(self) -> int:
         """Days recorded."""
         return len(self.units)
 
+    @property
+    def period(self) -> str:
+        """What an entry is of: a day or a week."""
+        return "day" if self.step == 1 else "week"
+
+    @property
+    def cycle(self) -> int:
+        """Entries a week."""
+        return WEEK // self.step
+
     def get_date(self, day: int) -> date:
-        """Returns the date of a day counted from 0."""
-        return self.first_day + timedelta(day)
+        """Returns the date of a day counted from 0, or the first one of a week."""
+        return self.first_day + timedelta(day * self.step)
+
+    def count_periods(self, days: IntArray) -> IntArray:
+        """Returns the entry of days since 1970-01-01, below 0 before the first one."""
+        return (days - (self.first_day - ORIGIN).days) // self.step
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any, NoReturn
 
 import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.scenario.costs import Costs
-from envs.omnichannel.types import WEEK, IntArray
-from envs.omnichannel.world.demand.traces import count_least_known
+from envs.omnichannel.types import IntArray
 from marl.planning.from_data.check_others import SUPPLIER
 from marl.planning.from_data.dataset import Dataset, ReturnRecords
 from marl.planning.from_data.fit_covers import fit_covers
 from marl.planning.from_data.fit_network import fit_network, scale_distances
+from marl.planning.from_data.held_back import choose_horizon
 from marl.planning.from_data.section import Section
 from marl.planning.from_data.summary import Summary, compute_delay_table
 
-LONGEST_DELAY = 180  # days that the simulator can follow a return
-LONGEST_SHELF_LIFE = 180  # days that the simulator can follow a unit on the shelf
-LONGEST_HORIZON = 84
+LONGEST_DELAY = 180  # periods that the simulator can follow a return
+LONGEST_SHELF_LIFE = 180  # periods that the simulator can follow a unit on the shelf
+COVERS = {"day": (3, 5), "week": (1, 2)}  # of stores and DCs at the start of an episode
+RETURN_DELAYS = {"day": (2, 7), "week": (0, 2)}
+REVIEW_WEEKS = 4
+AHEAD = 4  # entries that a level is to foresee, at least
 YEARLY_HOLDING = 0.25  # of the unit cost, where costs are given
 _SMOOTHINGS = np.array([0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2])
 _VARIANCE_SMOOTHING = 0.005
@@ -39,11 +41,13 @@ def fit_scenario(
         trace_file: where the records will be, relative to the scenario's file.
     """
     demand = data.demand
-    held_back = demand.num_days - train_days
-    train = demand.units[:train_days]
+    train, unit = demand.units[:train_days], demand.period
     dcs, stores, network_remarks = fit_network(data, train)
-    longest = min(held_back * 4 // 5, train_days - count_least_known(WEEK))
-    horizon = min(max(longest // WEEK, 1) * WEEK, LONGEST_HORIZON)
+    weekly = [
+        Section("period", "week", ["the record's dates are seven days apart"]),
+        Section("review_period", REVIEW_WEEKS, assumed=["weeks between two reviews"]),
+    ]
+    covers = COVERS[unit]
     return [
         Section("name", name),
         Section(
@@ -51,14 +55,19 @@ def fit_scenario(
             f"{len(stores)} stores, {len(demand.skus)} SKUs, recorded {demand.get_date(0)} to "
             f"{demand.get_date(demand.num_days - 1)}",
         ),
+        *(weekly if unit == "week" else []),
         Section("caveat", _make_caveat(data, train_days)),
         Section(
             "horizon",
-            horizon,
-            ["days an episode: four fifths of the held-back days, in whole weeks"],
+            choose_horizon(demand, train_days),
+            [f"{unit}s an episode: four fifths of the held-back {unit}s, in whole weeks"],
         ),
-        Section("initial_store_cover", 3, assumed=["days of stock at the start of an episode"]),
-        Section("initial_dc_cover", 5, assumed=["the same at the DCs"]),
+        Section(
+            "initial_store_cover",
+            covers[0],
+            assumed=[f"{unit}s of stock at the start of an episode"],
+        ),
+        Section("initial_dc_cover", covers[1], assumed=["the same at the DCs"]),
         network_remarks.place({"dcs": dcs, "stores": stores}),
         _make_skus(data, train),
         _make_categories(data, summary),
@@ -68,11 +77,11 @@ def fit_scenario(
             "forecast",
             {
                 "method": "running",
-                "smoothing": _fit_smoothing(train),
+                "smoothing": _fit_smoothing(train, demand.cycle),
                 "variance_smoothing": _VARIANCE_SMOOTHING,
             },
-            ["weight of the latest day that foresaw the coming weeks best"],
-            ["spreads move slowly: the weight of the latest day is 0.005"],
+            [f"weight of the latest {unit} that foresaw the coming ones best"],
+            [f"spreads move slowly: the weight of the latest {unit} is 0.005"],
         ),
         _make_costs(data, train),
         *_make_reward(data, train),
@@ -88,12 +97,18 @@ def get_categories(data: Dataset) -> list[str]:
 
 def _make_caveat(data: Dataset, train_days: int) -> str:
     demand = data.demand
+    if train_days == demand.num_days:
+        return (
+            "Nothing is held back: results are of the days that were trained and tuned on, and say "
+            "nothing of others. Sales are taken for demand: what was out of stock is not in the "
+            "records."
+        )
     first, last = demand.get_date(train_days), demand.get_date(demand.num_days - 1)
     return (
         f"Evaluated on the held-back period, {first} to {last} ({demand.num_days - train_days} "
-        "days), which neither training nor tuning has seen. All episodes replay this one period, "
-        "so the intervals speak of starting days and random splits, not of other seasons. Sales "
-        "are taken for demand: what was out of stock is not in the records."
+        f"{demand.period}s), which neither training nor tuning has seen. All episodes replay this "
+        "one period, so the intervals speak of starting days and random splits, not of other "
+        "seasons. Sales are taken for demand: what was out of stock is not in the records."
     )
 
 
@@ -108,7 +123,9 @@ def _make_skus(data: Dataset, train: IntArray) -> Section:
         }
         own = _get_shelf_life(data, sku) | _get_money(data, sku)
         values.append({"name": sku, "category": category, **rates, **own})
-    section = Section("skus", values, ["units a day in the mean store, over the training days"])
+    section = Section(
+        "skus", values, [f"units a {demand.period} in the mean store, over the training days"]
+    )
     unpriced = sum("price" not in value for value in values)
     if 0 < unpriced < len(values):
         section.assumed.append(
@@ -118,14 +135,16 @@ def _make_skus(data: Dataset, train: IntArray) -> Section:
     if data.skus is None:
         section.assumed.append("one category, all (no SKU file)")
     elif not any("shelf_life" in value for value in values):
-        section.assumed.append(f"nothing perishes within {LONGEST_SHELF_LIFE} days")
+        section.assumed.append(f"nothing perishes within {LONGEST_SHELF_LIFE} {demand.period}s")
     return section
 
 
 def _get_shelf_life(data: Dataset, sku: str) -> dict[str, int]:
     record = (data.skus or {}).get(sku)
     days = record.shelf_life if record else None
-    return {} if days is None or days > LONGEST_SHELF_LIFE else {"shelf_life": int(days)}
+    if days is None or days > LONGEST_SHELF_LIFE * data.demand.step:
+        return {}
+    return {"shelf_life": max(int(days) // data.demand.step, 1)}
 
 
 def _get_money(data: Dataset, sku: str) -> dict[str, float]:
@@ -167,17 +186,27 @@ def _refuse_rate(data: Dataset, returns: ReturnRecords, category: str) -> NoRetu
 
 
 def _make_demand(data: Dataset, train_days: int, trace_file: str) -> Section:
-    demand = data.demand
+    demand, last = data.demand, data.demand.get_date(data.demand.num_days - 1)
     section = Section(
         "demand",
         {"process": "trace", "file": trace_file, "train_days": train_days},
         [
-            f"trains on {demand.get_date(0)} to {demand.get_date(train_days - 1)}, evaluates on "
-            f"{demand.get_date(train_days)} to {demand.get_date(demand.num_days - 1)}",
+            f"trains on {demand.get_date(0)} to {demand.get_date(train_days - 1)}, "
+            + (
+                f"evaluates on {demand.get_date(train_days)} to {last}"
+                if train_days < demand.num_days
+                else "holds nothing back"
+            ),
         ],
     )
     if demand.filled:
-        section.assumed.append(f"{demand.filled} days of series without a row sold 0 units")
+        text = f"{demand.filled} {demand.period}s of series without a row sold 0 units"
+        section.assumed.append(text)
+    if demand.in_stock is not None:
+        empty = int((~demand.in_stock).sum())
+        section.measured.append(
+            f"{empty} {demand.period}s of a store and SKU were out of stock: they teach nothing"
+        )
     if demand.channels == ["store"]:
         section.value["online_share"] = 0.0
         section.assumed.append("nothing is ordered online (no such rows); try online_share: 0.2")
@@ -185,40 +214,44 @@ def _make_demand(data: Dataset, train_days: int, trace_file: str) -> Section:
 
 
 def _make_returns(data: Dataset, train_days: int) -> Section:
-    table = compute_delay_table(data, train_days, LONGEST_DELAY)
+    table, unit = compute_delay_table(data, train_days, LONGEST_DELAY), data.demand.period
     if not table:
         why = "no file of returns" if data.returns is None else "no sale dates"
-        delay: dict[str, Any] = {"kind": "uniform", "low": 2, "high": 7}
+        low, high = RETURN_DELAYS[unit]
+        delay: dict[str, Any] = {"kind": "uniform", "low": low, "high": high}
         spread = "the rate is the same in all stores"
         return Section(
             "returns",
             {"delay": delay, "store_spread": 0.0},
-            assumed=[f"returns take 2 to 7 days ({why})", spread],
+            assumed=[f"returns take {low} to {high} {unit}s ({why})", spread],
         )
     return Section(
         "returns",
         {"delay": {"kind": "table", "probabilities": table}, "store_spread": 0.0},
-        [f"days from sale to return, by units; {LONGEST_DELAY} stands for all later ones"],
+        [f"{unit}s from sale to return, by units; {LONGEST_DELAY} stands for all later ones"],
         ["the rate is the same in all stores; all returns can be sold again"],
     )
 
 
-def _fit_smoothing(train: IntArray) -> float:
-    """The least weight of the latest day whose average foresees the mean of the coming week best.
+def _fit_smoothing(train: IntArray, cycle: int) -> float:
+    """The least weight of the latest day whose average foresees the mean of what comes best.
+
+    That is the coming week, or of weeks the coming four.
 
     The average is that of `History`: the plain mean of the first days, then exponential. Cells have
     one vote each, on how much worse than their own best a weight is: an item that ends or begins
     says nothing of how fast the others move.
     """
+    ahead = max(cycle, AHEAD)
     cells = train.sum(axis=3).reshape(len(train), -1).astype(np.float64)
     sums = np.cumsum(np.vstack([np.zeros((1, cells.shape[1])), cells]), axis=0)
     smoothed = np.zeros((len(_SMOOTHINGS), cells.shape[1]))
     loss = np.zeros(smoothed.shape)
-    for day in range(len(cells) - WEEK):
+    for day in range(len(cells) - ahead):
         rate = np.maximum(_SMOOTHINGS, 1 / (day + 1))[:, None]
         smoothed += rate * (cells[day] - smoothed)
-        coming = (sums[day + 1 + WEEK] - sums[day + 1]) / WEEK
-        if day >= WEEK:  # not the days that the average began with
+        coming = (sums[day + 1 + ahead] - sums[day + 1]) / ahead
+        if day >= ahead:  # not the days that the average began with
             loss += (coming - smoothed) ** 2
     regret = loss / np.maximum(loss.min(axis=0), 1e-9)
     return float(_SMOOTHINGS[np.median(regret, axis=1).argmin()])
@@ -253,8 +286,8 @@ def _make_costs(data: Dataset, train: IntArray) -> Section:
         section.assumed.append("all costs, in units of the margin lost with a lost sale")
     else:
         margin, cost = found
-        daily = YEARLY_HOLDING * cost / 365
-        share = YEARLY_HOLDING / 365
+        share = YEARLY_HOLDING / 365 * data.demand.step
+        daily = share * cost
         section.value |= {
             "holding_store": _round(daily),
             "holding_dc": _round(daily / 2),
@@ -308,38 +341,3 @@ def _make_reward(data: Dataset, train: IntArray) -> list[Section]:
 
 def _round(value: float) -> float:
     return float(f"{value:.4g}")
-
-
-def choose_train_days(data: Dataset, held_back: str | None) -> int:
-    """Returns the number of training days.
-
-    Args:
-        data: the checked files.
-        held_back: `30`, `30 days`, or the first held-back day as YYYY-MM-DD; None: the last fifth.
-
-    Raises:
-        InputError: if too little is left on either side.
-    """
-    days = data.demand.num_days
-    if held_back is None:
-        return days - max(round(0.2 * days), WEEK)
-    words = held_back.split()
-    if words and words[0].isdecimal() and words[1:] in ([], ["days"], ["day"]):
-        train = days - int(words[0])
-    else:
-        train = _count_days_before(data, held_back)
-    if not 14 <= train <= days - WEEK:
-        raise InputError(
-            f"--held-back: {held_back!r} leaves {train} of {days} days to train on; 14 to "
-            f"{days - WEEK} are allowed"
-        )
-    return train
-
-
-def _count_days_before(data: Dataset, text: str) -> int:
-    try:
-        return (date.fromisoformat(text) - data.demand.first_day).days
-    except ValueError:
-        raise InputError(
-            f"--held-back: {text!r} is not allowed; a number of days or a date YYYY-MM-DD is needed"
-        ) from None

@@ -13,8 +13,7 @@ from marl.planning.from_data.check_others import SUPPLIER
 from marl.planning.from_data.dataset import Dataset, LaneRecord
 from marl.planning.from_data.section import Section
 
-SUPPLIER_LEAD_TIME = 5
-LANE_LEAD_TIME = 1
+LEAD_TIMES = {"day": (5, 1), "week": (1, 1)}  # of suppliers and of lanes to stores
 DISTANCE_BANDS = 3
 
 
@@ -52,14 +51,14 @@ def fit_network(
         lane = lanes.get((SUPPLIER, name))
         days = lane.lead_time if lane else None
         if days is None:
-            days = SUPPLIER_LEAD_TIME
-            remarks.assumed.append(f"supplier_lead_time {days} days of {name}")
+            days = LEAD_TIMES[demand.period][0]
+            remarks.assumed.append(f"supplier_lead_time {days} {demand.period}s of {name}")
         dcs.append({"name": name, "supplier_lead_time": days} | _get_capacity(data, name))
     distances = scale_distances({store: lanes.get((parents[store], store)) for store in parents})
     totals = train.sum(axis=(0, 2, 3))
     sizes = totals / max(float(totals.mean()), 1e-9)
     stores = []
-    unknown = Counter[str]()
+    unknown, lane_time = Counter[str](), LEAD_TIMES[demand.period][1]
     for store, size in zip(demand.stores, sizes, strict=True):
         lane = lanes.get((parents[store], store))
         days = lane.lead_time if lane else None
@@ -71,12 +70,12 @@ def fit_network(
                 "parent": parents[store],
                 "size": min(max(round(float(size), 3), 0.001), 1000.0),
                 "distance": distances.get(store, 1),
-                "lead_time": LANE_LEAD_TIME if days is None else days,
+                "lead_time": lane_time if days is None else days,
             }
             | _get_capacity(data, store)
         )
     remarks.measured.append("size: the store's share of all units, 1 for the mean store")
-    for item, text in (("lead_time", f"{LANE_LEAD_TIME} day"), ("distance", "band 1")):
+    for item, text in (("lead_time", f"{lane_time} {demand.period}"), ("distance", "band 1")):
         if unknown[item]:
             remarks.assumed.append(f"{item} {text} of {unknown[item]} stores")
     if distances:

@@ -11,7 +11,8 @@ from marl.planning.from_data.check_demand import load_demand
 from marl.planning.from_data.check_others import load_lanes, load_nodes, load_returns, load_skus
 from marl.planning.from_data.dataset import Dataset, Reading
 from marl.planning.from_data.dates import find_zone
-from marl.planning.from_data.fit import choose_train_days, fit_scenario, get_categories
+from marl.planning.from_data.fit import fit_scenario, get_categories
+from marl.planning.from_data.held_back import choose_train_days
 from marl.planning.from_data.layouts import parse_columns
 from marl.planning.from_data.problems import Findings, Problem
 from marl.planning.from_data.report import list_assumptions, list_fixes
@@ -44,11 +45,18 @@ class FromData:
     trace: Path
     train_days: int
     held_back_days: int
-    first_held_back: str  # date
+    first_held_back: str | None  # date; None: nothing is held back
     reading: Reading
     summary: Summary
     sections: list[Section]
     fixed: list[Problem]
+
+    def describe_split(self) -> str:
+        """Returns a line on what is trained on, and what is held back."""
+        train = f"{self.train_days} {self.reading.frequency}s to train on"
+        if self.first_held_back is None:
+            return f"{train}; nothing is held back"
+        return f"{train}; {self.held_back_days} held back, from {self.first_held_back} on"
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `from-data --json` writes."""
@@ -87,12 +95,18 @@ def make_scenario(
     """
     check_out(out, force=force)
     data, fixed = load_dataset(sources, fix=fix)
-    train_days = choose_train_days(data, held_back)
+    train_days = choose_train_days(data.demand, held_back)
     summary = summarise(data, train_days, get_categories(data))
     sections = fit_scenario(data, summary, train_days, out.stem, name_trace(out))
     demand = data.demand
     recorded = RecordedDemand(
-        demand.first_day, demand.stores, demand.skus, demand.channels, demand.units
+        demand.first_day,
+        demand.stores,
+        demand.skus,
+        demand.channels,
+        demand.units,
+        demand.step,
+        demand.in_stock,
     )
     write_scenario(out, sections, recorded)
     return FromData(
@@ -100,7 +114,7 @@ def make_scenario(
         trace=out.with_name(name_trace(out)),
         train_days=train_days,
         held_back_days=demand.num_days - train_days,
-        first_held_back=str(demand.get_date(train_days)),
+        first_held_back=str(demand.get_date(train_days)) if train_days < demand.num_days else None,
         reading=data.reading,
         summary=summary,
         sections=sections,

@@ -14,7 +14,7 @@ from marl.planning.from_data.summary import Estimate, Summary
 
 def make_summary_table(summary: Summary) -> Table:
     """Returns the summary for the terminal."""
-    table = Table(title=f"found in the {summary.days} training days", box=SIMPLE_HEAD)
+    table = Table(title=f"found in the {summary.days} training {summary.period}s", box=SIMPLE_HEAD)
     table.add_column("what", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("95% interval", justify="right", no_wrap=True)
@@ -29,7 +29,7 @@ def make_summary_table(summary: Summary) -> Table:
     patterns = ", ".join(f"{count} {kind}" for kind, count in summary.patterns.items() if count)
     table.add_row("store-SKUs", patterns or "none sell", "", "")
     if summary.season is None:
-        table.add_row("season", "none beyond noise", "", f"{summary.days} days")
+        table.add_row("season", "none beyond noise", "", f"{summary.days} {summary.period}s")
     if summary.return_rate is None:
         table.add_row("returns", "not known", "", "no file of returns")
     elif not summary.return_delay:
@@ -55,22 +55,23 @@ def list_assumptions(sections: Sequence[Section]) -> list[str]:
 
 def _list_estimates(summary: Summary) -> Iterator[tuple[str, Estimate, float, int]]:
     """Label, estimate, factor and decimals of every row with an interval."""
-    yield "units a day, all stores", summary.units_a_day, 1, 1
+    unit = summary.period
+    yield f"units a {unit}, all stores", summary.units_a_day, 1, 1
     if summary.online_share:
         yield "ordered online, %", summary.online_share, 100, 1
     for name, estimate in summary.weekdays.items():
         yield f"  {name}, x mean day", estimate, 1, 3
     if summary.season:
-        period = f"season of {summary.season.period} days, amplitude %"
+        period = f"season of {summary.season.period} {unit}s, amplitude %"
         yield period, summary.season.amplitude, 100, 1
-    yield "noise: sd / mean of a store-SKU's day", summary.noise, 1, 2
-    yield "days without a sale, %", summary.zero_days, 100, 1
+    yield f"noise: sd / mean of a store-SKU's {unit}", summary.noise, 1, 2
+    yield f"{unit}s without a sale, %", summary.zero_days, 100, 1
     if summary.promotion_uplift:
-        yield "promotion, x usual day", summary.promotion_uplift, 1, 2
+        yield f"promotion, x usual {unit}", summary.promotion_uplift, 1, 2
     if summary.return_rate:
         yield "returned, % of units sold", summary.return_rate, 100, 2
     if len(summary.return_rates) > 1:
         for name, estimate in summary.return_rates.items():
             yield f"  {name}, %", estimate, 100, 2
     for name, estimate in summary.return_delay.items():
-        yield f"return delay, {name}, days", estimate, 1, 1
+        yield f"return delay, {name}, {unit}s", estimate, 1, 1

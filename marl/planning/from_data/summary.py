@@ -18,7 +18,7 @@ from marl.planning.from_data.dataset import Dataset, DemandRecords
 
 RESAMPLES = 1000
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-SHORTEST_SEASON = 28  # days
+SHORTEST_SEASON = 4  # weeks
 FEWEST_CYCLES = 1.5  # of a season within the records, or it is taken for a trend
 SEASON_LEVEL = 0.001  # chance of finding a season in noise
 # Source: Syntetos, Boylan & Croston 2005, On the categorization of demand patterns, JORS 56.
@@ -41,7 +41,7 @@ class Estimate:
 class Season:
     """The sine that fits the daily totals best."""
 
-    period: int  # days
+    period: int  # days or weeks
     amplitude: Estimate  # as a share of the mean
 
 
@@ -49,10 +49,11 @@ class Season:
 class Summary:
     """What the training days show."""
 
-    days: int
+    period: str  # day or week
+    days: int  # or weeks
     units_a_day: Estimate
     online_share: Estimate | None  # of all units; None: one channel
-    weekdays: dict[str, Estimate]  # factor of the mean day
+    weekdays: dict[str, Estimate]  # factor of the mean day; empty of weeks
     season: Season | None  # None: none that noise could not have made
     noise: Estimate  # sd / mean of a store-SKU's day, weekday taken out: the median one
     zero_days: Estimate  # share of store-SKU-days without a sale
@@ -75,7 +76,7 @@ def summarise(data: Dataset, train_days: int, categories: list[str]) -> Summary:
         train_days: first days, which the scenario trains on; the others are left alone.
         categories: of each SKU of the demand.
     """
-    units = data.demand.units[:train_days]
+    units, cycle = data.demand.units[:train_days], data.demand.cycle
     total = units.sum(axis=(1, 2, 3)).astype(np.float64)
     by_channel = units.sum(axis=(1, 2))
     cells = units.sum(axis=3).reshape(train_days, -1)  # (days, S x K)
@@ -83,16 +84,19 @@ def summarise(data: Dataset, train_days: int, categories: list[str]) -> Summary:
     online = None
     if "online" in data.demand.channels and len(data.demand.channels) > 1:
         column = by_channel[:, data.demand.channels.index("online")]
-        online = _estimate_ratio(column, total)
+        online = _estimate_ratio(column, total, cycle)
     rate, rates = _estimate_return_rates(data, units, categories)
     return Summary(
+        period=data.demand.period,
         days=train_days,
-        units_a_day=_estimate_ratio(total, np.ones(train_days)),
+        units_a_day=_estimate_ratio(total, np.ones(train_days), cycle),
         online_share=online,
-        weekdays=_estimate_weekdays(data.demand, total),
-        season=_find_season(total),
-        noise=_estimate_noise(sold),
-        zero_days=_estimate_ratio((cells == 0).sum(axis=1), np.full(train_days, cells.shape[1])),
+        weekdays=_estimate_weekdays(data.demand, total) if cycle > 1 else {},
+        season=_find_season(total, cycle),
+        noise=_estimate_noise(sold, cycle),
+        zero_days=_estimate_ratio(
+            (cells == 0).sum(axis=1), np.full(train_days, cells.shape[1]), cycle
+        ),
         patterns=_count_patterns(sold),
         return_rate=rate,
         return_rates=rates,
@@ -122,16 +126,18 @@ def _enclose(value: float, resampled: FloatArray, n: int, of: str) -> Estimate:
     return Estimate(float(value), float(low), float(high), n, of)
 
 
-def _group_weeks(by_day: FloatArray | IntArray) -> FloatArray:
-    """Whole weeks, the last ones, (weeks, 7, ...)."""
-    weeks = len(by_day) // WEEK
-    whole = by_day[len(by_day) - weeks * WEEK :].astype(np.float64)
-    return whole.reshape(weeks, WEEK, *by_day.shape[1:])
+def _group_weeks(by_day: FloatArray | IntArray, cycle: int) -> FloatArray:
+    """Whole weeks, the last ones, (weeks, cycle, ...)."""
+    weeks = len(by_day) // cycle
+    whole = by_day[len(by_day) - weeks * cycle :].astype(np.float64)
+    return whole.reshape(weeks, cycle, *by_day.shape[1:])
 
 
-def _estimate_ratio(above: FloatArray | IntArray, below: FloatArray | IntArray) -> Estimate:
+def _estimate_ratio(
+    above: FloatArray | IntArray, below: FloatArray | IntArray, cycle: int
+) -> Estimate:
     """The ratio of two sums over days, its interval from a bootstrap over weeks."""
-    starts = np.arange(0, len(above), WEEK)  # the last week may be short
+    starts = np.arange(0, len(above), cycle)  # the last week may be short
     weekly = [np.add.reduceat(part.astype(np.float64), starts) for part in (above, below)]
     chosen = _resample(len(weekly[0]))
     sums = [part[chosen].sum(axis=1) for part in weekly]
@@ -144,7 +150,7 @@ def _estimate_weekdays(demand: DemandRecords, total: FloatArray) -> dict[str, Es
     first = demand.first_day.weekday()
     weekday = (np.arange(len(total)) + first) % WEEK
     means = np.array([total[weekday == d].mean() for d in range(WEEK)])
-    weeks = _group_weeks(total)
+    weeks = _group_weeks(total, WEEK)
     resampled = weeks[_resample(len(weeks))].mean(axis=1)  # (RESAMPLES, 7)
     resampled /= np.maximum(resampled.mean(axis=1, keepdims=True), 1e-9)
     start = (first + len(total) - weeks.size) % WEEK
@@ -155,24 +161,24 @@ def _estimate_weekdays(demand: DemandRecords, total: FloatArray) -> dict[str, Es
     }
 
 
-def _find_season(total: FloatArray) -> Season | None:
+def _find_season(total: FloatArray, cycle: int) -> Season | None:
     """The best sine of all whole periods, if noise would hardly fit one as well."""
-    longest = int(len(total) / FEWEST_CYCLES)
+    longest, shortest = int(len(total) / FEWEST_CYCLES), SHORTEST_SEASON * cycle
     mean = float(total.mean())
-    if longest < SHORTEST_SEASON or mean == 0:
+    if longest < shortest or mean == 0:
         return None
     day = np.arange(len(total))
-    rest = total - np.array([total[day % WEEK == d].mean() for d in range(WEEK)])[day % WEEK]
-    periods = np.arange(SHORTEST_SEASON, longest + 1)
+    rest = total - np.array([total[day % cycle == d].mean() for d in range(cycle)])[day % cycle]
+    periods = np.arange(shortest, longest + 1)
     fits = [_fit_sine(rest, int(period)) for period in periods]
     best = int(np.argmin([float(((rest - fit) ** 2).sum()) for fit in fits]))
     fit, error = fits[best], rest - fits[best]
-    freedom = len(total) - WEEK - 2
+    freedom = len(total) - cycle - 2
     ratio = float((fit**2).sum()) / 2 / max(float((error**2).sum()) / freedom, 1e-12)
     if fdtrc(2, freedom, ratio) * len(periods) > SEASON_LEVEL:
         return None
     period = int(periods[best])
-    weeks = _group_weeks(error)
+    weeks = _group_weeks(error, cycle)
     offset = len(total) - weeks.size
     amplitudes = []
     for chosen in _resample(len(weeks))[:200]:
@@ -196,14 +202,14 @@ def _measure_amplitude(fit: FloatArray) -> float:
     return float(np.ptp(fit) / 2)
 
 
-def _estimate_noise(cells: IntArray) -> Estimate:
+def _estimate_noise(cells: IntArray, cycle: int) -> Estimate:
     """The median of sd / mean over store-SKUs, the weekday's mean taken out."""
-    day = np.arange(len(cells)) % WEEK
+    day = np.arange(len(cells)) % cycle
     rest = cells.astype(np.float64)
-    for d in range(WEEK):
+    for d in range(cycle):
         rest[day == d] -= rest[day == d].mean(axis=0)
-    # The seven means use up seven degrees of freedom.
-    sd = np.sqrt((rest**2).sum(axis=0) / max(len(cells) - WEEK, 1))
+    # Each of the means uses up a degree of freedom.
+    sd = np.sqrt((rest**2).sum(axis=0) / max(len(cells) - cycle, 1))
     cv = sd / cells.mean(axis=0)
     if not len(cv):
         return Estimate(0.0, 0.0, 0.0, 0, "store-SKUs")
@@ -241,11 +247,14 @@ def _estimate_return_rates(
     member = np.array(categories)
     by_category = {
         category: _estimate_ratio(
-            returned[:, member == category].sum(axis=1), sold[:, member == category].sum(axis=1)
+            returned[:, member == category].sum(axis=1),
+            sold[:, member == category].sum(axis=1),
+            data.demand.cycle,
         )
         for category in dict.fromkeys(categories)
     }
-    return _estimate_ratio(returned.sum(axis=1), sold.sum(axis=1)), by_category
+    rate = _estimate_ratio(returned.sum(axis=1), sold.sum(axis=1), data.demand.cycle)
+    return rate, by_category
 
 
 def _get_delays(data: Dataset, train_days: int) -> tuple[IntArray, IntArray]:
@@ -297,4 +306,5 @@ def _estimate_uplift(demand: DemandRecords, train_days: int) -> Estimate | None:
     return _estimate_ratio(
         (units * promoted).sum(axis=(1, 2)).astype(np.float64),
         (usual * promoted).sum(axis=(1, 2)),
+        demand.cycle,
     )

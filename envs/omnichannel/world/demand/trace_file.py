@@ -2,7 +2,8 @@
 
 A CSV file, plain or .gz, with the columns `date`, `store`, `channel` and one column of whole units
 per SKU; a row for every day, store and channel, sorted by date, with the same stores and channels
-in the same order on every day. Where the dates are seven days apart, a row is a week's.
+in the same order on every day. Where the dates are seven days apart, a row is a week's. Rows of
+a last channel `in_stock` hold 1 where there was anything to sell, and 0 where there was not.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.types import WEEK, IntArray
+from envs.omnichannel.types import WEEK, BoolArray, IntArray
 from envs.spreadsheet import read_name, write_name
 from envs.untrusted import MOST_TABLE, read_bytes, unpack
 from envs.validation import LARGEST
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # its import takes half a second, which scenarios without a f
 
 KEYS = ("date", "store", "channel")
 CHANNEL_NAMES = ("store", "online", "pickup")
+IN_STOCK = "in_stock"  # stands where a channel does
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class RecordedDemand:
     channels: list[str]  # of `CHANNEL_NAMES`, in that order
     units: IntArray  # (days, S, K, C)
     step: int = 1  # calendar days from an entry to the next one: 1 or 7
+    in_stock: BoolArray | None = None  # (days, S, K) whether there was anything to sell; None: yes
 
 
 @lru_cache(maxsize=2)
@@ -81,16 +84,20 @@ def encode_trace(recorded: RecordedDemand) -> bytes:
     """Returns the content of a .gz trace file; the same data, the same bytes."""
     import pandas as pd
 
-    days, stores, skus, channels = recorded.units.shape
+    units, names = recorded.units, recorded.channels
+    if recorded.in_stock is not None:
+        units = np.concatenate([units, recorded.in_stock[..., None].astype(np.int64)], axis=3)
+        names = [*names, IN_STOCK]
+    days, stores, skus, channels = units.shape
     dates = [str(recorded.first_day + timedelta(d * recorded.step)) for d in range(days)]
     table = pd.DataFrame(
-        recorded.units.transpose(0, 1, 3, 2).reshape(-1, skus),
+        units.transpose(0, 1, 3, 2).reshape(-1, skus),
         columns=pd.Index([write_name(sku) for sku in recorded.skus]),
     )
     keys = {
         "date": np.repeat(dates, stores * channels),
         "store": np.tile(np.repeat([*map(write_name, recorded.stores)], channels), days),
-        "channel": np.tile(recorded.channels, days * stores),
+        "channel": np.tile(names, days * stores),
     }
     for i, (key, values) in enumerate(keys.items()):
         table.insert(i, key, values, allow_duplicates=True)
@@ -108,7 +115,7 @@ def _shape(path: Path, table: pd.DataFrame, header: list[str]) -> RecordedDemand
     dates, stores, channels = (table[i].to_numpy(object) for i in range(3))
     per_day = max(int((dates == dates[0]).sum()), 1)
     names = list(dict.fromkeys(stores[:per_day].tolist()))
-    found = [c for c in CHANNEL_NAMES if c in set(channels[:per_day])]
+    found = [c for c in (*CHANNEL_NAMES, IN_STOCK) if c in set(channels[:per_day])]
     try:
         first = date.fromisoformat(dates[0])
     except ValueError:
@@ -139,11 +146,14 @@ def _shape(path: Path, table: pd.DataFrame, header: list[str]) -> RecordedDemand
             f"0 to {LARGEST} units are needed"
         )
     shape = (days, len(names), len(found), len(header) - 3)
+    cells = np.ascontiguousarray(units.reshape(shape).transpose(0, 1, 3, 2))
+    has_stock = len(found) > 1 and found[-1] == IN_STOCK
     return RecordedDemand(
         first_day=first,
         stores=[read_name(name) for name in names],
         skus=[read_name(name) for name in header[3:]],
-        channels=found,
-        units=np.ascontiguousarray(units.reshape(shape).transpose(0, 1, 3, 2)),
+        channels=found[:-1] if has_stock else found,
+        units=np.ascontiguousarray(cells[..., :-1]) if has_stock else cells,
         step=step,
+        in_stock=cells[..., -1] > 0 if has_stock else None,
     )

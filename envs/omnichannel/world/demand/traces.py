@@ -19,6 +19,7 @@ from envs.omnichannel.types import (
     ONLINE,
     STORE,
     ArrayT,
+    BoolArray,
     FloatArray,
     IntArray,
     SeedArray,
@@ -59,6 +60,7 @@ class TraceDemand:
         units = days[:, store_index][:, :, sku_index]  # (days, S, K, recorded channels)
         self.channels = scenario.channels
         self.units = _spread_channels(units, recorded.channels, scenario.channels)
+        self.in_stock = _select(recorded.in_stock, process.last_day, store_index, sku_index)
         self.train_days = process.train_days
         self.online_share = process.online_share
         if self.online_share and recorded.channels != ["store"]:
@@ -66,14 +68,14 @@ class TraceDemand:
                 f"demand.online_share: {self.online_share} is not allowed; 0 is needed, because "
                 f"the records have the channels {', '.join(recorded.channels)}"
             )
-        held_back = len(units) - process.train_days
-        if held_back < 1:
+        self.held_back = held_back = len(units) - process.train_days
+        if held_back < 0:
             raise InputError(
-                f"demand.train_days: {process.train_days} is not allowed; at most "
-                f"{len(units) - 1} (the records have {len(units)} days)"
+                f"demand.train_days: {process.train_days} is not allowed; at most {len(units)}, "
+                "which the records have"
             )
         least = count_least_known(self.cycle)
-        longest = min(held_back, process.train_days - least)
+        longest = min(held_back or process.train_days, process.train_days - least)
         if scenario.horizon > longest:
             raise InputError(
                 f"horizon: {scenario.horizon} is not allowed; at most {longest} (the record has "
@@ -83,10 +85,15 @@ class TraceDemand:
         self.scale = self._share_out(self.units[: process.train_days].mean(axis=0))
         self.burn_in = min(_BURN_IN * self.cycle, process.train_days - scenario.horizon)
         known = self.units[: self.burn_in]
-        self.mean = self._share_out(known.mean(axis=0))  # (S, K, C)
+        self._sold = np.concatenate([np.zeros_like(self.units[:1]), self.units.cumsum(axis=0)])
+        self._stocked = None if self.in_stock is None else np.cumsum(self.in_stock, axis=0)
+        self.mean = (  # (S, K, C)
+            self._share_out(known.mean(axis=0))
+            if self.in_stock is None
+            else self.mean_before(np.array([self.burn_in]))[0]
+        )
         self.variance = known.sum(axis=-1).var(axis=0)  # (S, K)
         self.season = _weekday_profile(known.sum(axis=-1), len(self.units), self.cycle)
-        self._sold = np.concatenate([np.zeros_like(self.units[:1]), self.units.cumsum(axis=0)])
 
     @cached_property
     def recorded(self) -> FloatArray:
@@ -102,14 +109,20 @@ class TraceDemand:
         return self._share_out(_spread_channels(units, recorded, self.channels))
 
     def mean_before(self, day: IntArray) -> FloatArray:
-        """The mean of the days before, (B, S, K, C)."""
+        """The mean of the days before on which there was stock, (B, S, K, C)."""
         own = np.minimum(day, len(self._sold) - 1)
-        return self._share_out(self._sold[own]) / np.maximum(own, 1)[:, None, None, None]
+        days = np.maximum(own, 1)[:, None, None, None]
+        if self._stocked is not None:
+            days = np.maximum(self._stocked[days[:, 0, 0, 0] - 1], 1)[..., None]
+        return self._share_out(self._sold[own]) / days
 
     def sample_start(self, seed: SeedArray, horizon: int, split: Split) -> IntArray:
-        """A day from which the whole episode stays inside the part that `split` names."""
+        """A day from which the whole episode stays inside the part that `split` names.
+
+        Where nothing is held back, both parts are the training days.
+        """
         first, end = (self.burn_in, self.train_days)
-        if split == "evaluate":
+        if split == "evaluate" and self.held_back:
             first, end = self.train_days, len(self.units)
         start = draws.sample_uniform(seed, np.zeros(len(seed), np.int64), draws.START, ())
         return first + (start * (end - horizon + 1 - first)).astype(np.int64)
@@ -171,6 +184,13 @@ def load_records(process: Trace) -> RecordedDemand:
         return load_trace(Path(process.file), process.digest)
     dates, stores, skus, units = load_grocery_demand()
     return RecordedDemand(dates[0].item(), stores, skus, ["store"], units[..., None])
+
+
+def _select(
+    in_stock: BoolArray | None, last_day: int | None, stores: list[int], skus: list[int]
+) -> BoolArray | None:
+    """The days that are read of the scenario's stores and SKUs, (D, S, K)."""
+    return None if in_stock is None else in_stock[:last_day][:, stores][:, :, skus]
 
 
 def _spread_channels(units: IntArray, recorded: list[str], channels: tuple[str, ...]) -> IntArray:
