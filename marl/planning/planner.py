@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -66,6 +67,7 @@ class Planner:
         self.today = BatchedEnv(self.scenario, 1)
         self.forecast = forecast
         if forecast is not None:
+            forecast = replace(forecast, scenario=self.scenario)
             self.today.forecast = forecast.make_forecast()
         self.decision_maker = make_decision_maker(policy, self.scenario, self.today.forecast)
         self.schema = StockCountSchema(self.today.simulator)

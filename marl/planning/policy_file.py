@@ -25,10 +25,11 @@ from pydantic import Field
 
 from envs.errors import InputError
 from envs.omnichannel.agents.observation import list_features
+from envs.omnichannel.agents.observation_spread import SPREAD_FEATURES
 from envs.omnichannel.agents.roster import MODULES, role_of
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.scenario.agents import Actions
+from envs.omnichannel.scenario.agents import Actions, Observation
 from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from envs.untrusted import parse_json, read_bytes
@@ -145,14 +146,18 @@ class OnnxPolicy:
         return self.metadata.name
 
     def adapt(self, scenario: Scenario) -> Scenario:
-        """Returns the scenario under the policy's own action grids and coordinator.
+        """Returns the scenario under the policy's own action grids, coordinator and observations.
 
         Raises:
             InputError: if the scenario's agents observe other features.
         """
         known = self.metadata
         adapted = scenario.model_copy(
-            update={"actions": known.actions, "coordination": known.coordination}
+            update={
+                "actions": known.actions,
+                "coordination": known.coordination,
+                "observation": Observation(spread=SPREAD_FEATURES[0] in known.features),
+            }
         )
         if known.orders is not None:
             self._check_groups(adapted, known.orders)

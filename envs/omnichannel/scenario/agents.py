@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from envs.validation import LARGEST, CountOrZero, NonNegative, Share, StrictModel
 
 Shares = tuple[Share, Share, Share]  # of DISPOSITIONS
-# Days beyond the lead time; below 0 not even its demand is covered.
+# Days beyond the lead time, or sigmas; below 0 not even what is expected is covered.
 Cover = Annotated[float, Field(ge=-1000, le=1000)]
 
 
@@ -21,6 +21,15 @@ _INITIAL = {
 }
 
 
+# The grids of covers in sigmas where a scenario does not say which.
+_IN_SIGMAS: dict[str, Any] = {
+    "store_cover": [-1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4.5],
+    "dc_cover": [-2, -1, 0, 0.5, 1, 1.5, 2, 3, 4, 5, 6.5],
+    "push_cover": [1, 1.5, 2.5, 3.5],
+    "initial_cover": 4,
+}
+
+
 class Options(NamedTuple):
     """How many options an agent has, and which one it takes while it is untrained."""
 
@@ -29,8 +38,13 @@ class Options(NamedTuple):
 
 
 class Actions(StrictModel):
-    """The grids that discrete actions index; `initial_*` are the options of an untrained agent."""
+    """The grids that discrete actions index; `initial_*` are the options of an untrained agent.
 
+    Covers are days of the forecast, or sigmas: standard deviations of the demand over lead time and
+    review, above its mean, which fit a fast and a slow seller alike.
+    """
+
+    unit: Literal["days", "sigmas"] = "days"  # of the covers
     store_cover: Annotated[list[Cover], Field(min_length=2, max_length=100)] = [
         0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6.5, 8,
     ]  # days of cover beyond the lead time  # fmt: skip
@@ -45,6 +59,14 @@ class Actions(StrictModel):
     initial_cover: CountOrZero = 1
     initial_push: CountOrZero = 0
     initial_disposition: CountOrZero = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def fill_in(cls, values: object) -> object:
+        """Covers that are left out have grids of their unit."""
+        if isinstance(values, dict) and values.get("unit") == "sigmas":
+            return _IN_SIGMAS | values
+        return values
 
     @model_validator(mode="after")
     def check_grids(self) -> Self:

@@ -209,6 +209,8 @@ class Scenario(StrictModel):
             del values["period"]
         if self.observation == Observation():
             del values["observation"]
+        if self.actions.unit == "days":
+            del values["actions"]["unit"]
         payload = json.dumps(values, sort_keys=True)
         return hashlib.sha256(payload.encode()).hexdigest()[:12]
 

@@ -100,10 +100,18 @@ class Share(Decision):
 
 
 class Quantity(Decision):
-    """A decision whose proposals are days of cover: (lead time + days) x rate - position."""
+    """A decision whose proposals are covers, which targets are made of.
+
+    In days a target is (lead time + days) x rate. In sigmas it is the mean of the demand over lead
+    time and review, the very days ahead, plus so many of its standard deviations.
+    """
 
     is_share = False
     pushed: ClassVar[int] = -1  # the proposer whose proposal is kept within what the DC holds
+
+    def __init__(self, scenario: Scenario, network: Network, rows: Mapping[str, slice]) -> None:
+        super().__init__(scenario, network, rows)
+        self.in_sigmas = scenario.actions.unit == "sigmas"
 
     @property
     def lead_time(self) -> FloatArray:

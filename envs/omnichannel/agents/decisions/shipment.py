@@ -14,7 +14,7 @@ from envs.omnichannel.world.allocation.lots import Lots
 
 
 class Shipment(Quantity):
-    """Days of cover of the store beyond its lead time, by SKU.
+    """Cover of the store by SKU: days beyond its lead time, or sigmas.
 
     Shippers propose a push: that of the high level goes to all stores of a DC at once, and is kept
     within what the DC holds by the same factor for each.
@@ -37,14 +37,15 @@ class Shipment(Quantity):
         return self.network.lane_lead_time.astype(np.float64)
 
     def list_grids(self, scenario: Scenario) -> list[Any]:
-        """Returns days of cover; a shipper's option also says an online share, varying fastest."""
+        """Returns covers; a shipper's option also says an online share, varying fastest."""
         grid = scenario.actions
         push = np.repeat(grid.push_cover, len(grid.online_share))
         return [grid.store_cover, grid.store_cover, push, push]
 
     def list_goals(self) -> list[FloatArray]:
         """Returns the covers of both high-level agents."""
-        return [self.grids[p][:, 0] / 4 - 1 for p in (0, self.pushed)]
+        most_likely = 2 if self.in_sigmas else 4  # of the covers, shown as 0
+        return [self.grids[p][:, 0] / most_likely - 1 for p in (0, self.pushed)]
 
     @classmethod
     def settle(

@@ -9,7 +9,7 @@ from envs.omnichannel.scenario import Scenario
 
 
 class SupplierOrder(Quantity):
-    """Days of cover of the DC's echelon, lead time included, by SKU."""
+    """Cover of the DC's echelon by SKU: days, lead time included, or sigmas."""
 
     name: ClassVar[str] = "supplier_order"
     target: ClassVar[str] = "supplier_gap"
@@ -18,5 +18,5 @@ class SupplierOrder(Quantity):
     lines: ClassVar[tuple[Line, ...]] = (Line("order", "supplier", PLACE, "supplied"),)
 
     def list_grids(self, scenario: Scenario) -> list[Any]:
-        """Returns days of echelon cover."""
+        """Returns echelon covers."""
         return [scenario.actions.dc_cover] * 2
