@@ -82,12 +82,12 @@ def _to_each(change: Callable[[NDArray[Any]], NDArray[Any]]) -> Mutation:
 
 
 def _put(value: float) -> Mutation:
-    """One number of every array that can hold it."""
+    """One number of every array of such, at most the largest of its type."""
 
     def put(array: NDArray[Any]) -> NDArray[Any]:
         if array.size and array.dtype.kind == "f":
-            array = array.copy()
-            array.flat[0] = value
+            array, most = array.copy(), np.finfo(array.dtype).max
+            array.flat[0] = min(value, most) if np.isfinite(value) else value
         return array
 
     return _to_each(put)

@@ -161,6 +161,23 @@ def test_pool__refuses_actions_that_no_agent_has(tiny: Scenario) -> None:
         make_pool().set_state(state)
 
 
+@pytest.mark.parametrize("name", ["step", "exp_avg", "exp_avg_sq"])
+def test_moments_of_another_type__are_refused(tiny: Scenario, name: str) -> None:
+    method = AgentsMethod(tiny, load_config())
+    networks = {m: method.make_network(m) for m in method.module_ids}
+    (trainee,) = method.make_trainees(networks).values()
+    state = trainee.get_state()
+    zeros = [np.zeros(p.shape, np.float32) for p in trainee.parameters]
+    state["adam"] = [
+        {"step": np.zeros((), np.float32), "exp_avg": z, "exp_avg_sq": z.copy()} for z in zeros
+    ]
+    trainee.set_state(state)
+    state["adam"][0][name] = state["adam"][0][name].astype(np.float64)
+
+    with pytest.raises(ValueError, match="its moments are float64, not float32"):
+        trainee.set_state(state)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, True, "1", None, [1.0], np.zeros(2)], ids=str)
 def test_check_finite__refuses_what_is_no_number_of_the_shape(value: Any) -> None:
     with pytest.raises(ValueError, match="numbers"):

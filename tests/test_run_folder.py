@@ -1,8 +1,9 @@
 import json
+import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -117,6 +118,43 @@ def test_run_folder__writing_a_name_again_replaces_the_checkpoint(run: RunFolder
 
     assert run.load_progress() == json.loads(make_progress(2, 28))
     assert sorted(p.name for p in run.checkpoints.iterdir()) == ["000100", "best", "latest"]
+
+
+PLANTED: dict[str, Callable[[Path], object]] = {
+    "pipe": os.mkfifo,
+    "link": lambda path: path.symlink_to("../config.yaml"),
+    "folder link": lambda path: path.symlink_to(".."),
+    "circle": lambda path: path.symlink_to(path.name),
+    "file": lambda path: path.write_text("mine", encoding="utf-8"),
+    "folder": lambda path: (path / "inner").mkdir(parents=True),
+}
+
+
+@pytest.mark.parametrize("name", ["000100", ".000100.partial", ".000100.old.partial"])
+@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
+def test_save_checkpoint__replaces_what_stands_in_its_place(
+    run: RunFolder, name: str, plant: Callable[[Path], object]
+) -> None:
+    settings = (run.path / "config.yaml").read_text(encoding="utf-8")
+    run.checkpoints.mkdir(exist_ok=True)
+    plant(run.checkpoints / name)
+
+    run.save_checkpoint(100, write_progress, is_best=False)
+
+    assert sorted(p.name for p in run.checkpoints.iterdir()) == ["000100", "latest"]
+    assert (run.path / "config.yaml").read_text(encoding="utf-8") == settings
+
+
+@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
+def test_rewind__removes_partial_checkpoints_of_any_kind(
+    run: RunFolder, plant: Callable[[Path], object]
+) -> None:
+    run.save_checkpoint(100, write_progress, is_best=False)
+    plant(run.checkpoints / ".000200.partial")
+
+    run.rewind(run.checkpoints / "000100")
+
+    assert sorted(p.name for p in run.checkpoints.iterdir()) == ["000100", "latest"]
 
 
 def test_open_checkpoint__offers_the_last_whole_one_instead_of_a_damaged_one(

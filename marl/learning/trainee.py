@@ -162,6 +162,9 @@ class Trainee:
                 raise ValueError("its moments are not those of Adam")
             for name, value in moments.items():
                 check_finite(value, () if name == "step" else parameter.shape)
+                found = np.asarray(value).dtype
+                if found != np.float32:  # Adam would end at the first update
+                    raise ValueError(f"its moments are {found}, not float32")
             self.optimizer.state[parameter] = {
                 name: torch.tensor(value) for name, value in moments.items()
             }

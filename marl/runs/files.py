@@ -7,6 +7,7 @@ cannot be guessed; it is created exclusively, and removed when anything fails.
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,20 @@ def sync_to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Removes whatever stands there: a folder with all that is in it, a link, not what it leads to.
+
+    `shutil.rmtree` opens what it is given, and to open a pipe waits for ever.
+
+    Raises:
+        OSError: if it cannot be removed; that there is nothing is no error.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def replace_files(contents: Mapping[Path, str | bytes]) -> None:

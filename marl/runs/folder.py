@@ -33,7 +33,7 @@ from envs.validation import validate_model
 from marl.config import TrainConfig, load_config
 from marl.errors import RunError
 from marl.runs.checkpoints import DamagedError, check_version, verify_checkpoint, write_manifest
-from marl.runs.files import PARTIAL, replace_file, sync_to_disk
+from marl.runs.files import PARTIAL, remove, replace_file, sync_to_disk
 from marl.runs.progress_file import ProgressFile
 
 POLICY_FILE = "policy.npz"
@@ -157,7 +157,7 @@ class RunFolder:
         final = self.checkpoints / name_checkpoint(episodes)
         partial = self.checkpoints / f".{final.name}{PARTIAL}"
         try:
-            shutil.rmtree(partial, ignore_errors=True)
+            remove(partial)
             partial.mkdir(parents=True)
             write(partial)
             num_bytes = write_manifest(partial)
@@ -166,7 +166,8 @@ class RunFolder:
                 replace_file(self.checkpoints / pointer, final.name)
             self._prune()
         except OSError as error:
-            shutil.rmtree(partial, ignore_errors=True)
+            with suppress(OSError):
+                remove(partial)
             raise RunError(
                 f"checkpoint {final.name} of '{self.path}' cannot be saved ({error.strerror}); "
                 f"{self.offer_checkpoint(final)}"
@@ -181,8 +182,7 @@ class RunFolder:
         holds what the run goes on with.
         """
         for partial in self.checkpoints.glob(f".*{PARTIAL}"):
-            if partial.is_dir():
-                shutil.rmtree(partial)
+            remove(partial)
         replace_file(self.checkpoints / "latest", checkpoint.name)
         replace_file(self.path / "config.yaml", _to_yaml(self.config.model_dump(mode="json")))
         metrics, last = self.path / METRICS_FILE, self.load_progress(checkpoint)["env_steps"]
@@ -232,7 +232,7 @@ class RunFolder:
         }
         for old in self._list_checkpoints()[: -self.config.checkpoints.keep]:
             if old.name not in named:
-                shutil.rmtree(old)
+                remove(old)
 
 
 def _make_new_folder(name: str) -> Path:
@@ -300,12 +300,12 @@ def _copy_trace(scenario: Scenario, folder: Path) -> Scenario:
 def _replace_folder(new: Path, final: Path) -> None:
     """Renames a folder, over an older one if there is one."""
     old = final.with_name(f".{final.name}.old{PARTIAL}")
-    shutil.rmtree(old, ignore_errors=True)
-    if final.exists():
+    remove(old)
+    if os.path.lexists(final):
         final.replace(old)
     new.replace(final)
     sync_to_disk(final.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    remove(old)
 
 
 def _is_whole(checkpoint: Path) -> bool:

@@ -8,7 +8,6 @@ Credentials and endpoint are the environment's (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOI
 from __future__ import annotations
 
 import re
-import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from pyarrow import fs
 from envs.errors import InputError
 from marl.errors import RunError
 from marl.runs.checkpoints import MANIFEST_FILE
+from marl.runs.files import remove
 
 ALLOWED = "a folder, or a URI such as s3://bucket/runs, gs://bucket/runs or file:///folder"
 
@@ -125,7 +125,7 @@ class Storage:
             if self._read(f"{_CHECKPOINTS}/latest") is None:
                 raise InputError(f"run: '{self.uri}' holds no run with a whole checkpoint")
             partial = folder.with_name(f".{folder.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
+            remove(partial)
             partial.mkdir(parents=True)
             try:
                 fs.copy_files(self.path, str(partial), source_filesystem=self.filesystem)
@@ -133,7 +133,7 @@ class Storage:
                     folder.rmdir()
                 partial.replace(folder)
             finally:
-                shutil.rmtree(partial, ignore_errors=True)
+                remove(partial)
 
     def _upload_checkpoint(self, checkpoint: Path) -> None:
         """Copies a checkpoint unless the storage has the very same one."""
