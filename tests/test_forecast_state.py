@@ -30,7 +30,7 @@ def damage(content: dict[str, Any], how: str) -> None:
         case "other":
             content["skus"][0] = "coat"
         case "version":
-            content["version"] = 2
+            content["version"] = 1
         case "first":
             content["first_day"] = "2020-01-01"
         case "nan":
@@ -51,7 +51,7 @@ def encode(array: np.ndarray) -> dict[str, str]:
         ("shape", "arrays.weight: float64 of shape [9, 9] found; float64 of shape [2, 6]"),
         ("data", "arrays.weight: the data are damaged"),
         ("other", "skus: not that of scenario mine"),
-        ("version", "version: 2 is not allowed"),
+        ("version", "version: 1 is not allowed"),
         ("first", "first_day: '2020-01-01' is not allowed; the scenario's record begins on 2023"),
         ("nan", "arrays.weight: numbers from 0 to 1e+15 are needed"),
     ],

@@ -65,6 +65,13 @@ def learn(
     state: Annotated[
         Path, typer.Option(help="The forecasts' state; begins with the scenario's record.")
     ],
+    items: Annotated[
+        Path | None,
+        typer.Option(help="CSV: sku (store, listed_from, listed_until, sister); state keeps it."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Learn known days anew, from a corrected file.")
+    ] = False,
     fix: Annotated[
         bool, typer.Option("--fix", help="Days without any row are unknown and teach nothing.")
     ] = False,
@@ -76,7 +83,9 @@ def learn(
     from envs.omnichannel.scenario import load_scenario
     from marl.planning.daily.learn_sales import learn_sales
 
-    learnt = learn_sales(load_scenario(scenario), sales, state, fix=fix)
+    learnt = learn_sales(
+        load_scenario(scenario), sales, state, fix=fix, items_file=items, replace=replace
+    )
     console = make_console(json_file)
     for line in learnt.describe():
         console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -54,6 +54,10 @@ def recommend(
         tuple[str, str] | None, typer.Option(help="Tell one decision in words: STORE SKU.")
     ] = None,
     forecast: ForecastOption = None,
+    items: Annotated[
+        Path | None,
+        typer.Option(help="When items are listed, CSV. Default: as learn-sales was told."),
+    ] = None,
     goals: Annotated[
         Path | None,
         typer.Option(help="Keeps what the high-level agents hold between reviews, JSON."),
@@ -69,7 +73,7 @@ def recommend(
     from marl.planning.table_files import choose_format, to_csv, write_tables
 
     chosen = choose_format(kind, out)
-    planner = _make_planner(policy, scenario, forecast)
+    planner = _make_planner(policy, scenario, forecast, items)
     stock_count = read_stock_count(state, planner.schema)
     if goals is not None and not planner.decision_maker.has_goals:
         raise InputError(
@@ -131,7 +135,9 @@ def serve(
     run_server(planners, host, port, allow_host or [])
 
 
-def _make_planner(policy: Path, scenario: str, forecast: Path | None) -> Planner:
+def _make_planner(
+    policy: Path, scenario: str, forecast: Path | None, items: Path | None = None
+) -> Planner:
     from envs.omnichannel.scenario import load_scenario
     from marl.planning.planner import Planner
     from marl.planning.policy_file import OnnxPolicy
@@ -141,7 +147,16 @@ def _make_planner(policy: Path, scenario: str, forecast: Path | None) -> Planner
     is_rule = policy.suffix == ".json"
     chosen = RulePolicy.load(policy) if is_rule else OnnxPolicy.load(policy)
     if forecast is None:
+        if items is not None:
+            raise InputError(
+                f"--items: '{items}' is not allowed without --forecast, whose state knows the sales"
+            )
         return Planner(chosen, loaded)
     from marl.planning.daily.state import ForecastState
 
-    return Planner(chosen, loaded, forecast=ForecastState.read(forecast, loaded, "--forecast"))
+    state = ForecastState.read(forecast, loaded, "--forecast")
+    if items is not None:
+        from marl.planning.daily.items import read_items
+
+        state.take_lives(read_items(items, loaded, state.first_day).lives)
+    return Planner(chosen, loaded, forecast=state)

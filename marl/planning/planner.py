@@ -137,8 +137,9 @@ class Planner:
         """What is to be said of a forecast that ends before today, and of items that have ended."""
         demand = self.today.simulator.demand
         if self.forecast is not None:
-            ended = self.forecast.list_ended()
-            return [f"ended, so nothing is ordered: {', '.join(ended)}"] if ended else []
+            ended, new = self.forecast.list_ended(), self.forecast.list_new()
+            told = [f"ended, so nothing is ordered: {', '.join(ended)}"] if ended else []
+            return told + ([f"new, so demand is a guess: {', '.join(new)}"] if new else [])
         if not isinstance(demand, TraceDemand) or stock_count.day <= len(demand.units):
             return []
         last = demand.find_date(len(demand.units) - 1)

@@ -128,9 +128,17 @@ class Learner:
         self.sale_days += total > 0
         self.day += 1
 
-    def read(self) -> Estimates:
-        """Returns what the days so far say; nothing that is returned changes with later days."""
-        is_new, has_ended = self.find_new(), self.find_ended()
+    def read(
+        self, is_new: BoolArray | None = None, has_ended: BoolArray | None = None
+    ) -> Estimates:
+        """Returns what the days so far say; nothing that is returned changes with later days.
+
+        Args:
+            is_new: as somebody else knows it, (S, K); None: `find_new`.
+            has_ended: the same; None: `find_ended`.
+        """
+        is_new = self.find_new() if is_new is None else is_new
+        has_ended = self.find_ended() if has_ended is None else has_ended
         level = self.smoothed.sum(axis=-1)
         drawn = shrink_variance(level, self.variance, self.weight)
         # What is new has a level that is itself a guess: its spread is as much wider.
@@ -190,6 +198,14 @@ class Learner:
             array[:, is_new] = 0
         self.plain_variance[:, is_new] = 0
         self.listed[:, is_new] = 0
+
+    def forget_cells(self, is_new: BoolArray) -> None:
+        """Takes back what was learnt of cells, (S, K), whose present life begins today."""
+        for array in (
+            self.smoothed, self.variance, self.weight, self.plain_mean, self.plain_variance,
+            self.silent, self.sale_days,
+        ):  # fmt: skip
+            array[is_new] = 0
 
     def get_arrays(self) -> dict[str, FloatArray | IntArray]:
         """Returns all arrays by name, for a file."""

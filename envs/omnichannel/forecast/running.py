@@ -6,6 +6,7 @@ import numpy as np
 
 from envs.omnichannel.forecast.history import History
 from envs.omnichannel.forecast.learner import Rates
+from envs.omnichannel.forecast.lives import Listing
 from envs.omnichannel.forecast.moments import update_moments
 from envs.omnichannel.forecast.sales_days import count_sales_days
 from envs.omnichannel.forecast.strategies import begin_sales_days
@@ -42,6 +43,7 @@ class Running:
         self.rates = Rates.from_settings(settings)
         self.history = history
         self.counts_sales_days = counts_sales_days
+        self.listing: Listing | None = None  # where items begin or end in the days ahead
         self.cycle = history.profile.shape[1]
         weekday = np.arange(self.cycle)[:, None] + np.arange(days_ahead)
         self._weekdays = weekday % self.cycle  # (7, H) of the days from each weekday on
@@ -92,18 +94,26 @@ class Running:
 
     def predict_day(self, known: Known, state: State) -> FloatArray:
         """Returns the level times the weekday's factor, (B, S, K, C)."""
-        return known.smoothed * self._read_factor(known, state)[:, None, :, None]
+        by_day = known.smoothed * self._read_factor(known, state)[:, None, :, None]
+        if self.listing is None:
+            return by_day
+        return by_day * self.listing.pick(state.day, 1)[:, 0, ..., None]
 
     def predict_week(self, known: Known, state: State) -> FloatArray:
         """Returns the level: a week has every weekday once, (B, S, K, C)."""
-        del state
-        return known.smoothed
+        if self.listing is None:
+            return known.smoothed
+        share = self.look_ahead(known, state)[:, self.cycle - 1] / self.cycle
+        return known.smoothed * share[..., None]
 
     def look_ahead(self, known: Known, state: State) -> FloatArray:
-        """Returns the weekdays' factors, summed over the next 1 to H days, (B, H, 1, K)."""
+        """Returns the weekdays' factors, summed over the next 1 to H days, (B, H, S or 1, K)."""
         days = self._weekdays[state.day % self.cycle]  # (B, H)
         by_day = self.history.profile[self._locate(known.origin)[:, None], days]
-        return np.cumsum(by_day, axis=1, dtype=np.float64)[:, :, None]
+        if self.listing is None:
+            return np.cumsum(by_day, axis=1, dtype=np.float64)[:, :, None]
+        on_sale = self.listing.pick(state.day, by_day.shape[1])
+        return np.cumsum(by_day[:, :, None] * on_sale, axis=1, dtype=np.float64)
 
     def _read_factor(self, known: Known, state: State) -> FloatArray:
         """The weekday's factor of the state's day, (B, K)."""

@@ -14,11 +14,13 @@ from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import BoolArray
 from envs.untrusted import MOST_TABLE, read_bytes
+from marl.planning.daily.items import Items, read_items
 from marl.planning.daily.records import Sales
 from marl.planning.daily.sales import read_sales
-from marl.planning.daily.state import ForecastState
+from marl.planning.daily.state import ForecastState, find_first_day
 
 _MOST_NAMES = 20  # that are printed of a kind
+_KINDS = {"new": "new", "ended": "ended", "unsold": "listed, not sold yet"}
 _SOME_UNITS = 7.0  # expected in a store and day; none of them sold has a chance of exp(-7)
 
 
@@ -28,12 +30,14 @@ class Learnt:
 
     state: ForecastState
     sales: Sales
+    items: Items | None  # what was stated of them now
     began: bool  # whether there was no state before, so that the scenario's record was learnt first
 
     def list_items(self, kind: str) -> list[str]:
-        """Names the cells that are `new` or `ended`, as STORE SKU."""
-        learner, names = self.state.learner, self.state.names
-        marks = learner.find_new() if kind == "new" else learner.find_ended()
+        """Names the cells that are `new`, `ended` or `unsold`, as STORE SKU."""
+        names, state = self.state.names, self.state
+        find = {"new": state.find_new, "ended": state.find_ended, "unsold": state.find_unsold}
+        marks = find[kind]()
         return [f"{names.stores[s]} {names.skus[k]}" for s, k in zip(*marks.nonzero(), strict=True)]
 
     def describe(self) -> Iterator[str]:
@@ -56,11 +60,17 @@ class Learnt:
             yield f"{sales.unknown} rows of stores or SKUs that the scenario lacks are left out"
         for problem in sales.fixed:
             yield f"--fix {problem.fix}: {problem.count} such {period}s, the first after {problem}"
-        for kind in ("new", "ended"):
+        if sales.replaced:
+            yield f"{sales.replaced} of these {period}s were known already; they are learnt anew"
+        if self.items is not None:
+            yield f"items: {self.items.rows} rows"
+            if self.items.unknown:
+                yield f"{self.items.unknown} items of stores or SKUs unknown here are left out"
+        for kind, title in _KINDS.items():
             cells = self.list_items(kind)
             if cells:
                 more = ", ..." if len(cells) > _MOST_NAMES else ""
-                yield f"{kind}: {len(cells)} ({', '.join(cells[:_MOST_NAMES])}{more})"
+                yield f"{title}: {len(cells)} ({', '.join(cells[:_MOST_NAMES])}{more})"
         yield f"forecasts are for {state.next_day} on"
 
     def to_json(self) -> dict[str, Any]:
@@ -73,10 +83,9 @@ class Learnt:
                 "units": int(self.sales.units.sum()),
                 "known_rows": self.sales.skipped,
                 "unknown_rows": self.sales.unknown,
+                "replaced_days": self.sales.replaced,
             },
-            "new": self.list_items("new"),
-            "ended": self.list_items("ended"),
-        }
+        } | {kind: self.list_items(kind) for kind in _KINDS}
 
 
 def find_missing_stores(state: ForecastState, sales: Sales) -> BoolArray:
@@ -86,14 +95,21 @@ def find_missing_stores(state: ForecastState, sales: Sales) -> BoolArray:
     """
     learner = state.learner
     by_sku = learner.smoothed.sum(axis=-1)  # (S, K)
-    day = (learner.day + np.arange(len(sales.units))) % learner.cycle
+    first = state.find_day(sales.first_day)
+    day = (first + np.arange(len(sales.units))) % learner.cycle
     expected = learner.estimate_profile()[day] @ by_sku.T  # (D, S) units
     missing: BoolArray = ~sales.reported & (expected >= _SOME_UNITS)
     return missing
 
 
 def learn_sales(
-    scenario: Scenario, sales_file: Path, state_file: Path, *, fix: bool = False
+    scenario: Scenario,
+    sales_file: Path,
+    state_file: Path,
+    *,
+    fix: bool = False,
+    items_file: Path | None = None,
+    replace: bool = False,
 ) -> Learnt:
     """Adds a sales file to the state, which is written as a whole; learning it twice adds nothing.
 
@@ -102,17 +118,32 @@ def learn_sales(
         sales_file: see `read_sales`.
         state_file: read if it is there; else everything that the record holds is learnt first.
         fix: see `read_sales`.
+        items_file: see `read_items`; the state keeps what it says until another one is given.
+        replace: whether known days of the sales file are learnt anew in the place of the old ones.
 
     Raises:
         InputError: one line on what is wrong with a file; the state is then left as it was.
     """
     began = not state_file.exists()
     before = None if began else read_bytes(state_file, "--state", MOST_TABLE)
-    state = (
-        ForecastState.from_record(scenario) if began else ForecastState.read(state_file, scenario)
-    )
+    items = None
+    if items_file is not None:
+        items = read_items(items_file, scenario, find_first_day(scenario))
+    if began:
+        state = ForecastState.from_record(scenario, None if items is None else items.lives)
+    else:
+        state = ForecastState.read(state_file, scenario)
+        if items is not None:
+            state.take_lives(items.lives)
     step, period = scenario.days_a_period, scenario.period
-    sales = read_sales(sales_file, state.names, state.next_day, fix=fix, step=step)
+    sales = read_sales(
+        sales_file,
+        state.names,
+        state.next_day,
+        fix=fix,
+        step=step,
+        replace_from=state.first_kept if replace else None,
+    )
     missing = find_missing_stores(state, sales)
     if missing.any() and not fix:
         day, store = (int(i) for i in np.argwhere(missing)[0])
@@ -128,4 +159,4 @@ def learn_sales(
     if now != before:
         raise InputError(f"--state: '{state_file}' was changed meanwhile; run the command again")
     state.write(state_file)
-    return Learnt(state=state, sales=sales, began=began)
+    return Learnt(state=state, sales=sales, items=items, began=began)

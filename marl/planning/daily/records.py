@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
+
 from envs.omnichannel.types import BoolArray, IntArray
 from marl.planning.from_data.problems import Problem
+from marl.planning.from_data.reader import Reader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,3 +34,11 @@ class Sales:
     skipped: int  # rows of days that were known already
     unknown: int  # rows of stores and SKUs that the scenario does not have
     fixed: list[Problem]
+    replaced: int = 0  # days that were known already, and are learnt anew
+
+
+def find_names(reader: Reader, column: str, known: Sequence[str]) -> IntArray:
+    """Returns each row's position among the known names; -1 where it is none of them."""
+    values, codes = reader.names(column)
+    position = {name: i for i, name in enumerate(known)}
+    return np.array([position.get(value, -1) for value in values], np.int64)[codes]

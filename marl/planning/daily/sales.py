@@ -11,7 +11,7 @@ import numpy as np
 from envs.errors import InputError
 from envs.omnichannel.scenario import PERIOD_DAYS
 from envs.omnichannel.types import IntArray
-from marl.planning.daily.records import Names, Sales
+from marl.planning.daily.records import Names, Sales, find_names
 from marl.planning.from_data.dates import ORIGIN
 from marl.planning.from_data.problems import Findings
 from marl.planning.from_data.reader import Reader
@@ -23,7 +23,13 @@ _NAMES = {days: name for name, days in PERIOD_DAYS.items()}
 
 
 def read_sales(
-    path: Path, names: Names, next_day: date, *, fix: bool = False, step: int = 1
+    path: Path,
+    names: Names,
+    next_day: date,
+    *,
+    fix: bool = False,
+    step: int = 1,
+    replace_from: date | None = None,
 ) -> Sales:
     """Reads and checks a sales file.
 
@@ -34,6 +40,8 @@ def read_sales(
         names: of the scenario's record.
         next_day: the first day that is not known yet; rows before it are left out.
         fix: whether whole days without a row are unknown; else they are refused.
+        replace_from: the first known day whose rows may replace what was learnt; None: known days
+            are left out.
         step: calendar days a period: 7 where rows are those of weeks, by the first day of each.
 
     Raises:
@@ -44,9 +52,18 @@ def read_sales(
     days, units = reader.date("date"), reader.units("units")
     in_stock = reader.flag("in_stock", blank=True)
     channel = _read_channel(reader, names.channels)
-    store, sku = (_find(reader, *pair) for pair in (("store", names.stores), ("sku", names.skus)))
+    store, sku = (
+        find_names(reader, *pair) for pair in (("store", names.stores), ("sku", names.skus))
+    )
     reader.check()
     is_known = (store >= 0) & (sku >= 0)
+    known_until = next_day
+    if replace_from is not None and is_known.any():
+        early = is_known & (days < (replace_from - ORIGIN).days)
+        message = f"{{}} can no longer be replaced; the {_NAMES[step]}s from {replace_from} on can"
+        reader.note(early, "date", message)
+        reader.check()
+        next_day = min(next_day, ORIGIN + timedelta(int(days[is_known].min())))
     days = days - (next_day - ORIGIN).days
     reader.note(
         days % step > 0,
@@ -91,6 +108,7 @@ def read_sales(
         skipped=int((is_known & ~is_new).sum()),
         unknown=int((~is_known).sum()),
         fixed=findings.fixed,
+        replaced=min(span, (known_until - next_day).days // step),
     )
 
 
@@ -122,10 +140,3 @@ def _read_channel(reader: Reader, channels: Sequence[str]) -> IntArray:
             f"channels {', '.join(channels)}, so it is needed"
         )
     return np.zeros(len(reader), np.int64)
-
-
-def _find(reader: Reader, column: str, known: Sequence[str]) -> IntArray:
-    """Each row's position among the known names; -1 where it is none of them."""
-    values, codes = reader.names(column)
-    position = {name: i for i, name in enumerate(known)}
-    return np.array([position.get(value, -1) for value in values], np.int64)[codes]
