@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.make_shapes import make_pos
+from tests.write_shapes import write_excel, write_parquet, write_sqlite, write_zip
+
 Mutation = Callable[[Path], object]
 
 
@@ -51,6 +54,19 @@ COMMANDS = (
             *("--out", "made.yaml", "--fix"),
         ),
         ("demand.csv", "returns.csv", "skus.csv", "nodes.csv", "lanes.csv"),
+    ),
+    *(
+        Command(
+            f"from-data-{kind}",
+            ("scenario", "from-data", "--demand", file, "--out", "made.yaml", "--fix"),
+            (file,),
+        )
+        for kind, file in (
+            ("excel", "sales.xlsx"),
+            ("parquet", "sales.parquet"),
+            ("sqlite", "sales.db"),
+            ("zip", "sales.zip"),
+        )
     ),
     Command("validate", ("scenario", "validate", "traced.yaml"), ("traced.yaml", "trace.csv.gz")),
     Command(
@@ -161,3 +177,5 @@ def write_good_files(folder: Path) -> None:
     (folder / "skus.csv").write_text("sku,category,price\nhat,a,10\ncoat,b,21\n", "utf-8")
     (folder / "nodes.csv").write_text("node,kind,parent\nD,dc,\nS1,store,D\nS2,store,D\n", "utf-8")
     (folder / "lanes.csv").write_text("from,to,lead_time\nD,S1,1\nD,S2,1\n", "utf-8")
+    for write in (write_excel, write_parquet, write_sqlite, write_zip):
+        write(make_pos(40), folder / "sales")

@@ -17,11 +17,14 @@ from marl.planning.from_data.csv_file import check_header
 from marl.planning.from_data.texts import Raw, Texts
 
 if TYPE_CHECKING:
+    import pandas as pd
     from duckdb import DuckDBPyConnection
 
 _LONGEST = 600  # seconds of a query
 _BATCH = 10_000
+_MOST_ROWS = 50_000_000  # a small file may repeat a row for ever
 _MEMORY = "1GB"
+_ROWS = "temp.cells"  # in DuckDB
 
 
 def read_parquet(paths: Sequence[Path], file: str) -> Raw:
@@ -34,10 +37,11 @@ def read_parquet(paths: Sequence[Path], file: str) -> Raw:
     Raises:
         InputError: if they cannot be read as one table.
     """
-    connection = _connect(file, ":memory:")
     names = ", ".join(_quote(str(path), "'") for path in paths)
-    return _read_view(
-        connection, file, f"SELECT * FROM read_parquet([{names}], union_by_name = true)"
+    return _read_rows(
+        _connect(file),
+        file,
+        f"CREATE TEMP VIEW {_ROWS} AS SELECT * FROM read_parquet([{names}], union_by_name = true)",
     )
 
 
@@ -47,10 +51,21 @@ def read_duckdb(path: Path, file: str, query: str | None) -> Raw:
     Raises:
         InputError: if the file is no database, or the query fails.
     """
-    connection = _connect(file, str(path))
-    connection.execute("SET enable_external_access = false")
-    tables = [str(row[0]) for row in connection.execute("SHOW TABLES").fetchall()]
-    return _read_view(connection, file, query or _select_only(tables, file))
+    connection = _connect(file)
+    import duckdb
+
+    try:
+        connection.execute(f"ATTACH {_quote(str(path), chr(39))} AS source (READ_ONLY)")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("USE source")
+        tables = [str(row[0]) for row in connection.execute("SHOW TABLES").fetchall()]
+        chosen = (query or _select_only(tables, file)).strip().rstrip(";")
+        # A query may give its rows in another order every time.
+        connection.execute(f"CREATE TEMP TABLE {_ROWS} AS ({chosen})")
+        connection.execute("USE memory")
+    except (duckdb.Error, RuntimeError, UnicodeError) as error:
+        raise _refuse(file, error) from None
+    return _read_rows(connection, file)
 
 
 def read_sqlite(path: Path, file: str, query: str | None) -> Raw:
@@ -74,7 +89,9 @@ def read_sqlite(path: Path, file: str, query: str | None) -> Raw:
         header = [str(column[0]) for column in rows.description or ()]
         check_header(header, file)
         positions, codes = [{} for _ in header], [[] for _ in header]
+        num_rows = 0
         while batch := rows.fetchmany(_BATCH):
+            num_rows = _check_rows(num_rows + len(batch), file)
             for known, coded, cells in zip(positions, codes, zip(*batch, strict=True), strict=True):
                 texts = ["" if cell is None else str(cell) for cell in cells]
                 coded.append(np.array([known.setdefault(t, len(known)) for t in texts]))
@@ -90,7 +107,7 @@ def read_sqlite(path: Path, file: str, query: str | None) -> Raw:
     return Raw(file=file, header=header, read=read, first_line=1, place="row")
 
 
-def _connect(file: str, database: str) -> DuckDBPyConnection:
+def _connect(file: str) -> DuckDBPyConnection:
     try:
         import duckdb
     except ImportError:
@@ -99,48 +116,56 @@ def _connect(file: str, database: str) -> DuckDBPyConnection:
             "'omnichannel-marl[files]'`; or save it as CSV"
         ) from None
 
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": _MEMORY,
-        "temp_directory": tempfile.gettempdir(),
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
-    try:
-        connection = duckdb.connect(database, read_only=database != ":memory:", config=settings)
-        connection.execute("SET TimeZone = 'UTC'")
-    except duckdb.Error as error:
-        raise _refuse(file, error) from None
+    connection = duckdb.connect()
+    for setting in (
+        f"memory_limit = '{_MEMORY}'",
+        f"temp_directory = {_quote(tempfile.gettempdir(), chr(39))}",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "TimeZone = 'UTC'",
+    ):
+        connection.execute(f"SET {setting}")
     return connection
 
 
-def _read_view(connection: DuckDBPyConnection, file: str, query: str) -> Raw:
-    """The rows of a query; columns are read when they are asked for, in the same order."""
+def _read_rows(connection: DuckDBPyConnection, file: str, define: str | None = None) -> Raw:
+    """The rows of a table or view; columns are read when they are asked for, in the same order.
+
+    Args:
+        connection: that has them.
+        file: what messages call them.
+        define: makes the view, if it is not there yet.
+    """
     import duckdb
 
-    try:
-        described = connection.sql(query)
-        if described is None:
-            raise InputError(f"{file}: the query gives no rows; one that begins with SELECT does")
-        header = described.columns
-        check_header(header, file)
-        rows = described
-    except duckdb.Error as error:
-        raise _refuse(file, error) from None
+    def run(statement: str) -> pd.DataFrame:
+        try:
+            return connection.execute(statement).df()
+        except (duckdb.Error, RuntimeError, UnicodeError) as error:  # names that are no UTF-8
+            raise _refuse(file, error) from None
+
+    if define is not None:
+        run(define)
+    header = [str(name) for name in run(f"DESCRIBE {_ROWS}")["column_name"]]
+    check_header(header, file)
+    _check_rows(int(run(f"SELECT count(*) AS rows FROM {_ROWS}")["rows"].iloc[0]), file)
 
     def read(position: int) -> Texts:
-        column = _quote(header[position], '"')
-        try:
-            texts = rows.project(f"coalesce(CAST({column} AS VARCHAR), '') AS cell")
-            distinct = [str(row[0]) for row in texts.distinct().order("cell").fetchall()]
-            if not distinct:
-                return Texts([], np.zeros(0, np.int64))
-            members = ", ".join(_quote(value, "'") for value in distinct)
-            cells = texts.project(f"CAST(cell AS ENUM({members})) AS cell").df()["cell"].cat
-        except duckdb.Error as error:
-            raise _refuse(file, error) from None
-        return Texts.number([str(value) for value in cells.categories], cells.codes.to_numpy())
+        cell = f"coalesce(CAST({_quote(header[position], chr(34))} AS VARCHAR), '')"
+        kind = f"cells_{position}"
+        texts = f"SELECT DISTINCT {cell} FROM {_ROWS} ORDER BY 1"
+        run(f"CREATE OR REPLACE TYPE {kind} AS ENUM ({texts})")
+        found = run(f"SELECT CAST({cell} AS {kind}) AS cell FROM {_ROWS}")["cell"].cat
+        return Texts.number([str(value) for value in found.categories], found.codes.to_numpy())
 
     return Raw(file=file, header=header, read=read, first_line=1, place="row")
+
+
+def _check_rows(count: int, file: str) -> int:
+    """The number of rows, once it is one that can be read."""
+    if count > _MOST_ROWS:
+        raise InputError(f"{file}: more than {_MOST_ROWS:,} rows, which are allowed")
+    return count
 
 
 def _select_only(tables: Sequence[str], file: str) -> str:

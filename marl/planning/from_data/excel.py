@@ -30,8 +30,9 @@ def read_excel(content: bytes, file: str) -> Raw:
             "as CSV"
         ) from None
 
+    plain = io.BytesIO(_repack(content, file))
     try:
-        book = CalamineWorkbook.from_filelike(io.BytesIO(_repack(content, file)))
+        book = CalamineWorkbook.from_filelike(plain)
         sheets = {name: book.get_sheet_by_name(name).to_python() for name in book.sheet_names}
     except (CalamineError, OSError, ValueError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -26,12 +26,11 @@ class Texts:
     @classmethod
     def number(cls, values: Sequence[str], codes: NDArray[np.integer[Any]]) -> Texts:
         """Returns the column of some texts: blanks around them and those without a row go."""
-        used, recoded = np.unique(codes, return_inverse=True)
-        stripped = [values[code].strip() for code in used.tolist()]
-        distinct = list(dict.fromkeys(stripped))
-        position = {value: i for i, value in enumerate(distinct)}
-        recode = np.array([position[value] for value in stripped], np.int64)
-        return cls(distinct, recode[recoded] if len(recode) else recoded)
+        position: dict[str, int] = {}
+        recode = np.zeros(len(values), np.int64)
+        for code in np.flatnonzero(np.bincount(codes, minlength=len(values))).tolist():
+            recode[code] = position.setdefault(values[code].strip(), len(position))
+        return cls([*position], recode[codes])
 
     @classmethod
     def collect(cls, cells: Iterable[str]) -> Texts:
@@ -50,8 +49,7 @@ class Texts:
 
     def select(self, rows: IntArray) -> Texts:
         """Returns the column of some rows, without the texts that they do not have."""
-        used, codes = np.unique(self.codes[rows], return_inverse=True)
-        return Texts([self.values[code] for code in used.tolist()], codes)
+        return Texts.number(self.values, self.codes[rows])
 
     @property
     def not_blank(self) -> BoolArray:
