@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -191,10 +191,22 @@ class BatchedEnv:
     def decide(self, targets: Targets) -> Decisions:
         """Returns what is done about the targets in this scenario."""
         return make_feasible(
-            targets,
+            self._leave_out(targets),
             whole_trucks=self.scenario.costs.truck_capacity is not None,
             with_surplus=self.scenario.transshipment is not None,
             lots=self.lots,
+        )
+
+    def _leave_out(self, targets: Targets) -> Targets:
+        """The targets, nothing of what a location does not carry."""
+        carried, first = self.network.carried, self.network.num_dcs
+        if carried is None:
+            return targets
+        order, shipment = targets.supplier_gap, targets.shipment_gap
+        return replace(
+            targets,
+            supplier_gap=np.where(carried[:first], order, np.minimum(order, 0)),
+            shipment_gap=np.where(carried[first:], shipment, np.minimum(shipment, 0)),
         )
 
     def compute_metrics(self) -> EpisodeMetrics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
 
@@ -11,7 +11,7 @@ import numpy as np
 from envs.omnichannel.agents.observation import list_features
 from envs.omnichannel.agents.roster import MODULES, boss_of, level_of, list_rows, role_of
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import IntArray
+from envs.omnichannel.types import BoolArray, IntArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,8 @@ class Layout:
     review_period: int  # periods between decisions of the high level
     features: tuple[str, ...]  # columns of an observation
     modules: dict[str, Module]  # in the order of `MODULES`
+    # (N, K) `Scenario.carried_by_node`; None: all locations carry all SKUs.
+    carried: BoolArray | None = field(default=None, compare=False)
 
     @classmethod
     def from_scenario(cls, scenario: Scenario) -> Self:
@@ -87,6 +89,7 @@ class Layout:
                 )
                 for m in MODULES
             },
+            carried=scenario.carried_by_node,
         )
 
     @property

@@ -71,12 +71,12 @@ class Network:
     num_skus: int
     parent: IntArray  # (S,) index of the store's DC
     distance: IntArray  # (S,) distance band of its lane
-    # (N,) periods from the supplier (DCs) or the parent (stores); rounded mean where random
-    lead_time: IntArray
+    lead_time: IntArray  # (N,) periods from supplier or parent; rounded mean where random
     capacity: FloatArray  # (N,) units, inf where unlimited
     members: tuple[IntArray, ...]  # W arrays of store indices by DC
     online_slots: int = 0  # the first slots of `State.backorders`; the stores owe the others
     cycle: int = WEEK  # periods a week
+    carried: BoolArray | None = None  # (N, K) `Scenario.carried_by_node`; None: all carry all
 
     @classmethod
     def from_scenario(cls, scenario: Scenario) -> Self:
@@ -99,6 +99,7 @@ class Network:
             members=tuple(np.flatnonzero(parent == w) for w in range(len(dcs))),
             online_slots=scenario.fulfillment.count_slots("online"),
             cycle=scenario.cycle,
+            carried=scenario.carried_by_node,
         )
 
     @property
@@ -158,8 +159,7 @@ class State(ArrayRecord):
     inspection_queue: IntArray | None = None  # (B, N, K) waits for inspection
     log_drift: FloatArray | None = None  # (B, S, K) of demand's drift
     record_error: IntArray | None = None  # (B, S, K) recorded - real stock of the stores
-    # (B, A, S, K) stock of perishables in stores by remaining days, slot 0 has its last one
-    shelf: IntArray | None = None
+    shelf: IntArray | None = None  # (B, A, S, K) perishables in stores; slot 0 has its last day
 
 
 @dataclass(frozen=True, kw_only=True)

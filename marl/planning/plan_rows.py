@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import product, repeat
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from marl.planning.decision_maker import Proposed
 from marl.planning.plan import Plan
 from marl.planning.recommendation import Decision, Outlook
 
+RowT = TypeVar("RowT", Decision, Outlook)
 # What moves beside orders and shipments, and is paid on later days or by other decisions.
 _OTHERS = (
     "transshipped_in", "online_from_store", "online_from_dc", "store_from_dc", "pickup_from_dc",
@@ -82,10 +83,22 @@ class PlanRows:
         for decision in DECISIONS:
             if getattr(self.plan.decisions, decision.name) is not None:
                 for line in decision.lines:
-                    yield from self._list_line(decision, line, proposed[decision.target])
+                    rows = self._list_line(decision, line, proposed[decision.target])
+                    yield from self._leave_out(rows)
+
+    def _leave_out(self, rows: Iterator[RowT]) -> Iterator[RowT]:
+        """The rows, but those of what a node does not carry."""
+        carried = self.network.carried
+        if carried is None:
+            return rows
+        absent = {(self.nodes[n], self.skus[k]) for n, k in np.argwhere(~carried)}
+        return (row for row in rows if (row.node, row.sku) not in absent)
 
     def list_outlook(self, view: View) -> Iterator[Outlook]:
         """Yields stock, forecast, cover and risk of every node and SKU."""
+        return self._leave_out(self._list_outlook(view))
+
+    def _list_outlook(self, view: View) -> Iterator[Outlook]:
         net, plan = self.network, self.plan
         position = count_positions(view, net).rows[0, : net.num_nodes]
         rate = np.concatenate(

@@ -120,6 +120,7 @@ class StockCountSchema:
         }
         self._rows = {name: self._get_rows(column) for name, column in self.columns.items()}
         self._slots = {field: len(names) for field, names in slots.items()}
+        self._carried = simulator.network.carried
         self._node_index = {name: i for i, name in enumerate(self.nodes)}
         self._sku_index = {name: i for i, name in enumerate(self.skus)}
 
@@ -184,6 +185,8 @@ class StockCountSchema:
         writer.writerow([*KEYS, *(column.name for column in shown)])
         for n, node in enumerate(self.nodes):
             for k, sku in enumerate(self.skus):
+                if not self._has(n, k):
+                    continue
                 cells: list[Cell] = []
                 for column in shown:
                     if n not in self._get_rows(column):
@@ -318,13 +321,21 @@ class StockCountSchema:
             )
         return index[name]
 
+    def _count_rows(self) -> int:
+        every = len(self.nodes) * len(self.skus)
+        return every if self._carried is None else int(self._carried.sum())
+
+    def _has(self, node: int, sku: int) -> bool:
+        """Whether a node carries a SKU."""
+        return self._carried is None or bool(self._carried[node, sku])
+
     def _check_complete(self, seen: Mapping[tuple[int, int], str], source: str) -> None:
         for n, node in enumerate(self.nodes):
             for k, sku in enumerate(self.skus):
-                if (n, k) not in seen:
+                if (n, k) not in seen and self._has(n, k):
                     raise InputError(
                         f"{source}: the row of node {node!r} and sku {sku!r} is missing; "
-                        f"{len(self.nodes) * len(self.skus)} rows are needed, one for each of them"
+                        f"{self._count_rows()} rows are needed, one for each of them"
                     )
 
 

@@ -121,7 +121,10 @@ class Covers(Part):
         store_class, dc_class = classify_nodes(setting)
         # Safety stock in days grows with the coefficient of variation, so with 1 / sqrt(mean); a
         # range much wider than needed costs the search its precision.
-        mean = max(float(setting.mean_demand.sum(axis=-1).mean()), 0.1)
+        by_pair = setting.mean_demand.sum(axis=-1)
+        carried = network.carried
+        own = by_pair if carried is None else by_pair[carried[network.num_dcs :]]
+        mean = max(float(own.mean()), 0.1)
         highest = 4 + 8 / mean**0.5
         stores = [
             Parameter(f"store_cover_{c}", low=0.0, high=highest, initial=1.5)

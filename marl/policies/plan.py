@@ -13,8 +13,18 @@ from envs.omnichannel.agents.positions import (
     compute_system_rate,
     count_positions,
 )
-from envs.omnichannel.types import LOWEST_RATE, FloatArray, IntArray, Targets, View, sum_axis
+from envs.omnichannel.types import (
+    LOWEST_RATE,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Targets,
+    View,
+    sum_axis,
+)
 from marl.policies.base import Setting
+
+_NEVER = -1e12  # units: a gap that no days of demand bring above zero
 
 
 @dataclass
@@ -32,6 +42,7 @@ class Plan:
     up_to_gap: FloatArray  # (B, W, K) the supplier gap before a reorder rule holds orders back
     disposition: FloatArray  # (B, S, K, 3)
     load: FloatArray | None = None  # (B, S) units that leave for each store; None: all gaps
+    carried: BoolArray | None = None  # (S, K) what stores carry; None: everything
 
     @classmethod
     def start(cls, view: View, setting: Setting) -> Self:
@@ -51,22 +62,27 @@ class Plan:
             supplier_gap=-echelon.astype(np.float64),
             up_to_gap=-echelon.astype(np.float64),
             disposition=np.zeros((*position.shape, 3)),
+            carried=None if network.carried is None else network.carried[network.num_dcs :],
         )
 
     def select(self, copies: IntArray) -> Plan:
         """The plans of some copies."""
-        arrays = {
-            f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"view", "load"}
-        }
+        others = {"view", "load", "carried"}
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
         chosen = {name: array[copies] for name, array in arrays.items()}
         load = None if self.load is None else self.load[copies]
-        return Plan(view=self.view.select(copies), load=load, **chosen)
+        return Plan(view=self.view.select(copies), load=load, carried=self.carried, **chosen)
 
     def pack(self) -> FloatArray:
         """Returns the shipment gaps after the loads are filled, (B, S, K)."""
         if self.load is None:
             return self.shipment_gap
-        return fill_to_total(self.shipment_gap, self.floored_rate, self.load)
+        if self.carried is None:
+            return fill_to_total(self.shipment_gap, self.floored_rate, self.load)
+        # No load is filled up with what a store does not carry.
+        gap = np.where(self.carried, self.shipment_gap, _NEVER)
+        filled = fill_to_total(gap, self.floored_rate, self.load)
+        return np.where(self.carried, filled, np.minimum(self.shipment_gap, 0))
 
     @property
     def floored_rate(self) -> FloatArray:

@@ -15,10 +15,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from envs.errors import InputError
 from envs.omnichannel.scenario.agents import Actions, Before, Observation, Reward
+from envs.omnichannel.scenario.assortment import Assortment, tabulate_assortment
 from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.scenario.costs import Costs
 from envs.omnichannel.scenario.demand import DemandSettings, ForecastSettings, SeasonalNormal, Trace
@@ -62,6 +65,7 @@ class Scenario(StrictModel):
     network: Network
     skus: Annotated[list[Sku], Field(min_length=1)]
     categories: dict[str, Category]
+    assortment: Assortment | None = None  # None: every store carries every SKU
     demand: DemandSettings = SeasonalNormal()
     supply_cuts: SupplyCuts | None = None
     order_rules: Annotated[list[OrderRule], Field(min_length=1)] | None = None  # None: any units
@@ -108,9 +112,18 @@ class Scenario(StrictModel):
 
     @model_validator(mode="after")
     def check_start(self) -> Self:
-        """The start state names locations and SKUs of the scenario."""
-        if self.start is not None:
-            tabulate_start(self.start, self.node_names, self.sku_names)
+        """The start state names locations and SKUs of the scenario, and what stores carry."""
+        carried = self.carried
+        if self.start is None:
+            return self
+        on_hand, in_transit = tabulate_start(self.start, self.node_names, self.sku_names)
+        if carried is not None:
+            given = (on_hand + in_transit.sum(axis=0))[len(self.network.dcs) :]
+            for s, k in np.argwhere(~carried & (given > 0)):
+                raise ValueError(
+                    f"start: {given[s, k]} units of {self.skus[k].name!r} are not allowed at "
+                    f"{self.network.stores[s].name!r}, which does not carry it"
+                )
         return self
 
     @model_validator(mode="after")
@@ -177,6 +190,25 @@ class Scenario(StrictModel):
     def sku_names(self) -> list[str]:
         """In the order of axis K."""
         return [sku.name for sku in self.skus]
+
+    @property
+    def carried(self) -> NDArray[np.bool_] | None:
+        """Whether a store carries a SKU, (S, K); None where all carry all."""
+        if self.assortment is None:
+            return None
+        stores = [store.name for store in self.network.stores]
+        carried = tabulate_assortment(self.assortment, stores, self.sku_names)
+        return None if carried.all() else carried
+
+    @property
+    def carried_by_node(self) -> NDArray[np.bool_] | None:
+        """The same of DCs and stores, (N, K): a DC carries what some of its stores do."""
+        carried = self.carried
+        if carried is None:
+            return None
+        parents = np.array([store.parent for store in self.network.stores])
+        below = [carried[parents == dc.name].any(axis=0) for dc in self.network.dcs]
+        return np.concatenate([np.stack(below), carried])
 
     @property
     def has_perishables(self) -> bool:

@@ -20,6 +20,7 @@ from envs.omnichannel.types import Bytes, Float32Array, Half, IntArray
 from marl.config import Prioritized
 from marl.learning.pool.base import Held
 from marl.learning.pool.kernels import look_up
+from marl.learning.pool.pairs import Pairs
 from marl.learning.pool.priorities import Priorities
 from marl.learning.pool.rings import make_rings
 from marl.learning.pool.size import PoolShape, PoolSize
@@ -111,6 +112,7 @@ class ExperiencePool:
             for m in MODULES
             for agent in (range(shape.layout.modules[m].num_agents) if separate else (None,))
         ]
+        self._pairs = self._find_pairs()
         self._rng = np.random.default_rng(seed)
         self._priorities = None
         if prioritized is not None:
@@ -202,6 +204,8 @@ class ExperiencePool:
                 priorities, held = self._priorities[module_id], self.num_transitions(module_id)
                 cells, found = priorities.sample(*size, self._rng)
                 batch.weight[:, m] = priorities.compute_weights(found, held)
+                if self._pairs is not None:
+                    batch.weight[:, m] *= self._pairs[module_id, own].exists(cells)
                 batch.cells[:, m] = cells
             ring = self.rings[level_of(module_id)]
             look_up(
@@ -241,6 +245,8 @@ class ExperiencePool:
         Those of one agent, if it is given.
         """
         count = self.num_transitions(module_id)
+        if self._pairs is not None:
+            return self._pairs[module_id, own].draw(count, dims, self._rng)
         if own is None:
             return self._rng.integers(count, size=dims)
         layout = self.shape.layout
@@ -248,6 +254,15 @@ class ExperiencePool:
         time, sku = np.divmod(self._rng.integers(count // agents, size=dims), skus)
         cells: IntArray = (time * agents + own) * skus + sku
         return cells
+
+    def _find_pairs(self) -> dict[tuple[str, int | None], Pairs] | None:
+        """What each learner learns from; None where all locations carry all SKUs."""
+        layout = self.shape.layout
+        if layout.carried is None:
+            return None
+        whole = np.ones((1, layout.num_skus), np.bool_)  # the network has what some store has
+        rows = np.concatenate([layout.carried, whole])
+        return {(m, own): Pairs.of(rows[layout.modules[m].rows], own) for m, own in self._learners}
 
     def get_state(self) -> dict[str, Any]:
         """Arrays of the episodes held, and the sampling's random state; no copies."""

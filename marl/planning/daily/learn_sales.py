@@ -57,7 +57,7 @@ class Learnt:
         if sales.skipped:
             yield f"{sales.skipped} rows of {period}s that were known already are left out"
         if sales.unknown:
-            yield f"{sales.unknown} rows of stores or SKUs that the scenario lacks are left out"
+            yield f"{sales.unknown} rows of what the scenario does not have are left out"
         for problem in sales.fixed:
             yield f"--fix {problem.fix}: {problem.count} such {period}s, the first after {problem}"
         if sales.replaced:

@@ -20,6 +20,7 @@ class Names:
     stores: Sequence[str]
     skus: Sequence[str]
     channels: Sequence[str]
+    carried: BoolArray | None = None  # (S, K) what stores carry; None: everything
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class Sales:
     reported: BoolArray  # (D, S) whether the store has a row
     rows: int  # that were counted
     skipped: int  # rows of days that were known already
-    unknown: int  # rows of stores and SKUs that the scenario does not have
+    unknown: int  # rows of stores, SKUs and pairs of them that the scenario does not have
     fixed: list[Problem]
     replaced: int = 0  # days that were known already, and are learnt anew
 

@@ -57,6 +57,8 @@ def read_sales(
     )
     reader.check()
     is_known = (store >= 0) & (sku >= 0)
+    if names.carried is not None:
+        is_known &= names.carried[store, sku]
     known_until = next_day
     if replace_from is not None and is_known.any():
         early = is_known & (days < (replace_from - ORIGIN).days)

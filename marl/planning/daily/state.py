@@ -170,11 +170,12 @@ class ForecastState:
     @property
     def names(self) -> Names:
         """What the axes of a sales file's arrays stand for."""
-        _, process = _find_record(self.scenario)
+        demand, process = _find_record(self.scenario)
         return Names(
             stores=[store.name for store in self.scenario.network.stores],
             skus=[sku.name for sku in self.scenario.skus],
             channels=load_records(process).channels,
+            carried=demand.carried,
         )
 
     def learn(self, sales: Sales) -> None:
@@ -208,6 +209,8 @@ class ForecastState:
         recorded = load_records(process).channels
         rates = Rates.from_settings(self.scenario.forecast)
         in_stock = self.recent.in_stock[which] > 0
+        if demand.carried is not None:
+            in_stock = in_stock & demand.carried
         for day, own in zip(
             demand.spread(self.recent.units[which], recorded), in_stock, strict=True
         ):

@@ -1,6 +1,7 @@
 """Metrics of episodes, all from flows and costs; each formula stands here once.
 
-Units are summed over the episode, stores and SKUs; "a period" is a mean over periods.
+Units are summed over the episode, stores and SKUs; "a period" is a mean over periods. Store-SKUs
+are those of the assortment.
 
 Service:
 
@@ -144,12 +145,12 @@ class MetricsAccumulator:
             for units in (sums.demand, sums.served, sums.on_time, sums.lost)
         )
         stock = _sum_cells(sums.on_hand) / periods
-        cells = self.network.num_stores * self.network.num_skus
+        cells, none = self._count_pairs()
         by_store = _ratio(sums.served.sum(axis=(2, 3)), sums.demand.sum(axis=(2, 3)))
         metrics = {
             "served": _ratio(served.sum(axis=1), demand.sum(axis=1)),
             "on_time": _ratio(on_time.sum(axis=1), demand.sum(axis=1)),
-            "cycle_service": sums.covered / (cells * periods),
+            "cycle_service": (sums.covered - none * periods) / (cells * periods),
             "record_accuracy": 1 - self.wrong / (cells * periods),
             "lost": lost.sum(axis=1) / periods,
             "response_days": _sum_cells(sums.wait_days) / np.maximum(served[:, ONLINE], 1),
@@ -172,6 +173,12 @@ class MetricsAccumulator:
             metrics[f"on_time/{channel}"] = _ratio(on_time[:, c], demand[:, c])
             metrics[f"lost/{channel}"] = lost[:, c] / periods
         return metrics | {name: total / periods for name, total in totals.items()} | costs
+
+    def _count_pairs(self) -> tuple[int, int]:
+        """Store-SKUs of the assortment, and others: those have no demand, all of it on time."""
+        every, carried = self.network.num_stores * self.network.num_skus, self.network.carried
+        own = every if carried is None else int(carried[self.network.num_dcs :].sum())
+        return own, every - own
 
     def _compute_days_to_resale(self) -> FloatArray:
         restocked, consolidated = self.sums.restocked, self.sums.consolidated

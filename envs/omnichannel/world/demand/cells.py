@@ -79,6 +79,8 @@ def make_nominal(scenario: Scenario, process: Drawn) -> FloatArray:
     for override, pairs in _find_pairs(scenario, process):
         if override.demand is not None:
             nominal[pairs] = override.demand * share[pairs[1]]
+    if (carried := scenario.carried) is not None:
+        nominal *= carried[..., None]
     return nominal
 
 

@@ -60,7 +60,10 @@ class TraceDemand:
         units = days[:, store_index][:, :, sku_index]  # (days, S, K, recorded channels)
         self.channels = scenario.channels
         self.units = _spread_channels(units, recorded.channels, scenario.channels)
-        self.in_stock = _select(recorded.in_stock, process.last_day, store_index, sku_index)
+        self.carried = scenario.carried  # (S, K)
+        self._check_assortment(scenario)
+        in_stock = _select(recorded.in_stock, process.last_day, store_index, sku_index)
+        self.in_stock = self._leave_out(in_stock)
         self.train_days = process.train_days
         self.online_share = process.online_share
         if self.online_share and recorded.channels != ["store"]:
@@ -94,6 +97,25 @@ class TraceDemand:
         )
         self.variance = known.sum(axis=-1).var(axis=0)  # (S, K)
         self.season = _weekday_profile(known.sum(axis=-1), len(self.units), self.cycle)
+
+    def _check_assortment(self, scenario: Scenario) -> None:
+        """Refuses sales of what a store does not carry: demand is never dropped unsaid."""
+        if self.carried is None:
+            return
+        sold = self.units.sum(axis=(0, 3)) * ~self.carried
+        for s, k in np.argwhere(sold):
+            store, sku = scenario.network.stores[s].name, scenario.skus[k].name
+            raise InputError(
+                f"assortment: {store!r} sells {sold[s, k]} units of {sku!r} in the demand's "
+                "record, so it carries it"
+            )
+
+    def _leave_out(self, in_stock: BoolArray | None) -> BoolArray | None:
+        """Where there was anything to sell, (D, S, K): nothing of what a store does not carry."""
+        if self.carried is None:
+            return in_stock
+        every = np.broadcast_to(self.carried, (len(self.units), *self.carried.shape))
+        return every if in_stock is None else every & in_stock
 
     @cached_property
     def recorded(self) -> FloatArray:

@@ -114,4 +114,6 @@ class Count(_RecordEvent):
         most = 1 + self.rules.error_size * on_hand
         units = 1 + np.floor(part % 1 * most).astype(np.int64)
         error = np.where(part < 1, -np.minimum(units, on_hand), units)
-        return np.where(part < 2, error, 0)
+        found = np.where(part < 2, error, 0)
+        carried = self.network.carried
+        return found if carried is None else found * carried[self.network.num_dcs :]
