@@ -189,6 +189,7 @@ class Known(ArrayRecord):
     origin: IntArray  # (B,) calendar day on which the episode began
     zero_share: FloatArray | None = None  # (B, S, K) of days without a sale; None: no agent asks
     silent: FloatArray | None = None  # (B, S, K) days without one since the last sale; the same
+    memory: FloatArray | None = None  # (B, S, K, M) what the forecast's method needs beside
 
     @property
     def known(self) -> Known:

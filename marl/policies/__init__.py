@@ -9,7 +9,12 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
 from marl.policies.base import Parameter, ParameterSpace, Policy, Setting, TargetRule, TunableRule
 from marl.policies.before import Before
-from marl.policies.families import FAMILIES, SafetyStocksByStock, SafetyStocksFullTruck
+from marl.policies.families import (
+    FAMILIES,
+    FreshSafetyStocks,
+    SafetyStocksByStock,
+    SafetyStocksFullTruck,
+)
 from marl.policies.naive import Naive
 
 __all__ = [
@@ -53,6 +58,8 @@ def list_running(scenario: Scenario) -> tuple[str, ...]:
     """
     if not isinstance(scenario.demand, Trace):
         return ()
+    if scenario.has_perishables:
+        return (FreshSafetyStocks.name,)
     trucks = scenario.costs.truck_capacity is not None
     return ((SafetyStocksFullTruck if trucks else SafetyStocksByStock).name,)
 

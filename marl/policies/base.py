@@ -15,7 +15,7 @@ from envs.omnichannel.forecast.make import make_forecast
 from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
-from envs.omnichannel.types import FloatArray, Network, Targets, View
+from envs.omnichannel.types import BoolArray, FloatArray, IntArray, Network, Targets, View
 from envs.omnichannel.world.demand import make_demand
 
 
@@ -41,6 +41,8 @@ class Setting:
     network: Network
     mean_demand: FloatArray  # (S, K, C) units a period, season and noise left out
     forecast: Forecast  # that the views are made by
+    shelf_life: IntArray  # (K,) days in a store; 0: keeps forever
+    oldest_first: BoolArray  # (2,) whether walk-ins take the oldest units, whether pickers do
     truck_capacity: int | None = None  # units; None: no trucks are paid
     has_cuts: bool = False  # whether suppliers announce cuts
     is_stationary: bool = False  # whether every day's demand is drawn from the same distribution
@@ -54,10 +56,13 @@ class Setting:
             forecast: that the views are made by; None: the scenario's own.
         """
         network, demand = Network.from_scenario(scenario), make_demand(scenario)
+        issue = scenario.fulfillment.store_issue, scenario.fulfillment.picking_issue
         return cls(
             network=network,
             mean_demand=demand.mean,
             forecast=forecast or make_forecast(demand, scenario.forecast, network),
+            shelf_life=np.array([sku.shelf_life or 0 for sku in scenario.skus], dtype=np.int64),
+            oldest_first=np.array([rule == "fifo" for rule in issue]),
             truck_capacity=scenario.costs.truck_capacity,
             has_cuts=scenario.supply_cuts is not None,
             is_stationary=_is_stationary(scenario),

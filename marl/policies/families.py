@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from envs.errors import InputError
 from envs.omnichannel.types import FloatArray, Targets, View
+from marl.policies.ageing import FreshSafetyStock
 from marl.policies.base import ParameterSpace, Setting, TunableRule
 from marl.policies.loads import FairShare, FullTrucks, MinimumLoad
 from marl.policies.parts import (
@@ -175,12 +176,30 @@ class SafetyStocksFullTruck(ComposedRule):
         return FullTruck.suits(setting)
 
 
+class FreshSafetyStocks(ComposedRule):
+    """Safety stocks of what spoils: expected waste is ordered again; trucks are filled if paid."""
+
+    name: ClassVar[str] = "safety_stock_fresh"
+    parts = (StockSplit, FreshSafetyStock, *FullTruck.parts[2:])
+
+    @classmethod
+    def get_simpler(cls, setting: Setting) -> str:
+        """Returns the family that waste does not matter to."""
+        return (SafetyStocksFullTruck if FullTruck.suits(setting) else SafetyStocksByStock).name
+
+    @classmethod
+    def suits(cls, setting: Setting) -> bool:
+        """Where something spoils."""
+        return bool((setting.shelf_life > 0).any())
+
+
 FAMILIES: dict[str, type[ComposedRule]] = {
     family.name: family
     for family in (
         OrderUpTo, ForecastOrderUpTo, CappedBaseStock, WarehouseReserve, ReorderPoint,
         StockDependent, FullTruck, FullTruckBySku,
         Textbook, SafetyStocks, SafetyStocksByStock, SafetyStocksFullTruck,
+        FreshSafetyStocks,
     )
 }  # fmt: skip
 

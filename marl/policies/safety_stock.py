@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from envs.omnichannel.agents.protection import Protection, compute_served
+from abc import abstractmethod
+
+from envs.omnichannel.agents.protection import Moments, Protection, compute_served
 from envs.omnichannel.types import FloatArray, View, sum_channels
 from marl.policies.base import Parameter, Setting
 from marl.policies.classes import classify_nodes
@@ -10,11 +12,8 @@ from marl.policies.parts import Part, Values
 from marl.policies.plan import Plan
 
 
-class SafetyStock(Part):
-    """Orders up to the mean plus z standard deviations of the demand until the next order arrives.
-
-    The stock must last for the lead time and the day of the order; its demand is that of these very
-    weekdays, its spread that of the store and SKU. z is one number a class of lead times.
+class ProtectedStock(Part):
+    """Orders up to what shall last until the next order arrives.
 
     Source: Silver, Pyke & Thomas, Inventory and production management in supply chains, 4th ed.,
     section 6.7 (periodic review, order-up-to level).
@@ -22,10 +21,52 @@ class SafetyStock(Part):
 
     def __init__(self, setting: Setting, values: Values) -> None:
         super().__init__(setting, values)
+        self.protection = Protection(self.network)
+
+    @abstractmethod
+    def aim(self, plan: Plan, own: Moments, below: Moments) -> tuple[FloatArray, FloatArray]:
+        """Returns what the stores, (B, S, K), and the DCs' echelons, (B, W, K), order up to.
+
+        Args:
+            plan: in the making.
+            own: of the demand that each store is to serve.
+            below: of the demand below each DC.
+        """
+
+    def apply(self, plan: Plan) -> None:
+        """Sets both gaps."""
+        store_level, dc_level = self.aim(plan, *self.measure(plan))
+        plan.shipment_gap = store_level - plan.position
+        plan.up_to_gap = dc_level - plan.echelon
+        plan.supplier_gap = plan.up_to_gap
+
+    def measure(self, plan: Plan) -> tuple[Moments, Moments]:
+        """Returns the moments that `aim` is told."""
+        view, protection = plan.view, self.protection
+        by_channel, variance = self.read_demand(view)
+        level = sum_channels(by_channel)
+        served = compute_served(view, plan.store_rate)
+        return (
+            protection.measure_stores(view.ahead, level, variance, served),
+            protection.measure_echelons(view.ahead, level, variance),
+        )
+
+    def read_demand(self, view: View) -> tuple[FloatArray, FloatArray]:
+        """Units a day by channel, (B, S, K, C), and the variance of their sum, (B, S, K)."""
+        return view.smoothed, view.variance
+
+
+class SafetyStock(ProtectedStock):
+    """Orders up to the mean plus z standard deviations of the demand until the next order arrives.
+
+    z is one number a class of lead times.
+    """
+
+    def __init__(self, setting: Setting, values: Values) -> None:
+        super().__init__(setting, values)
         store_class, dc_class = classify_nodes(setting)
         self.store_z = self.get_by_class("store_z", store_class)[..., None]
         self.dc_z = self.get_by_class("dc_z", dc_class)[..., None]
-        self.protection = Protection(self.network)
 
     @classmethod
     def make_parameters(cls, setting: Setting) -> tuple[Parameter, ...]:
@@ -36,21 +77,13 @@ class SafetyStock(Part):
             *(Parameter(f"dc_z_{c}", -2.0, 6.0, 1.5) for c in range(dc_class.max() + 1)),
         )
 
-    def apply(self, plan: Plan) -> None:
-        """Sets both gaps."""
-        view, protection = plan.view, self.protection
-        by_channel, variance = self.read_demand(view)
-        level = sum_channels(by_channel)
-        served = compute_served(view, plan.store_rate)
-        own = protection.measure_stores(view.ahead, level, variance, served)
-        plan.shipment_gap = own.mean + self.store_z * own.deviation - plan.position
-        below = protection.measure_echelons(view.ahead, level, variance)
-        plan.up_to_gap = below.mean + self.dc_z * below.deviation - plan.echelon
-        plan.supplier_gap = plan.up_to_gap
-
-    def read_demand(self, view: View) -> tuple[FloatArray, FloatArray]:
-        """Units a day by channel, (B, S, K, C), and the variance of their sum, (B, S, K)."""
-        return view.smoothed, view.variance
+    def aim(self, plan: Plan, own: Moments, below: Moments) -> tuple[FloatArray, FloatArray]:
+        """Returns mean plus z standard deviations."""
+        del plan
+        return (
+            own.mean + self.store_z * own.deviation,
+            below.mean + self.dc_z * below.deviation,
+        )
 
 
 class PlainSafetyStock(SafetyStock):

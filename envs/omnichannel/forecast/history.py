@@ -28,6 +28,7 @@ class History:
     profile: Float32Array  # (D + 1, cycle, K)
     zero_share: Float32Array  # (D + 1, S, K)
     silent: Float32Array  # (D + 1, S, K)
+    memory: Float32Array  # (D + 1, S, K, M)
 
     @classmethod
     def roll(
@@ -46,7 +47,8 @@ class History:
             in_stock: whether there was anything to sell, (D, S, K); None: there always was.
             cycle: days a week; 1 where each entry of the record is a week itself.
         """
-        learner = Learner.start(*units.shape[1:], cycle=cycle)
+        memory = rates.count_memory(units.shape[-1])
+        learner = Learner.start(*units.shape[1:], cycle=cycle, memory=memory)
         found = [learner.read()]
         for day, sold in enumerate(units):
             learner.learn(sold, rates, None if in_stock is None else in_stock[day])

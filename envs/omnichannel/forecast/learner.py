@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, cast, get_args
 
 import numpy as np
 
+from envs.omnichannel.forecast import intermittent, moving_average
+from envs.omnichannel.forecast.intermittent import update_intermittent
 from envs.omnichannel.forecast.moments import update_moments
+from envs.omnichannel.forecast.moving_average import update_window
 from envs.omnichannel.forecast.variance_law import shrink_variance
 from envs.omnichannel.forecast.weekdays import estimate_profile
-from envs.omnichannel.scenario.demand import ForecastSettings
+from envs.omnichannel.scenario.demand import ForecastSettings, Recorded
 from envs.omnichannel.types import WEEK, BoolArray, FloatArray, IntArray
 
 _SETTLED = 4  # weeks; a SKU first sold within them is taken to have been there before the record
@@ -20,15 +23,50 @@ _LONGEST_NEW = 4  # weeks of its own after which an item no longer counts as new
 
 
 class Rates(NamedTuple):
-    """The least shares by which a day's error moves what is known; see `update_moments`."""
+    """How a day moves what is known: the method, and the least shares of a day's error."""
 
-    level: float
-    variance: float
+    level: float  # see `update_moments`
+    variance: float  # the same
+    method: Recorded = "running"
+    window: int = 0  # days of the moving average
 
     @classmethod
-    def from_settings(cls, settings: ForecastSettings) -> Self:
-        """Reads them off a scenario."""
-        return cls(settings.smoothing, settings.variance_smoothing)
+    def from_settings(cls, settings: ForecastSettings, method: Recorded = "running") -> Self:
+        """Reads them off a scenario.
+
+        Args:
+            settings: of the scenario.
+            method: instead of one that learns from no record.
+        """
+        if settings.method in get_args(Recorded):
+            method = cast(Recorded, settings.method)
+        window = settings.window if method == "moving_average" else 0
+        return cls(settings.smoothing, settings.variance_smoothing, method, window)
+
+    def count_memory(self, channels: int) -> int:
+        """Returns how many numbers a cell remembers beside its moments."""
+        if self.method == "moving_average":
+            return moving_average.count_memory(channels, self.window)
+        return intermittent.count_memory(channels) if self.method == "intermittent" else 0
+
+    def update(
+        self,
+        smoothed: FloatArray,
+        variance: FloatArray,
+        weight: FloatArray,
+        memory: FloatArray | None,
+        units: FloatArray,
+        factor: FloatArray,
+        is_seen: BoolArray,
+    ) -> None:
+        """Learns from a day, in place; args as of the methods' own functions."""
+        known, day = (smoothed, variance, weight), (units, factor, is_seen)
+        if memory is None:
+            update_moments(*known, *day, self.level, self.variance)
+        elif self.method == "moving_average":
+            update_window(*known, memory, *day, self.window, self.variance)
+        else:
+            update_intermittent(*known, memory, *day, self.level, self.variance)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +82,7 @@ class Estimates:
     profile: FloatArray  # (cycle, K) factor of the mean by weekday
     zero_share: FloatArray  # (S, K) share of days without a sale
     silent: IntArray  # (S, K) days without one since the last sale
+    memory: FloatArray  # (S, K, M) what the method needs beside; M is 0 for `running`
     is_new: BoolArray  # (S, K) on sale, for less than four weeks
     has_ended: BoolArray  # (S, K) was sold, and has not been for so long that it cannot be chance
 
@@ -67,10 +106,21 @@ class Learner:
     first_sale: IntArray  # (K,) in any store; `NEVER`: none
     silent: IntArray  # (S, K) days without a sale since the last one, with something to sell
     sale_days: IntArray  # (S, K) days with a sale
+    memory: FloatArray  # (S, K, M) what the method needs beside; M is 0 for `running`
 
     @classmethod
-    def start(cls, stores: int, skus: int, channels: int, *, cycle: int = WEEK) -> Self:
-        """Knows nothing yet; a week has `cycle` days, or is one period itself."""
+    def start(
+        cls, stores: int, skus: int, channels: int, *, cycle: int = WEEK, memory: int = 0
+    ) -> Self:
+        """Knows nothing yet; a week has `cycle` days, or is one period itself.
+
+        Args:
+            stores: S.
+            skus: K.
+            channels: C.
+            cycle: periods a week.
+            memory: M, as of `Rates.count_memory`.
+        """
         return cls(
             day=0,
             smoothed=np.zeros((stores, skus, channels)),
@@ -83,6 +133,7 @@ class Learner:
             first_sale=np.full(skus, NEVER),
             silent=np.zeros((stores, skus), np.int64),
             sale_days=np.zeros((stores, skus), np.int64),
+            memory=np.zeros((stores, skus, memory)),
         )
 
     @property
@@ -152,6 +203,7 @@ class Learner:
             profile=self.estimate_profile(),
             zero_share=np.maximum(1 - self.sale_days / np.maximum(self.weight, 1), 0.0),
             silent=self.silent.copy(),
+            memory=np.where(has_ended[..., None], 0.0, self.memory),
             is_new=is_new,
             has_ended=has_ended,
         )
@@ -187,14 +239,14 @@ class Learner:
             self.plain_mean[None], self.plain_variance[None], plain_weight[None], day, factor, seen,
             0.0, 0.0,
         )  # fmt: skip
-        update_moments(
-            self.smoothed[None], self.variance[None], self.weight[None], day, factor, seen,
-            *rates,
-        )  # fmt: skip
+        memory = self.memory[None] if self.memory.size else None
+        rates.update(
+            self.smoothed[None], self.variance[None], self.weight[None], memory, day, factor, seen
+        )
 
     def _forget(self, is_new: BoolArray) -> None:
         """Takes back what was learnt of the SKUs, (K,), that turn out not to be on sale yet."""
-        for array in (self.smoothed, self.variance, self.weight, self.plain_mean):
+        for array in (self.smoothed, self.variance, self.weight, self.plain_mean, self.memory):
             array[:, is_new] = 0
         self.plain_variance[:, is_new] = 0
         self.listed[:, is_new] = 0

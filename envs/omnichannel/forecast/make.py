@@ -42,18 +42,18 @@ def make_forecast(
         counts_sales_days: whether agents see how often and how lately an item sells.
 
     Raises:
-        InputError: if `running` is asked for without a record.
+        InputError: if a method that learns from a record is asked for without one.
     """
     days_ahead = count_days_ahead(network)
-    if settings.method != "running":
+    if settings.method in _METHODS:
         method = _METHODS[settings.method]
         return method(
             demand, settings, days_ahead, network.cycle, counts_sales_days=counts_sales_days
         )
     if not isinstance(demand, TraceDemand):
         raise InputError(
-            "forecast.method: 'running' is not allowed; it learns from a record, which demand of "
-            "process trace alone has; smoothing, mean or oracle is needed"
+            f"forecast.method: {settings.method!r} is not allowed; it learns from a record, which "
+            "demand of process trace alone has; smoothing, mean or oracle is needed"
         )
     history = roll_record(demand, settings)
     return Running(

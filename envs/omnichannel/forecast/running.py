@@ -7,7 +7,6 @@ import numpy as np
 from envs.omnichannel.forecast.history import History
 from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.forecast.lives import Listing
-from envs.omnichannel.forecast.moments import update_moments
 from envs.omnichannel.forecast.sales_days import count_sales_days
 from envs.omnichannel.forecast.strategies import begin_sales_days
 from envs.omnichannel.scenario.demand import ForecastSettings
@@ -44,6 +43,7 @@ class Running:
         self.history = history
         self.counts_sales_days = counts_sales_days
         self.listing: Listing | None = None  # where items begin or end in the days ahead
+        self.has_memory = history.memory.size > 0
         self.cycle = history.profile.shape[1]
         weekday = np.arange(self.cycle)[:, None] + np.arange(days_ahead)
         self._weekdays = weekday % self.cycle  # (7, H) of the days from each weekday on
@@ -57,6 +57,7 @@ class Running:
             weight=self.history.weight[own].astype(np.float64),
             origin=day,
             **begin_sales_days(self, day),
+            memory=self.history.memory[own].astype(np.float64) if self.has_memory else None,
         )
 
     def read_sales_days(self, origin: IntArray) -> tuple[FloatArray, FloatArray]:
@@ -81,15 +82,16 @@ class Running:
         if self.in_stock is not None:  # an empty shelf says nothing
             is_seen &= self.in_stock[np.minimum(state.day, len(self.in_stock) - 1)]
         factor = self._read_factor(known, state)
-        update_moments(
-            smoothed, variance, weight, demand.astype(np.float64), factor, is_seen, *self.rates
-        )
+        memory = None if known.memory is None else known.memory.copy()
+        day = demand.astype(np.float64)
+        self.rates.update(smoothed, variance, weight, memory, day, factor, is_seen)
         return Known(
             smoothed=smoothed,
             variance=variance,
             weight=weight,
             origin=known.origin,
             **count_sales_days(known, weight, demand, factor[:, None]),
+            memory=memory,
         )
 
     def predict_day(self, known: Known, state: State) -> FloatArray:

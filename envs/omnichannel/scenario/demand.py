@@ -201,15 +201,22 @@ Drawn = (
 DemandSettings = Annotated[Drawn | Trace, Field(discriminator="process")]
 
 
+# Methods that learn from a record.
+Recorded = Literal["running", "moving_average", "intermittent"]
+
+
 class ForecastSettings(StrictModel):
     """How agents and policies foresee demand; every method also tracks smoothed demand.
 
     `smoothing`: smoothed demand times the known season. `mean`: the known mean, whatever is
     sold. `oracle`: the true expected demand, as an upper bound; no retailer has it. `running`, of
-    recorded demand: means and variances of the days before, whatever the episode begins on.
+    recorded demand: means and variances of the days before, whatever the episode begins on;
+    `moving_average`: the mean of the last `window` days in stock; `intermittent`: probability and
+    size of sales, for what seldom sells.
     """
 
-    method: Literal["smoothing", "running", "mean", "oracle"] = "smoothing"
+    method: Recorded | Literal["smoothing", "mean", "oracle"] = "smoothing"
     # Weights of the latest day; `running` gives each of the first days as much as all before it.
     smoothing: Annotated[float, Field(gt=0, le=1)] = 0.15
     variance_smoothing: Annotated[float, Field(gt=0, le=1)] = 0.02
+    window: Annotated[int, Field(ge=1, le=366)] = 56  # periods of the moving average

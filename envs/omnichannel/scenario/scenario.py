@@ -243,6 +243,8 @@ class Scenario(StrictModel):
             del values["observation"]
         if self.actions.unit == "days":
             del values["actions"]["unit"]
+        if self.forecast.method != "moving_average":
+            del values["forecast"]["window"]
         payload = json.dumps(values, sort_keys=True)
         return hashlib.sha256(payload.encode()).hexdigest()[:12]
 

@@ -17,7 +17,7 @@ from envs.omnichannel.forecast.lives import Listing, Lives
 from envs.omnichannel.forecast.running import Running
 from envs.omnichannel.forecast.strategies import count_days_ahead
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.scenario.demand import Trace
+from envs.omnichannel.scenario.demand import Recorded, Trace
 from envs.omnichannel.types import BoolArray, FloatArray, Network
 from envs.omnichannel.world.demand.traces import TraceDemand, load_records
 from envs.untrusted import MOST_TABLE, parse_object, read_text
@@ -42,6 +42,7 @@ class StateFile(StrictModel):
     stores: list[str]
     skus: list[str]
     channels: list[str]
+    method: Recorded = "running"
     arrays: dict[str, ArrayFile]
     before: dict[str, ArrayFile]  # the learner before the days of `recent`
     recent: dict[str, ArrayFile]
@@ -70,8 +71,8 @@ class ForecastState:
             InputError: if demand is drawn, so that there is no record.
         """
         demand, process = _find_record(scenario)
-        learner = Learner.start(*demand.recorded.shape[1:], cycle=demand.cycle)
-        rates, stock = Rates.from_settings(scenario.forecast), demand.in_stock
+        learner, rates = _start(scenario, demand)
+        stock = demand.in_stock
         for day, units in enumerate(demand.recorded):
             _learn_day(learner, units, rates, None if stock is None else stock[day], lives)
         records = load_records(process)
@@ -118,7 +119,12 @@ class ForecastState:
     def _decode(cls, found: StateFile, scenario: Scenario, days: int, source: str) -> Self:
         """The arrays of a file that is about the scenario."""
         demand, process = _find_record(scenario)
-        empty = Learner.start(*demand.recorded.shape[1:], cycle=demand.cycle)
+        empty, rates = _start(scenario, demand)
+        if found.method != rates.method:
+            raise InputError(
+                f"{source}: method: {found.method!r} is not allowed; {rates.method!r} is what "
+                f"scenario {scenario.name} has, learn the state anew with it"
+            )
 
         def read(part: str, own: Mapping[str, Any]) -> dict[str, Any]:
             arrays = getattr(found, part)
@@ -155,6 +161,7 @@ class ForecastState:
             stores=[store.name for store in self.scenario.network.stores],
             skus=[sku.name for sku in self.scenario.skus],
             channels=list(self.scenario.channels),
+            method=Rates.from_settings(self.scenario.forecast).method,
             arrays=_encode(self.learner.get_arrays()),
             before=_encode(self.recent.before.get_arrays()),
             recent=_encode(self.recent.get_arrays()),
@@ -300,6 +307,14 @@ def find_first_day(scenario: Scenario) -> date:
     """
     _, process = _find_record(scenario)
     return load_records(process).first_day
+
+
+def _start(scenario: Scenario, demand: TraceDemand) -> tuple[Learner, Rates]:
+    """A learner that knows nothing yet, and how it is to learn."""
+    rates = Rates.from_settings(scenario.forecast)
+    shape = demand.recorded.shape[1:]
+    memory = rates.count_memory(shape[-1])
+    return Learner.start(*shape, cycle=demand.cycle, memory=memory), rates
 
 
 def _find_record(scenario: Scenario) -> tuple[TraceDemand, Trace]:

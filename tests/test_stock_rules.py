@@ -1,0 +1,95 @@
+"""Safety stocks of perishables, worked out by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.types import FloatArray, View
+from envs.omnichannel.world.draws import make_seeds
+from marl.policies import list_families
+from marl.policies.ageing import FreshSafetyStock, expect_waste
+from marl.policies.base import Setting
+from marl.policies.parts import Part
+from marl.policies.plan import Plan
+from marl.policies.safety_stock import SafetyStock
+
+FRESH = load_scenario("perishable")
+
+
+def begin(scenario: Scenario, copies: int = 2) -> View:
+    env = BatchedEnv(scenario, copies)
+    env.reset(make_seeds("test", 0, copies))
+    return env.view
+
+
+def make_initial(part: type[Part], setting: Setting) -> dict[str, float]:
+    return {p.name: p.initial for p in part.make_parameters(setting)}
+
+
+def plan_with(part: type[Part], scenario: Scenario, view: View, **values: float) -> Plan:
+    """The plan of one part alone, online orders left to the DC."""
+    setting = Setting.from_scenario(scenario)
+    plan = Plan.start(view, setting)
+    part(setting, make_initial(part, setting) | values).apply(plan)
+    return plan
+
+
+def waste(*, oldest_first: bool, nights: int, factor: float = 1.0) -> float:
+    """Of 4, 2 and 5 units with 1, 2 and 3 days left, 3 sold a day, 6 arriving tomorrow."""
+    shelf, arriving = np.array([4.0, 2, 5]), np.array([6.0, 0])
+    found = expect_waste(
+        shelf[None, :, None, None], arriving[None, :, None, None],
+        np.array([2.0, 1.0])[:, None, None, None], np.full((1, 2, 1, 1), factor),
+        np.array([3]), np.array([oldest_first, oldest_first]), np.array([nights]),
+    )  # fmt: skip
+    return float(found[0, 0, 0])
+
+
+def test_expect_waste__days_take_from_the_shelf_and_what_is_left_of_the_oldest_is_wasted() -> None:
+    # Oldest first: 4 - 3 = 1 is wasted; then 2 and 1 of the 5 go, and nothing is.
+    assert [waste(oldest_first=True, nights=n) for n in (0, 1, 2)] == [0, 1, 1]
+    # Freshest first: all 4 are wasted, then the 2 beside 6 fresh ones, then what is left of the 5.
+    assert [waste(oldest_first=False, nights=n) for n in (0, 1, 2, 3)] == [0, 4, 6, 8]
+    # Half of it sold: 4 - 1.5, then 2 - 1.5, then 5 - 1.5; the 6 have a day left.
+    assert [waste(oldest_first=True, nights=n, factor=0.5) for n in (1, 2, 3)] == [2.5, 3, 6.5]
+
+
+def test_fresh_safety_stock__orders_what_will_be_wasted_again() -> None:
+    view = begin(FRESH)
+    assert view.shelf is not None
+    shelf = np.zeros_like(view.shelf)
+    shelf[:, 0, :, :3] = view.on_hand[:, 1:, :3]  # everything expires today
+    old = replace(view, shelf=shelf)
+    gaps = {name: make_gaps(name, old) for name in ("safety_stock", "fresh")}
+    walk_in = view.smoothed[..., :3, 0] * np.diff(view.ahead, axis=1, prepend=0)[:, 0, :, :3]
+    expected = np.maximum(view.on_hand[:, 1:, :3] - walk_in, 0)
+    more = gaps["fresh"] - gaps["safety_stock"]
+    assert more[..., :3] == pytest.approx(expected)
+    assert expected.max() > 5
+    assert (more[..., 3] == 0).all()  # rice keeps
+
+
+def make_gaps(name: str, view: View) -> FloatArray:
+    own = {"store_z_0": 1.0, "dc_z_0": 1.0}
+    if name == "fresh":
+        own |= {"fresh_store_z": 1.0, "fresh_dc_z": 1.0}
+    part = FreshSafetyStock if name == "fresh" else SafetyStock
+    return plan_with(part, FRESH, view, **own).shipment_gap
+
+
+def test_fresh_safety_stock__perishables_have_a_z_of_their_own() -> None:
+    view = begin(FRESH)
+    low = plan_with(FreshSafetyStock, FRESH, view, fresh_store_z=0.0, fresh_dc_z=0.0)
+    high = plan_with(FreshSafetyStock, FRESH, view, fresh_store_z=2.0, fresh_dc_z=1.0)
+    for name in ("shipment_gap", "supplier_gap"):
+        more = getattr(high, name) - getattr(low, name)
+        assert (more[..., :3] > 1).all(), name
+        assert (more[..., 3] == 0).all(), name
+
+
+def test_list_families__what_spoils_has_a_family_of_its_own() -> None:
+    assert "safety_stock_fresh" in list_families(FRESH)
+    assert "safety_stock_fresh" not in list_families(load_scenario("lost_sales"))
