@@ -86,7 +86,7 @@ def _put(value: float) -> Mutation:
 
     def put(array: NDArray[Any]) -> NDArray[Any]:
         if array.size and array.dtype.kind == "f":
-            array, most = array.copy(), np.finfo(array.dtype).max
+            array, most = array.copy(), float(np.finfo(array.dtype).max)
             array.flat[0] = min(value, most) if np.isfinite(value) else value
         return array
 
