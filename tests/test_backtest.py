@@ -18,6 +18,7 @@ from marl.forecasting.backtest import BackTest, Record, Score, back_test, back_t
 from marl.forecasting.classes import classify_cells
 from marl.forecasting.tables import make_table
 from marl.report.figures.forecast import choose_cells, make_forecast_figure
+from tests.test_running_forecast import shorten
 
 TRAIN = 150
 
@@ -35,7 +36,7 @@ def draw(seed: int, *, cv: float = 0.6, drift: float = 0.0, days: int = 240) -> 
 
 def judge(units: FloatArray, **given: object) -> BackTest:
     record = Record(units=units, train_days=TRAIN, **given)  # type: ignore[arg-type]
-    return back_test(record, level_rate=0.01, variance_rate=0.01)
+    return back_test(record, Rates(0.01, 0.01))
 
 
 def find(found: BackTest, days: int, cells: str = "all") -> Score:
@@ -124,7 +125,9 @@ def test_retail__bands_hold_what_they_promise() -> None:
 
 
 def test_command__writes_the_scores(tmp_path: Path) -> None:
-    forecast("retail", tmp_path / "found.json")
+    path = tmp_path / "small.yaml"
+    path.write_text(json.dumps(shorten(load_scenario("retail")).model_dump(mode="json")))
+    forecast(str(path), tmp_path / "found.json")
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["held_back"] == 92
     assert found["scores"][0]["cells"] == "all"

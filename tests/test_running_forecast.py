@@ -23,7 +23,7 @@ from envs.omnichannel.types import BoolArray, FloatArray, IntArray, Known
 from envs.omnichannel.world.demand.traces import TraceDemand
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
-from marl.evaluation.choice import _make_runner, make_folds
+from marl.evaluation.choice import make_folds, make_runner
 from marl.policies import BASELINES, list_running, make_policy
 from marl.policies.base import Setting
 from marl.policies.families import SafetyStocks, Textbook
@@ -359,5 +359,5 @@ def test_choose__a_record_too_short_for_a_fold_is_scored_on_its_training_days() 
     short = shorten(RETAIL, demand=demand, horizon=7)
     (fold,) = make_folds(short)
     assert fold is short
-    splits = {env.split for env in _make_runner(fold).envs.values()}
+    splits = {env.split for env in make_runner(fold).envs.values()}
     assert splits == {"train"}

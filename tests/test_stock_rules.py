@@ -1,4 +1,4 @@
-"""Safety stocks of perishables, worked out by hand."""
+"""Safety stocks of perishables and by what SKUs are worth, worked out by hand."""
 
 from dataclasses import replace
 
@@ -12,8 +12,10 @@ from envs.omnichannel.world.draws import make_seeds
 from marl.policies import list_families
 from marl.policies.ageing import FreshSafetyStock, expect_waste
 from marl.policies.base import Setting
+from marl.policies.newsvendor import NewsvendorStock, compute_moves
 from marl.policies.parts import Part
 from marl.policies.plan import Plan
+from marl.policies.ratios import compute_ratios
 from marl.policies.safety_stock import SafetyStock
 
 FRESH = load_scenario("perishable")
@@ -93,3 +95,46 @@ def test_fresh_safety_stock__perishables_have_a_z_of_their_own() -> None:
 def test_list_families__what_spoils_has_a_family_of_its_own() -> None:
     assert "safety_stock_fresh" in list_families(FRESH)
     assert "safety_stock_fresh" not in list_families(load_scenario("lost_sales"))
+
+
+def make_dear(scenario: Scenario, sku: int, penalty: float) -> Scenario:
+    """One SKU is dear to lose."""
+    skus = list(scenario.skus)
+    skus[sku] = skus[sku].model_copy(update={"store_lost_sale": penalty})
+    return scenario.model_copy(update={"skus": skus})
+
+
+def test_compute_ratios__are_those_of_the_newsvendor() -> None:
+    one = load_scenario("lost_sales")  # a lost sale costs 4, a unit in stock 1, at the DC 0
+    store, dc = compute_ratios(one, np.full((1, 1, 2), [5.0, 0.0]))
+    assert store.tolist() == [4 / (4 + 1)]
+    assert dc.tolist() == [0.999]  # (4 + 1) / (4 + 1): stock at the DC is free
+    # Walk-ins are lost, 1 each or 5; online orders wait, 0.1 a day; one unit of four is online.
+    store, dc = compute_ratios(make_dear(FRESH, 0, 5.0), np.full((2, 4, 2), [3.0, 1.0]))
+    short = np.array([3.775, 0.775, 0.775, 0.775])
+    assert store == pytest.approx(short / (short + 0.02))
+    assert dc == pytest.approx((short + 0.012) / (short + 0.02))
+
+
+def test_newsvendor__moves_z_by_the_quantiles_of_the_ratios() -> None:
+    # Quantiles 0, 1 and 2 standard deviations; half of the units are of the first SKU.
+    ratio = np.array([0.5, 0.8413447, 0.9772499])
+    assert compute_moves(ratio, np.array([4.0, 2, 2])) == pytest.approx([-0.75, 0.25, 1.25], 1e-5)
+    dear = make_dear(FRESH, 3, 20.0)
+    view, setting = begin(dear), Setting.from_scenario(dear)
+    more = setting.mean_demand.sum(axis=(0, 2))
+    moves = compute_moves(setting.store_ratio, more)
+    assert moves[3] > 0.5
+    assert 0 > moves[0] == moves[1] == moves[2]
+    plain = plan_with(SafetyStock, dear, view)
+    own = plan_with(NewsvendorStock, dear, view)
+    none = plan_with(SafetyStock, dear, view, store_z_0=0.0)
+    deviation = (plain.shipment_gap - none.shipment_gap) / 1.5
+    assert own.shipment_gap - plain.shipment_gap == pytest.approx(moves * deviation)
+    assert (own.supplier_gap > plain.supplier_gap)[..., 3].all()
+    assert (own.supplier_gap < plain.supplier_gap)[..., :3].all()
+
+
+def test_list_families__what_is_worth_the_same_needs_no_ratios() -> None:
+    assert "newsvendor" not in list_families(FRESH)
+    assert "newsvendor" in list_families(make_dear(FRESH, 0, 5.0))

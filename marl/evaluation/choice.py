@@ -40,7 +40,7 @@ def choose_rule(scenario: Scenario, say: Callable[[str], object]) -> TunedRule:
     families = list_families(scenario)
     scores = np.zeros(len(families))
     for fold in make_folds(scenario):
-        runner = _make_runner(fold)
+        runner = make_runner(fold)
         for i, family in enumerate(families):
             say(f"choosing the best rule: {family}, unless the cache has it ...")
             rule = load_or_tune(family, fold, trials=_limit_trials(family, fold))
@@ -77,8 +77,8 @@ def _count_shortest(scenario: Scenario) -> int:
     return max(int(network.lead_time.max()) + 1, network.cycle)
 
 
-def _make_runner(fold: Scenario) -> EpisodeRunner:
-    # A fold holds back the days that score; where there is none, training days do.
+def make_runner(fold: Scenario) -> EpisodeRunner:
+    """Returns the episodes that score: of days that a fold holds back, else of training days."""
     is_fold = isinstance(fold.demand, Trace) and fold.demand.last_day is not None
     split: Split = "evaluate" if is_fold else "train"
     return EpisodeRunner(fold, make_seeds("choose", 0, _EPISODES), split, _EPISODES)

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from envs.omnichannel.world.account.costs import TERMS
 from marl.evaluation.evaluate import Evaluation, Intervals
+from marl.evaluation.forecast_costs import ForecastChoice
 from marl.evaluation.statistics import Interval
 
 # Rows of the comparison: metric, label, factor, decimals.
@@ -92,3 +93,40 @@ def _break_name(name: str, width: int = 12) -> str:
             lines.append("")
         lines[-1] += part
     return "\n".join(lines)
+
+
+def make_forecast_table(name: str, choice: ForecastChoice) -> Table:
+    """Returns a row a method: its accuracy, what the rule costs by it, and what its errors cost.
+
+    Args:
+        name: of the scenario.
+        choice: to be shown.
+    """
+    table = Table(
+        title=f"{name}: the cost of forecasts, on training days after rolling origins",
+        caption=(
+            "Order-up-to with one z, which is chosen before each origin. An oracle that knows the "
+            f"units of the coming days costs {_format(choice.oracle, 1, 2)}; what a method costs "
+            f"more is what its errors cost. The cheapest is {choice.chosen}."
+        ),
+        box=SIMPLE_HEAD,
+    )
+    table.add_column("method", no_wrap=True)
+    for column in ("WAPE, %", "of a week", "log score", "90% band", "z", "on time, %", "cost"):
+        table.add_column(column, justify="right")
+    table.add_column("of errors", justify="right")
+    table.add_column("more than the best", justify="right")
+    for result in choice.methods:
+        day = result.accuracy[0]
+        table.add_row(
+            result.method,
+            *(f"{100 * accuracy.wape:.1f}" for accuracy in (day, result.accuracy[-1])),
+            f"{day.log_score:.3f}",
+            f"{100 * day.held:.1f}",
+            ", ".join(f"{z:g}" for z in result.z),
+            _format(result.on_time, 100, 2),
+            _format(result.cost, 1, 2),
+            _format(result.error, 1, 2),
+            "" if result.method == choice.chosen else _format(result.more, 1, 2),
+        )
+    return table

@@ -93,8 +93,12 @@ class _Judged:
     known: BoolArray  # whether the cell had been seen for long enough, and could sell
 
 
-def back_test_scenario(scenario: Scenario) -> BackTest:
-    """Returns how well a scenario's recorded demand is foreseen, at the rates of its forecast.
+def back_test_scenario(scenario: Scenario, spans: Sequence[int] | None = None) -> BackTest:
+    """Returns how well a scenario's recorded demand is foreseen by the method of its forecast.
+
+    Args:
+        scenario: whose demand is recorded.
+        spans: as of `back_test`.
 
     Raises:
         InputError: if its demand is drawn and not recorded.
@@ -105,11 +109,7 @@ def back_test_scenario(scenario: Scenario) -> BackTest:
             f"demand.train_days: {record.train_days} are all of the record; fewer are needed, "
             "because forecasts are judged on the days after them"
         )
-    return back_test(
-        record,
-        level_rate=scenario.forecast.smoothing,
-        variance_rate=scenario.forecast.variance_smoothing,
-    )
+    return back_test(record, Rates.from_settings(scenario.forecast), spans)
 
 
 def read_record(scenario: Scenario) -> Record:
@@ -132,13 +132,7 @@ def read_record(scenario: Scenario) -> Record:
     )
 
 
-def back_test(
-    record: Record,
-    *,
-    level_rate: float,
-    variance_rate: float,
-    spans: Sequence[int] | None = None,
-) -> BackTest:
+def back_test(record: Record, rates: Rates, spans: Sequence[int] | None = None) -> BackTest:
     """Returns how well each morning after the training days foresaw the days from it on.
 
     Levels and variances learn from every day that has passed; the spread is fitted to the training
@@ -146,16 +140,15 @@ def back_test(
 
     Args:
         record: to roll.
-        level_rate: see `update_moments`.
-        variance_rate: the same.
+        rates: how levels and variances learn.
         spans: numbers of days, each of which is foreseen as one sum; those that do not fit into
             the held-back days are left out. None: a day, a week and four weeks.
     """
     sold, in_stock = record.sold, record.in_stock
-    history, spread = roll_record(record, level_rate=level_rate, variance_rate=variance_rate)
+    history, spread = roll_record(record, rates)
     chosen = sorted({1, record.cycle, 4 * record.cycle}) if spans is None else spans
     own = [days for days in chosen if days <= len(sold) - record.train_days]
-    judged = _foresee(record, history, spread, level_rate, own)
+    judged = _foresee(record, history, spread, rates.level_rate, own)
     classes = classify_cells(
         sold[: record.train_days], None if in_stock is None else in_stock[: record.train_days]
     )
@@ -175,23 +168,19 @@ def back_test(
     )
 
 
-def roll_record(
-    record: Record, *, level_rate: float, variance_rate: float
-) -> tuple[History, Spread]:
+def roll_record(record: Record, rates: Rates) -> tuple[History, Spread]:
     """Returns the estimates before each day, and the spread that the training days show.
 
     Args:
         record: to roll.
-        level_rate: see `update_moments`.
-        variance_rate: the same.
+        rates: how levels and variances learn.
     """
-    rates = Rates(level_rate, variance_rate)
     history = History.roll(record.units, rates, record.in_stock, cycle=record.cycle)
     spread = fit_spread(
         history,
         record.sold,
         until=record.train_days,
-        level_rate=level_rate,
+        level_rate=rates.level_rate,
         in_stock=record.in_stock,
     )
     return history, spread

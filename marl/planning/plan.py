@@ -17,6 +17,7 @@ from envs.compiler import compiled
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.branches.futures import pass_day
 from envs.omnichannel.forecast.distribution import Outlook
+from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import (
     ONLINE,
@@ -99,7 +100,7 @@ def _draw_paths(env: BatchedEnv, signals: Signals, days: int) -> IntArray:
         signals.variance[0],
         signals.weight[0],
         factor,
-        level_rate=env.scenario.forecast.smoothing,
+        level_rate=Rates.from_settings(env.scenario.forecast).level_rate,
     )
     return outlook.draw_paths(np.random.default_rng(_SEED), len(signals.smoothed))
 

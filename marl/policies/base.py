@@ -17,6 +17,7 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import BoolArray, FloatArray, IntArray, Network, Targets, View
 from envs.omnichannel.world.demand import make_demand
+from marl.policies.ratios import compute_ratios
 
 
 class Policy(Protocol):
@@ -41,6 +42,8 @@ class Setting:
     network: Network
     mean_demand: FloatArray  # (S, K, C) units a period, season and noise left out
     forecast: Forecast  # that the views are made by
+    store_ratio: FloatArray  # (K,) see `compute_ratios`
+    dc_ratio: FloatArray  # (K,) the same
     shelf_life: IntArray  # (K,) days in a store; 0: keeps forever
     oldest_first: BoolArray  # (2,) whether walk-ins take the oldest units, whether pickers do
     truck_capacity: int | None = None  # units; None: no trucks are paid
@@ -57,10 +60,13 @@ class Setting:
         """
         network, demand = Network.from_scenario(scenario), make_demand(scenario)
         issue = scenario.fulfillment.store_issue, scenario.fulfillment.picking_issue
+        store_ratio, dc_ratio = compute_ratios(scenario, demand.mean)
         return cls(
             network=network,
             mean_demand=demand.mean,
             forecast=forecast or make_forecast(demand, scenario.forecast, network),
+            store_ratio=store_ratio,
+            dc_ratio=dc_ratio,
             shelf_life=np.array([sku.shelf_life or 0 for sku in scenario.skus], dtype=np.int64),
             oldest_first=np.array([rule == "fifo" for rule in issue]),
             truck_capacity=scenario.costs.truck_capacity,

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
+import numpy as np
+
 from envs.errors import InputError
 from envs.omnichannel.types import FloatArray, Targets, View
 from marl.policies.ageing import FreshSafetyStock
 from marl.policies.base import ParameterSpace, Setting, TunableRule
 from marl.policies.loads import FairShare, FullTrucks, MinimumLoad
+from marl.policies.newsvendor import NewsvendorStock
 from marl.policies.parts import (
     Covers,
     CoversByStock,
@@ -27,6 +30,8 @@ from marl.policies.parts import (
 )
 from marl.policies.plan import Plan
 from marl.policies.safety_stock import PlainSafetyStock, SafetyStock
+
+_EQUAL = 1e-9  # up to which ratios do not differ
 
 
 class ComposedRule(TunableRule):
@@ -193,13 +198,30 @@ class FreshSafetyStocks(ComposedRule):
         return bool((setting.shelf_life > 0).any())
 
 
+class Newsvendor(ComposedRule):
+    """Safety stocks by what each SKU is worth; trucks are filled where they are paid."""
+
+    name: ClassVar[str] = "newsvendor"
+    parts = (StockSplit, NewsvendorStock, *FullTruck.parts[2:])
+
+    @classmethod
+    def get_simpler(cls, setting: Setting) -> str:
+        """Returns the family that takes all SKUs to be worth the same."""
+        return FreshSafetyStocks.get_simpler(setting)
+
+    @classmethod
+    def suits(cls, setting: Setting) -> bool:
+        """Where SKUs differ in what they are worth."""
+        return any(np.ptp(ratio) > _EQUAL for ratio in (setting.store_ratio, setting.dc_ratio))
+
+
 FAMILIES: dict[str, type[ComposedRule]] = {
     family.name: family
     for family in (
         OrderUpTo, ForecastOrderUpTo, CappedBaseStock, WarehouseReserve, ReorderPoint,
         StockDependent, FullTruck, FullTruckBySku,
         Textbook, SafetyStocks, SafetyStocksByStock, SafetyStocksFullTruck,
-        FreshSafetyStocks,
+        FreshSafetyStocks, Newsvendor,
     )
 }  # fmt: skip
 

@@ -43,6 +43,15 @@ class Rates(NamedTuple):
         window = settings.window if method == "moving_average" else 0
         return cls(settings.smoothing, settings.variance_smoothing, method, window)
 
+    @property
+    def level_rate(self) -> float:
+        """The rate of the exponential mean that is as sure as the method's level: 2 / (days + 1).
+
+        The mean of so many days has the variance of one day by their number, the exponential one
+        that of rate / (2 - rate).
+        """
+        return 2 / (self.window + 1) if self.method == "moving_average" else self.level
+
     def count_memory(self, channels: int) -> int:
         """Returns how many numbers a cell remembers beside its moments."""
         if self.method == "moving_average":

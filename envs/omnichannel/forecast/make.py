@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from envs.errors import InputError
+from envs.omnichannel.forecast.foresight import Foresight
 from envs.omnichannel.forecast.history import History
 from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.forecast.running import Running
@@ -23,7 +24,11 @@ from envs.omnichannel.world.demand.traces import TraceDemand
 # Every environment, rule and tuner of a scenario rolls the same record.
 _MOST_ROLLED = 2
 _ROLLED: dict[tuple[bytes, tuple[int, ...], Rates, int], History] = {}
-_METHODS = {"smoothing": SeasonalSmoothing, "mean": KnownMean, "oracle": Oracle}
+_METHODS: dict[str, type[SeasonalSmoothing]] = {
+    "smoothing": SeasonalSmoothing,
+    "mean": KnownMean,
+    "oracle": Oracle,
+}
 
 
 def make_forecast(
@@ -47,6 +52,8 @@ def make_forecast(
     days_ahead = count_days_ahead(network)
     if settings.method in _METHODS:
         method = _METHODS[settings.method]
+        if isinstance(demand, TraceDemand) and method is Oracle:
+            method = Foresight
         return method(
             demand, settings, days_ahead, network.cycle, counts_sales_days=counts_sales_days
         )

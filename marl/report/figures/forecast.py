@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.forecast.spread import look_ahead
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
@@ -83,11 +84,13 @@ def _foresee(
     scenario: Scenario, record: Record, mornings: IntArray, stores: IntArray, skus: IntArray
 ) -> tuple[FloatArray, FloatArray]:
     """Expected units of a week, (O, N), and the bands' edges, (O, 4, N)."""
-    rates = scenario.forecast.smoothing, scenario.forecast.variance_smoothing
-    history, spread = roll_record(record, level_rate=rates[0], variance_rate=rates[1])
+    rates = Rates.from_settings(scenario.forecast)
+    history, spread = roll_record(record, rates)
     expected, bands = [], []
     for day in mornings:
-        outlook = look_ahead(history, int(day), record.cycle, level_rate=rates[0], spread=spread)
+        outlook = look_ahead(
+            history, int(day), record.cycle, level_rate=rates.level_rate, spread=spread
+        )
         expected.append(outlook.sum_days()[0][stores, skus])
         bands.append([outlook.find_quantile(share)[stores, skus] for share in _SHARES])
     return np.stack(expected), np.array(bands, dtype=np.float64)
