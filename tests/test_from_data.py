@@ -276,3 +276,20 @@ def test_make_scenario__of_the_grocer_equals_the_bundled_records() -> None:
     assert isinstance(trace, TraceDemand)
     np.testing.assert_array_equal(trace.units[..., 0], units[:50, :3, :4])
     assert trace.units[..., 1].sum() == 0
+
+
+def test_make_scenario__ragged_leaves_out_what_a_store_never_sold() -> None:
+    rows = [
+        *make_demand_rows(),
+        (FIRST, "S2", "coat", "store", 0),  # is listed, and never sold
+        (FIRST, "S1", "scarf", "store", 0),  # never sold anywhere: it is in the scenario
+    ]
+    made = make(write_demand(rows), is_ragged=True)
+    scenario = load_scenario(made.out)
+    assert made.sections[-1].measured == ["1 of 6 pairs of store and SKU never sold a unit"]
+    assert scenario.carried is not None
+    assert dict(zip(scenario.sku_names, scenario.carried.T.tolist(), strict=True)) == {
+        "coat": [True, False], "hat": [True, True], "scarf": [True, True],
+    }  # fmt: skip
+    made = make(write_demand(rows), force=True)
+    assert load_scenario(made.out).carried is None

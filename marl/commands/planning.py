@@ -143,6 +143,9 @@ def make_from_data(
     held_back: Annotated[
         str | None, typer.Option(help="'30 days' or the first held-back date. Default: a fifth.")
     ] = None,
+    ragged: Annotated[
+        bool, typer.Option("--ragged", help="A store does not carry what it never sold.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace --out where it exists.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the result as JSON; -: stdout.")
@@ -154,7 +157,7 @@ def make_from_data(
 
     console = make_console(json_file)
     sources = Sources(demand, returns, skus, nodes, lanes, columns=columns, query=query, zone=zone)
-    made = make_scenario(sources, out, fix=fix, held_back=held_back, force=force)
+    made = make_scenario(sources, out, fix=fix, held_back=held_back, force=force, is_ragged=ragged)
     for line in made.reading.describe():
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(make_summary_table(made.summary))

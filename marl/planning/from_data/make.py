@@ -12,6 +12,7 @@ from marl.planning.from_data.check_others import load_lanes, load_nodes, load_re
 from marl.planning.from_data.dataset import Dataset, Reading
 from marl.planning.from_data.dates import find_zone
 from marl.planning.from_data.fit import fit_scenario, get_categories
+from marl.planning.from_data.fit_assortment import fit_assortment
 from marl.planning.from_data.held_back import choose_train_days
 from marl.planning.from_data.layouts import parse_columns
 from marl.planning.from_data.problems import Findings, Problem
@@ -80,6 +81,7 @@ def make_scenario(
     fix: bool = False,
     held_back: str | None = None,
     force: bool = False,
+    is_ragged: bool = False,
 ) -> FromData:
     """Makes a scenario, and the trace beside it, of a planner's files.
 
@@ -89,6 +91,7 @@ def make_scenario(
         fix: cure what can be cured instead of refusing it.
         held_back: `30 days` or the first held-back date; None: the last fifth.
         force: replace `out` where it exists.
+        is_ragged: whether a store does not carry what it never sold.
 
     Raises:
         InputError: one line naming file, line and column of the first mistake. Nothing is written.
@@ -98,6 +101,8 @@ def make_scenario(
     train_days = choose_train_days(data.demand, held_back)
     summary = summarise(data, train_days, get_categories(data))
     sections = fit_scenario(data, summary, train_days, out.stem, name_trace(out))
+    if is_ragged:
+        sections += fit_assortment(data.demand)
     demand = data.demand
     recorded = RecordedDemand(
         demand.first_day,
