@@ -282,3 +282,43 @@ def test_in_stock__is_known_in_simulation_too() -> None:
     policy = make_policy("naive", scenario)
     while not policy.run_period(env).done:
         assert env.view.smoothed[..., 0].min() > 8.5
+
+
+@pytest.mark.parametrize(
+    ("header", "texts", "units"),
+    [
+        ("Posting Date;Plant;Material;Movement type;Quantity", ("-3,000", "-1.200,000"), 1203),
+        ("Posting Date;Plant;Material;Movement type;Quantity", ("-3.000", "-1,200.000"), 1203),
+        (
+            "Posting Date;Plant;Material;Movement type;Qty in unit of entry",
+            ("3,000-", "2,500-"),
+            5.5,
+        ),
+        ("Buchungsdatum;Werk;Material;Bewegungsart;Menge in ErfassME", ("-3", "-12"), 15),
+    ],
+)
+def test_ledger__numbers_are_those_of_its_country(
+    header: str, texts: tuple[str, str], units: float
+) -> None:
+    rows = [f"{FIRST + dt.timedelta(d):%d.%m.%Y};1000;4711;601;{texts[d % 2]}" for d in range(40)]
+    made = make(write_long(rows, header), fix=True)
+    assert (made.reading.layout, made.reading.units) == ("SAP ledger", 20 * units)
+
+
+def test_ledger__numbers_that_may_be_thousands_are_refused() -> None:
+    rows = [
+        f"{FIRST + dt.timedelta(d):%d.%m.%Y};1000;4711;601;{('-3', '-1.200')[d % 2]}"
+        for d in range(40)
+    ]
+    message = refuse(write_long(rows, "Posting Date;Plant;Material;Movement type;Quantity"))
+    assert "line 3, column Quantity: '-1.200' may be a fraction or thousands" in message
+
+
+def test_from_data__without_out_checks_and_writes_nothing() -> None:
+    path = write_csv(make_pos(), Path("pos"))
+    made = make_scenario(Sources(path), None)
+    assert made.to_json()["scenario"] is None
+    assert [*Path().iterdir()] == [path]
+    assert next(made.reading.describe()) == (
+        "read as long, by day: lines of orders or tills, added up by day"
+    )

@@ -119,7 +119,10 @@ def make_from_data(
             "sku, units (channel ...)."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The scenario to write, a .yaml file.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The scenario to write, a .yaml file. Default: check only, write none."),
+    ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Which columns they are: 'date=Posting Date, sku=Material'.")
     ] = None,
@@ -163,10 +166,11 @@ def make_from_data(
     console.print(make_summary_table(made.summary))
     for line in (*list_fixes(made.fixed), *list_assumptions(made.sections)):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
-    console.print(
-        f"{made.describe_split()}\nwrote {made.out} and {made.trace}\n"
-        f"next: {name_command('omnichannel')} choose --scenario {made.out}",
-        highlight=False,
-        soft_wrap=True,
+    written = (
+        "nothing was written: --out names the scenario's file"
+        if made.out is None
+        else f"wrote {made.out} and {made.trace}\n"
+        f"next: {name_command('omnichannel')} choose --scenario {made.out}"
     )
+    console.print(f"{made.describe_split()}\n{written}", highlight=False, soft_wrap=True)
     write_json(json_file, made.to_json())

@@ -83,7 +83,7 @@ def load_demand(
         assumes_store_channel=not reader.has("channel"),
         returned=_gather_returns(rows, is_return, day) if is_return.any() else None,
     )
-    return records, _describe(rows, records, is_return)
+    return records, _describe(rows, records, is_return, has_lines=has_lines, zone=zone)
 
 
 def _find_step(rows: DemandRows) -> int:
@@ -219,11 +219,19 @@ def _gather_returns(rows: DemandRows, is_return: BoolArray, day: IntArray) -> Re
     )
 
 
-def _describe(rows: DemandRows, records: DemandRecords, is_return: BoolArray) -> Reading:
+def _describe(
+    rows: DemandRows,
+    records: DemandRecords,
+    is_return: BoolArray,
+    *,
+    has_lines: bool,
+    zone: ZoneInfo | None,
+) -> Reading:
     units = np.where(rows.units > 0, rows.units, 0)
     return Reading(
         layout=rows.layout.name,
         about=rows.layout.about,
+        has_lines=has_lines,
         frequency=rows.frequency,
         rows=rows.num_rows,
         units=float(np.round(units.sum(), 6)),
@@ -235,5 +243,6 @@ def _describe(rows: DemandRows, records: DemandRecords, is_return: BoolArray) ->
         stores=len(records.stores),
         skus=len(records.skus),
         zones=tuple(sorted(rows.dates.zones)),
+        zone=None if zone is None else zone.key,
         absent=records.filled,
     )

@@ -59,6 +59,7 @@ class Reading:
 
     layout: str
     about: str  # what is to be known of the layout
+    has_lines: bool  # of orders or tills
     frequency: str  # day, week or month
     rows: int  # of the file
     units: float  # sold
@@ -70,11 +71,14 @@ class Reading:
     last_date: date
     stores: int
     skus: int
-    zones: tuple[str, ...]  # that times name; days are as they are written
+    zones: tuple[str, ...]  # that times name
+    zone: str | None  # whose days count; None: as they are written
 
     def describe(self) -> Iterator[str]:
         """Yields lines for the terminal."""
         about = f": {self.about}" if self.about else ""
+        if self.has_lines and not about:
+            about = ": lines of orders or tills, added up by day"
         yield f"read as {self.layout}, by {self.frequency}{about}"
         left_out = f", {self.left_out_rows:,} of them left out" if self.left_out_rows else ""
         returned = f", {self.returned_units:,.12g} returned" if self.returned_units else ""
@@ -90,7 +94,9 @@ class Reading:
                 "sold then"
             )
         if self.zones:
-            yield f"times are in zones ({', '.join(self.zones[:5])}); --zone says whose days count"
+            found = f"times are in zones ({', '.join(self.zones[:5])})"
+            default = "as they are written; --zone Europe/Berlin would take that one's"
+            yield f"{found}; days are {f'those of {self.zone}' if self.zone else default}"
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `from-data --json` says of it."""

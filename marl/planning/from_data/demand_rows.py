@@ -68,33 +68,19 @@ def read_rows(
     Raises:
         InputError: one line on the first problem that is not cured.
     """
-    table, layout = read_layout(source, partial(_choose, columns), findings)
-    num_rows = len(np.unique(table.rows)) if layout.is_wide else len(table)
-    empty = 0
-    if layout.is_wide:  # nothing was recorded there
-        texts = table.columns["units"]
-        written = ~np.array([is_missing(value) for value in texts.values], bool)[texts.codes]
-        empty = int((~written).sum())
-        if not written.any():
-            raise table.raw.refuse("all cells are empty; units are needed", "units")
-        table = table.select(np.flatnonzero(written))
-    reader = Reader(table, findings)
-    sign = _read_signs(reader, layout)
-    counted = np.flatnonzero(sign)
-    left_out = len(table) - len(counted)
-    if left_out:  # receipts and the like may hold what sales must not
-        reader = Reader(table.select(counted), findings)
+    counted = _read_counted(source, columns, findings)
+    reader, layout = counted.reader, counted.layout
     dates = reader.dates("date", zone=zone)
     units = reader.number(
         "units",
         least=-MOST_UNITS,
         most=MOST_UNITS,
         fix_blank=(0.0, "counts it as 0"),
-        decimal=layout.decimal,
+        decimals=layout.decimals,
         allowed=ALLOWED,
     )
     if layout.movements:
-        units = np.abs(units) * sign[counted]
+        units = np.abs(units) * counted.sign
     channels, recorded = _read_channels(reader)
     keep = np.ones(len(reader), bool)
     stores, store = _read_members(reader, "store", known_stores, "nodes", keep)
@@ -115,8 +101,46 @@ def read_rows(
         sku=sku[row],
         channel=channels[row],
         units=units[row],
+        num_rows=counted.num_rows,
+        left_out=counted.left_out + len(reader) - len(row),
+        empty=counted.empty,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Counted:
+    """The rows that hold sales or returns, as texts."""
+
+    reader: Reader
+    layout: Layout
+    sign: IntArray  # (rows,) -1 where the layout says that units came back, else 1
+    num_rows: int  # of the file
+    left_out: int  # of them
+    empty: int  # cells of a wide file
+
+
+def _read_counted(source: Source, columns: Mapping[str, str], findings: Findings) -> _Counted:
+    table, layout = read_layout(source, partial(_choose, columns), findings)
+    num_rows = len(np.unique(table.rows)) if layout.is_wide else len(table)
+    empty = 0
+    if layout.is_wide:  # nothing was recorded there
+        texts = table.columns["units"]
+        written = ~np.array([is_missing(value) for value in texts.values], bool)[texts.codes]
+        empty = int((~written).sum())
+        if not written.any():
+            raise table.raw.refuse("all cells are empty; units are needed", "units")
+        table = table.select(np.flatnonzero(written))
+    reader = Reader(table, findings)
+    sign = _read_signs(reader, layout)
+    row = np.flatnonzero(sign)
+    if len(row) < len(table):  # receipts and the like may hold what sales must not
+        reader = Reader(table.select(row), findings)
+    return _Counted(
+        reader=reader,
+        layout=layout,
+        sign=sign[row],
         num_rows=num_rows,
-        left_out=left_out + len(reader) - len(row),
+        left_out=len(table) - len(row),
         empty=empty,
     )
 

@@ -7,7 +7,7 @@ have the columns of docs/your-data.md, or `--columns` names them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from envs.errors import InputError
@@ -32,7 +32,7 @@ class Layout:
     day_one: date | None = None  # of columns d_1, d_2 ...
     has_lines: bool = False  # rows are lines of orders or tills: they add up, and are returned
     movements: Mapping[str, int] = field(default_factory=dict)  # type of a row: 1 sold, -1 returned
-    decimal: str | None = None  # its decimal mark, where it has one
+    decimals: int | None = None  # that all its numbers have, where that is known
 
     @property
     def is_wide(self) -> bool:
@@ -40,6 +40,15 @@ class Layout:
         return bool(self.dates)
 
 
+_LEDGER = Layout(
+    name="SAP ledger",
+    columns=dict.fromkeys(("date", "store", "sku", "units", "movement"), ""),
+    about="movement types 601 and 251 are sales, 602, 252, 651 and 653 come back; all other rows "
+    "are left out",
+    has_lines=True,
+    movements={"601": 1, "251": 1, "602": -1, "252": -1, "651": -1, "653": -1},
+    decimals=3,
+)
 _KNOWN = (
     Layout(
         name="M5",
@@ -87,20 +96,13 @@ _KNOWN = (
         fallback={"store": "'online shop'", "sku": "lineitem_name"},
         has_lines=True,
     ),
-    Layout(
-        name="SAP ledger",
-        columns={
-            "date": "posting_date",
-            "store": "plant",
-            "sku": "material",
-            "units": "quantity",
-            "movement": "movement_type",
-        },
-        about="movement types 601 and 251 are sales, 602, 252, 651 and 653 come back; all other "
-        "rows are left out",
-        has_lines=True,
-        movements={"601": 1, "251": 1, "602": -1, "252": -1, "651": -1, "653": -1},
-        decimal=",",
+    *(
+        replace(_LEDGER, columns=dict(zip(_LEDGER.columns, names, strict=True)))
+        for names in (
+            ("posting_date", "plant", "material", "quantity", "movement_type"),
+            ("posting_date", "plant", "material", "qty_in_unit_of_entry", "movement_type"),
+            ("buchungsdatum", "werk", "material", "menge_in_erfassme", "bewegungsart"),
+        )
     ),
 )
 _WEEKLY = Layout(name="VN2", columns={"store": "store", "sku": "product"}, about="a column a week")
@@ -180,8 +182,6 @@ def _is_constant(text: str) -> bool:
 
 def _find_known(names: Sequence[str], dates: Sequence[int]) -> Layout | None:
     """The known layout all of whose columns are there."""
-    from dataclasses import replace
-
     for layout in _KNOWN:
         needed = [*layout.columns.values(), *layout.known_by]
         if all(_is_constant(name) or name in names for name in needed):

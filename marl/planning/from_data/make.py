@@ -42,8 +42,8 @@ class Sources:
 class FromData:
     """What was made, and of what."""
 
-    out: Path
-    trace: Path
+    out: Path | None  # None: nothing was to be written
+    trace: Path | None
     train_days: int
     held_back_days: int
     first_held_back: str | None  # date; None: nothing is held back
@@ -62,8 +62,8 @@ class FromData:
     def to_json(self) -> dict[str, Any]:
         """Returns what `from-data --json` writes."""
         return {
-            "scenario": str(self.out),
-            "trace": str(self.trace),
+            "scenario": None if self.out is None else str(self.out),
+            "trace": None if self.trace is None else str(self.trace),
             **self.reading.to_json(),
             "train_days": self.train_days,
             "held_back_days": self.held_back_days,
@@ -76,7 +76,7 @@ class FromData:
 
 def make_scenario(
     sources: Sources,
-    out: Path,
+    out: Path | None,
     *,
     fix: bool = False,
     held_back: str | None = None,
@@ -87,7 +87,7 @@ def make_scenario(
 
     Args:
         sources: the files.
-        out: the scenario's file, new.
+        out: the scenario's file, new; None: all is checked and nothing is written.
         fix: cure what can be cured instead of refusing it.
         held_back: `30 days` or the first held-back date; None: the last fifth.
         force: replace `out` where it exists.
@@ -96,14 +96,15 @@ def make_scenario(
     Raises:
         InputError: one line naming file, line and column of the first mistake. Nothing is written.
     """
-    check_out(out, force=force)
+    if out is not None:
+        check_out(out, force=force)
     data, fixed = load_dataset(sources, fix=fix)
     train_days = choose_train_days(data.demand, held_back)
     summary = summarise(data, train_days, get_categories(data))
-    sections = fit_scenario(data, summary, train_days, out.stem, name_trace(out))
+    demand, target = data.demand, out or Path("checked.yaml")
+    sections = fit_scenario(data, summary, train_days, target.stem, name_trace(target))
     if is_ragged:
-        sections += fit_assortment(data.demand)
-    demand = data.demand
+        sections += fit_assortment(demand)
     recorded = RecordedDemand(
         demand.first_day,
         demand.stores,
@@ -113,10 +114,11 @@ def make_scenario(
         demand.step,
         demand.in_stock,
     )
-    write_scenario(out, sections, recorded)
+    if out is not None:
+        write_scenario(out, sections, recorded)
     return FromData(
         out=out,
-        trace=out.with_name(name_trace(out)),
+        trace=None if out is None else out.with_name(name_trace(out)),
         train_days=train_days,
         held_back_days=demand.num_days - train_days,
         first_held_back=str(demand.get_date(train_days)) if train_days < demand.num_days else None,

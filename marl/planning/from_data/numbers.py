@@ -28,20 +28,21 @@ def is_missing(text: str) -> bool:
 
 
 def read_numbers(
-    texts: Sequence[str], separator: str, decimal: str | None = None
+    texts: Sequence[str], separator: str, decimals: int | None = None
 ) -> tuple[FloatArray, list[str]]:
     """Reads the distinct texts of a column, on all of which the decimal mark is decided.
 
     Args:
         texts: of the column.
         separator: of the file's columns; beside a comma, a point can only be the decimal one.
-        decimal: the mark that the file's layout is known to have; None: not known.
+        decimals: that all numbers of the file's layout have; None: not known.
 
     Returns:
         The numbers, NaN where there is none, and what each text is: `number`, `text`, `blank`, or
         `ambiguous` for what may be thousands.
     """
     texts = [_move_sign(text) for text in texts]
+    decimal = None if decimals is None else _find_last_mark(texts, decimals)
     if decimal is None:
         decimal = "." if separator == "," else _find_mark(texts)
     values, kinds = np.full(len(texts), np.nan), []
@@ -56,6 +57,12 @@ def read_numbers(
 def _move_sign(text: str) -> str:
     """The number with its sign before it: ledgers write `3-`."""
     return f"-{text[:-1]}" if len(text) > 1 and text[-1] == "-" and text[0] != "-" else text
+
+
+def _find_last_mark(texts: Sequence[str], decimals: int) -> str | None:
+    """The mark before the decimals that every number has; None if one has others."""
+    places = {text[-decimals - 1 : -decimals] for text in texts if not is_missing(text)}
+    return places.pop() if places in ({"."}, {","}) else None
 
 
 def _find_mark(texts: Sequence[str]) -> str | None:
@@ -85,10 +92,10 @@ def _read(text: str, separator: str, decimal: str | None) -> tuple[str, str]:
     if decimal == ",":
         if _COMMA.fullmatch(text) or _GROUPED_BY_POINT.fullmatch(text):
             return "number", text.replace(".", "").replace(",", ".")
-    elif _MAYBE_THOUSANDS.fullmatch(text) and (decimal is None or "," in text):
-        return "ambiguous", ""
     elif decimal == "." and "," in text and "." in text and _GROUPED_BY_COMMA.fullmatch(text):
         return "number", text.replace(",", "")
+    elif _MAYBE_THOUSANDS.fullmatch(text) and (decimal is None or "," in text):
+        return "ambiguous", ""
     elif _COMMA.fullmatch(text):
         return "number", text.replace(",", ".")
     if _POINT.fullmatch(text) and (decimal != "," or not _MAYBE_THOUSANDS.fullmatch(text)):

@@ -204,7 +204,7 @@ class Reader:
         fix_low: str | None = None,
         fix_fraction: str | None = None,
         fix_blank: tuple[float, str] | None = None,
-        decimal: str | None = None,
+        decimals: int | None = None,
         allowed: str | None = None,
     ) -> FloatArray:
         """Returns a column's numbers, (rows,).
@@ -218,11 +218,11 @@ class Reader:
             fix_low: how --fix describes raising to `least`.
             fix_fraction: how --fix describes rounding.
             fix_blank: what --fix takes for an empty cell, and how it describes that.
-            decimal: the decimal mark, where it is known.
+            decimals: that all numbers have, where it is known.
             allowed: how messages describe what is allowed; None: by the limits.
         """
         texts = self.table.columns[column]
-        values, found = read_numbers(texts.values, self.table.separator, decimal)
+        values, found = read_numbers(texts.values, self.table.separator, decimals)
         kinds = np.array(found, dtype=object)
         kind = "whole numbers" if whole else "numbers"
         allowed = allowed or f"{kind} from {least:g} to {most:,.0f} are allowed"
