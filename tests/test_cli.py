@@ -105,7 +105,7 @@ MISTAKES = [
     (["scenario", "show", "nowhere"], "scenario: 'nowhere' is not known; allowed: "),
     (["scenario", "from-data", "--demand", "no.csv", "--out", "a.yaml"], "no.csv: this file does "),
     (["scenario", "from-data", "--demand", "no.csv", "--out", "a.txt"], "--out: 'a.txt' is not "),
-    (["scenario", "from-data", "--demand", "no.csv"], "Missing option '--out'"),
+    (["scenario", "from-data", "--out", "no.yaml"], "Missing option '--demand'"),
     (["fly"], "No such command 'fly'"),
 ]
 
