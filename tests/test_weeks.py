@@ -30,7 +30,9 @@ from marl.planning.rule_file import RuleMetadata, RulePolicy
 from marl.planning.stock_count_file import read_stock_count
 from marl.policies import make_policy
 from marl.policies.base import Setting, TargetRule
+from marl.policies.choices import SupplierOrder
 from marl.policies.families import get_family
+from marl.policies.plan import Plan
 from marl.policies.tuned import TunedRule
 
 FIRST, WEEKS = date(2023, 1, 2), 60  # a Monday
@@ -268,3 +270,41 @@ def test_tune_and_evaluate__of_weeks(weekly: Scenario) -> None:
     assert found.held_back
     for metrics in found.policies.values():
         assert 0.5 < metrics["on_time"].mean <= 1
+
+
+def test_turnover__is_that_of_a_year(weekly: Scenario) -> None:
+    env = BatchedEnv(weekly, 1, "evaluate")
+    env.reset(make_seeds("weeks", 0, 1))
+    rule = make_policy("naive", weekly)
+    flows = [rule.run_period(env).flows for _ in range(3)]
+    sold = sum(int(f.served.sum()) for f in flows) / 3
+    stock = sum(int(f.on_hand.sum()) for f in flows) / 3
+    metrics = env.compute_metrics()
+    assert metrics["turnover"] == pytest.approx(sold * 365 / 7 / stock)
+    assert metrics["days_of_cover"] == pytest.approx(
+        stock / (sum(int(f.demand.sum()) for f in flows) / 3)
+    )
+
+
+def test_residual_orders__of_weeks_move_by_as_many_days(weekly: Scenario) -> None:
+    env = BatchedEnv(weekly, 1)
+    env.reset(make_seeds("weeks", 0, 1))
+    plan = Plan.start(env.view, Setting.from_scenario(weekly))
+    plan.up_to_gap[0, 0] = [10, 0]
+    plan.system_rate[0, 0] = [14, 7]  # units a week
+    options = SupplierOrder(Setting.from_scenario(weekly)).list_options(plan)[0, 0, 2:]
+    assert options == pytest.approx([10 - 8, 10 - 4, 10, 10 + 4, 10 + 8, 10 + 14])
+
+
+@pytest.mark.parametrize("method", ["moving_average", "intermittent", "smoothing"])
+def test_forecast_methods__of_weeks(method: str, tmp_path: Path) -> None:
+    forecast = {"method": method, **({"window": 8} if method == "moving_average" else {})}
+    scenario = load_scenario(write_scenario(tmp_path, forecast=forecast))
+    env = BatchedEnv(scenario, 1, "evaluate")
+    env.reset(make_seeds("weeks", 0, 1))
+    np.testing.assert_allclose(env.view.ahead[0, :, 0, 0], [1, 2, 3, 4])
+    day = int(env.view.day[0])
+    assert day >= 40
+    if method == "moving_average":
+        expected = UNITS[day - 8 : day].mean(axis=0)
+        assert env.view.forecast[0, ..., 0] == pytest.approx(expected[..., 0], rel=1e-6)

@@ -12,7 +12,14 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from envs.omnichannel.types import LOWEST_RATE, Float32Array, FloatArray, IntArray, sum_axis
+from envs.omnichannel.types import (
+    LOWEST_RATE,
+    WEEK,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    sum_axis,
+)
 from marl.policies.base import Setting
 from marl.policies.plan import Plan, compute_need
 
@@ -171,8 +178,8 @@ class SupplierOrder(Choice):
 
     def list_options(self, plan: Plan) -> FloatArray:
         """Returns supplier gaps, units, signed, (B, W K, A)."""
-        up_to = plan.up_to_gap
-        shifted = [up_to + days * plan.system_rate for days in self.days]
+        up_to, scale = plan.up_to_gap, self.network.cycle / WEEK  # periods a day
+        shifted = [up_to + days * scale * plan.system_rate for days in self.days]
         options = np.stack([plan.supplier_gap, np.minimum(up_to, 0), *shifted], axis=-1)
         return options.reshape(len(up_to), -1, self.num_options)
 

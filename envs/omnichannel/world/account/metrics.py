@@ -20,7 +20,7 @@ Service:
 
 Stock and money:
 
-- `stock`: units on hand in the network, end of a period; `turnover` = units served a period x 365
+- `stock`: units on hand in the network, end of a period; `turnover` = units served a year
   / `stock`; `days_of_cover` = `stock` / units demanded a period.
 - `capacity_use` = units on hand / capacity, mean over the nodes with a limit (0 without one).
 - `bullwhip` = variance over periods of the units ordered from suppliers / variance of the units
@@ -103,6 +103,7 @@ class MetricsAccumulator:
     def __init__(self, scenario: Scenario, network: Network, num_copies: int) -> None:
         self.num_copies = num_copies
         self.channels = scenario.channels
+        self.a_year = 365 / scenario.days_a_period  # periods
         self.network = network
         self.limited = np.isfinite(network.capacity)
         self.inspection_days = scenario.returns.inspection_days
@@ -159,7 +160,7 @@ class MetricsAccumulator:
             "reward": self.reward / periods,
             "cost/total": sum(costs.values(), np.zeros(self.num_copies)),
             "stock": stock,
-            "turnover": 365 * served.sum(axis=1) / periods / np.maximum(stock, 1e-9),
+            "turnover": self.a_year * served.sum(axis=1) / periods / np.maximum(stock, 1e-9),
             "days_of_cover": stock / np.maximum(demand.sum(axis=1) / periods, 1e-9),
             "capacity_use": self._compute_capacity_use(),
             "bullwhip": self._compute_bullwhip(),
