@@ -66,6 +66,16 @@ def test_make_tables__orders_have_dates_packs_and_money(
     assert [len(table.rows) for table in make_tables(found, everything=True)] == [6, 8, 12]
 
 
+def test_make_tables__what_is_bought_costs_what_the_scenario_says(
+    steady: Scenario, tmp_path: Path, write_policy: WritePolicy
+) -> None:
+    skus = [steady.skus[0].model_copy(update={"unit_cost": 1.5}), steady.skus[1]]
+    scenario = steady.model_copy(update={"skus": skus})
+    found = recommend(scenario, tmp_path, write_policy)
+    assert found.totals["order"] == Totals(1, 97, 2.0 + 97 * 1.5)
+    assert found.totals["shipment"] == Totals(2, 10, 0.75)
+
+
 def test_make_tables__packs_are_those_of_the_order_rules(
     steady: Scenario, tmp_path: Path, write_policy: WritePolicy
 ) -> None:

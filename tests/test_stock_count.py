@@ -99,8 +99,12 @@ BROKEN = [
     (GOOD.replace("3,dc", "-3,dc").encode(), "line 2, column day: '-3' is not allowed"),
     (GOOD.replace("3,dc", "9" * 5000 + ",dc").encode(), "line 2, column day: '999"),
     (
-        GOOD.replace("500", "-500").encode(),
-        "line 3, column on_hand: '-500' is not allowed; a",
+        GOOD.replace("500", "-500.5").encode(),
+        "line 3, column on_hand: '-500.5' is not allowed; a",
+    ),
+    (
+        GOOD.replace("10,5,", "10,-5,").encode(),
+        "line 2, column in_transit_1: '-5' is not allowed; a",
     ),
     (GOOD.replace("500", "1,500").encode(), "line 3, column 9: 9 cells found; 8 are needed"),
     (GOOD.replace("500", '"1,500"').encode(), "line 3, column on_hand: '1,500' is not allowed"),

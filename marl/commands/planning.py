@@ -95,13 +95,14 @@ def learn(
 def write_template(
     scenario: Annotated[str, typer.Argument(help="Built-in name or a YAML file.")],
     out: Annotated[Path | None, typer.Option(help="The CSV to write; default: stdout.")] = None,
+    empty: Annotated[bool, typer.Option("--empty", help="Leave the column on_hand empty.")] = False,
 ) -> None:
     """Write a stock count with all columns that `recommend --state` reads."""
     from envs.omnichannel.scenario import load_scenario
     from envs.omnichannel.world.simulator import Simulator
     from marl.planning.stock_count import StockCountSchema
 
-    text = StockCountSchema(Simulator(load_scenario(scenario))).make_template()
+    text = StockCountSchema(Simulator(load_scenario(scenario))).make_template(empty=empty)
     if out is None:
         print(text, end="")
     else:
@@ -109,6 +110,8 @@ def write_template(
 
         write_file(out, text, "--out")
         print(f"{out}: {text.count(chr(10)) - 1} rows")
+        hint = "is empty" if empty else "is what the scenario assumes, not yours"
+        print(f"on_hand {hint}: fill in what you counted")
 
 
 def make_from_data(

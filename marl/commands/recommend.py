@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from marl.planning.order_tables import Table
     from marl.planning.planner import Planner
     from marl.planning.recommendation import Recommendation
+    from marl.planning.stock_count import StockCount
 
 PolicyOption = Annotated[
     Path, typer.Option("--policy", help="A file that export wrote, or choose.")
@@ -43,6 +44,13 @@ def recommend(
         Path | None,
         typer.Option(help="The orders to write; shares go to files of their own beside them."),
     ] = None,
+    on_order: Annotated[
+        Path | None,
+        typer.Option(help="On their way, CSV: arrival_date, to, sku, units (from, order_date)."),
+    ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Missing rows of the stock count are empty.")
+    ] = False,
     everything: Annotated[
         bool, typer.Option("--all", help="Write also the lines that are zero.")
     ] = False,
@@ -69,17 +77,12 @@ def recommend(
     """Turn a stock count into today's orders, shipments and returns."""
     from marl.planning.goals_file import read_goals, write_goals
     from marl.planning.order_tables import list_unused, make_tables
-    from marl.planning.stock_count_file import read_stock_count
     from marl.planning.table_files import choose_format, to_csv, write_tables
 
     chosen = choose_format(kind, out)
     planner = _make_planner(policy, scenario, forecast, items)
-    stock_count = read_stock_count(state, planner.schema)
-    if goals is not None and not planner.decision_maker.has_goals:
-        raise InputError(
-            f"--goals: policy {planner.policy.name!r} decides on every day anew and holds no "
-            "goals; leave it out"
-        )
+    stock_count = _read_stock(state, on_order, planner, fix=fix)
+    _check_goals(goals, planner)
     before = None if goals is None else read_goals(goals, stock_count.day)
     found = planner.recommend(stock_count, before)
     told = found.explain(*explain) if explain else None
@@ -89,20 +92,44 @@ def recommend(
     write_json(json_file, found.model_dump(mode="json"))
     if goals is not None and found.goals is not None:
         write_goals(goals, before, found.goals)
-    if str(json_file) == "-":
-        return
+    if str(json_file) != "-":
+        to_stdout = out is None and json_file is None and told is None
+        for line in _describe(found, written, f"{state}: {stock_count.read}", told):
+            print(line)
+        if to_stdout:
+            print(to_csv(tables[0]), end="")
+
+
+def _read_stock(state: Path, on_order: Path | None, planner: Planner, *, fix: bool) -> StockCount:
+    """The stock count, with the lines on order where they stand in a file of their own."""
+    from marl.planning.stock_count_file import read_stock_count
+
+    stock_count = read_stock_count(state, planner.schema, fix=fix)
+    if on_order is None:
+        return stock_count
+    from marl.planning.on_order import add_on_order, read_on_order
+
+    return add_on_order(stock_count, read_on_order(on_order, planner.schema))
+
+
+def _check_goals(goals: Path | None, planner: Planner) -> None:
+    if goals is not None and not planner.decision_maker.has_goals:
+        raise InputError(
+            f"--goals: policy {planner.policy.name!r} decides on every day anew and holds no "
+            "goals; leave it out"
+        )
+
+
+def _describe(
+    found: Recommendation, written: dict[Path, Table], read: str, told: str | None
+) -> Iterator[str]:
+    """The totals of what was read, what is to be known, and the files with their totals."""
+    if written:
+        yield read
     for note in found.notes:
-        print(f"note: {note}")
+        yield f"note: {note}"
     if told is not None:
-        print(told)
-    for line in _describe(found, written):
-        print(line)
-    if out is None and json_file is None and told is None:
-        print(to_csv(tables[0]), end="")
-
-
-def _describe(found: Recommendation, written: dict[Path, Table]) -> Iterator[str]:
-    """The files with their lines, and the totals of the first."""
+        yield told
     for number, (path, table) in enumerate(written.items()):
         day = found.order_date
         yield f"{path}: {len(table.rows)} lines of {f'day {day}' if day == found.day else day}"

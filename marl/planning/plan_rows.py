@@ -51,7 +51,8 @@ def count_packs(units: float, size: int) -> int:
 def price_lines(scenario: Scenario, network: Network, flows: Flows) -> FloatArray:
     """Returns what today's orders and shipments cost, money by node and SKU, (N, K).
 
-    An order costs `costs.fixed_order`; a shipment costs its lane's rate and its part of the trucks.
+    An order costs `costs.fixed_order` and the SKUs' own `unit_cost`; a shipment costs its lane's
+    rate and its part of the trucks.
 
     Args:
         scenario: with the rates.
@@ -62,6 +63,8 @@ def price_lines(scenario: Scenario, network: Network, flows: Flows) -> FloatArra
     money = np.zeros((1, network.num_nodes, network.num_skus))
     for term in (Transport, Ordering):
         term(scenario, network).price(moved, money)
+    worth = np.array([sku.unit_cost or 0.0 for sku in scenario.skus])
+    money[:, : network.num_dcs] += flows.supplied * worth
     return money[0]
 
 

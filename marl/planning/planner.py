@@ -62,7 +62,7 @@ class Planner:
         self.scenario = self._leave_out_promotions(policy.adapt(scenario))
         if self.scenario.has_perishables:
             self.notes.append(
-                "perishables count as fresh: a stock count does not say how old they are"
+                "perishables count as fresh where no column expires_D says how old they are"
             )
         self.today = BatchedEnv(self.scenario, 1)
         self.forecast = forecast
@@ -117,7 +117,7 @@ class Planner:
             order_date=self._name_day(stock_count.day),
             review=self.decision_maker.has_goals and env.is_review,
             classical=self.classical.name,
-            notes=[*self.notes, *self._tell_staleness(stock_count)],
+            notes=[*self.notes, *stock_count.notes, *self._tell_staleness(stock_count)],
             goals=(
                 self._make_goals(decided.options, stock_count.day - start.since_review)
                 if self.decision_maker.has_goals

@@ -63,7 +63,7 @@ class Decision:
     # Of orders and shipments; a number where the scenario's days have no dates.
     arrival_date: date | int | None
     packs: int | None
-    cost: float | None  # money: the order's fixed cost, or the shipment's transport
+    cost: float | None  # money: what is bought and the order's fixed cost, or the transport
 
 
 @dataclass(slots=True, kw_only=True)

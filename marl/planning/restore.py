@@ -123,9 +123,17 @@ def begin(
         day=_choose_days(demand, copies, stock_count.day),
         log_drift=_estimate_log_drift(drawn, smoothed, mean),
         record_error=None if drawn.record_error is None else np.zeros_like(drawn.record_error),
-        shelf=None if shelves is None else shelves.begin(drawn.seed, on_hand)["shelf"],
+        shelf=None if shelves is None else _fill_shelves(shelves, on_hand, units.get("expires")),
     )
     return state, env.make_signals(state, known, _spread(last_demand, copies))
+
+
+def _fill_shelves(shelves: Spoil, on_hand: IntArray, old: IntArray | None) -> IntArray:
+    """Units in stores by the days that they have left, (B, A, S, K): what is not old is fresh."""
+    counted = on_hand[:, shelves.network.num_dcs :]
+    if old is None:
+        return shelves.make_fresh(counted)
+    return old + shelves.make_fresh(counted - old.sum(axis=1))
 
 
 def _spread(array: ArrayT, copies: int) -> ArrayT:

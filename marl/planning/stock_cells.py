@@ -58,12 +58,43 @@ class CellTable:
         return np.array(self.place), read_cells(self.cells)
 
 
+@dataclass
+class Cures:
+    """What is wrong in the stock counts of real systems, and taken for something that is not."""
+
+    fix: bool = False  # whether rows that are missing are empty ones
+    negative: list[float] = field(default_factory=list)
+    missing: int = 0
+
+    def raise_negative(self, amounts: FloatArray) -> FloatArray:
+        """Returns stock that is not negative: a book below zero means an empty shelf."""
+        below = (amounts < 0) & np.isfinite(amounts) & (amounts == np.floor(amounts))
+        self.negative += amounts[below].tolist()
+        return np.where(below, 0.0, amounts)
+
+    def list_notes(self, strangers: int) -> tuple[str, ...]:
+        """Returns what a planner should know.
+
+        Args:
+            strangers: rows of nodes and SKUs that the scenario does not have.
+        """
+        notes = []
+        if self.negative:
+            total = -int(sum(self.negative))
+            notes.append(f"negative stock counts as 0: {len(self.negative)} rows, {total} units")
+        if strangers:
+            notes.append(f"rows of nodes or SKUs that the scenario lacks are left out: {strangers}")
+        if self.missing:
+            notes.append(f"--fix takes missing rows for empty: {self.missing}")
+        return tuple(notes)
+
+
 def read_cells(rows: list[list[Cell]]) -> FloatArray:
-    """Returns numbers, (R, C): NaN where a cell is empty, -1 where it is no number."""
+    """Returns numbers, (R, C): NaN where a cell is empty, -inf where it is no number."""
     found = np.array(rows)
     if found.dtype.kind in "iuf":  # then there is neither a text nor an empty cell
         numbers = found.astype(np.float64)
-        numbers[np.isnan(numbers)] = -1
+        numbers[np.isnan(numbers)] = -np.inf
         return numbers
     return np.array([[_read_cell(cell) for cell in row] for row in rows], np.float64)
 
@@ -77,7 +108,7 @@ def _read_cell(cell: Cell) -> float:
     elif cell is not None and cell.isascii() and "_" not in cell:
         with suppress(ValueError):
             amount = float(cell)
-    return -1.0 if np.isnan(amount) else amount
+    return -np.inf if np.isnan(amount) else amount
 
 
 def is_empty(cell: Cell) -> bool:

@@ -4,7 +4,10 @@ A row is one node and SKU, days count from today, units are whole. Columns:
 
 - `day` of the scenario's calendar, a number or a date, the same in every row; `node`; `sku`;
   `on_hand`.
-- `in_transit_D`: arrives before opening in D days, from 1; to a DC also its stores' returns.
+- `in_transit_D`: arrives before opening in D days, from 0, due today and not counted on hand; to a
+  DC also its stores' returns.
+- `expires_D` (stores), of SKUs with a shelf life: units on hand that can be sold for D days after
+  today; what is not told so is fresh.
 - `in_inspection_D` (stores): a return that is back on the shelf in D days.
 - `online_backorders_A` (stores' regions), and `store_...`, `pickup_...` where those wait:
   ordered A days ago and open. A channel that waits without limit has column 1 alone.
@@ -23,10 +26,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Literal
+from functools import cached_property
 
 import numpy as np
 
@@ -40,6 +43,7 @@ from marl.planning.stock_cells import (
     KEYS,
     Cell,
     CellTable,
+    Cures,
     Row,
     check_day,
     is_empty,
@@ -47,20 +51,15 @@ from marl.planning.stock_cells import (
     read_cells,
     refuse_amount,
 )
-
-Nodes = Literal["all", "dcs", "stores"]  # which rows have values in a column
+from marl.planning.stock_columns import (
+    NODES,
+    Column,
+    count_slots,
+    list_columns,
+    refuse_column,
+)
 
 _TEMPLATE_RETURNS = 7  # columns of announced returns that a template shows; more may be given
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of units: where its values go in the arrays of a stock count."""
-
-    name: str
-    field: str
-    slot: int
-    nodes: Nodes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +71,8 @@ class StockCount:
     smoothed: FloatArray  # (C, S, K); NaN: not given
     last_demand: FloatArray  # (C, S, K); NaN: not given
     confirmed: FloatArray  # (H, W) announced shares of supplier orders; H is 0 without cuts
+    read: str = ""  # the totals of what was read
+    notes: tuple[str, ...] = ()  # what a planner should know of it
 
 
 class StockCountSchema:
@@ -89,60 +90,49 @@ class StockCountSchema:
         # Of day 0; drawn demand has no dates.
         self.first_day = demand.first_day if isinstance(demand, TraceDemand) else None
         self.step = scenario.days_a_period
-        state = simulator.make_state(make_seeds("template", 0, 1))
-        cuts, delays = scenario.supply_cuts, state.returns_due.shape[1]
-        slots = {
-            "on_hand": ["on_hand"],
-            "in_transit": _number("in_transit", state.in_transit.shape[1], first=1),
-            "in_inspection": _number("in_inspection", state.in_inspection.shape[1], first=1),
-            "backorders": [
-                name
-                for channel in ("online", "store", "pickup")
-                if channel in scenario.channels
-                for name in _number(
-                    f"{channel}_backorders", scenario.fulfillment.count_slots(channel), first=1
-                )
-            ],
-            "returns_due": _number("returns_due", delays, first=0),
-            "mail_due": _number("mail_due", delays if state.mail_due is not None else 0, first=0),
-            "inspection_queue": ["inspection_queue"] * (state.inspection_queue is not None),
-            "confirmed": _number("confirmed", cuts.notice + 1 if cuts else 0, first=0),
-            "smoothed": [f"smoothed_{channel}" for channel in scenario.channels],
-            "last_demand": [f"last_demand_{channel}" for channel in scenario.channels],
-        }
-        self._nodes: dict[str, Nodes] = dict.fromkeys(slots, "stores")
-        self._nodes |= {"on_hand": "all", "in_transit": "all", "inspection_queue": "all"}
-        self._nodes["confirmed"] = "dcs"
-        self.columns = {
-            name: Column(name, field, slot, self._nodes[field])
-            for field, names in slots.items()
-            for slot, name in enumerate(names)
-        }
+        columns = list_columns(simulator)
+        self.columns = {column.name: column for column in columns}
         self._rows = {name: self._get_rows(column) for name, column in self.columns.items()}
-        self._slots = {field: len(names) for field, names in slots.items()}
-        self._carried = simulator.network.carried
+        self._slots = count_slots(columns)
+        self._nodes = NODES
+        carried, shape = simulator.network.carried, (len(self.nodes), len(self.skus))
+        self._carried = np.ones(shape, np.bool_) if carried is None else carried
         self._node_index = {name: i for i, name in enumerate(self.nodes)}
         self._sku_index = {name: i for i, name in enumerate(self.skus)}
 
-    def parse(self, rows: Iterable[Row], source: str, day: int | None = None) -> StockCount:
+    def parse(
+        self,
+        rows: Iterable[Row],
+        source: str,
+        day: int | None = None,
+        cures: Cures | None = None,
+    ) -> StockCount:
         """Builds the stock count from rows, every node and SKU exactly once.
 
         Args:
             rows: in any order.
             source: what to call the whole in messages.
             day: where the rows have no column for it.
+            cures: takes down what is wrong and cured; None: nothing is.
 
         Raises:
             InputError: names the row, the column, the value and what is allowed.
         """
         tables: dict[tuple[str, ...], CellTable] = {}
         seen: dict[tuple[int, int], str] = {}
+        strangers: list[InputError] = []
         try:
             for where, values in rows:
-                node, sku = (
-                    self._find(where, "node", values.get("node"), self._node_index),
-                    self._find(where, "sku", values.get("sku"), self._sku_index),
-                )
+                try:
+                    node, sku = (
+                        self._find(where, "node", values.get("node"), self._node_index),
+                        self._find(where, "sku", values.get("sku"), self._sku_index),
+                    )
+                except InputError as stranger:
+                    if cures is None:
+                        raise
+                    strangers.append(stranger)
+                    continue
                 if (node, sku) in seen:
                     raise InputError(
                         f"{where}: {self.nodes[node]!r} and {self.skus[sku]!r} stand in "
@@ -156,36 +146,65 @@ class StockCountSchema:
                 tables[names].add(len(seen), where, node, sku, values)
                 seen[node, sku] = where
         finally:  # what is wrong in the cells of an earlier row is told first
-            arrays = self._fill(tables.values())
-        self._check_complete(seen, source)
+            arrays = self._fill(tables.values(), cures)
+        self._check_complete(seen, source, strangers, cures)
         assert day is not None, "rows without a day need one beside them"
+        count = self._collect(arrays, day, source)
+        notes = () if cures is None else cures.list_notes(len(strangers))
+        if (count.units["on_hand"][0] == self.assumed).all():
+            notes += (
+                "on_hand is the template's, which the scenario assumes; fill in what you counted",
+            )
+        return replace(count, notes=notes, read=self._tell_totals(count, len(seen)))
+
+    def _collect(self, arrays: dict[str, FloatArray], day: int, source: str) -> StockCount:
+        """The arrays as a stock count: what is due today is on hand before the day opens."""
         smoothed, last_demand = arrays.pop("smoothed"), arrays.pop("last_demand")
         confirmed = arrays.pop("confirmed").min(axis=2)
-        units = {field: array.astype(np.int64) for field, array in arrays.items()}
+        old, counted = arrays["expires"].sum(axis=0), arrays["on_hand"][0, self.num_dcs :]
+        for store, sku in np.argwhere(old > counted):
+            raise InputError(
+                f"{source}: the expires columns of {self.nodes[self.num_dcs + store]!r} and "
+                f"{self.skus[sku]!r} sum to {old[store, sku]:.0f}; at most on_hand, "
+                f"{counted[store, sku]:.0f}, is allowed"
+            )
+        arrays["on_hand"] += arrays.pop("due_today")
         return StockCount(
-            day=day, units=units, smoothed=smoothed, last_demand=last_demand, confirmed=confirmed
+            day=day,
+            units={field: array.astype(np.int64) for field, array in arrays.items()},
+            smoothed=smoothed,
+            last_demand=last_demand,
+            confirmed=confirmed,
         )
 
-    def make_template(self) -> str:
+    @cached_property
+    def assumed(self) -> IntArray:
+        """Units on hand that the scenario's episodes begin with, (N, K): nobody counted them."""
+        return self.simulator.make_state(make_seeds("template", 0, 1)).on_hand[0]
+
+    def make_template(self, *, empty: bool = False) -> str:
         """Returns a stock count as CSV text: nothing is on its way.
 
         It is that of the scenario's first day, or of the first morning after its record, whose
         demand the forecast knows better than a table.
+
+        Args:
+            empty: whether on_hand is left empty; else it is what the scenario assumes.
         """
         day = self._choose_day()
-        on_hand = self.simulator.make_state(make_seeds("template", 0, 1)).on_hand[0]
         mean = self.simulator.demand.mean
         shown = [
             column
             for column in self.columns.values()
-            if column.field not in {"returns_due", "mail_due"} or column.slot < _TEMPLATE_RETURNS
+            if column.field not in {"due_today", "expires"}
+            and (column.field not in {"returns_due", "mail_due"} or column.slot < _TEMPLATE_RETURNS)
         ]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([*KEYS, *(column.name for column in shown)])
         for n, node in enumerate(self.nodes):
             for k, sku in enumerate(self.skus):
-                if not self._has(n, k):
+                if not self._carried[n, k]:
                     continue
                 cells: list[Cell] = []
                 for column in shown:
@@ -194,7 +213,7 @@ class StockCountSchema:
                     elif column.field == "confirmed":
                         cells.append(1)
                     elif column.field == "on_hand":
-                        cells.append(int(on_hand[n, k]))
+                        cells.append("" if empty else int(self.assumed[n, k]))
                     elif self.first_day and column.field in {"smoothed", "last_demand"}:
                         cells.append("")
                     elif column.field == "smoothed":
@@ -213,35 +232,6 @@ class StockCountSchema:
             return 0
         return demand.find_date(len(demand.units))
 
-    def check_columns(self, where: str, names: Iterable[str]) -> None:
-        """Refuses unknown, repeated and missing columns.
-
-        Raises:
-            InputError: names the column and what is allowed.
-        """
-        seen: set[str] = set()
-        for name in names:
-            if name in seen:
-                raise InputError(f"{where}, column {name}: it stands there twice; once is allowed")
-            seen.add(name)
-            if name not in KEYS and name not in self.columns:
-                raise self._refuse_column(where, name)
-        for name in (*KEYS, "on_hand"):
-            if name not in seen:
-                raise InputError(f"{where}, column {name}: missing; this column is required")
-
-    def _refuse_column(self, where: str, name: str) -> InputError:
-        allowed = ", ".join([*KEYS, *self._summarise()])
-        return InputError(f"{where}, column {name[:60]!r}: unknown; allowed: {allowed}")
-
-    def _summarise(self) -> Iterator[str]:
-        """The columns' names, those of a field with many slots as a range."""
-        by_field: dict[str, list[str]] = {}
-        for column in self.columns.values():
-            by_field.setdefault(column.field, []).append(column.name)
-        for names in by_field.values():
-            yield from names if len(names) <= 4 else [f"{names[0]} to {names[-1]}"]
-
     def _make_arrays(self) -> dict[str, FloatArray]:
         count = {"all": len(self.nodes), "dcs": self.num_dcs}
         count["stores"] = count["all"] - count["dcs"]
@@ -253,21 +243,21 @@ class StockCountSchema:
         arrays["smoothed"][:] = arrays["last_demand"][:] = np.nan
         return arrays
 
-    def _fill(self, tables: Iterable[CellTable]) -> dict[str, FloatArray]:
+    def _fill(self, tables: Iterable[CellTable], cures: Cures | None) -> dict[str, FloatArray]:
         """The arrays of all cells by field, (slots, nodes, K).
 
         Raises:
             InputError: on the first cell, row by row, that is wrong.
         """
         arrays = self._make_arrays()
-        wrong = [self._put(arrays, table) for table in tables]
+        wrong = [self._put(arrays, table, cures) for table in tables]
         first = min((found for found in wrong if found is not None), default=None)
         if first is not None:
             raise first[2]
         return arrays
 
     def _put(
-        self, arrays: dict[str, FloatArray], table: CellTable
+        self, arrays: dict[str, FloatArray], table: CellTable, cures: Cures | None
     ) -> tuple[int, int, InputError] | None:
         """Puts cells where they belong; returns the first wrong one: row, column and error."""
         place, amounts = table.read()
@@ -282,6 +272,9 @@ class StockCountSchema:
             has_one = (node >= rows.start) & (node < rows.stop)
             wrong[:, c] = is_wrong(own, column.field) | (~has_one & (own > 0))
             if name == "on_hand":
+                if cures is not None:
+                    own = amounts[:, c] = cures.raise_negative(own)
+                    wrong[:, c] = is_wrong(own, column.field)
                 wrong[:, c] |= np.isnan(own)
             put = has_one & ~np.isnan(own)
             arrays[column.field][column.slot, node[put] - rows.start, sku[put]] = own[put]
@@ -295,7 +288,7 @@ class StockCountSchema:
         """What is wrong with a cell."""
         column = self.columns.get(name)
         if column is None:
-            return self._refuse_column(where, name)
+            return refuse_column(where, name, self.columns)
         if is_empty(cell):
             return InputError(f"{where}, column on_hand: empty; a whole number is needed")
         if is_wrong(read_cells([[cell]])[0], column.field).any():
@@ -321,23 +314,36 @@ class StockCountSchema:
             )
         return index[name]
 
-    def _count_rows(self) -> int:
-        every = len(self.nodes) * len(self.skus)
-        return every if self._carried is None else int(self._carried.sum())
+    def _check_complete(
+        self,
+        seen: Mapping[tuple[int, int], str],
+        source: str,
+        strangers: list[InputError],
+        cures: Cures | None,
+    ) -> None:
+        """Refuses a count that lacks rows; a name that is not known may be the reason."""
+        places = (tuple(place) for place in np.argwhere(self._carried).tolist())
+        missing = [place for place in places if place not in seen]
+        if not missing:
+            return
+        if cures is not None and cures.fix and seen:
+            cures.missing = len(missing)
+            return
+        if strangers:
+            raise strangers[0]
+        n, k = missing[0]
+        hint = "" if cures is None else "; --fix takes it for empty"
+        raise InputError(
+            f"{source}: the row of node {self.nodes[n]!r} and sku {self.skus[k]!r} is missing; "
+            f"{self._carried.sum()} rows are needed, one for each of them{hint}"
+        )
 
-    def _has(self, node: int, sku: int) -> bool:
-        """Whether a node carries a SKU."""
-        return self._carried is None or bool(self._carried[node, sku])
-
-    def _check_complete(self, seen: Mapping[tuple[int, int], str], source: str) -> None:
-        for n, node in enumerate(self.nodes):
-            for k, sku in enumerate(self.skus):
-                if (n, k) not in seen and self._has(n, k):
-                    raise InputError(
-                        f"{source}: the row of node {node!r} and sku {sku!r} is missing; "
-                        f"{self._count_rows()} rows are needed, one for each of them"
-                    )
-
-
-def _number(name: str, count: int, first: int) -> list[str]:
-    return [f"{name}_{first + i}" for i in range(count)]
+    def _tell_totals(self, count: StockCount, rows: int) -> str:
+        """What was read, for comparison with the system that it comes from."""
+        demand = self.simulator.demand
+        when = demand.find_date(count.day) if isinstance(demand, TraceDemand) else count.day
+        sums = {field: int(array.sum()) for field, array in count.units.items()}
+        return (
+            f"{rows} rows of {'' if isinstance(when, date) else 'day '}{when}, {sums['on_hand']} "
+            f"units on hand, {sums['in_transit']} on their way, {sums['backorders']} owed"
+        )

@@ -10,18 +10,25 @@ from typing import TYPE_CHECKING
 
 from envs.errors import InputError
 from envs.untrusted import read_bytes
-from marl.planning.stock_cells import Row
+from marl.planning.stock_cells import Cures, Row
+from marl.planning.stock_columns import check_columns
 from marl.planning.stock_count import StockCount, StockCountSchema
 
 if TYPE_CHECKING:
     from _csv import Reader as CsvReader
 
 
-def read_stock_count(path: Path, schema: StockCountSchema) -> StockCount:
+def read_stock_count(path: Path, schema: StockCountSchema, *, fix: bool = False) -> StockCount:
     """Reads a stock count.
 
     Comma, semicolon or tab separated (as spreadsheets write them), UTF-8 with or without a byte
-    order mark.
+    order mark. Negative stock counts as none, and rows of unknown nodes and SKUs are left out, with
+    notes.
+
+    Args:
+        path: of the file.
+        schema: of the scenario.
+        fix: whether rows that are missing stand for empty shelves; else they are refused.
 
     Raises:
         InputError: names the file, the line, the column and what is allowed.
@@ -30,7 +37,8 @@ def read_stock_count(path: Path, schema: StockCountSchema) -> StockCount:
     separator = max(",;\t", key=text.partition("\n")[0].count)  # whichever is there most often
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
     try:
-        return schema.parse(_iterate_rows(lines, path, schema), str(path))
+        rows = _iterate_rows(lines, path, schema)
+        return schema.parse(rows, str(path), cures=Cures(fix=fix))
     except csv.Error as error:
         raise InputError(f"{path}, line {lines.line_num}: not a CSV line ({error})") from None
 
@@ -39,7 +47,7 @@ def _iterate_rows(lines: CsvReader, path: Path, schema: StockCountSchema) -> Ite
     header = [name.strip() for name in next(lines, [])]
     if not any(header):
         raise InputError(f"{path}, line 1: empty; a line with the names of the columns is needed")
-    schema.check_columns(f"{path}, line 1", header)
+    check_columns(f"{path}, line 1", header, schema.columns)
     # A cell in quotes may hold line breaks, and an unclosed quote the rest of the file: a row is
     # named by its first line.
     first = lines.line_num + 1

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from envs.errors import InputError
 from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.scenario import Scenario
 from envs.validation import LARGEST, StrictModel
@@ -34,4 +35,13 @@ class TunedRule(StrictModel):
             InputError: if the family or a parameter is not known, or a parameter is missing.
         """
         family, setting = get_family(self.family), Setting.from_scenario(scenario, forecast)
-        return family(setting, self.parameters or family.make_space(setting).initial)
+        space = family.make_space(setting)
+        for parameter in space.parameters:
+            value = self.parameters.get(parameter.name, parameter.initial)
+            is_share = (parameter.low, parameter.high) == (0, 1)
+            if is_share and not 0 <= value <= 1:
+                raise InputError(
+                    f"rule {self.family}: {parameter.name}: {value:g} is not allowed; a share from "
+                    "0 to 1 is needed"
+                )
+        return family(setting, self.parameters or space.initial)

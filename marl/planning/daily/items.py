@@ -11,7 +11,7 @@ import numpy as np
 from envs.omnichannel.forecast.learner import NEVER
 from envs.omnichannel.forecast.lives import FOREVER, Lives
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import IntArray
+from envs.omnichannel.types import IntArray, Network
 from marl.planning.daily.records import find_names
 from marl.planning.from_data.dates import NO_DATE, ORIGIN
 from marl.planning.from_data.problems import Findings
@@ -65,6 +65,11 @@ def read_items(path: Path, scenario: Scenario, first_day: date) -> Items:
         lives.first[place] = max(first[row], 0)
         lives.last[place] = max(last[row], -1)
         lives.sister[place] = sister[row] if sister[row] >= 0 else NEVER
+    carried = Network.from_scenario(scenario).carried
+    if carried is not None:  # what a store never carries has no life there
+        absent = ~carried[-len(stores) :]
+        lives.is_given[absent], lives.first[absent], lives.last[absent] = 0, 0, FOREVER
+        lives.sister[absent] = NEVER
     return Items(lives=lives, rows=int(is_known.sum()), unknown=int((~is_known).sum()))
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from envs.omnichannel.types import BoolArray, IntArray
 from marl.planning.from_data.problems import Problem
-from marl.planning.from_data.reader import Reader
+
+if TYPE_CHECKING:  # it brings pandas, which orders need not wait for
+    from marl.planning.from_data.reader import Reader
 
 
 @dataclass(frozen=True, kw_only=True)
