@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from envs.omnichannel.agents.coordinator import make_feasible
 from envs.omnichannel.agents.packing import fill_to_total, limit_total
-from envs.omnichannel.types import Targets
+from envs.omnichannel.types import FloatArray, IntArray, Targets
 
 GAPS = arrays(np.float64, (6, 4), elements=st.floats(-300, 300))
 RATES = arrays(np.float64, (6, 4), elements=st.floats(0.05, 60))
@@ -34,6 +34,25 @@ def test_fill_to_total__fewer_units_leave_equal_cover() -> None:
     # Two days less: 12 - 4, 8 - 6; four days less would leave the second out.
     assert fill([12, 8], [2, 3], 10) == [8, 2]
     assert fill([12, 8], [2, 3], 0) == [0, 0]
+
+
+def test_fill_to_total__ends_where_an_entry_comes_and_goes_with_the_last_digit() -> None:
+    # The first gap is sent 2 - 2 units: with rounding it joined and left in turn, without end.
+    gap = [1.1542486925680926, 3.154248692568092, 0.0]
+    filled = fill(gap, [0.9333333571751913, 0.9333333571751912, 0.05], 2.0)
+    assert filled[1] == pytest.approx(2.0)
+    assert filled[0] == pytest.approx(0.0, abs=1e-12)
+
+
+@given(
+    units=arrays(np.int64, (6, 4), elements=st.integers(0, 12)),
+    days=st.floats(0.1, 30),
+    rate=arrays(np.float64, (6, 4), elements=st.sampled_from([0.05, 1 / 3, 14 / 15, 1.1])),
+)
+def test_fill_to_total__ends_with_ties(units: IntArray, days: float, rate: FloatArray) -> None:
+    gap, total = units + days * rate, np.maximum(units.sum(axis=-1), 0).astype(np.float64)
+    filled = fill_to_total(gap, rate, total)  # after `days` fewer, some are sent 0 units
+    np.testing.assert_allclose(np.maximum(filled, 0).sum(axis=-1), total, rtol=1e-9, atol=1e-6)
 
 
 @given(gap=GAPS, rate=RATES, total=arrays(np.float64, 6, elements=st.floats(0.5, 600)))

@@ -84,6 +84,10 @@ def _fill_rows(gap: FloatArray, rate: FloatArray, total: FloatArray, filled: Flo
                     count += 1
             if count in (0, sent):
                 break
-            days, sent = (total[row] - gaps) / rates, count
+            fewer, sent = (total[row] - gaps) / rates, count
+            # An entry that is sent zero units may come and go with the last digit of the days.
+            if fewer >= days:
+                break
+            days = fewer
         for g in range(groups):
             filled[row, g] = gap[row, g] + days * rate[row, g]
