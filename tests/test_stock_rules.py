@@ -84,12 +84,15 @@ def make_gaps(name: str, view: View) -> FloatArray:
 
 def test_fresh_safety_stock__perishables_have_a_z_of_their_own() -> None:
     view = begin(FRESH)
-    low = plan_with(FreshSafetyStock, FRESH, view, fresh_store_z=0.0, fresh_dc_z=0.0)
-    high = plan_with(FreshSafetyStock, FRESH, view, fresh_store_z=2.0, fresh_dc_z=1.0)
-    for name in ("shipment_gap", "supplier_gap"):
-        more = getattr(high, name) - getattr(low, name)
-        assert (more[..., :3] > 1).all(), name
-        assert (more[..., 3] == 0).all(), name
+    fresh = {"fresh_store_z": "shipment_gap", "fresh_dc_z": "supplier_gap"}
+    none = plan_with(FreshSafetyStock, FRESH, view, **dict.fromkeys(fresh, 0.0))
+    for name, moved in fresh.items():
+        plan = plan_with(FreshSafetyStock, FRESH, view, **(dict.fromkeys(fresh, 0.0) | {name: 2.0}))
+        for gap in fresh.values():
+            more = getattr(plan, gap) - getattr(none, gap)
+            assert (more[..., :3] > 1).all() == (gap == moved), (name, gap)
+            assert (more[..., 3] == 0).all(), name  # rice keeps
+            assert gap == moved or (more == 0).all()
 
 
 def test_list_families__what_spoils_has_a_family_of_its_own() -> None:
