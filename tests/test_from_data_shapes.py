@@ -206,7 +206,15 @@ def test_sources__that_cannot_be_read_say_what_to_do() -> None:
 
 def test_monthly_records__are_refused_with_what_to_do() -> None:
     rows = [f"{2022 + m // 12}-{m % 12 + 1:02},S,A,{m}" for m in range(30)]
-    assert refuse(write_long(rows)).startswith("demand.csv: a record by month (30 of them)")
+    path = write_long(rows)
+    assert refuse(path).startswith("demand.csv: a record by month (30 of them)")
+    made = make_scenario(Sources(path, spread_months=True), Path("my.yaml"))
+    assert (made.reading.frequency, made.reading.units) == ("month", sum(range(30)))
+    units = load_records(load_scenario("my.yaml").demand).units[:, 0, 0, 0]  # type: ignore[arg-type]
+    assert len(units) == (dt.date(2024, 7, 1) - dt.date(2022, 1, 1)).days
+    assert units.sum() == sum(range(30))
+    assert abs(units[:59].sum() - 1) <= 0.5  # January 0, February 1
+    assert units[-30:].sum() == 29
 
 
 @pytest.mark.parametrize("name", WEEKLY)

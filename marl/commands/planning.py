@@ -133,6 +133,9 @@ def make_from_data(
     zone: Annotated[
         str | None, typer.Option(help="Whose days count where times name a zone: Europe/Berlin.")
     ] = None,
+    spread_months: Annotated[
+        bool, typer.Option("--spread-months", help="Units of months, evenly over their days.")
+    ] = False,
     returns: Annotated[
         Path | None, typer.Option(help="CSV: date, store, sku, units (sale_date).")
     ] = None,
@@ -162,7 +165,10 @@ def make_from_data(
     from marl.planning.from_data.report import list_assumptions, list_fixes, make_summary_table
 
     console = make_console(json_file)
-    sources = Sources(demand, returns, skus, nodes, lanes, columns=columns, query=query, zone=zone)
+    sources = Sources(
+        demand, returns, skus, nodes, lanes,
+        columns=columns, query=query, zone=zone, spread_months=spread_months,
+    )  # fmt: skip
     made = make_scenario(sources, out, fix=fix, held_back=held_back, force=force, is_ragged=ragged)
     for line in made.reading.describe():
         console.print(line, highlight=False, soft_wrap=True, markup=False)

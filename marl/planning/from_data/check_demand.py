@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.scenario import PERIOD_DAYS
 from envs.omnichannel.types import BoolArray, FloatArray, IntArray
 from marl.planning.from_data.dataset import DemandRecords, Reading, ReturnRecords
 from marl.planning.from_data.dates import ORIGIN
 from marl.planning.from_data.demand_rows import ALLOWED, DemandRows, read_rows
+from marl.planning.from_data.frequency import Periods, lay_out
 from marl.planning.from_data.problems import Findings
 from marl.planning.from_data.sources import Source
 
@@ -35,6 +35,7 @@ def load_demand(
     columns: Mapping[str, str] | None = None,
     zone: ZoneInfo | None = None,
     has_returns: bool = False,
+    spread_months: bool = False,
 ) -> tuple[DemandRecords, Reading]:
     """Reads and checks a demand file.
 
@@ -46,6 +47,7 @@ def load_demand(
         columns: that the user names: ours, and the file's.
         zone: of the days, where times name a zone.
         has_returns: whether returns have a file of their own.
+        spread_months: whether units of months are spread over their days, and not refused.
 
     Returns:
         The records, and what was read.
@@ -58,49 +60,47 @@ def load_demand(
     promotion, price = reader.flag("promotion", blank=False), reader.optional_number("price")
     in_stock = reader.flag("in_stock", blank=True)
     reader.check()
-    step = _find_step(rows)
-    first = _check_span(rows, step)
-    day = (rows.day - first) // step
+    _check_frequency(rows, spread_months=spread_months)
+    periods = lay_out(rows.day, rows.frequency)
+    _check_span(rows, periods)
+    day = periods.locate(rows.day)
     shape = (int(day.max()) + 1, len(rows.stores), len(rows.skus), len(rows.channels))
     cell = np.ravel_multi_index((day, rows.store, rows.sku, rows.channel), shape)
-    has_lines = _check_lines(rows, cell)
-    is_return = _check_returns(rows, has_lines=has_lines, has_returns=has_returns)
-    _check_fractions(rows)
-    reader.check()
-    sold = np.where(rows.units > 0, rows.units, 0)
-    dense = np.bincount(cell, weights=sold, minlength=int(np.prod(shape))).astype(np.float64)
+    has_lines, is_return = _check_rows(rows, cell, has_returns=has_returns)
+
+    def mark(marked: BoolArray) -> BoolArray:
+        return periods.repeat(_mark(marked[rows.row], day, rows, shape))
+
     records = DemandRecords(
-        first_day=ORIGIN + timedelta(first),
+        first_day=ORIGIN + timedelta(periods.first),
         stores=rows.stores,
         skus=rows.skus,
         channels=rows.channels,
-        units=_carry(dense.reshape(shape)),
+        units=_carry(periods.spread(_add_up(rows, cell, shape))),
         filled=_count_gaps(cell, shape),
-        promotion=_mark(promotion[rows.row], day, rows, shape) if reader.has("promotion") else None,
+        promotion=mark(promotion) if reader.has("promotion") else None,
         price=_find_prices(price[rows.row], rows.sku, rows.skus) if reader.has("price") else None,
-        in_stock=None if in_stock.all() else ~_mark(~in_stock[rows.row], day, rows, shape),
-        step=step,
+        in_stock=None if in_stock.all() else ~mark(~in_stock),
+        step=periods.step,
         assumes_store_channel=not reader.has("channel"),
-        returned=_gather_returns(rows, is_return, day) if is_return.any() else None,
+        returned=_gather_returns(rows, is_return, periods.begin(day)),
     )
     return records, _describe(rows, records, is_return, has_lines=has_lines, zone=zone)
 
 
-def _find_step(rows: DemandRows) -> int:
-    """Calendar days from a period of the record to the next one."""
-    if rows.frequency in PERIOD_DAYS:
-        return PERIOD_DAYS[rows.frequency]
+def _check_frequency(rows: DemandRows, *, spread_months: bool) -> None:
+    if rows.frequency != "month" or spread_months:
+        return
     count = len(np.unique(rows.day))
     raise InputError(
-        f"{rows.reader.table.file}: a record by {rows.frequency} ({count} of them); one by day or "
-        "week is needed: export that"
+        f"{rows.reader.table.file}: a record by month ({count} of them); one by day or week is "
+        "needed: export that, or spread each month's units evenly over its days: --spread-months"
     )
 
 
-def _check_span(rows: DemandRows, step: int) -> int:
-    """The first day, once the span of time is one that can be simulated."""
-    first, last = int(rows.day.min()), int(rows.day.max())
-    span, unit = (last - first) // step + 1, f"{rows.frequency}s"
+def _check_span(rows: DemandRows, periods: Periods) -> None:
+    """Refuses a span of time that cannot be simulated."""
+    span, unit = periods.span, "days" if periods.step == 1 else "weeks"
     cells = span * len(rows.stores) * len(rows.skus) * len(rows.channels)
     note = rows.reader.note
     if span > MOST_DAYS:
@@ -117,7 +117,15 @@ def _check_span(rows: DemandRows, step: int) -> int:
         )
         note(rows.row[:1], "sku", message)
     rows.reader.check()
-    return first
+
+
+def _check_rows(rows: DemandRows, cell: IntArray, *, has_returns: bool) -> tuple[bool, BoolArray]:
+    """Whether rows are lines of orders or tills, and which of them are returns."""
+    has_lines = _check_lines(rows, cell)
+    is_return = _check_returns(rows, has_lines=has_lines, has_returns=has_returns)
+    _check_fractions(rows)
+    rows.reader.check()
+    return has_lines, is_return
 
 
 def _check_lines(rows: DemandRows, cell: IntArray) -> bool:
@@ -175,6 +183,13 @@ def _check_fractions(rows: DemandRows) -> None:
     rows.reader.cure(usual, "units", "{} is of a SKU sold by weight or measure", cure)
 
 
+def _add_up(rows: DemandRows, cell: IntArray, shape: _Shape) -> FloatArray:
+    """Units sold by period, store, SKU and channel."""
+    sold = np.where(rows.units > 0, rows.units, 0)
+    dense = np.bincount(cell, weights=sold, minlength=int(np.prod(shape)))
+    return dense.astype(np.float64).reshape(shape)
+
+
 def _carry(dense: FloatArray) -> IntArray:
     """Whole units of each day; what rounding leaves is carried, so that no total moves."""
     if (dense == np.rint(dense)).all():
@@ -207,8 +222,10 @@ def _find_prices(price: FloatArray, sku: IntArray, skus: list[str]) -> dict[str,
     }
 
 
-def _gather_returns(rows: DemandRows, is_return: BoolArray, day: IntArray) -> ReturnRecords:
+def _gather_returns(rows: DemandRows, is_return: BoolArray, day: IntArray) -> ReturnRecords | None:
     chosen = np.flatnonzero(is_return)
+    if not len(chosen):
+        return None
     return ReturnRecords(
         day=day[chosen],
         store=rows.store[chosen],
@@ -235,7 +252,7 @@ def _describe(
         frequency=rows.frequency,
         rows=rows.num_rows,
         units=float(np.round(units.sum(), 6)),
-        returned_units=float(np.round(-rows.units[is_return].sum(), 6)),
+        returned_units=float(np.round(np.abs(rows.units[is_return]).sum(), 6)),
         left_out_rows=rows.left_out,
         empty_cells=rows.empty,
         first_date=records.first_day,

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from calendar import monthrange
+from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from envs.omnichannel.types import WEEK, IntArray
+from envs.omnichannel.scenario import PERIOD_DAYS
+from envs.omnichannel.types import WEEK, FloatArray, IntArray
 from marl.planning.from_data.dates import ORIGIN
+
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 FEWEST_DATES = 4  # from which on they show more than chance
 _MOST = 0.9  # of the dates: the others are mistakes
@@ -39,8 +45,58 @@ def find_frequency(days: IntArray) -> tuple[str, IntArray]:
     return "day", distinct[:0]
 
 
-def start_month(day: date, later: int = 0) -> date:
-    """Returns the first day of the month that is some months after that of a day."""
+@dataclass(frozen=True, kw_only=True)
+class Periods:
+    """The periods of a file, and the days or weeks that a record is made of."""
+
+    first: int  # first day, since 1970-01-01
+    step: int  # calendar days from a period of the record to the next one
+    span: int  # periods of the record
+    starts: IntArray | None = None  # of months, in days from the first; None: as the record's
+
+    def locate(self, days: IntArray) -> IntArray:
+        """Returns the file's period of days since 1970-01-01."""
+        own = days - self.first
+        if self.starts is None:
+            return own // self.step
+        return np.searchsorted(self.starts, own, side="right") - 1
+
+    def begin(self, period: IntArray) -> IntArray:
+        """Returns the record's period with which one of the file begins."""
+        return period if self.starts is None else self.starts[period]
+
+    def repeat(self, values: NDArray[_Kind]) -> NDArray[_Kind]:
+        """Returns the values of the file's periods, (P, ...), for each of the record's."""
+        return values if self.starts is None else np.repeat(values, self._lengths, axis=0)
+
+    def spread(self, units: FloatArray) -> FloatArray:
+        """Returns units of the file's periods, (P, ...), spread evenly over the record's."""
+        if self.starts is None:
+            return units
+        share = 1 / self._lengths.reshape(-1, *(1,) * (units.ndim - 1))
+        return self.repeat(units * share)
+
+    @property
+    def _lengths(self) -> IntArray:
+        starts = np.zeros(0, np.int64) if self.starts is None else self.starts
+        return np.diff(starts, append=self.span)
+
+
+def lay_out(days: IntArray, frequency: str) -> Periods:
+    """Returns the periods from the first day to the last; months become days."""
+    first, last = int(days.min()), int(days.max())
+    if frequency != "month":
+        step = PERIOD_DAYS[frequency]
+        return Periods(first=first, step=step, span=(last - first) // step + 1)
+    day, end = (ORIGIN + timedelta(found) for found in (first, last))
+    count = (end.year - day.year) * 12 + end.month - day.month + 1
+    begins = np.array([(_start_month(day, i) - ORIGIN).days for i in range(count + 1)])
+    starts = begins - begins[0]
+    return Periods(first=int(begins[0]), step=1, span=int(starts[-1]), starts=starts[:-1])
+
+
+def _start_month(day: date, later: int) -> date:
+    """The first day of the month that is some months after that of a day."""
     months = day.year * 12 + day.month - 1 + later
     return date(months // 12, months % 12 + 1, 1)
 

@@ -36,6 +36,7 @@ class Sources:
     columns: str | None = None  # of the demand file: NAME=COLUMN, ...
     query: str | None = None  # of a database
     zone: str | None = None  # whose days count where times name a zone
+    spread_months: bool = False  # evenly over their days
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class FromData:
 
     def describe_split(self) -> str:
         """Returns a line on what is trained on, and what is held back."""
-        train = f"{self.train_days} {self.reading.frequency}s to train on"
+        train = f"{self.train_days} {self.summary.period}s to train on"
         if self.first_held_back is None:
             return f"{train}; nothing is held back"
         return f"{train}; {self.held_back_days} held back, from {self.first_held_back} on"
@@ -146,6 +147,7 @@ def load_dataset(sources: Sources, *, fix: bool) -> tuple[Dataset, list[Problem]
         skus,
         columns=parse_columns(sources.columns),
         zone=find_zone(sources.zone),
+        spread_months=sources.spread_months,
         has_returns=sources.returns is not None,
     )
     returns = load_returns(sources.returns, demand, findings) if sources.returns else None
