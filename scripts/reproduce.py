@@ -13,6 +13,7 @@ How to run, from the repository root; parts can be interrupted and go on where t
     .venv/bin/python scripts/reproduce.py coordination --seeds 5
     .venv/bin/python scripts/reproduce.py ablation --seeds 3
     .venv/bin/python scripts/reproduce.py residual --seeds 3
+    .venv/bin/python scripts/reproduce.py spread --scenario retail --seeds 3
     .venv/bin/python scripts/reproduce.py spot
     .venv/bin/python scripts/reproduce.py vn2 --data DIR --origin 2024-02-12
     .venv/bin/python scripts/reproduce.py vn2 --data DIR --windows 10
@@ -30,6 +31,8 @@ How to run, from the repository root; parts can be interrupted and go on where t
 - `coordination`: the paper's network, its agents' proposals combined in every way there is.
 - `ablation`: the paper's network, the learner's options on and off at the same budget.
 - `residual`: the options of residual agents and their branches on `volatile`, a minute each.
+- `spread`: agents that see how demand scatters and order in sigmas, on `paper`, `volatile`,
+  `scarce` or `retail`, against those that do not, from the same seeds at the same budget.
 - `spot`: some forty of the stored numbers, computed anew in minutes and compared bit for bit.
 - `vn2`: the protocol of the VN2 contest on its own files, which are not in the repository. The
   origin is the last week that is known; rolling windows before the contest make the page.
@@ -57,6 +60,7 @@ from scripts.reproduction.contest import CONTEST_MINUTES, run_contest
 from scripts.reproduction.curve import run_curve
 from scripts.reproduction.order_quantities import run_lost_sales, run_owmr
 from scripts.reproduction.spot import run_spot
+from scripts.reproduction.spread import run_spread
 from scripts.reproduction.variants import run_ablation, run_coordination, run_residual
 from scripts.reproduction.vn2 import run_vn2
 
@@ -71,6 +75,7 @@ PARTS = {
     "coordination": run_coordination,
     "ablation": run_ablation,
     "residual": run_residual,
+    "spread": run_spread,
     "spot": run_spot,
     "vn2": run_vn2,
 }

@@ -3,13 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from envs.omnichannel.agents.protection import Protection
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.types import Float32Array
 from envs.omnichannel.world.draws import make_seeds
 from marl.policies.base import Setting
 from marl.policies.choices import CHOICES, Choice, Dispatch, SupplierOrder, find_distinct
-from marl.policies.families import FullTruck
+from marl.policies.families import FullTruck, SafetyStocks
 from marl.policies.plan import Plan
 
 VOLATILE = load_scenario("volatile")  # trucks of 120 units
@@ -119,3 +120,21 @@ def test_find_distinct__equal_units_are_one() -> None:
     distinct, place = find_distinct(options)
     np.testing.assert_array_equal(distinct, [0, 1, 4, 5, 6])
     np.testing.assert_array_equal(place, [[0, 1, 0, 1], [2, 3, 4, 3]])
+
+
+def test_supplier_order__beside_a_safety_stock_options_are_sigmas(env: BatchedEnv) -> None:
+    rule = SafetyStocks(SETTING, SafetyStocks.make_space(SETTING).initial)
+    plan = rule.make_plan(env.view)
+    assert plan.echelon_deviation is not None
+    below = Protection(env.network).measure_echelons(
+        env.view.ahead, env.view.smoothed.sum(axis=-1), env.view.variance
+    )
+    np.testing.assert_array_equal(plan.echelon_deviation, below.deviation)
+    plan.supplier_gap = plan.up_to_gap.copy()  # as after a reorder rule
+    plan.up_to_gap[1, 0] = [50, -30, 0, 0]
+    plan.supplier_gap[1, 0] = [0, -30, 0, 0]
+    plan.echelon_deviation[1, 0] = [10, 4, 1, 1]
+    options = SupplierOrder(SETTING).list_options(plan)
+    np.testing.assert_allclose(options[1, 0], [0, 0, 30, 40, 50, 60, 70, 85])
+    np.testing.assert_allclose(options[1, 1], [-30, -30, -38, -34, -30, -26, -22, -16])
+    assert plan.select(np.array([1])).echelon_deviation[0, 0, 0] == 10  # type: ignore[index]

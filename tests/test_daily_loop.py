@@ -14,10 +14,12 @@ from envs.omnichannel.world.account.costs import CostModel
 from envs.omnichannel.world.draws import make_seeds
 from marl.planning.daily.state import ForecastState
 from marl.planning.planner import Planner
+from marl.planning.policy_file import OnnxPolicy
 from marl.planning.recommendation import Recommendation
 from marl.planning.rule_file import RuleMetadata, RulePolicy
 from marl.planning.stock_count import StockCount
 from marl.policies.tuned import TunedRule
+from tests.conftest import WritePolicy
 
 DAYS = 60
 RULE = TunedRule(
@@ -124,3 +126,20 @@ def test_recommend__in_the_loop_costs_what_the_simulator_says() -> None:
     # Later on `recommend` draws spreads and weekdays anew each morning, which an episode does not.
     assert missed[..., counted].max() < 1e-6
     assert missed.mean() < 0.05
+
+
+def test_recommend__counts_days_of_sale_for_a_policy_that_sees_them(
+    write_policy: WritePolicy,
+) -> None:
+    """The planner's own scenario does not ask for them, the policy's file does."""
+    scenario = load_scenario("retail")
+    env = BatchedEnv(scenario, 1, "evaluate")
+    env.reset(make_seeds("loop", 0, 1))
+    day = int(env.state.day[0])
+    known = ForecastState.from_record(cut_record(scenario, day))
+    seeing = scenario.model_copy(update={"observation": Observation(spread=True)})
+    options = {"ordering_high": 4, "ordering_low": 4, "shipping_high": 0, "shipping_low": 0}
+    policy = OnnxPolicy.load(write_policy(seeing, options))
+    planner = Planner(policy, scenario, num_futures=2, forecast=known)
+    planner.recommend(count_stock(env.state, day))
+    np.testing.assert_array_equal(planner.today.view.silent, known.learner.silent[None])

@@ -33,6 +33,7 @@ from scripts.reproduction.rules import (
     mix_to_service,
     tune_until_flat,
 )
+from scripts.reproduction.spread import tabulate_spread
 from scripts.reproduction.variants import tabulate_variants
 from scripts.reproduction.vn2 import tabulate_vn2
 
@@ -47,6 +48,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "coordination": tabulate_variants,
     "ablation": tabulate_variants,
     "residual": tabulate_variants,
+    "spread": tabulate_spread,
     "vn2": tabulate_vn2,
 }
 

@@ -164,12 +164,14 @@ class SupplierOrder(Choice):
     """How much a DC orders of a SKU: what the rule orders, nothing, or up to another target.
 
     One agent a DC and SKU. Options: the rule's order, none, and order-up-to targets that lie
-    so many days of demand beside the rule's, ordered at once.
+    so many days of demand beside the rule's, ordered at once. Beside a safety stock they lie so
+    many standard deviations of its demand.
     """
 
     name = "supplier_order"
     is_joint = False
     days: ClassVar[tuple[float, ...]] = (-4, -2, 0, 2, 4, 7)
+    sigmas: ClassVar[tuple[float, ...]] = (-2, -1, 0, 1, 2, 3.5)
     num_options = 2 + len(days)
     features = (
         "up_to_gap", "rule_gap", "echelon_cover", "stock_cover", "inbound_cover", "all_gaps",
@@ -178,8 +180,12 @@ class SupplierOrder(Choice):
 
     def list_options(self, plan: Plan) -> FloatArray:
         """Returns supplier gaps, units, signed, (B, W K, A)."""
-        up_to, scale = plan.up_to_gap, self.network.cycle / WEEK  # periods a day
-        shifted = [up_to + days * scale * plan.system_rate for days in self.days]
+        up_to, deviation = plan.up_to_gap, plan.echelon_deviation
+        if deviation is None:
+            scale = self.network.cycle / WEEK  # periods a day
+            shifted = [up_to + days * scale * plan.system_rate for days in self.days]
+        else:
+            shifted = [up_to + sigmas * deviation for sigmas in self.sigmas]
         options = np.stack([plan.supplier_gap, np.minimum(up_to, 0), *shifted], axis=-1)
         return options.reshape(len(up_to), -1, self.num_options)
 

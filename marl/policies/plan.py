@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -43,6 +43,8 @@ class Plan:
     disposition: FloatArray  # (B, S, K, 3)
     load: FloatArray | None = None  # (B, S) units that leave for each store; None: all gaps
     carried: BoolArray | None = None  # (S, K) what stores carry; None: everything
+    # (B, W, K) standard deviation of what the echelon must last for; None: the rule knows of none
+    echelon_deviation: FloatArray | None = None
 
     @classmethod
     def start(cls, view: View, setting: Setting) -> Self:
@@ -67,11 +69,10 @@ class Plan:
 
     def select(self, copies: IntArray) -> Plan:
         """The plans of some copies."""
-        others = {"view", "load", "carried"}
+        others = {"view", "carried"}
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
-        chosen = {name: array[copies] for name, array in arrays.items()}
-        load = None if self.load is None else self.load[copies]
-        return Plan(view=self.view.select(copies), load=load, carried=self.carried, **chosen)
+        chosen: dict[str, Any] = {n: None if a is None else a[copies] for n, a in arrays.items()}
+        return Plan(view=self.view.select(copies), carried=self.carried, **chosen)
 
     def pack(self) -> FloatArray:
         """Returns the shipment gaps after the loads are filled, (B, S, K)."""

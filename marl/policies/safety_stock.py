@@ -35,7 +35,9 @@ class ProtectedStock(Part):
 
     def apply(self, plan: Plan) -> None:
         """Sets both gaps."""
-        store_level, dc_level = self.aim(plan, *self.measure(plan))
+        own, below = self.measure(plan)
+        plan.echelon_deviation = below.deviation
+        store_level, dc_level = self.aim(plan, own, below)
         plan.shipment_gap = store_level - plan.position
         plan.up_to_gap = dc_level - plan.echelon
         plan.supplier_gap = plan.up_to_gap

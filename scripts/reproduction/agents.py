@@ -160,6 +160,7 @@ def compare_agents(
     num_seeds: int,
     tuning: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     best: str | None = None,
+    command: str | None = None,
 ) -> None:
     """Runs trained agents beside other policies.
 
@@ -171,6 +172,7 @@ def compare_agents(
         num_seeds: of each training.
         tuning: budgets of families that were tuned for this alone, by family.
         best: the policy to compare with; None: the one that came out best.
+        command: that makes the page, but for the seeds; None: the part alone.
     """
     best = best or choose_best(found)
     rows = []
@@ -184,7 +186,7 @@ def compare_agents(
         rows.append({"seed": seed, **describe_policy(agents.name, learnt), "gain": asdict(gain)})
         print(json.dumps(rows[-1]), flush=True)
     result = {
-        "command": f"scripts/reproduce.py {part} --seeds {num_seeds}",
+        "command": f"scripts/reproduce.py {command or part} --seeds {num_seeds}",
         "episodes": len(episodes),
         "best_classical": best,
         "policies": [describe_policy(name, metrics) for name, metrics in found.items()],

@@ -114,7 +114,11 @@ class Variant:
 
 
 def compare_variants(
-    part: str, variants: Sequence[Variant], num_seeds: int, options: str = ""
+    part: str,
+    variants: Sequence[Variant],
+    num_seeds: int,
+    options: str = "",
+    page: str | None = None,
 ) -> None:
     """Trains every variant from every seed and pairs it with the first one, seed by seed.
 
@@ -125,12 +129,14 @@ def compare_variants(
         variants: the first is what the others are compared with.
         num_seeds: of each.
         options: of the command, beside the seeds.
+        page: its name, where a part has several.
     """
+    page = page or part
     found: dict[str, list[EpisodeMetrics]] = {variant.name: [] for variant in variants}
     curves: dict[str, list[list[float]]] = {variant.name: [] for variant in variants}
     seeds = make_seeds("test", SEED, EPISODES)
     for seed, variant in product(range(num_seeds), variants):
-        run = train_variant(part, variant, seed)
+        run = train_variant(page, variant, seed)
         runner = EpisodeRunner(run.scenario, seeds, "evaluate", EPISODES)
         policy = load_learned(run.find_checkpoint("best"), "learned", run.scenario)
         found[variant.name].append(runner.run(policy))
@@ -151,7 +157,7 @@ def compare_variants(
             for variant in variants
         ],
     }
-    write_result(part, result, tabulate_variants(result))
+    write_result(page, result, tabulate_variants(result))
 
 
 def train_variant(part: str, variant: Variant, seed: int) -> RunFolder:
