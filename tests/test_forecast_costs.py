@@ -93,6 +93,15 @@ def test_compare_methods__a_forecast_that_is_wrong_costs_more() -> None:
     assert wrong.accuracy[0].log_score > right.accuracy[0].log_score
 
 
+def test_compare_methods__z_is_the_cheapest_on_the_days_before() -> None:
+    found = []
+    for lost_sale in (0.001, 100.0):
+        costs = SMALL.costs.model_copy(update={"lost_sale": lost_sale, "late": lost_sale})
+        scenario = SMALL.model_copy(update={"costs": costs})
+        found.append(compare_methods(scenario, ["running"], str).methods[0].z)
+    assert found == [(0.5, 0.5), (3.5, 3.5)]  # the ends of what is tried
+
+
 def test_back_test__of_a_moving_average_is_as_sure_as_its_window() -> None:
     assert Rates(0.1, 0.05, "moving_average", 19).level_rate == 0.1
     assert Rates(0.3, 0.05).level_rate == 0.3
