@@ -147,7 +147,7 @@ def write_observations(
     """
     num_rows, skus, _ = constant.shape
     cells, num_own = np.empty((num_rows, skus, _NUM_CELLS)), shown.first_cut - len(COLUMN)
-    first_spread = shown.first_cut + context.cuts.shape[2]
+    first_spread, sees_spread = shown.first_cut + context.cuts.shape[2], context.spread.shape[3] > 0
     by_sku = np.empty((skus, len(BY_SKU) + num_own))
     shifted = np.empty(skus * num_features, np.float32)
     for b in range(obs.shape[1]):
@@ -168,12 +168,13 @@ def write_observations(
                     features[len(COLUMN) + i] = by_sku[k, len(BY_SKU) + i]
                 for i in range(context.cuts.shape[2]):
                     features[shown.first_cut + i] = context.cuts[b, row, i]
-                for i in range(context.spread.shape[3]):
-                    features[first_spread + i] = context.spread[b, row, k, i]
                 upper = cells[rows.upper[row], k]
                 _scale(features, cell, upper, rows.lead_time[row], rows.base[row, k])
                 if units.shelf.shape[1]:
                     features[-1] = cell[_CELL.expiring] / max(cell[_CELL.forecast], LOWEST_RATE)
+            if sees_spread:
+                last = first_spread + context.spread.shape[3]
+                obs[row - first, b, :, first_spread:last] = context.spread[b, row]
             of_skus = obs[row - first, b].reshape(-1)
             for i in range(len(of_skus)):
                 value = of_skus[i]
