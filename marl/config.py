@@ -93,6 +93,8 @@ class Pool(StrictModel):
     high_capacity_env_steps: Count | None = None
     max_memory_mb: Positive = 2048.0  # the capacity shrinks to fit
     min_env_steps: Count = 3_000  # before the first update
+    # Store and SKU are drawn in proportion to their mean demand to this power; 0: all as often.
+    demand_exponent: Share = 0.0
     prioritized: Prioritized | None = None  # null: drawn uniformly; {}: with the defaults
     placement: Literal["driver", "actor"] = "driver"  # actor: Ray actors that runners write to
     num_shards: Annotated[int, Field(ge=1, le=1024)] = 1  # more than one: with actors only
@@ -103,6 +105,10 @@ class Pool(StrictModel):
             raise ValueError(
                 f"num_shards: {self.num_shards} is not allowed with placement driver; 1, or "
                 "placement actor"
+            )
+        if self.demand_exponent and self.prioritized is not None:
+            raise ValueError(
+                f"demand_exponent: {self.demand_exponent:g} is not allowed with prioritized; 0"
             )
         if self.placement == "actor" and self.prioritized is not None:
             raise ValueError("prioritized: is not allowed with placement actor; null")

@@ -14,6 +14,7 @@ How to run, from the repository root; parts can be interrupted and go on where t
     .venv/bin/python scripts/reproduce.py ablation --seeds 3
     .venv/bin/python scripts/reproduce.py residual --seeds 3
     .venv/bin/python scripts/reproduce.py spread --scenario retail --seeds 3
+    .venv/bin/python scripts/reproduce.py sellers --seeds 3
     .venv/bin/python scripts/reproduce.py spot
     .venv/bin/python scripts/reproduce.py vn2 --data DIR --origin 2024-02-12
     .venv/bin/python scripts/reproduce.py vn2 --data DIR --windows 10
@@ -33,6 +34,7 @@ How to run, from the repository root; parts can be interrupted and go on where t
 - `residual`: the options of residual agents and their branches on `volatile`, a minute each.
 - `spread`: agents that see how demand scatters and order in sigmas, on `paper`, `volatile`,
   `scarce` or `retail`, against those that do not, from the same seeds at the same budget.
+- `sellers`: twelve SKUs of unequal demand, drawn alike from the pool or by their demand.
 - `spot`: some forty of the stored numbers, computed anew in minutes and compared bit for bit.
 - `vn2`: the protocol of the VN2 contest on its own files, which are not in the repository. The
   origin is the last week that is known; rolling windows before the contest make the page.
@@ -42,7 +44,7 @@ the checkpoint, fresh episodes report.
 
 Every part keeps to one core, so two of them can run side by side (`taskset --cpu-list 1` for the
 second one). On an idle core they take about: contest 45 minutes each, coordination 30 a seed,
-paper 55, residual, ablation and lost_sales 30, retail, curve, owmr and transfer 20.
+paper 55, residual, ablation and lost_sales 30, retail, curve, owmr, sellers and transfer 20.
 """
 
 from __future__ import annotations
@@ -61,7 +63,12 @@ from scripts.reproduction.curve import run_curve
 from scripts.reproduction.order_quantities import run_lost_sales, run_owmr
 from scripts.reproduction.spot import run_spot
 from scripts.reproduction.spread import run_spread
-from scripts.reproduction.variants import run_ablation, run_coordination, run_residual
+from scripts.reproduction.variants import (
+    run_ablation,
+    run_coordination,
+    run_residual,
+    run_sellers,
+)
 from scripts.reproduction.vn2 import run_vn2
 
 PARTS = {
@@ -76,6 +83,7 @@ PARTS = {
     "ablation": run_ablation,
     "residual": run_residual,
     "spread": run_spread,
+    "sellers": run_sellers,
     "spot": run_spot,
     "vn2": run_vn2,
 }

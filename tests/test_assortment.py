@@ -355,3 +355,14 @@ def test_pack__fills_no_truck_with_what_is_not_carried(ragged: Scenario) -> None
     plan.shipment_gap = np.zeros((1, 2, 2))
     plan.load = np.full((1, 2), 12.0)
     assert plan.pack()[0] == pytest.approx(np.array([[6.0, 6.0], [12.0, 0.0]]))
+
+
+def test_pairs__are_drawn_by_their_odds() -> None:
+    carried = np.array([[True, False, True], [False, True, True]])
+    odds = np.array([[1.0, 9.0, 3.0], [9.0, 2.0, 4.0]])
+    pairs = Pairs.of(carried, None, odds)
+    drawn = pairs.draw(2 * 6, (100, 1000), np.random.default_rng(0))
+    places, counts = np.unique(drawn, return_counts=True)
+    assert places.tolist() == [0, 2, 4, 5, 6, 8, 10, 11]
+    np.testing.assert_allclose(counts / drawn.size, np.array([1, 3, 2, 4] * 2) / 20, atol=0.005)
+    assert set(Pairs.of(carried, 1, odds).draw(6, (5, 40), np.random.default_rng(0)).flat) == {4, 5}

@@ -7,7 +7,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
+from math import exp
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,12 @@ RESIDUAL_OPTIONS = {
     "hidden_64": ("learner.hidden=[64,64]",),
     "long_dispatch": ("residual.dispatch_horizon=12",),
 }
+SELLERS = {
+    "cells": (),
+    "half": ("pool.demand_exponent=0.5",),
+    "units": ("pool.demand_exponent=1",),
+}
+SELLER_SPREAD = 1.2  # of the logarithm of the SKUs' demand
 RESIDUAL_MINUTES = 1.0  # a time, not env steps: options differ in what a step takes
 
 
@@ -101,6 +109,51 @@ def run_residual(options: argparse.Namespace) -> None:
         arguments = ("--config", "residual", "--minutes", f"{RESIDUAL_MINUTES:g}", *sets)
         rows.append(Variant(name, options.scenario, arguments, overrides))
     compare_variants("residual", rows, options.seeds, f"--scenario {options.scenario}")
+
+
+def run_sellers(options: argparse.Namespace) -> None:
+    """What is drawn from the pool where SKUs sell unequally: cells, or cells by their demand."""
+    common = (
+        *("exploration.anneal_env_steps=100000", "learner.anneal_env_steps=100000"),
+        *("pool.capacity_env_steps=30000", "env_runners.num_envs_per_env_runner=16"),
+    )
+    file, rows = write_sellers(), []
+    for name, overrides in SELLERS.items():
+        sets = [word for text in (*common, *overrides) for word in ("--set", text)]
+        arguments = ("--config", "retail", "--episodes", "1200", *sets)
+        rows.append(Variant(name, str(file), arguments, overrides))
+    compare_variants("sellers", rows, options.seeds)
+
+
+def write_sellers() -> Path:
+    """Writes the paper's network with twelve SKUs at the quantiles of a lognormal distribution."""
+    data = load_scenario("paper").model_dump(mode="json", exclude_none=True)
+    quantiles = [NormalDist().inv_cdf((i + 0.5) / 12) for i in reversed(range(12))]
+    categories = tuple(data["categories"])
+    data["skus"] = [
+        {
+            "name": f"sku_{i}",
+            "category": categories[i % len(categories)],
+            "store_demand": round(0.65 * 3 * exp(SELLER_SPREAD * quantile), 3),
+            "online_demand": round(0.35 * 3 * exp(SELLER_SPREAD * quantile), 3),
+        }
+        for i, quantile in enumerate(quantiles)
+    ]
+    data |= {
+        "name": "lognormal",
+        "demand": {"process": "poisson", "season_period": 90, "season_amplitude": 0.2},
+        "actions": {
+            "store_cover": [0, 0.5, 1, 1.5, 2, 3, 4, 5.5, 7.5, 10, 14],
+            "dc_cover": [6, 7, 8, 9, 10, 11.5, 13, 15, 17, 20, 24],
+            "push_cover": [0.5, 1.5, 3, 6],
+            "initial_cover": 2,
+        },
+        "before": {"store_cover": 1.0, "dc_cover": 8},
+    }
+    RUNS.mkdir(parents=True, exist_ok=True)
+    file = RUNS / "lognormal.yaml"
+    file.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    return file
 
 
 @dataclass(frozen=True)

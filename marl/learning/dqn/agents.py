@@ -11,7 +11,8 @@ from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, SeedArray
+from envs.omnichannel.types import LOWEST_RATE, FloatArray, Network, SeedArray, sum_channels
+from envs.omnichannel.world.demand import make_demand
 from marl.config import TrainConfig
 from marl.learning.documents import AgentsDocument, Document
 from marl.learning.dqn.network import QNetwork, make_network
@@ -64,7 +65,17 @@ class AgentsMethod:
             seed=make_shard_seed(self.config.seed, shard),
             prioritized=rules.prioritized,
             separate=not learner.share_parameters,
+            odds=self._weigh_cells(rules.demand_exponent) if rules.demand_exponent else None,
         )
+
+    def _weigh_cells(self, exponent: float) -> dict[str, FloatArray]:
+        """Mean demand of the agents' rows and SKUs to a power, by module, (A, K)."""
+        network = Network.from_scenario(self.scenario)
+        stores = sum_channels(make_demand(self.scenario).mean)
+        dcs = network.sum_by_dc(stores[None])[0]
+        rows = np.concatenate([dcs, stores, dcs.sum(axis=0, keepdims=True)])
+        odds = np.maximum(rows, LOWEST_RATE) ** exponent
+        return {name: odds[module.rows] for name, module in self.layout.modules.items()}
 
     def spread_epsilon(self, epsilon: float, first: int, copies: int) -> FloatArray:
         """Returns each copy's exploration, (B,), from hardly any to much."""

@@ -9,6 +9,7 @@ seldom and for all locations at once, may keep many more episodes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.omnichannel.agents.roster import MODULES, level_of
-from envs.omnichannel.types import Bytes, Float32Array, Half, IntArray
+from envs.omnichannel.types import Bytes, Float32Array, FloatArray, Half, IntArray
 from marl.config import Prioritized
 from marl.learning.pool.base import Held
 from marl.learning.pool.kernels import look_up
@@ -89,6 +90,7 @@ class ExperiencePool:
         seed: of the sampling.
         prioritized: None: every transition is as likely.
         separate: draw N for every agent instead of every module, by module; not by priority.
+        odds: how often the agents' SKUs are drawn, by module, (A_m, K); None: all as often.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class ExperiencePool:
         seed: int,
         prioritized: Prioritized | None = None,
         separate: bool = False,
+        odds: Mapping[str, FloatArray] | None = None,
     ) -> None:
         self.shape = shape
         capacity = {level: max(1, n) for level, n in size.count_episodes(shape).items()}
@@ -112,7 +115,7 @@ class ExperiencePool:
             for m in MODULES
             for agent in (range(shape.layout.modules[m].num_agents) if separate else (None,))
         ]
-        self._pairs = self._find_pairs()
+        self._pairs = self._find_pairs(odds)
         self._rng = np.random.default_rng(seed)
         self._priorities = None
         if prioritized is not None:
@@ -255,14 +258,22 @@ class ExperiencePool:
         cells: IntArray = (time * agents + own) * skus + sku
         return cells
 
-    def _find_pairs(self) -> dict[tuple[str, int | None], Pairs] | None:
-        """What each learner learns from; None where all locations carry all SKUs."""
-        layout = self.shape.layout
-        if layout.carried is None:
-            return None
+    def _find_pairs(
+        self, odds: Mapping[str, FloatArray] | None
+    ) -> dict[tuple[str, int | None], Pairs] | None:
+        """What each learner learns from; None where that is all, and all as often."""
+        layout, odds = self.shape.layout, odds or {}
+        carried = layout.carried
+        if carried is None:
+            if not odds:
+                return None
+            carried = np.ones((layout.num_dcs + layout.num_stores, layout.num_skus), np.bool_)
         whole = np.ones((1, layout.num_skus), np.bool_)  # the network has what some store has
-        rows = np.concatenate([layout.carried, whole])
-        return {(m, own): Pairs.of(rows[layout.modules[m].rows], own) for m, own in self._learners}
+        rows = np.concatenate([carried, whole])
+        return {
+            (m, own): Pairs.of(rows[layout.modules[m].rows], own, odds.get(m))
+            for m, own in self._learners
+        }
 
     def get_state(self) -> dict[str, Any]:
         """Arrays of the episodes held, and the sampling's random state; no copies."""
