@@ -49,6 +49,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "ablation": tabulate_variants,
     "residual": tabulate_variants,
     "spread": tabulate_spread,
+    "sellers": tabulate_variants,
     "vn2": tabulate_vn2,
 }
 
