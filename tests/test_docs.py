@@ -183,6 +183,9 @@ def test_readme__five_commands_lead_from_sales_to_orders(tmp_path: Path) -> None
     ]  # fmt: skip
     text = "date,store,sku,units\n" + "\n".join(rows) + "\n"
     (tmp_path / "demand.csv.gz").write_bytes(gzip.compress(text.encode()))
+    next_day = days[-1] + timedelta(days=1)
+    sales = "".join(f"{next_day},{store},pen,4\n" for store in "ab")
+    (tmp_path / "yesterday.csv").write_text(f"date,store,sku,units\n{sales}", "utf-8")
     section = read(README).partition("## Your own data")[2].partition("```bash\n")[2]
     commands = section.partition("```")[0].replace("--minutes 2", "--episodes 64").splitlines()
     assert len(commands) == 5
@@ -194,9 +197,9 @@ def test_readme__five_commands_lead_from_sales_to_orders(tmp_path: Path) -> None
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}: {done.stderr}"
-    assert (
-        (tmp_path / "orders.csv").read_text("utf-8").startswith("order_date,arrival_date,from,to")
-    )
+    header, first, *_ = (tmp_path / "orders.csv").read_text("utf-8").splitlines()
+    assert header.startswith("order_date,arrival_date,from,to")
+    assert first.startswith(str(next_day + timedelta(days=1)))
 
 
 def test_commands__are_found_on_the_pages() -> None:

@@ -96,13 +96,22 @@ def write_template(
     scenario: Annotated[str, typer.Argument(help="Built-in name or a YAML file.")],
     out: Annotated[Path | None, typer.Option(help="The CSV to write; default: stdout.")] = None,
     empty: Annotated[bool, typer.Option("--empty", help="Leave the column on_hand empty.")] = False,
+    forecast: Annotated[
+        Path | None,
+        typer.Option(help="The state of `learn-sales`, whose next day is filled in."),
+    ] = None,
 ) -> None:
     """Write a stock count with all columns that `recommend --state` reads."""
     from envs.omnichannel.scenario import load_scenario
     from envs.omnichannel.world.simulator import Simulator
     from marl.planning.stock_count import StockCountSchema
 
-    text = StockCountSchema(Simulator(load_scenario(scenario))).make_template(empty=empty)
+    loaded, day = load_scenario(scenario), None
+    if forecast is not None:
+        from marl.planning.daily.state import ForecastState
+
+        day = ForecastState.read(forecast, loaded, "--forecast").next_day
+    text = StockCountSchema(Simulator(loaded)).make_template(empty=empty, day=day)
     if out is None:
         print(text, end="")
     else:

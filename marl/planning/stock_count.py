@@ -182,7 +182,7 @@ class StockCountSchema:
         """Units on hand that the scenario's episodes begin with, (N, K): nobody counted them."""
         return self.simulator.make_state(make_seeds("template", 0, 1)).on_hand[0]
 
-    def make_template(self, *, empty: bool = False) -> str:
+    def make_template(self, *, empty: bool = False, day: date | None = None) -> str:
         """Returns a stock count as CSV text: nothing is on its way.
 
         It is that of the scenario's first day, or of the first morning after its record, whose
@@ -190,8 +190,9 @@ class StockCountSchema:
 
         Args:
             empty: whether on_hand is left empty; else it is what the scenario assumes.
+            day: that it is filled in for instead.
         """
-        day = self._choose_day()
+        chosen = self._choose_day() if day is None else day
         mean = self.simulator.demand.mean
         shown = [
             column
@@ -222,7 +223,7 @@ class StockCountSchema:
                         cells.append(round(mean[n - self.num_dcs, k, column.slot]))
                     else:
                         cells.append(0)
-                writer.writerow([day, write_name(node), write_name(sku), *cells])
+                writer.writerow([chosen, write_name(node), write_name(sku), *cells])
         return text.getvalue()
 
     def _choose_day(self) -> int | date:

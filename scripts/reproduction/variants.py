@@ -113,16 +113,18 @@ def run_residual(options: argparse.Namespace) -> None:
 
 def run_sellers(options: argparse.Namespace) -> None:
     """What is drawn from the pool where SKUs sell unequally: cells, or cells by their demand."""
-    common = (
+    is_real = options.scenario == "retail"
+    common: tuple[str, ...] = () if is_real else (
         *("exploration.anneal_env_steps=100000", "learner.anneal_env_steps=100000"),
         *("pool.capacity_env_steps=30000", "env_runners.num_envs_per_env_runner=16"),
-    )
-    file, rows = write_sellers(), []
+    )  # fmt: skip
+    scenario, rows = "retail" if is_real else str(write_sellers()), []
     for name, overrides in SELLERS.items():
         sets = [word for text in (*common, *overrides) for word in ("--set", text)]
-        arguments = ("--config", "retail", "--episodes", "1200", *sets)
-        rows.append(Variant(name, str(file), arguments, overrides))
-    compare_variants("sellers", rows, options.seeds)
+        arguments = ("--config", "retail", "--episodes", "1000" if is_real else "1200", *sets)
+        rows.append(Variant(name, scenario, arguments, overrides))
+    part, option = ("sellers-retail", "--scenario retail") if is_real else ("sellers", "")
+    compare_variants(part, rows, options.seeds, option)
 
 
 def write_sellers() -> Path:
