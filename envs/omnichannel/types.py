@@ -84,9 +84,8 @@ class Network:
         dcs, stores = scenario.network.dcs, scenario.network.stores
         index = {dc.name: w for w, dc in enumerate(dcs)}
         parent = np.array([index[store.parent] for store in stores], dtype=np.int64)
-        lead_times = [
-            _expect_lead_time(dc.supplier_lead_time, dc.random_lead_time) for dc in dcs
-        ] + [_expect_lead_time(store.lead_time, store.random_lead_time) for store in stores]
+        lanes = [(dc.supplier_lead_time, dc.random_lead_time) for dc in dcs]
+        lanes += [(store.lead_time, store.random_lead_time) for store in stores]
         limits = [dc.capacity for dc in dcs] + [store.capacity for store in stores]
         return cls(
             num_dcs=len(dcs),
@@ -94,7 +93,7 @@ class Network:
             num_skus=len(scenario.skus),
             parent=parent,
             distance=np.array([store.distance for store in stores], dtype=np.int64),
-            lead_time=np.array(lead_times, dtype=np.int64),
+            lead_time=np.array([_expect_lead_time(*lane) for lane in lanes], np.int64),
             capacity=np.array([np.inf if limit is None else limit for limit in limits]),
             members=tuple(np.flatnonzero(parent == w) for w in range(len(dcs))),
             online_slots=scenario.fulfillment.count_slots("online"),
