@@ -23,7 +23,6 @@ from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 from marl.config import Prioritized
 from marl.learning.pool.experience_pool import ExperiencePool
-from marl.learning.pool.pairs import Pairs
 from marl.learning.pool.size import PoolShape, PoolSize
 from marl.planning.planner import Planner
 from marl.planning.rule_file import RuleMetadata, RulePolicy
@@ -290,17 +289,6 @@ def test_pool__by_priority_gives_them_no_weight(ragged: Scenario) -> None:
     assert (batch.weight[codes != 21] > 0).all()
 
 
-def test_pairs__are_drawn_evenly() -> None:
-    carried = np.array([[True, False, True], [False, True, True]])
-    pairs = Pairs.of(carried, None)
-    drawn = pairs.draw(2 * 6, (100, 100), np.random.default_rng(0))
-    places, counts = np.unique(drawn, return_counts=True)
-    assert places.tolist() == [0, 2, 4, 5, 6, 8, 10, 11]  # of two decisions
-    assert counts.min() > 1100
-    assert Pairs.of(carried, 1).draw(12, (5, 40), np.random.default_rng(0)).min() == 4
-    assert pairs.exists(np.array([0, 1, 7, 11])).tolist() == [True, False, False, True]
-
-
 def test_parallel_env__of_a_ragged_scenario_passes_the_conformance_suite(ragged: Scenario) -> None:
     parallel_api_test(parallel_env(ragged), num_cycles=40)
 
@@ -355,14 +343,3 @@ def test_pack__fills_no_truck_with_what_is_not_carried(ragged: Scenario) -> None
     plan.shipment_gap = np.zeros((1, 2, 2))
     plan.load = np.full((1, 2), 12.0)
     assert plan.pack()[0] == pytest.approx(np.array([[6.0, 6.0], [12.0, 0.0]]))
-
-
-def test_pairs__are_drawn_by_their_odds() -> None:
-    carried = np.array([[True, False, True], [False, True, True]])
-    odds = np.array([[1.0, 9.0, 3.0], [9.0, 2.0, 4.0]])
-    pairs = Pairs.of(carried, None, odds)
-    drawn = pairs.draw(2 * 6, (100, 1000), np.random.default_rng(0))
-    places, counts = np.unique(drawn, return_counts=True)
-    assert places.tolist() == [0, 2, 4, 5, 6, 8, 10, 11]
-    np.testing.assert_allclose(counts / drawn.size, np.array([1, 3, 2, 4] * 2) / 20, atol=0.005)
-    assert set(Pairs.of(carried, 1, odds).draw(6, (5, 40), np.random.default_rng(0)).flat) == {4, 5}

@@ -6,12 +6,9 @@ import pytest
 
 from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES, LEVELS, MODULES
-from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario, load_scenario
-from envs.omnichannel.world.draws import make_seeds
 from marl.config import Prioritized, load_config
-from marl.learning.dqn.agents import AgentsMethod
 from marl.learning.pool.experience_pool import ExperiencePool, Fragment
 from marl.learning.pool.size import PoolShape, PoolSize, check_pool_fits, measure_memory_mb
 
@@ -334,42 +331,3 @@ def test_check_pool_fits__refuses_what_this_machine_cannot_hold(
     with pytest.raises(InputError, match=r"pool.max_memory_mb: 2048 .* at most 4 \(half of"):
         check_pool_fits(tiny, config)
     assert measure_memory_mb() > 256
-
-
-def test_demand_exponent__draws_stores_and_skus_by_their_demand(tiny: Scenario) -> None:
-    # Two units a day of one cell are as many as of two cells of a unit each.
-    settings = ["pool.demand_exponent=1", "pool.capacity_env_steps=100"]
-    pool = AgentsMethod(tiny, load_config("default", settings)).make_pool()
-    env = BatchedEnv(tiny, 2)
-    env.reset(make_seeds("train", 0, 2))
-    demand = env.simulator.demand.mean.sum(axis=-1)
-    layout = pool.shape.layout
-    low = layout.modules["ordering_low"].rows
-    expected = np.concatenate([demand.sum(axis=0, keepdims=True), demand])[low].ravel()
-    pool.add(make_episodes(env))
-    held = pool.num_transitions("ordering_low")
-    drawn = pool._draw_cells("ordering_low", None, (100, 1000)) % expected.size
-    assert held == 2 * tiny.horizon * expected.size
-    shares = np.bincount(drawn.ravel(), minlength=expected.size) / drawn.size
-    np.testing.assert_allclose(shares, expected / expected.sum(), atol=0.01)
-
-
-def test_demand_exponent__is_refused_beside_priorities() -> None:
-    with pytest.raises(InputError, match=r"demand_exponent: 0.5 is not allowed with prioritized"):
-        load_config("default", ["pool.demand_exponent=0.5", "pool.prioritized={}"])
-
-
-def make_episodes(env: BatchedEnv) -> Fragment:
-    """Whole episodes of options 0."""
-    layout, copies = env.layout, env.num_copies
-    rows = layout.num_dcs + layout.num_stores + 1
-    shape = copies, layout.horizon, rows, layout.num_skus
-    times = {m: len(range(0, layout.horizon, layout.modules[m].cadence)) for m in MODULES}
-    return Fragment(
-        observations=np.zeros((copies, layout.horizon + 1, *shape[2:], layout.num_features), "e"),
-        actions={
-            m: np.zeros((copies, times[m], layout.modules[m].num_agents, layout.num_skus), np.uint8)
-            for m in MODULES
-        },
-        rewards=np.zeros(shape, np.float32),
-    )
