@@ -93,6 +93,11 @@ def test_report__twice_is_the_same_file(run: RunFolder, tmp_path: Path) -> None:
     assert write_report(run, tmp_path / "again.html").read_bytes() == first
 
 
+def test_report__forecasts_cost_something_where_demand_is_recorded_alone(run: RunFolder) -> None:
+    with pytest.raises(InputError, match=r"^--forecast-cost: the demand of \w+ is drawn; "):
+        write_report(run, forecast_cost=True)
+
+
 def test_report__shows_the_runs_own_comparison(run: RunFolder, tiny: Scenario) -> None:
     policies = {name: make_policy("before", tiny) for name in ("before", "trained")}
     evaluation = evaluate_policies(policies, tiny, 4, seed=5)

@@ -12,8 +12,10 @@ import pytest
 import marl.report
 from envs.omnichannel.scenario import Scenario
 from marl.evaluation.evaluate import Evaluation
+from marl.evaluation.forecast_costs import Accuracy, ForecastChoice, MethodResult
 from marl.evaluation.statistics import Interval
 from marl.report.figures.base import Figure, get_colour, get_pattern, make_tick
+from marl.report.figures.forecast_cost import make_forecast_cost_figure
 from marl.report.figures.policies import (
     compute_store_service,
     make_ablation_figure,
@@ -184,6 +186,36 @@ def test_ticks__are_broken_for_phones() -> None:
     assert make_tick("forecast_order_up_to") == "forecast<br>order up to"
 
 
+COSTS = ForecastChoice(
+    chosen="moving_average",
+    oracle=Interval(mean=50.0, low=49.0, high=51.0),
+    methods=(
+        MethodResult(
+            method="moving_average",
+            accuracy=(
+                Accuracy(periods=1, wape=1.104, log_score=1.4, held=0.902),
+                Accuracy(periods=7, wape=0.487, log_score=3.0, held=0.91),
+            ),
+            z=(1.0, 1.5),
+            cost=Interval(mean=90.0, low=88.0, high=92.0),
+            on_time=Interval(mean=0.9, low=0.9, high=0.9),
+            error=Interval(mean=40.0, low=38.5, high=41.5),
+            more=Interval(mean=0.0, low=0.0, high=0.0),
+        ),
+    ),
+)
+
+
+def test_forecast_cost__is_what_the_forecast_costs_more_than_the_oracle() -> None:
+    figure = make_forecast_cost_figure(COSTS)
+    costs, errors = (plot.data[0] for plot in figure.plots)
+    assert "the 40.00 ± 1.50 between them" in figure.reading
+    assert (costs["y"], costs["x"]) == (["oracle", "moving<br>average"], [50.0, 90.0])
+    assert costs["error_x"]["array"] == [1.0, 2.0]
+    assert (errors["y"], errors["x"]) == (["next day", "next 7 days"], [110.4, 48.7])
+    assert errors["text"] == ["90% band holds 90.2%", "90% band holds 91.0%"]
+
+
 def make_data(tiny: Scenario, recordings: dict[str, Recording]) -> ReportData:
     evaluation = Evaluation(
         scenario="tiny",
@@ -199,6 +231,7 @@ def make_data(tiny: Scenario, recordings: dict[str, Recording]) -> ReportData:
         records=RECORDS,
         recordings=recordings,
         ablation=evaluation,
+        forecast_costs=COSTS,
         documents={},
     )
 
@@ -208,7 +241,7 @@ def test_figures__are_what_plotly_allows(tiny: Scenario, recordings: dict[str, R
 
     assert [figure.id for figure in figures] == [
         "reward", "service", "stock", "costs", "channels", "stores", "flows", "returns",
-        "proposals", "ablations",
+        "forecast-cost", "proposals", "ablations",
     ]  # fmt: skip
     for figure in figures:
         check_with_plotly(figure)

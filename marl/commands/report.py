@@ -20,13 +20,17 @@ def register(app: typer.Typer) -> None:
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     out: Annotated[Path | None, typer.Option(help="Default: report.html in the run.")] = None,
+    forecast_cost: Annotated[
+        bool,
+        typer.Option("--forecast-cost", help="Show what forecast errors cost: about a minute."),
+    ] = False,
     open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """Write a run's report: one HTML file that works offline."""
     from marl.report.gather import write_report
     from marl.runs.folder import RunFolder
 
-    path = write_report(RunFolder.open(run), out)
+    path = write_report(RunFolder.open(run), out, forecast_cost=forecast_cost)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     if open_it:
         typer.launch(path.resolve().as_uri())

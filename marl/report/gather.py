@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from envs.errors import InputError
+from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.world.draws import make_seeds
 from envs.untrusted import MOST_TABLE, parse_object, read_text
 from marl.evaluation.evaluate import MOST_MEASURED, Evaluation, evaluate_policies
+from marl.evaluation.forecast_costs import ForecastChoice, compare_methods
 from marl.evaluation.sources import load_learned
 from marl.policies import make_policy
 from marl.policies.base import Policy
@@ -34,7 +37,12 @@ MOST_EPISODES = 16
 MOST_CELL_DAYS = 200_000
 
 
-def write_report(run: RunFolder, out: Path | None = None) -> Path:
+def write_report(
+    run: RunFolder,
+    out: Path | None = None,
+    *,
+    forecast_cost: bool = False,
+) -> Path:
     """Writes a run's report and returns its path.
 
     A run without its final comparison, because it was interrupted, is compared with `before` on
@@ -43,11 +51,13 @@ def write_report(run: RunFolder, out: Path | None = None) -> Path:
     Args:
         run: with at least one checkpoint.
         out: the file to write; default: report.html in the run folder.
+        forecast_cost: whether to measure what the errors of the scenario's forecast cost.
 
     Raises:
-        InputError: if the run has no checkpoint, one of its files is broken, or `out` cannot be
-            written.
+        InputError: if the run has no checkpoint, one of its files is broken, `out` cannot be
+            written, or the cost is asked for and demand is not recorded.
     """
+    costs = _compare_forecasts(run.scenario) if forecast_cost else None
     policies: dict[str, Policy] = {
         BEFORE: make_policy(BEFORE, run.scenario),
         TRAINED: load_learned(run.find_checkpoint("best"), TRAINED, run.scenario),
@@ -68,6 +78,7 @@ def write_report(run: RunFolder, out: Path | None = None) -> Path:
             for name, policy in policies.items()
         },
         ablation=_read_evaluation(run.path / ABLATION_FILE),
+        forecast_costs=costs,
         documents={
             title: read_text(run.path / name, "report", inside=run.path)
             for title, name in DOCUMENTS.items()
@@ -76,6 +87,16 @@ def write_report(run: RunFolder, out: Path | None = None) -> Path:
     path = out or run.path / REPORT_FILE
     write_file(path, render_report(data), "--out", own=out is None)
     return path
+
+
+def _compare_forecasts(scenario: Scenario) -> ForecastChoice:
+    """The scenario's own method against an oracle."""
+    if not isinstance(scenario.demand, Trace):
+        raise InputError(
+            f"--forecast-cost: the demand of {scenario.name} is drawn; recorded demand is needed, "
+            "which scenarios made by from-data have"
+        )
+    return compare_methods(scenario, [Rates.from_settings(scenario.forecast).method], print)
 
 
 def count_episodes(scenario: Scenario) -> int:

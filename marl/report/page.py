@@ -13,9 +13,11 @@ from plotly.offline import get_plotlyjs
 
 from envs.omnichannel.scenario import Scenario
 from marl.evaluation.evaluate import Evaluation
+from marl.evaluation.forecast_costs import ForecastChoice
 from marl.evaluation.statistics import Interval
 from marl.report.figures.base import Figure, make_label
 from marl.report.figures.forecast import make_forecast_figure
+from marl.report.figures.forecast_cost import make_forecast_cost_figure
 from marl.report.figures.network import (
     make_flow_figure,
     make_proposal_figure,
@@ -50,6 +52,7 @@ class ReportData:
     records: Records  # lines of metrics.jsonl
     recordings: dict[str, Recording]  # by policy: before, trained
     ablation: Evaluation | None  # the run's variants, each without one part
+    forecast_costs: ForecastChoice | None  # of the scenario's own method, where asked for
     documents: dict[str, str]  # by title, shown as they are: configuration, scenario, versions
 
 
@@ -134,6 +137,7 @@ def make_figures(data: ReportData) -> list[Figure]:
     """Returns all figures that the data can fill, in the order of the page."""
     selection = Selection.from_scenario(data.scenario)
     policies, period = data.evaluation.policies, data.scenario.period
+    costs = data.forecast_costs
     figures = [
         make_reward_figure(data.records, policies),
         make_service_figure(data.records, policies, period),
@@ -144,6 +148,7 @@ def make_figures(data: ReportData) -> list[Figure]:
         make_flow_figure(data.recordings, data.scenario),
         make_returns_figure(policies, period),
         make_forecast_figure(data.scenario),
+        make_forecast_cost_figure(costs, period) if costs else None,
         make_proposal_figure(data.recordings[TRAINED], selection),
         make_ablation_figure(data.ablation.policies) if data.ablation else None,
     ]
