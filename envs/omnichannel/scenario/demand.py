@@ -215,7 +215,7 @@ class ForecastSettings(StrictModel):
     size of sales, for what seldom sells.
     """
 
-    method: Recorded | Literal["smoothing", "mean", "oracle"] = "smoothing"
+    method: Literal[Recorded, "smoothing", "mean", "oracle"] = "smoothing"
     # Weights of the latest day; `running` gives each of the first days as much as all before it.
     smoothing: Annotated[float, Field(gt=0, le=1)] = 0.15
     variance_smoothing: Annotated[float, Field(gt=0, le=1)] = 0.02
