@@ -17,7 +17,8 @@ from tests.test_running_forecast import change_record, record_decisions, shorten
 
 MOVING = Rates(0.1, 0.05, "moving_average", 3)
 INTERMITTENT = Rates(0.5, 0.05, "intermittent")
-METHODS = ("moving_average", "intermittent")
+EMPIRICAL = Rates(0.1, 0.05, "empirical", 2)
+METHODS = ("moving_average", "intermittent", "empirical")
 RETAIL = load_scenario("retail")
 
 
@@ -79,11 +80,35 @@ def test_update__the_variance_is_the_mean_of_squared_errors(rates: Rates) -> Non
     assert variance.item() == pytest.approx((errors**2).mean())
 
 
+def test_empirical__the_variance_is_that_of_past_sums() -> None:
+    level, variance, weight = np.zeros((1, 1, 1, 2)), np.zeros((1, 1, 1)), np.zeros((1, 1, 1))
+    memory = np.zeros((1, 1, 1, EMPIRICAL.count_memory(2)))
+    seen, found = np.ones((1, 1, 1), np.bool_), []
+    # Levels before the days: 0, 4, 6, 5; the third is a day of half, the last one of double demand.
+    for units, factor in (([3.0, 1.0], 1.0), ([5.0, 3.0], 1.0), ([0.5, 1.0], 0.5), ([2, 10], 2.0)):
+        day, share = np.array(units).reshape(1, 1, 1, 2), np.full((1, 1), factor)
+        EMPIRICAL.update(level, variance, weight, memory, day, share, seen)
+        found.append(variance.item())
+    second = (8 - 4) ** 2  # a day alone
+    third = (8 + 1.5 - 4 * 1.5) ** 2 / 1.5  # both days as the second morning foresaw them
+    fourth = (1.5 + 12 - 6 * 2.5) ** 2 / 2.5
+    expected = [0, second, (second + third) / 2, (second + third + fourth) / 3]
+    assert found == pytest.approx(expected)
+
+
+def test_empirical__steady_demand_that_alternates_has_no_spread_over_two_days() -> None:
+    alternating = np.tile([1.0, 3.0], 200)[:, None, None, None]
+    # The law of one cell is Poisson's, 2; it weighs 30 days beside 400, and a half of `running`.
+    for rates, spread in ((EMPIRICAL, 2 * 30 / 430), (Rates(0.1, 0.05), (1 + 2) / 2)):
+        record = History.roll(alternating, rates._replace(level=0.001), cycle=1)
+        assert record.variance[-1].item() == pytest.approx(spread, abs=0.02)
+
+
 def draw_record(seed: int) -> FloatArray:
     return np.random.default_rng(seed).poisson(0.7, (90, 2, 9, 2)).astype(float)
 
 
-@pytest.mark.parametrize("rates", [MOVING, INTERMITTENT])
+@pytest.mark.parametrize("rates", [MOVING, INTERMITTENT, EMPIRICAL])
 @pytest.mark.parametrize("day", [0, 13, 28, 40])
 def test_history__rests_on_the_days_before_alone(day: int, rates: Rates) -> None:
     record, other = draw_record(0), draw_record(0)
@@ -94,7 +119,7 @@ def test_history__rests_on_the_days_before_alone(day: int, rates: Rates) -> None
     assert not np.array_equal(found.memory[-1], changed.memory[-1])
 
 
-@pytest.mark.parametrize("rates", [MOVING, INTERMITTENT])
+@pytest.mark.parametrize("rates", [MOVING, INTERMITTENT, EMPIRICAL])
 def test_learner__of_an_ended_item_nothing_is_remembered(rates: Rates) -> None:
     learner = Learner.start(1, 2, 1, memory=rates.count_memory(1))
     for day in range(120):
@@ -125,7 +150,9 @@ def test_forecast__an_episode_begins_and_goes_on_as_the_record_says(method: str)
         rule.run_period(env)
     plain = BatchedEnv(replace_method(scenario), 3, "evaluate")
     plain.reset(make_seeds("test", 0, 3))
-    assert not np.allclose(plain.view.smoothed, history.smoothed[plain.state.day], rtol=0.01)
+    own = "variance" if method == "empirical" else "smoothed"  # its levels are those of `running`
+    found, other = getattr(history, own)[plain.state.day], getattr(plain.view, own)
+    assert not np.allclose(other, found, rtol=0.01)
 
 
 def replace_method(scenario: Scenario) -> Scenario:

@@ -48,7 +48,7 @@ class History:
             cycle: days a week; 1 where each entry of the record is a week itself.
         """
         memory = rates.count_memory(units.shape[-1])
-        learner = Learner.start(*units.shape[1:], cycle=cycle, memory=memory)
+        learner = Learner.start(*units.shape[1:], cycle=cycle, memory=memory, pull=rates.pull)
         found = [learner.read()]
         for day, sold in enumerate(units):
             learner.learn(sold, rates, None if in_stock is None else in_stock[day])

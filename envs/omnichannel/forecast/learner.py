@@ -7,11 +7,12 @@ from typing import NamedTuple, Self, cast, get_args
 
 import numpy as np
 
-from envs.omnichannel.forecast import intermittent, moving_average
+from envs.omnichannel.forecast import empirical, intermittent, moving_average
+from envs.omnichannel.forecast.empirical import update_empirical
 from envs.omnichannel.forecast.intermittent import update_intermittent
 from envs.omnichannel.forecast.moments import update_moments
 from envs.omnichannel.forecast.moving_average import update_window
-from envs.omnichannel.forecast.variance_law import shrink_variance
+from envs.omnichannel.forecast.variance_law import PULL, shrink_variance
 from envs.omnichannel.forecast.weekdays import estimate_profile
 from envs.omnichannel.scenario.demand import ForecastSettings, Recorded
 from envs.omnichannel.types import WEEK, BoolArray, FloatArray, IntArray
@@ -28,7 +29,7 @@ class Rates(NamedTuple):
     level: float  # see `update_moments`
     variance: float  # the same
     method: Recorded = "running"
-    window: int = 0  # days of the moving average
+    window: int = 0  # days of the moving average, or of the sums of `empirical`
 
     @classmethod
     def from_settings(cls, settings: ForecastSettings, method: Recorded = "running") -> Self:
@@ -40,7 +41,7 @@ class Rates(NamedTuple):
         """
         if settings.method in get_args(Recorded):
             method = cast(Recorded, settings.method)
-        window = settings.window if method == "moving_average" else 0
+        window = {"moving_average": settings.window, "empirical": settings.span}.get(method, 0)
         return cls(settings.smoothing, settings.variance_smoothing, method, window)
 
     @property
@@ -52,10 +53,17 @@ class Rates(NamedTuple):
         """
         return 2 / (self.window + 1) if self.method == "moving_average" else self.level
 
+    @property
+    def pull(self) -> float:
+        """How far the variance of a cell that is known is drawn towards the law of all cells."""
+        return 0.0 if self.method == "empirical" else PULL
+
     def count_memory(self, channels: int) -> int:
         """Returns how many numbers a cell remembers beside its moments."""
         if self.method == "moving_average":
             return moving_average.count_memory(channels, self.window)
+        if self.method == "empirical":
+            return empirical.count_memory(self.window)
         return intermittent.count_memory(channels) if self.method == "intermittent" else 0
 
     def update(
@@ -74,6 +82,8 @@ class Rates(NamedTuple):
             update_moments(*known, *day, self.level, self.variance)
         elif self.method == "moving_average":
             update_window(*known, memory, *day, self.window, self.variance)
+        elif self.method == "empirical":
+            update_empirical(*known, memory, *day, self.level, self.variance, self.window)
         else:
             update_intermittent(*known, memory, *day, self.level, self.variance)
 
@@ -116,10 +126,18 @@ class Learner:
     silent: IntArray  # (S, K) days without a sale since the last one, with something to sell
     sale_days: IntArray  # (S, K) days with a sale
     memory: FloatArray  # (S, K, M) what the method needs beside; M is 0 for `running`
+    pull: float = PULL  # see `Rates.pull`
 
     @classmethod
     def start(
-        cls, stores: int, skus: int, channels: int, *, cycle: int = WEEK, memory: int = 0
+        cls,
+        stores: int,
+        skus: int,
+        channels: int,
+        *,
+        cycle: int = WEEK,
+        memory: int = 0,
+        pull: float = PULL,
     ) -> Self:
         """Knows nothing yet; a week has `cycle` days, or is one period itself.
 
@@ -129,6 +147,7 @@ class Learner:
             channels: C.
             cycle: periods a week.
             memory: M, as of `Rates.count_memory`.
+            pull: as of `Rates.pull`.
         """
         return cls(
             day=0,
@@ -143,6 +162,7 @@ class Learner:
             silent=np.zeros((stores, skus), np.int64),
             sale_days=np.zeros((stores, skus), np.int64),
             memory=np.zeros((stores, skus, memory)),
+            pull=pull,
         )
 
     @property
@@ -200,7 +220,7 @@ class Learner:
         is_new = self.find_new() if is_new is None else is_new
         has_ended = self.find_ended() if has_ended is None else has_ended
         level = self.smoothed.sum(axis=-1)
-        drawn = shrink_variance(level, self.variance, self.weight)
+        drawn = shrink_variance(level, self.variance, self.weight, self.pull)
         # What is new has a level that is itself a guess: its spread is as much wider.
         drawn = drawn * np.where(is_new, 1 + self.cycle / np.maximum(self.weight, 1), 1.0)
         return Estimates(
@@ -270,4 +290,5 @@ class Learner:
 
     def get_arrays(self) -> dict[str, FloatArray | IntArray]:
         """Returns all arrays by name, for a file."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "day"}
+        own = (field.name for field in fields(self) if field.name not in {"day", "pull"})
+        return {name: getattr(self, name) for name in own}

@@ -8,12 +8,14 @@ from envs.omnichannel.types import FloatArray
 
 _LOWEST_LEVEL = 0.02  # units a day; slower cells say nothing of the law and are read at its end
 _FEWEST_CELLS = 8  # that a law is fitted to
-_PULL = 0.5  # weight of the law beside a variance that rests on much
+PULL = 0.5  # weight of the law beside a variance that rests on much
 _PRIOR_DAYS = 30.0  # as many days of its own weigh as much as the law
 _LEAST_DAYS = 14.0  # that a cell must have seen to take part
 
 
-def shrink_variance(level: FloatArray, variance: FloatArray, weight: FloatArray) -> FloatArray:
+def shrink_variance(
+    level: FloatArray, variance: FloatArray, weight: FloatArray, pull: float = PULL
+) -> FloatArray:
     """Returns variances drawn towards the law of all cells, units² a day, (S, K).
 
     The law is Taylor's: variance = a level^b, fitted by least squares of the logarithms. Counts of
@@ -26,10 +28,11 @@ def shrink_variance(level: FloatArray, variance: FloatArray, weight: FloatArray)
         level: units a day, (S, K).
         variance: of a day's units around the level, (S, K).
         weight: days that both rest on, (S, K).
+        pull: weight of the law beside a variance that rests on much.
     """
     law = _fit_law(level, variance, weight)
-    pull = np.maximum(_PULL, _PRIOR_DAYS / (_PRIOR_DAYS + weight))
-    drawn = variance + pull * (law - variance)
+    share = np.maximum(pull, _PRIOR_DAYS / (_PRIOR_DAYS + weight))
+    drawn = variance + share * (law - variance)
     # Nothing is known of what was never listed, not even that it scatters.
     return np.where(weight > 0, drawn, 0.0)
 

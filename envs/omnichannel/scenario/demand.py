@@ -202,7 +202,7 @@ DemandSettings = Annotated[Drawn | Trace, Field(discriminator="process")]
 
 
 # Methods that learn from a record.
-Recorded = Literal["running", "moving_average", "intermittent"]
+Recorded = Literal["running", "moving_average", "intermittent", "empirical"]
 
 
 class ForecastSettings(StrictModel):
@@ -212,7 +212,8 @@ class ForecastSettings(StrictModel):
     sold. `oracle`: the true expected demand, as an upper bound; no retailer has it. `running`, of
     recorded demand: means and variances of the days before, whatever the episode begins on;
     `moving_average`: the mean of the last `window` days in stock; `intermittent`: probability and
-    size of sales, for what seldom sells.
+    size of sales, for what seldom sells; `empirical`: the level of `running`, its spread that of
+    past sums of `span` days.
     """
 
     method: Literal[Recorded, "smoothing", "mean", "oracle"] = "smoothing"
@@ -220,3 +221,4 @@ class ForecastSettings(StrictModel):
     smoothing: Annotated[float, Field(gt=0, le=1)] = 0.15
     variance_smoothing: Annotated[float, Field(gt=0, le=1)] = 0.02
     window: Annotated[int, Field(ge=1, le=366)] = 56  # periods of the moving average
+    span: Annotated[int, Field(ge=1, le=56)] = 7  # periods of `empirical`: lead time and review

@@ -245,6 +245,8 @@ class Scenario(StrictModel):
             del values["actions"]["unit"]
         if self.forecast.method != "moving_average":
             del values["forecast"]["window"]
+        if self.forecast.method != "empirical":
+            del values["forecast"]["span"]
         payload = json.dumps(values, sort_keys=True)
         return hashlib.sha256(payload.encode()).hexdigest()[:12]
 

@@ -140,12 +140,12 @@ class ForecastState:
             )
         channels = len(load_records(process).channels)
         recent = read("recent", Recent.make_empty(empty, channels, kept))
-        before = Learner(day=days - kept, **read("before", empty.get_arrays()))
+        before = replace(empty, day=days - kept, **read("before", empty.get_arrays()))
         lives = Lives.start(*empty.weight.shape).get_arrays()
         return cls(
             scenario,
             found.first_day,
-            Learner(day=days, **read("arrays", empty.get_arrays())),
+            replace(empty, day=days, **read("arrays", empty.get_arrays())),
             Recent(before=before, **recent),
             None if found.lives is None else Lives(**read("lives", lives)),
         )
@@ -314,7 +314,7 @@ def _start(scenario: Scenario, demand: TraceDemand) -> tuple[Learner, Rates]:
     rates = Rates.from_settings(scenario.forecast)
     shape = demand.recorded.shape[1:]
     memory = rates.count_memory(shape[-1])
-    return Learner.start(*shape, cycle=demand.cycle, memory=memory), rates
+    return Learner.start(*shape, cycle=demand.cycle, memory=memory, pull=rates.pull), rates
 
 
 def _find_record(scenario: Scenario) -> tuple[TraceDemand, Trace]:
