@@ -8,18 +8,20 @@ import pytest
 
 from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.forecast.boosted import can_boost
 from envs.omnichannel.forecast.foresight import Foresight
 from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.world.demand.traces import TraceDemand
 from envs.omnichannel.world.draws import make_seeds
 from marl.commands.forecast import forecast
-from marl.evaluation.forecast_costs import METHODS, check_methods, compare_methods
+from marl.evaluation.forecast_costs import check_methods, compare_methods
 from marl.evaluation.tables import make_forecast_table
 from marl.forecasting.backtest import back_test_scenario
 from marl.policies import make_policy
 from tests.test_running_forecast import RETAIL, shorten
 
+METHODS = check_methods(["all"])  # that are installed
 SMALL = shorten(RETAIL, stores=3, skus=8)
 
 
@@ -111,7 +113,8 @@ def test_back_test__of_a_moving_average_is_as_sure_as_its_window() -> None:
 
 
 def test_check_methods__names_what_is_allowed() -> None:
-    assert check_methods(["all"]) == METHODS
+    assert METHODS[:4] == ("running", "moving_average", "intermittent", "empirical")
+    assert METHODS[4:] == (("boosted",) if can_boost() else ())
     assert check_methods(["intermittent", "running", "intermittent"]) == ("intermittent", "running")
     with pytest.raises(InputError, match=r"--methods: 'magic' is not known; allowed: running, "):
         check_methods(["magic"])

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 
 from envs.errors import InputError
+from envs.omnichannel.forecast import boosted
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Recorded
 from envs.omnichannel.types import FloatArray
@@ -67,19 +68,27 @@ class ForecastChoice:
 
 
 def check_methods(names: Sequence[str]) -> tuple[Recorded, ...]:
-    """Returns the methods that a user names; `all` stands for all of them.
+    """Returns the methods that a user names; `all` stands for all that are installed.
 
     Raises:
         InputError: names what is not known and what is allowed.
     """
     found: dict[Recorded, None] = {}
     for name in names:
-        own = [method for method in METHODS if name in {method, ALL}]
+        own = [
+            method
+            for method in METHODS
+            if method == name or (name == ALL and _is_installed(method))
+        ]
         if not own:
             allowed = ", ".join((*METHODS, ALL))
             raise InputError(f"--methods: {name!r} is not known; allowed: {allowed}")
         found |= dict.fromkeys(own)
     return tuple(found)
+
+
+def _is_installed(method: Recorded) -> bool:
+    return method != boosted.NAME or boosted.can_boost()
 
 
 def compare_methods(

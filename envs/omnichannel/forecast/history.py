@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
 
+from envs.omnichannel.forecast import boosted
 from envs.omnichannel.forecast.learner import Estimates, Learner, Rates
 from envs.omnichannel.types import WEEK, BoolArray, Float32Array, FloatArray
 
@@ -53,7 +54,11 @@ class History:
         for day, sold in enumerate(units):
             learner.learn(sold, rates, None if in_stock is None else in_stock[day])
             found.append(learner.read())
-        return cls.gather(found)
+        history = cls.gather(found)
+        if rates.method != boosted.NAME:
+            return history
+        level = boosted.correct_levels(history.smoothed, history.weight, units, in_stock, cycle)
+        return replace(history, smoothed=level)
 
     @classmethod
     def gather(cls, found: Sequence[Estimates]) -> Self:

@@ -202,7 +202,7 @@ DemandSettings = Annotated[Drawn | Trace, Field(discriminator="process")]
 
 
 # Methods that learn from a record.
-Recorded = Literal["running", "moving_average", "intermittent", "empirical"]
+Recorded = Literal["running", "moving_average", "intermittent", "empirical", "boosted"]
 
 
 class ForecastSettings(StrictModel):
@@ -213,7 +213,8 @@ class ForecastSettings(StrictModel):
     recorded demand: means and variances of the days before, whatever the episode begins on;
     `moving_average`: the mean of the last `window` days in stock; `intermittent`: probability and
     size of sales, for what seldom sells; `empirical`: the level of `running`, its spread that of
-    past sums of `span` days.
+    past sums of `span` days; `boosted`: the level of `running`, corrected by one model of all
+    stores and SKUs (extra `forecast`).
     """
 
     method: Literal[Recorded, "smoothing", "mean", "oracle"] = "smoothing"

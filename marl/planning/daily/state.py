@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from envs.errors import InputError
+from envs.omnichannel.forecast import boosted
 from envs.omnichannel.forecast.history import History
 from envs.omnichannel.forecast.learner import Learner, Rates
 from envs.omnichannel.forecast.lives import Listing, Lives
@@ -312,6 +313,11 @@ def find_first_day(scenario: Scenario) -> date:
 def _start(scenario: Scenario, demand: TraceDemand) -> tuple[Learner, Rates]:
     """A learner that knows nothing yet, and how it is to learn."""
     rates = Rates.from_settings(scenario.forecast)
+    if rates.method == boosted.NAME:
+        raise InputError(
+            f"forecast.method: {rates.method!r} is not allowed where sales are learnt day by day, "
+            "because its model is fitted to a whole record; the others are"
+        )
     shape = demand.recorded.shape[1:]
     memory = rates.count_memory(shape[-1])
     return Learner.start(*shape, cycle=demand.cycle, memory=memory, pull=rates.pull), rates
