@@ -6,7 +6,8 @@ import numpy as np
 
 from envs.omnichannel import BatchedEnv, load_scenario
 from envs.omnichannel.agents.coordinator import Coordinator
-from envs.omnichannel.types import ModuleOptions, Targets, View
+from envs.omnichannel.flows import Targets
+from envs.omnichannel.types import ModuleOptions, View
 from envs.omnichannel.world.draws import make_seeds
 
 

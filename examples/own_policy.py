@@ -8,7 +8,8 @@ from envs.omnichannel.agents.positions import (
     compute_system_rate,
     count_positions,
 )
-from envs.omnichannel.types import Targets, View
+from envs.omnichannel.flows import Targets
+from envs.omnichannel.types import View
 from marl.evaluation.evaluate import evaluate_policies
 from marl.policies import Policy, Setting, TargetRule, make_policy
 

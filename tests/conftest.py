@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from envs.omnichannel.flows import Flows
 from envs.omnichannel.scenario import Scenario, load_scenario
-from envs.omnichannel.types import Flows, IntArray
+from envs.omnichannel.types import IntArray
 
 # The first example of a test may have to wait for a loop's machine code.
 settings.register_profile("project", deadline=None)

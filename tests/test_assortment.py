@@ -14,10 +14,11 @@ from pettingzoo.test import parallel_api_test
 from envs.errors import InputError
 from envs.omnichannel import parallel_env
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.flows import Decisions, Targets
 from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.overrides import PARAMETERS
-from envs.omnichannel.types import Decisions, FloatArray, State, Targets
+from envs.omnichannel.types import FloatArray, State
 from envs.omnichannel.world.account.costs import CostModel
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator

@@ -7,8 +7,8 @@ import pytest
 
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.branches.branching import Recording, record_episodes, simulate_branches
+from envs.omnichannel.flows import Targets
 from envs.omnichannel.scenario import load_scenario
-from envs.omnichannel.types import Targets
 from envs.omnichannel.world.draws import make_seeds
 from marl.policies import make_policy
 from marl.policies.base import TargetRule

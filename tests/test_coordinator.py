@@ -8,18 +8,11 @@ from hypothesis.extra.numpy import arrays
 
 from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
 from envs.omnichannel.agents.roster import PROPOSERS
+from envs.omnichannel.flows import Targets
 from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.coordination import Coordination
-from envs.omnichannel.types import (
-    FloatArray,
-    IntArray,
-    ModuleOptions,
-    Network,
-    Signals,
-    Targets,
-    View,
-)
+from envs.omnichannel.types import FloatArray, IntArray, ModuleOptions, Network, Signals, View
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from envs.omnichannel.flows import Flows
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Flows, Network
+from envs.omnichannel.types import Network
 from envs.omnichannel.world.account.costs import TERMS, CostModel
 from tests.conftest import MakeFlows
 

@@ -6,10 +6,11 @@ import numpy as np
 
 from envs.omnichannel.agents.observation_spread import SPREAD_FEATURES
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.flows import Decisions
 from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.agents import Observation
-from envs.omnichannel.types import Decisions, FloatArray, State
+from envs.omnichannel.types import FloatArray, State
 from envs.omnichannel.world.account.costs import CostModel
 from envs.omnichannel.world.draws import make_seeds
 from marl.planning.daily.state import ForecastState

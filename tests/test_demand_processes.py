@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.errors import InputError
+from envs.omnichannel.flows import Decisions
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import ForecastSettings
-from envs.omnichannel.types import Decisions, FloatArray, IntArray, State
+from envs.omnichannel.types import FloatArray, IntArray, State
 from envs.omnichannel.world.demand import DemandProcess
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator

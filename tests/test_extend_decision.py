@@ -67,7 +67,7 @@ EDITS = {
         ),
         ("OnlineShare, Disposition)", "OnlineShare, Disposition, Markdown)"),
     ],
-    "omnichannel/types.py": [
+    "omnichannel/flows.py": [
         (
             "    disposition: FloatArray  # (B, S, K, 3) shares of returns, sum 1\n",
             "    disposition: FloatArray  # (B, S, K, 3) shares of returns, sum 1\n"

@@ -90,7 +90,7 @@ import numpy as np
 
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, load_scenario
-from envs.omnichannel.types import Decisions
+from envs.omnichannel.flows import Decisions
 from envs.omnichannel.world.account.costs import CostModel
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.flows import Targets
 from envs.omnichannel.forecast.strategies import KnownMean, Oracle, SeasonalSmoothing
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.demand import ForecastSettings, SeasonalNormal
-from envs.omnichannel.types import FloatArray, Known, State, Targets
+from envs.omnichannel.types import FloatArray, Known, State
 from envs.omnichannel.world.demand import ParametricDemand
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 
 from envs.omnichannel.agents.positions import count_positions
-from envs.omnichannel.types import Flows, State
+from envs.omnichannel.flows import Flows
+from envs.omnichannel.types import State
 from envs.omnichannel.world.simulator import Simulator
 from tests.conftest import known
 from tests.test_simulator import (

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from envs.omnichannel.flows import Flows
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.records import Records
-from envs.omnichannel.types import Flows, Network
+from envs.omnichannel.types import Network
 from envs.omnichannel.world.account.costs import TERMS, Costs
 from envs.omnichannel.world.account.metrics import MetricsAccumulator
 from tests.conftest import MakeFlows

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from envs.omnichannel.flows import Decisions, Flows
 from envs.omnichannel.scenario import DISPOSITIONS
-from envs.omnichannel.types import Decisions, Demand, Flows, State
+from envs.omnichannel.types import Demand, State
 from envs.omnichannel.world.account.costs import TERMS, Costs
 from envs.omnichannel.world.account.metrics import MetricsAccumulator
 from envs.omnichannel.world.events import EVENTS

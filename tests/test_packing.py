@@ -8,7 +8,8 @@ from hypothesis.extra.numpy import arrays
 
 from envs.omnichannel.agents.coordinator import make_feasible
 from envs.omnichannel.agents.packing import fill_to_total, limit_total
-from envs.omnichannel.types import FloatArray, IntArray, Targets
+from envs.omnichannel.flows import Targets
+from envs.omnichannel.types import FloatArray, IntArray
 
 GAPS = arrays(np.float64, (6, 4), elements=st.floats(-300, 300))
 RATES = arrays(np.float64, (6, 4), elements=st.floats(0.05, 60))

@@ -6,9 +6,10 @@ import pytest
 
 from envs.omnichannel import BatchedEnv, InputError, Scenario, parallel_env
 from envs.omnichannel.agents.roster import HIGH_MODULES, MODULES
+from envs.omnichannel.flows import Flows
 from envs.omnichannel.layout import Agent
 from envs.omnichannel.pettingzoo_env import OmnichannelEnv
-from envs.omnichannel.types import Flows, IntArray, State
+from envs.omnichannel.types import IntArray, State
 from envs.omnichannel.world.draws import make_seeds
 
 Options = dict[str, IntArray]

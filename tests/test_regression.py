@@ -11,8 +11,8 @@ import pytest
 
 from envs.omnichannel import BatchedEnv
 from envs.omnichannel.agents.coordinator import make_feasible
+from envs.omnichannel.flows import Flows, Targets
 from envs.omnichannel.scenario import load_scenario
-from envs.omnichannel.types import Flows, Targets
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 

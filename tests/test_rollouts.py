@@ -8,8 +8,9 @@ import pytest
 
 from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.flows import Targets
 from envs.omnichannel.scenario import Scenario, load_scenario
-from envs.omnichannel.types import SeedArray, Targets
+from envs.omnichannel.types import SeedArray
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.events.supply_cuts import CutSupply
 from marl.policies.base import Setting

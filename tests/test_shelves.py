@@ -7,8 +7,9 @@ import pytest
 
 from envs.omnichannel import BatchedEnv
 from envs.omnichannel.agents.observation import FEATURES
+from envs.omnichannel.flows import Decisions, Flows
 from envs.omnichannel.scenario import Scenario, load_scenario
-from envs.omnichannel.types import Decisions, Demand, Flows, State
+from envs.omnichannel.types import Demand, State
 from envs.omnichannel.world.account.costs import TERMS, CostModel, Costs
 from envs.omnichannel.world.account.metrics import MetricsAccumulator
 from envs.omnichannel.world.draws import make_seeds

@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from envs.omnichannel.flows import Decisions
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Decisions, Demand, State
+from envs.omnichannel.types import Demand, State
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 

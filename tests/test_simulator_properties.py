@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from envs.omnichannel.flows import Decisions, Flows
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Decisions, Demand, Flows, IntArray, State
+from envs.omnichannel.types import Demand, IntArray, State
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.events.shelves import Spoil
 from envs.omnichannel.world.simulator import Simulator

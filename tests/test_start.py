@@ -10,10 +10,10 @@ import yaml
 from envs.errors import InputError
 from envs.omnichannel import parallel_env
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.flows import Decisions
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.goods import Category
 from envs.omnichannel.scenario.start import Start
-from envs.omnichannel.types import Decisions
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 from marl.planning.stock_count import StockCountSchema

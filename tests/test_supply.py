@@ -9,8 +9,8 @@ import pytest
 from envs.omnichannel.agents.coordinator import make_feasible
 from envs.omnichannel.agents.observation import CUT_FEATURES, FEATURES
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.flows import Decisions, Targets
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Decisions, Targets
 from envs.omnichannel.world.account.costs import CostModel
 from envs.omnichannel.world.allocation.largest_remainder import round_jointly
 from envs.omnichannel.world.draws import make_seeds

@@ -5,8 +5,9 @@ import pytest
 
 from envs.omnichannel.agents.coordinator import make_feasible
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.flows import Decisions, Flows, Targets
 from envs.omnichannel.scenario import Scenario, load_scenario
-from envs.omnichannel.types import Decisions, Flows, State, Targets
+from envs.omnichannel.types import State
 from envs.omnichannel.world.account.costs import CostModel
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator

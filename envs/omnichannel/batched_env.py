@@ -10,24 +10,21 @@ from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
 from envs.omnichannel.agents.observation import ObservationModel
 from envs.omnichannel.agents.reward import RewardModel
 from envs.omnichannel.agents.roster import HIGH_MODULES
+from envs.omnichannel.flows import Decisions, Flows, Proposals, Targets
 from envs.omnichannel.forecast.make import make_forecast
 from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
-    Decisions,
     Demand,
     Float32Array,
     FloatArray,
-    Flows,
     Half,
     IntArray,
     Known,
     ModuleOptions,
-    Proposals,
     SeedArray,
     Signals,
     State,
-    Targets,
     View,
 )
 from envs.omnichannel.world.account.costs import CostModel, Costs

@@ -9,8 +9,8 @@ import numpy as np
 from envs.omnichannel.agents.coordinator import make_feasible
 from envs.omnichannel.agents.roster import MODULES
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.flows import Targets
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Targets
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator
 from marl.benchmark.rows import CELLS, ENV_STEPS, Probe, Row, measure_probes

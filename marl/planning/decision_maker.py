@@ -11,9 +11,10 @@ import numpy as np
 
 from envs.omnichannel.agents.roster import PROPOSERS
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.flows import Targets
 from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, IntArray, Targets, View
+from envs.omnichannel.types import FloatArray, IntArray, View
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.rule_file import RulePolicy
 from marl.policies.order_groups import make_groups

@@ -16,16 +16,15 @@ import numpy as np
 from envs.compiler import compiled
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.branches.futures import pass_day
+from envs.omnichannel.flows import Decisions, Flows
 from envs.omnichannel.forecast.distribution import Outlook
 from envs.omnichannel.forecast.learner import Rates
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import (
     ONLINE,
     BoolArray,
-    Decisions,
     Demand,
     FloatArray,
-    Flows,
     IntArray,
     Network,
     Signals,

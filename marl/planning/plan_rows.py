@@ -22,9 +22,10 @@ from envs.omnichannel.agents.positions import (
     count_online_waiting,
     count_positions,
 )
+from envs.omnichannel.flows import Flows
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.order_rules import tabulate_rules
-from envs.omnichannel.types import FloatArray, Flows, IntArray, Network, View, sum_axis
+from envs.omnichannel.types import FloatArray, IntArray, Network, View, sum_axis
 from envs.omnichannel.world.account.costs import Ordering, Transport
 from marl.planning.decision_maker import Proposed
 from marl.planning.plan import Plan

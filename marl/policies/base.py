@@ -11,11 +11,12 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.flows import Targets
 from envs.omnichannel.forecast.make import make_forecast
 from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
-from envs.omnichannel.types import BoolArray, FloatArray, IntArray, Network, Targets, View
+from envs.omnichannel.types import BoolArray, FloatArray, IntArray, Network, View
 from envs.omnichannel.world.demand import make_demand
 from marl.policies.ratios import compute_ratios
 

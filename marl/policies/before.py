@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from envs.omnichannel.flows import Targets
 from envs.omnichannel.scenario.agents import Before as BeforeRules
-from envs.omnichannel.types import Targets, View
+from envs.omnichannel.types import View
 from marl.policies.base import Setting, TargetRule
 from marl.policies.families import OrderUpTo
 

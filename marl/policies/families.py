@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.types import FloatArray, Targets, View
+from envs.omnichannel.flows import Targets
+from envs.omnichannel.types import FloatArray, View
 from marl.policies.ageing import FreshSafetyStock
 from marl.policies.base import ParameterSpace, Setting, TunableRule
 from marl.policies.loads import FairShare, FullTrucks, MinimumLoad

@@ -8,14 +8,8 @@ import numpy as np
 
 from envs.omnichannel.agents.positions import count_positions
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.types import (
-    ONLINE,
-    RESTOCK,
-    FloatArray,
-    Targets,
-    View,
-    sum_channels,
-)
+from envs.omnichannel.flows import Targets
+from envs.omnichannel.types import ONLINE, RESTOCK, FloatArray, View, sum_channels
 from marl.policies.base import Setting, TargetRule
 
 MEMORY = 4  # weeks of sales that the mean is taken of

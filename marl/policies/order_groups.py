@@ -11,8 +11,9 @@ from typing import ClassVar
 import numpy as np
 
 from envs.errors import InputError
+from envs.omnichannel.flows import Targets
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Float32Array, IntArray, Stocks, Targets, sum_axis
+from envs.omnichannel.types import Float32Array, IntArray, Stocks, sum_axis
 from marl.policies.base import Setting
 
 Quantities = Mapping[str, IntArray]  # group -> units by agent, (B, G)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.types import Float32Array, FloatArray, IntArray, Stocks, Targets, View
+from envs.omnichannel.flows import Targets
+from envs.omnichannel.types import Float32Array, FloatArray, IntArray, Stocks, View
 from marl.policies.order_groups import Group, make_targets
 
 # From the units that agents see, (B, G, D), to what orders of 0, 1, ... units are worth, (B, G, L).

@@ -13,15 +13,8 @@ from envs.omnichannel.agents.positions import (
     compute_system_rate,
     count_positions,
 )
-from envs.omnichannel.types import (
-    LOWEST_RATE,
-    BoolArray,
-    FloatArray,
-    IntArray,
-    Targets,
-    View,
-    sum_axis,
-)
+from envs.omnichannel.flows import Targets
+from envs.omnichannel.types import LOWEST_RATE, BoolArray, FloatArray, IntArray, View, sum_axis
 from marl.policies.base import Setting
 
 _NEVER = -1e12  # units: a gap that no days of demand bring above zero

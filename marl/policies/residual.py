@@ -16,9 +16,10 @@ import numpy as np
 from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.flows import Targets
 from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Float32Array, FloatArray, IntArray, Targets, View
+from envs.omnichannel.types import Float32Array, FloatArray, IntArray, View
 from marl.policies.choices import CHOICES, Choice, Dispatch
 from marl.policies.families import ComposedRule, get_family
 from marl.policies.plan import Plan

@@ -16,8 +16,9 @@ from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.branches.branching import Recording, simulate_branches
 from envs.omnichannel.branches.futures import Futures, FutureSampler
+from envs.omnichannel.flows import Targets
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, IntArray, Targets
+from envs.omnichannel.types import FloatArray, IntArray
 from envs.omnichannel.world.draws import make_seeds
 from marl.policies.choices import CHOICES, Choice, find_distinct
 from marl.policies.families import ComposedRule

@@ -8,8 +8,9 @@ import numpy as np
 
 from envs.omnichannel.agents.roster import PROPOSERS
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.flows import Flows
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, Flows, IntArray, Network, SeedArray, sum_channels
+from envs.omnichannel.types import FloatArray, IntArray, Network, SeedArray, sum_channels
 from envs.omnichannel.world.demand import make_demand
 from marl.policies.base import Policy
 

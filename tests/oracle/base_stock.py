@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from envs.omnichannel.agents.positions import count_positions
+from envs.omnichannel.flows import Decisions
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Decisions, Demand, FloatArray, IntArray, SeedArray, State
+from envs.omnichannel.types import Demand, FloatArray, IntArray, SeedArray, State
 from envs.omnichannel.world.account.costs import CostModel
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator

@@ -18,8 +18,9 @@ from functools import cache
 import numpy as np
 
 from envs.omnichannel.agents.positions import count_positions
+from envs.omnichannel.flows import Decisions
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Decisions, FloatArray, SeedArray, sum_channels
+from envs.omnichannel.types import FloatArray, SeedArray, sum_channels
 from envs.omnichannel.world.account.costs import CostModel
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.simulator import Simulator

@@ -10,18 +10,10 @@ from envs.omnichannel.agents.decisions import DECISIONS
 from envs.omnichannel.agents.decisions.averaging import Averaging
 from envs.omnichannel.agents.decisions.base import Decision
 from envs.omnichannel.agents.roster import PROPOSERS, level_of, list_rows, role_of
+from envs.omnichannel.flows import Decisions, Proposals, Targets
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.coordination import Coordination
-from envs.omnichannel.types import (
-    Decisions,
-    FloatArray,
-    IntArray,
-    ModuleOptions,
-    Network,
-    Proposals,
-    Targets,
-    View,
-)
+from envs.omnichannel.types import FloatArray, IntArray, ModuleOptions, Network, View
 from envs.omnichannel.world.allocation.lots import Lots
 
 

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from envs.omnichannel.batched_env import BatchedEnv, Step
+from envs.omnichannel.flows import Targets
 from envs.omnichannel.types import (
     ArrayRecord,
     Demand,
@@ -22,7 +23,6 @@ from envs.omnichannel.types import (
     SeedArray,
     Signals,
     State,
-    Targets,
     View,
 )
 

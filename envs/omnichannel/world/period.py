@@ -6,18 +6,9 @@ from abc import ABC, abstractmethod
 from dataclasses import fields, replace
 from typing import Any
 
+from envs.omnichannel.flows import Decisions, Flows
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import (
-    Decisions,
-    Demand,
-    FloatArray,
-    Flows,
-    IntArray,
-    Network,
-    SeedArray,
-    State,
-    no_units,
-)
+from envs.omnichannel.types import Demand, FloatArray, IntArray, Network, SeedArray, State, no_units
 
 Fields = dict[str, Any]  # some fields of a record, by name
 

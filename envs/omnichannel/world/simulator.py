@@ -8,18 +8,10 @@ from typing import TypeVar
 import numpy as np
 
 from envs.errors import InputError
+from envs.omnichannel.flows import Decisions, Flows
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.start import tabulate_start
-from envs.omnichannel.types import (
-    Decisions,
-    Demand,
-    FloatArray,
-    Flows,
-    IntArray,
-    Network,
-    SeedArray,
-    State,
-)
+from envs.omnichannel.types import Demand, FloatArray, IntArray, Network, SeedArray, State
 from envs.omnichannel.world.demand import Split, make_demand
 from envs.omnichannel.world.events import EVENTS
 from envs.omnichannel.world.events.fulfillment import Fulfil

@@ -14,8 +14,9 @@ import numpy as np
 from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.branches.branching import TargetPolicy
+from envs.omnichannel.flows import Targets
 from envs.omnichannel.scenario import Scenario, load_scenario
-from envs.omnichannel.types import FloatArray, IntArray, Targets, View
+from envs.omnichannel.types import FloatArray, IntArray, View
 from envs.omnichannel.world.draws import make_seeds
 from marl.policies.base import Setting, TargetRule
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.branches.branching import Recording, play_branches
-from envs.omnichannel.types import IntArray, Targets, View
+from envs.omnichannel.flows import Targets
+from envs.omnichannel.types import IntArray, View
 from envs.omnichannel.world.account.rates import list_holding, list_late, list_lost_sale
 from marl.learning.branched.order_policy import OrderPolicy
 from marl.learning.pool.recorded import Labels

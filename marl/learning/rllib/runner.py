@@ -22,7 +22,7 @@ from ray.rllib.utils.metrics import (
 )
 
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.types import Decisions, Targets
+from envs.omnichannel.flows import Decisions, Targets
 from envs.omnichannel.world.draws import make_seeds
 from marl.errors import CutError
 from marl.learning.methods import Method

@@ -15,14 +15,8 @@ from envs.omnichannel.agents.decisions.averaging_kernels import (
 from envs.omnichannel.agents.decisions.base import Decision, Quantity
 from envs.omnichannel.agents.positions import count_positions
 from envs.omnichannel.agents.protection import Protection, compute_online_served
-from envs.omnichannel.types import (
-    FloatArray,
-    IntArray,
-    Network,
-    Proposals,
-    View,
-    sum_channels,
-)
+from envs.omnichannel.flows import Proposals
+from envs.omnichannel.types import FloatArray, IntArray, Network, View, sum_channels
 
 
 class Averaging:

@@ -37,15 +37,15 @@ class Line(NamedTuple):
     name: str
     source: str  # a name, `PLACE` or `DC`
     destination: str
-    units: str | None = None  # field of `types.Flows` with what comes of it; None: it moves nothing
+    units: str | None = None  # field of `flows.Flows` with what comes of it; None: it moves nothing
     take: Callable[[FloatArray], FloatArray] = np.asarray  # the part of the decision
 
 
 class Decision(ABC):
     """One decision of every period, for all copies at once."""
 
-    name: ClassVar[str]  # field of `types.Decisions`: what is done
-    target: ClassVar[str]  # field of `types.Targets`: what is aimed at
+    name: ClassVar[str]  # field of `flows.Decisions`: what is done
+    target: ClassVar[str]  # field of `flows.Targets`: what is aimed at
     proposers: ClassVar[tuple[str, ...]]  # modules, in the order of axis 0 of proposals
     is_share: ClassVar[bool]
     at_dcs: ClassVar[bool] = False  # decided for each DC; else for each store

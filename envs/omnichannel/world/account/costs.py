@@ -14,8 +14,9 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 
 from envs.compiler import compiled
+from envs.omnichannel.flows import Flows
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import FloatArray, Flows, IntArray, Network
+from envs.omnichannel.types import FloatArray, IntArray, Network
 from envs.omnichannel.world.account.rates import (
     list_holding,
     list_late,

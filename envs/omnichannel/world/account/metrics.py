@@ -52,17 +52,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.compiler import compiled
+from envs.omnichannel.flows import Flows, Ledger
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import (
-    ONLINE,
-    PICKUP,
-    STORE,
-    FloatArray,
-    Flows,
-    IntArray,
-    Ledger,
-    Network,
-)
+from envs.omnichannel.types import ONLINE, PICKUP, STORE, FloatArray, IntArray, Network
 from envs.omnichannel.world.account.costs import TERMS, Costs
 
 EpisodeMetrics = dict[str, FloatArray]  # metric -> (B,)
