@@ -52,11 +52,13 @@ def run_base_stock(
     warm_up: int = 0,
     reorder_point: IntArray | None = None,
     seeds: SeedArray | None = None,
+    start: IntArray | None = None,
 ) -> FloatArray:
     """Returns each copy's total cost after the warm-up, (B,).
 
-    Every location starts at its level; a store asks for the gap to its level (with a reorder
-    point: when its position is at or below it), the warehouse orders the gap of its echelon.
+    Every location starts at its level unless `start` says otherwise. A store asks for the gap to
+    its level (with a reorder point: when its position is at or below it), the warehouse orders the
+    gap of its echelon.
 
     Args:
         scenario: one DC, one SKU.
@@ -67,10 +69,12 @@ def run_base_stock(
         warm_up: periods before those.
         reorder_point: of the stores, (B, S).
         seeds: of the scenario's process, (B,); copies with the same seed meet the same demand.
+        start: units on hand at the start, (B, 1 + S).
     """
     simulator = Simulator(scenario)
     model, rng = CostModel(scenario, simulator.network), np.random.default_rng(20240101)
     on_hand = np.concatenate([(warehouse - store.sum(axis=1))[:, None], store], axis=1)
+    on_hand = on_hand if start is None else start
     state, total = make_state(simulator, np.maximum(on_hand, 0), seeds), np.zeros(len(store))
     for period in range(warm_up + periods):
         positions = count_positions(state, simulator.network)
