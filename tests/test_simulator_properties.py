@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from envs.omnichannel.flows import Decisions, Flows
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.types import Demand, IntArray, State
+from envs.omnichannel.types import STORE, Demand, IntArray, State
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.events.shelves import Spoil
 from envs.omnichannel.world.simulator import Simulator
@@ -171,7 +171,11 @@ def check_conservation(scenario: Scenario, seed: int, copies: int, periods: int)
             flows.online_from_store,
             flows.online_from_dc,
         )
-        for units in (*gone, *sold):
+        swapped = flows.substituted_in, flows.substituted_out
+        is_on = scenario.substitution is not None
+        taken, missed = map(known, swapped) if is_on else [np.zeros_like(flows.sold_store)] * 2
+        np.testing.assert_array_equal(taken.sum(axis=2), missed.sum(axis=2))
+        for units in (*gone, *sold, taken):
             balance -= total(units, copies, skus)
         held = sum(
             total(units, copies, skus)
@@ -191,6 +195,7 @@ def check_conservation(scenario: Scenario, seed: int, copies: int, periods: int)
 
         # Channels apart: an order of one must never close an order of another.
         open_orders += flows.demand - flows.lost - flows.served
+        open_orders[..., STORE] -= missed
         np.testing.assert_array_equal(open_orders, count_open_orders(simulator, after))
         np.testing.assert_array_equal(open_orders.sum(axis=-1), flows.waiting)
         moved = (flows.transshipped_out, flows.transshipped_in)

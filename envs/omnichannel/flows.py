@@ -103,6 +103,9 @@ class Flows(ArrayRecord):
     # Stocks at the end; None where the scenario has none of it:
     queued: IntArray | None = None  # (B, N, K) waits for inspection
     record_error: IntArray | None = None  # (B, S, K) recorded - real stock
+    # Walk-ins who took another SKU; None without substitution:
+    substituted_out: IntArray | None = None  # (B, S, K) of what was sold out, neither sold nor lost
+    substituted_in: IntArray | None = None  # (B, S, K) sold in its place, beside `sold_store`
 
     @cached_property
     def ledger(self) -> Ledger:

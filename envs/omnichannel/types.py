@@ -175,6 +175,8 @@ class Demand(ArrayRecord):
     record_draws: FloatArray | None = None  # (B, 2, S, K) uniform; for shrinkage and counts
     lead_time: IntArray | None = None  # (B, N, K) periods, of what is sent in this period
     confirmed: FloatArray | None = None  # (B, W) share of supplier orders that is confirmed
+    # (B, S, R) uniform, by rule of `substitution`; thins the walk-ins who find a SKU sold out
+    substitution: FloatArray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

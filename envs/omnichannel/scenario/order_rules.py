@@ -62,8 +62,8 @@ def tabulate_rules(
         "rounding": np.zeros(shape, np.int64),
     }
     for i, rule in enumerate(rules):
-        to = _find(f"order_rules.{i}.to", rule.to, nodes)
-        cells = np.ix_(to, _find(f"order_rules.{i}.skus", rule.skus, skus))
+        to = find_places(f"order_rules.{i}.to", rule.to, nodes)
+        cells = np.ix_(to, find_places(f"order_rules.{i}.skus", rule.skus, skus))
         for field, values in table.items():
             stated: Any = getattr(rule, field)
             if stated is not None:
@@ -80,8 +80,12 @@ def tabulate_rules(
     return table
 
 
-def _find(field: str, chosen: Sequence[str] | None, names: Sequence[str]) -> list[int]:
-    """Places of the chosen names; all of them where none is chosen."""
+def find_places(field: str, chosen: Sequence[str] | None, names: Sequence[str]) -> list[int]:
+    """Returns the places of the chosen names; all of them where none is chosen.
+
+    Raises:
+        ValueError: names the field, the first name that is not known and those that are.
+    """
     place = {name: i for i, name in enumerate(names)}
     for name in chosen or ():
         if name not in place:

@@ -34,6 +34,7 @@ from envs.omnichannel.scenario.records import Records
 from envs.omnichannel.scenario.returns import Returns
 from envs.omnichannel.scenario.start import Start, tabulate_start
 from envs.omnichannel.scenario.start_file import read_start
+from envs.omnichannel.scenario.substitution import Substitution, tabulate_substitution
 from envs.untrusted import MOST_TABLE, read_bytes, read_text
 from envs.validation import StrictModel, parse_yaml, validate_model
 
@@ -73,6 +74,7 @@ class Scenario(StrictModel):
     returns: Returns = Returns()
     records: Records | None = None  # None: always right
     fulfillment: Fulfillment = Fulfillment()
+    substitution: Annotated[list[Substitution], Field(min_length=1)] | None = None  # None: nobody
     costs: Costs = Costs()
     forecast: ForecastSettings = ForecastSettings()
     observation: Observation = Observation()
@@ -100,7 +102,7 @@ class Scenario(StrictModel):
     def check_demand(self) -> Self:
         """What is different for some stores and SKUs names them, and fits their processes."""
         if not isinstance(self.demand, Trace):
-            check_overrides(self.demand, [store.name for store in self.network.stores], self.skus)
+            check_overrides(self.demand, self.store_names, self.skus)
         return self
 
     @model_validator(mode="after")
@@ -108,6 +110,20 @@ class Scenario(StrictModel):
         """Order rules name locations and SKUs of the scenario, and allow an order each."""
         if self.order_rules is not None:
             tabulate_rules(self.order_rules, self.node_names, self.sku_names)
+        return self
+
+    @model_validator(mode="after")
+    def check_substitution(self) -> Self:
+        """Substitution names stores and SKUs of the scenario, whose walk-ins do not wait."""
+        if self.substitution is None:
+            return self
+        tabulate_substitution(self.substitution, self.store_names, self.sku_names)
+        unmet = self.fulfillment.get_unmet("store")
+        if unmet not in {"lost", "partial"}:
+            raise ValueError(
+                f"fulfillment.store_unmet: {unmet!r} is not allowed with substitution; lost or "
+                "partial is needed, because walk-ins who wait take nothing else"
+            )
         return self
 
     @model_validator(mode="after")
@@ -183,8 +199,12 @@ class Scenario(StrictModel):
     @property
     def node_names(self) -> list[str]:
         """DCs, then stores."""
-        network = self.network
-        return [dc.name for dc in network.dcs] + [store.name for store in network.stores]
+        return [dc.name for dc in self.network.dcs] + self.store_names
+
+    @property
+    def store_names(self) -> list[str]:
+        """In the order of axis S."""
+        return [store.name for store in self.network.stores]
 
     @property
     def sku_names(self) -> list[str]:
@@ -196,8 +216,7 @@ class Scenario(StrictModel):
         """Whether a store carries a SKU, (S, K); None where all carry all."""
         if self.assortment is None:
             return None
-        stores = [store.name for store in self.network.stores]
-        carried = tabulate_assortment(self.assortment, stores, self.sku_names)
+        carried = tabulate_assortment(self.assortment, self.store_names, self.sku_names)
         return None if carried.all() else carried
 
     @property

@@ -20,6 +20,7 @@ DEMAND_DRIFT, DEMAND_FACTOR, PROMOTION = range(20, 23)
 # The network's own, far from the others.
 DC_OFFER, RATIONING, SUPPLIER_LEAD_TIME, LANE_LEAD_TIME, SUPPLY_CUT = range(200, 205)
 RECORD_START, RECORDS = 40, 41
+SUBSTITUTION = 50
 DRIFT_BELIEF = 60  # not of the world: what a planner thinks of it
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

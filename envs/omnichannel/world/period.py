@@ -12,7 +12,7 @@ from envs.omnichannel.types import Demand, FloatArray, IntArray, Network, SeedAr
 
 Fields = dict[str, Any]  # some fields of a record, by name
 
-_FLOWS = tuple(f.name for f in fields(Flows) if f.name not in {"queued", "record_error"})
+_FLOWS = tuple(f.name for f in fields(Flows) if f.default is not None)  # of every scenario
 
 
 class Period:

@@ -16,6 +16,7 @@ from envs.omnichannel.world.demand import Split, make_demand
 from envs.omnichannel.world.events import EVENTS
 from envs.omnichannel.world.events.fulfillment import Fulfil
 from envs.omnichannel.world.events.records import Count
+from envs.omnichannel.world.events.substitution import Substitute
 from envs.omnichannel.world.events.supply_cuts import CutSupply
 from envs.omnichannel.world.period import Event, Fields, Period
 
@@ -42,7 +43,8 @@ class Simulator:
     5. **Fulfil.** Walk-ins, then pickups from the store. Online orders from the store (the
        decided share) and the DC (the rest). Unmet demand is, by channel, `lost`, waits without
        limit (`backorder`) or for `patience` days, or is offered to the DC (`partial`). By
-       default walk-ins and pickups are lost and online orders wait three days.
+       default walk-ins and pickups are lost and online orders wait three days. With
+       `substitution`, a part of the walk-ins who would be lost take another SKU.
     6. **Returns** (eq. 2). Some of the sold units come back after a random delay and are
        restocked, consolidated to the DC or liquidated, in the decided shares; some are
        scrapped.
@@ -75,6 +77,10 @@ class Simulator:
         self.events = events
         # Asked in every period, so found beforehand.
         self._records, self._cuts = self.find(Count), self.find(CutSupply)
+        # Behind the last event of step 5.
+        self._served = 1 + max(
+            i for i, e in enumerate(events) if isinstance(e, Fulfil | Substitute)
+        )
         self._draws = [event.draw for event in events if type(event).draw is not Event.draw]
 
     def make_state(self, seed: SeedArray, split: Split = "train") -> State:
@@ -164,10 +170,8 @@ class Simulator:
         Args as of `simulate_period`.
         """
         period = Period(state, decisions, demand)
-        for event in self.events:
+        for event in self.events[: self._served]:
             event.apply(period)
-            if isinstance(event, Fulfil):
-                break
         return period.finish()[1]
 
     def show(self, state: State) -> State:

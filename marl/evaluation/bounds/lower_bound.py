@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import ONLINE, STORE, FloatArray, IntArray, SeedArray
@@ -42,12 +43,19 @@ def compute_reward_bounds(
     bounds, though it may that of single episodes.
 
     Args:
-        scenario: any.
+        scenario: without substitution.
         seeds: of the episodes, as evaluation uses them, (n,).
         split: which part of recorded demand the episodes come from.
         penalised: whether to add penalties. They change nothing where walk-ins are not lost at
             once, or demand is recorded.
+
+    Raises:
+        InputError: if customers substitute, which no programme here knows.
     """
+    if scenario.substitution is not None:
+        raise InputError(
+            f"substitution: not allowed for bounds (scenario {scenario.name}); none is needed"
+        )
     return np.array([_bound_episode(scenario, seed, split, penalised) for seed in seeds])
 
 

@@ -13,6 +13,8 @@ Service:
   store-SKU-periods (a period without demand has no stockout). Snyder & Shen, Fundamentals of
   Supply Chain Theory, 2nd ed., section 4.3.4, call it the type-1 service level.
 - `lost`: units a period, also by channel; `waiting`: orders open at the end of a period.
+- `substituted`: units a period that walk-ins took in place of what was sold out; neither served nor
+  lost. Only with `substitution`.
 - `response_days` = days that the served online orders waited / online orders served: 0 for all
   that are dispatched on the day of the order. What is lost or still waits has no response.
 - `fairness/lowest`: the lowest `served` of a store; `fairness/gini`: the Gini coefficient of the
@@ -103,6 +105,7 @@ class MetricsAccumulator:
         nodes = (num_copies, network.num_nodes, network.num_skus)
         self.sums = _make_sums(network, num_copies, len(self.channels))
         self.queued = np.zeros(nodes, np.int64)
+        self.substitutes, self.substituted = scenario.substitution is not None, np.zeros(num_copies)
         self.costs = np.zeros((len(TERMS), *nodes))
         self.reward, self.wrong = np.zeros(num_copies), np.zeros(num_copies)
         self.forecast_error, self.forecast_bias = np.zeros(num_copies), np.zeros(num_copies)
@@ -113,6 +116,8 @@ class MetricsAccumulator:
         _add_ledger(self.sums, flows.ledger)
         if flows.queued is not None:
             self.queued += flows.queued
+        if flows.substituted_in is not None:
+            self.substituted += _sum_cells(flows.substituted_in)
         self.costs += costs.by_term
         self.reward += team_reward
         if flows.record_error is not None:
@@ -165,6 +170,8 @@ class MetricsAccumulator:
             metrics[f"served/{channel}"] = _ratio(served[:, c], demand[:, c])
             metrics[f"on_time/{channel}"] = _ratio(on_time[:, c], demand[:, c])
             metrics[f"lost/{channel}"] = lost[:, c] / periods
+        if self.substitutes:
+            metrics["substituted"] = self.substituted / periods
         return metrics | {name: total / periods for name, total in totals.items()} | costs
 
     def _count_pairs(self) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from envs.omnichannel.world.events.rationing import Ration
 from envs.omnichannel.world.events.records import Count, Shrink
 from envs.omnichannel.world.events.returns import TakeBack
 from envs.omnichannel.world.events.shelves import Shelve, Spoil
+from envs.omnichannel.world.events.substitution import Substitute
 from envs.omnichannel.world.events.supply_cuts import CutSupply
 from envs.omnichannel.world.events.transshipment import Transship
 from envs.omnichannel.world.period import Event
@@ -27,6 +28,7 @@ EVENTS: list[type[Event]] = [
     Transship,
     # 4. and 5. Demand, which is drawn beforehand, is fulfilled
     Fulfil,
+    Substitute,
     # 6. Returns
     TakeBack,
     TakeBackMail,

@@ -58,7 +58,8 @@ class Spoil(_ShelfEvent):
         moved_out = flows["transshipped_out"]
         received = (period.offered - period.state.on_hand)[:, first:] + moved_out
         picked = flows["sold_pickup"] + flows["online_from_store"]
-        taken = np.stack([moved_out, flows["sold_store"], picked, flows["shrunk"]])
+        walk_ins = flows["sold_store"] + flows.get("substituted_in", 0)
+        taken = np.stack([moved_out, walk_ins, picked, flows["shrunk"]])
         assert period.state.shelf is not None, "the event is on"
         shelf = period.state.shelf + self.make_fresh(received)
         period.after["shelf"], wasted = _age_shelves(shelf, self.life, taken, self._oldest_first)
