@@ -26,7 +26,8 @@ from envs.omnichannel.flows import Flows
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.order_rules import tabulate_rules
 from envs.omnichannel.types import FloatArray, IntArray, Network, View, sum_axis
-from envs.omnichannel.world.account.costs import Ordering, Transport
+from envs.omnichannel.world.account.costs import Ordering
+from envs.omnichannel.world.account.transport import Transport
 from marl.planning.decision_maker import Proposed
 from marl.planning.plan import Plan
 from marl.planning.recommendation import Decision, Outlook
