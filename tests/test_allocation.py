@@ -12,7 +12,8 @@ from envs.omnichannel.world.allocation.largest_remainder import (
     split_by_shares,
     split_proportionally,
 )
-from envs.omnichannel.world.allocation.ration import ration
+from envs.omnichannel.world.allocation.ration import get_rule, ration
+from envs.omnichannel.world.allocation.rules.equal_cover import Rule as EqualCover
 from envs.omnichannel.world.allocation.rules.fair_share import split_equally
 from envs.omnichannel.world.allocation.rules.min_shortage import Rule as MinShortage
 from envs.omnichannel.world.allocation.rules.random_order import Rule as RandomOrder
@@ -97,6 +98,52 @@ def test_random_order__serves_the_lowest_first_and_in_full() -> None:
     assert RandomOrder().split(np.array([7, 2, 6]), np.array(5), priority).tolist() == [0, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("requests", "given_units"),
+    [
+        # A sells 4 a day and has none, B sells 6 a day and has 18: 12 units leave both 3 days.
+        ([20, 20], [12, 0]),
+        # A asks for 10 and gets them, though 2.5 days are fewer than B's; B gets the rest.
+        ([10, 20], [10, 2]),
+    ],
+)
+def test_equal_cover__an_empty_shelf_comes_before_a_full_one(
+    requests: list[int], given_units: list[int]
+) -> None:
+    covers = np.array([[0.0, 18.0], [4.0, 6.0]])
+
+    assert EqualCover().split(np.array(requests), np.array(12), covers).tolist() == given_units
+    # In proportion to what was asked, the full shelf gets its part.
+    assert split_proportionally(np.array([20, 20]), np.array(12)).tolist() == [6, 6]
+
+
+def test_equal_cover__customers_who_wait_come_first() -> None:
+    # A owes 3 units; B and C have a day each, and the one that comes first gets the odd unit.
+    covers = np.array([[-3.0, 2.0, 2.0], [1.0, 2.0, 2.0]])
+
+    assert EqualCover().split(np.array([9, 9, 9]), np.array(4), covers).tolist() == [4, 0, 0]
+    assert EqualCover().split(np.array([9, 9, 9]), np.array(6), covers).tolist() == [4, 1, 1]
+    assert EqualCover().split(np.array([4, 9, 9]), np.array(5), covers).tolist() == [4, 1, 0]
+
+
+@given(st.integers(0, 2**32))
+def test_equal_cover__hands_each_unit_to_the_smallest_cover(seed: int) -> None:
+    """Among them slow stores beside fast ones, whose covers move by twenty days a unit."""
+    rng = np.random.default_rng(seed)
+    stores = int(rng.integers(1, 7))
+    requests = rng.integers(0, 30, stores)
+    total = int(rng.integers(0, requests.sum() + 1))
+    position, rate = rng.integers(-5, 40, stores), rng.choice([0.0, 0.05, 0.3, 2.0, 30.0], stores)
+    units, days = [0] * stores, np.maximum(rate, 0.05)
+    for _ in range(total):
+        cover = np.where(units < requests, (position + units) / days, np.inf)
+        units[int(cover.argmin())] += 1
+
+    split = EqualCover().split(requests, np.array(total), np.stack([position, rate]))
+
+    assert split.tolist() == units
+
+
 def hand_out_by_the_unit(requests: list[int], total: int, *, equal_losses: bool) -> list[int]:
     """The definitions of two rules, unit by unit."""
     units = [0] * len(requests)
@@ -122,7 +169,8 @@ def test_ration__hands_out_the_smaller_of_stock_and_requests(tiny: Scenario, rul
         Network.from_scenario(tiny), num_dcs=2, members=(np.array([0, 2, 4]), np.array([1, 3]))
     )
     requests, available = rng.integers(0, 9, (200, 5, 3)), rng.integers(0, 20, (200, 2, 3))
-    granted = ration(requests, available, net, rule, rng.random((200, 5)))
+    shape = (200, 2, 5, 3) if get_rule(rule).by_cover else (200, 5)
+    granted = ration(requests, available, net, rule, rng.random(shape))
     assert ((granted >= 0) & (granted <= requests)).all()
     expected = np.minimum(net.sum_by_dc(requests), available)
     np.testing.assert_array_equal(net.sum_by_dc(granted), expected)

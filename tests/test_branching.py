@@ -30,8 +30,13 @@ class Losses:
         return step
 
 
-def record(name: str) -> tuple[BatchedEnv, TargetRule, Losses, Recording]:
+def record(
+    name: str, rationing: str | None = None
+) -> tuple[BatchedEnv, TargetRule, Losses, Recording]:
     scenario = load_scenario(name)
+    if rationing is not None:
+        fulfillment = scenario.fulfillment.model_copy(update={"rationing": rationing})
+        scenario = scenario.model_copy(update={"fulfillment": fulfillment})
     env = BatchedEnv(scenario, COPIES)
     rule = make_policy(FAMILY[name], scenario)
     losses = Losses(rule, env)
@@ -44,9 +49,13 @@ def select_targets(
     return rule.compute_targets(recording.see(env, entries))
 
 
-@pytest.mark.parametrize("name", FAMILY)
-def test_simulate_branches__the_same_decisions_repeat_what_happened(name: str) -> None:
-    env, rule, losses, recording = record(name)
+@pytest.mark.parametrize(
+    ("name", "rationing"), [*((name, None) for name in FAMILY), ("scarce", "equal_cover")]
+)
+def test_simulate_branches__the_same_decisions_repeat_what_happened(
+    name: str, rationing: str | None
+) -> None:
+    env, rule, losses, recording = record(name, rationing)
     periods = 4
     assert recording.num_entries == COPIES * env.scenario.horizon
     entries = np.array([0, 4, 4, 8, recording.list_entries(periods)[-1] - COPIES])

@@ -50,7 +50,7 @@ class Rule(RationingRule):
     """Stores in the scenario's order, each in full while stock lasts."""
 
     def split(
-        self, requests: IntArray, total: IntArray, priority: FloatArray | None = None
+        self, requests: IntArray, total: IntArray, shares_by: FloatArray | None = None
     ) -> IntArray:
         before = requests.cumsum(axis=-1) - requests
         return (total[..., None] - before).clip(0, requests)

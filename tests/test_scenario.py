@@ -106,7 +106,7 @@ def test_hash__is_stable_and_changes_with_a_value(tiny: Scenario, data: Data) ->
             "fulfillment.rationing",
             "lottery",
             "fulfillment.rationing: 'lottery' is not allowed; "
-            "must be 'fair_share', 'min_shortage', 'proportional' or 'random_order'",
+            "must be 'equal_cover', 'fair_share', 'min_shortage', 'proportional' or 'random_order'",
         ),
         (
             "demand.noize",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from envs.omnichannel.flows import Decisions, Flows
 from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.scenario.fulfillment import list_rationing_rules
 from envs.omnichannel.types import STORE, Demand, IntArray, State
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.events.shelves import Spoil
@@ -92,9 +93,7 @@ def random_scenarios(draw: st.DrawFn) -> Scenario:
                 "online_unmet": draw(st.sampled_from(["lost", "backorder", "patience"])),
                 "pickup_unmet": draw(unmet),
                 "dc_offer": draw(st.sampled_from([0, 0.5, 1])),
-                "rationing": draw(
-                    st.sampled_from(["proportional", "min_shortage", "random_order", "fair_share"])
-                ),
+                "rationing": draw(st.sampled_from(list_rationing_rules())),
             },
         }
     )
@@ -109,6 +108,7 @@ def sample_decisions(simulator: Simulator, copies: int, rng: np.random.Generator
         online_share=rng.choice([0, 0.3, 0.5, 1], cells),
         disposition=rng.dirichlet([0.3, 0.3, 0.3], cells),
         surplus=rng.integers(0, 6, cells),
+        covers=rng.integers(-4, 9, (copies, 2, *cells[1:])) / 2,
     )
 
 

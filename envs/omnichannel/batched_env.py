@@ -8,6 +8,7 @@ import numpy as np
 
 from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
 from envs.omnichannel.agents.observation import ObservationModel
+from envs.omnichannel.agents.positions import measure_covers
 from envs.omnichannel.agents.reward import RewardModel
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.flows import Decisions, Flows, Proposals, Targets
@@ -30,6 +31,7 @@ from envs.omnichannel.types import (
 from envs.omnichannel.world.account.costs import CostModel, Costs
 from envs.omnichannel.world.account.metrics import EpisodeMetrics, MetricsAccumulator
 from envs.omnichannel.world.allocation.lots import Lots
+from envs.omnichannel.world.allocation.ration import get_rule
 from envs.omnichannel.world.demand import Split
 from envs.omnichannel.world.simulator import Simulator
 
@@ -74,6 +76,7 @@ class BatchedEnv:
         )
         self.cost_model = CostModel(scenario, self.network)
         self.lots = Lots.from_scenario(scenario)
+        self.rations_by_cover = get_rule(scenario.fulfillment.rationing).by_cover
         self.reward_model = RewardModel(scenario, self.network, demand.scale)
         self._coordinated: tuple[ModuleOptions, View] | None = None
         self.state: State
@@ -185,14 +188,23 @@ class BatchedEnv:
         self.period += 1
         return demand, flows
 
-    def decide(self, targets: Targets) -> Decisions:
-        """Returns what is done about the targets in this scenario."""
-        return make_feasible(
+    def decide(self, targets: Targets, view: View | None = None) -> Decisions:
+        """Returns what is done about the targets in this scenario.
+
+        Args:
+            targets: of any copies.
+            view: what is known in those; None: the targets are of this environment's own copies.
+        """
+        decisions = make_feasible(
             self._leave_out(targets),
             whole_trucks=self.scenario.costs.truck_capacity is not None,
             with_surplus=self.scenario.transshipment is not None,
             lots=self.lots,
         )
+        if not self.rations_by_cover:
+            return decisions
+        covers = measure_covers(view or self.view, self.network, decisions.online_share)
+        return replace(decisions, covers=covers)
 
     def _leave_out(self, targets: Targets) -> Targets:
         """The targets, nothing of what a location does not carry."""

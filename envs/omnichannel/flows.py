@@ -38,6 +38,8 @@ class Decisions(ArrayRecord):
     online_share: FloatArray  # (B, S, K) in [0, 1]
     disposition: FloatArray  # (B, S, K, 3) in [0, 1], sum 1
     surplus: IntArray | None = None  # (B, S, K) units above the target, free for other stores
+    # (B, 2, S, K) positions, units, and rates, units a period; where DCs ration by cover
+    covers: FloatArray | None = None
 
 
 class Ledger(NamedTuple):

@@ -131,7 +131,8 @@ def _simulate_futures(env: BatchedEnv, futures: ComingDays, rule: Rule) -> tuple
     cut = np.zeros(short[:, net.num_dcs :].shape, bool)
     first: Flows | None = None
     for ahead, day in enumerate(futures.days):
-        decisions = env.decide(rule(env.make_view(state, day.signals)))
+        view = env.make_view(state, day.signals)
+        decisions = env.decide(rule(view), view)
         if first is None or day is not futures.days[-1]:
             state, flows = env.simulator.simulate_period(state, decisions, day.demand)
             first = first or flows

@@ -132,6 +132,18 @@ def compute_store_rate(view: View, online_share: FloatArray) -> FloatArray:
     return rate if view.forecast.shape[-1] == 2 else rate + view.forecast[..., PICKUP]
 
 
+def measure_covers(view: View, network: Network, online_share: FloatArray) -> FloatArray:
+    """Returns what covers are made of: the stores' positions and rates, (B, 2, S, K).
+
+    Args:
+        view: what is known.
+        network: of the view.
+        online_share: of online orders that the stores serve, (B, S, K).
+    """
+    position = count_positions(view, network).store
+    return np.stack([position, compute_store_rate(view, online_share)], axis=1)
+
+
 def compute_system_rate(view: View, network: Network) -> FloatArray:
     """Returns units a period demanded in all regions of each DC, (B, W, K)."""
     return network.sum_by_dc(sum_channels(view.forecast))

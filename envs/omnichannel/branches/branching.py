@@ -161,10 +161,11 @@ def play_branches(
     state = recording.states.select(entries)
     for ahead in range(periods):
         now = entries + ahead * recording.num_copies
-        if ahead:
-            targets = policy.compute_targets(recording.see(env, now, state))
+        view = recording.see(env, now, state) if ahead or env.rations_by_cover else None
+        if ahead and view is not None:
+            targets = policy.compute_targets(view)
         demand = recording.demand.select(now if worlds is None else worlds[ahead])
-        state, flows = env.simulator.simulate_period(state, env.decide(targets), demand)
+        state, flows = env.simulator.simulate_period(state, env.decide(targets, view), demand)
         costs = env.cost_model.compute_costs(flows)
         loss = env.reward_model.compute_loss(costs, env.service_weight).sum(axis=(1, 2))
         yield Branch(loss, state)

@@ -35,9 +35,9 @@ class Simulator:
     3. **Order and dispatch.** DCs order from suppliers, who confirm as much as announced cuts
        and their capacity allow, and dispatch to stores within stock and shipment capacity, with
        `order_rules` in whole packs. A DC that is short rations: `proportional`, `min_shortage`,
-       `fair_share` or `random_order`. Lead times are fixed, or drawn for every order. With
-       `transshipment`, stores above their target then help stores of the same DC that it left
-       short.
+       `fair_share`, `equal_cover` or `random_order`. Lead times are fixed, or drawn for every
+       order. With `transshipment`, stores above their target then help stores of the same DC
+       that it left short.
     4. **Demand** (eq. 1, or another process) of every store region, SKU and channel (`store`,
        `online`, and `pickup` where a SKU has `pickup_demand`).
     5. **Fulfil.** Walk-ins, then pickups from the store. Online orders from the store (the

@@ -23,6 +23,7 @@ from ray.rllib.utils.metrics import (
 
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.flows import Decisions, Targets
+from envs.omnichannel.types import View
 from envs.omnichannel.world.draws import make_seeds
 from marl.errors import CutError
 from marl.learning.methods import Method
@@ -39,7 +40,7 @@ class StoppableEnv(BatchedEnv):
 
     should_stop: Callable[[], bool] = staticmethod(lambda: False)
 
-    def decide(self, targets: Targets) -> Decisions:
+    def decide(self, targets: Targets, view: View | None = None) -> Decisions:
         """Returns what is done about the targets.
 
         Raises:
@@ -47,7 +48,7 @@ class StoppableEnv(BatchedEnv):
         """
         if self.should_stop():
             raise CutError
-        return super().decide(targets)
+        return super().decide(targets, view)
 
 
 class MethodRunner(EnvRunner, Checkpointable):

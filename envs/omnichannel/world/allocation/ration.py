@@ -19,21 +19,24 @@ class RationingRule(ABC):
     Ties go to the store that comes first.
 
     Attributes:
-        is_random: whether `split` reads the period's draw.
+        is_random: whether it shares by the period's draw.
+        by_cover: whether it shares by what the stores have and sell.
     """
 
     is_random: ClassVar[bool] = False
+    by_cover: ClassVar[bool] = False
 
     @abstractmethod
     def split(
-        self, requests: IntArray, total: IntArray, priority: FloatArray | None = None
+        self, requests: IntArray, total: IntArray, shares_by: FloatArray | None = None
     ) -> IntArray:
         """Returns integers that sum to `total`.
 
         Args:
             requests: of the stores of a DC, (..., G), >= 0.
             total: units to hand out, (...), at most the sum of the requests.
-            priority: uniform in (0, 1), (..., G), where the rule is random.
+            shares_by: what the rule shares by: uniform in (0, 1), (..., G), where it is random;
+                positions and rates, (..., 2, G), where it goes by cover.
 
         Returns:
             Units, (..., G), each at most its request.
@@ -44,7 +47,7 @@ class RationingRule(ABC):
         requests: IntArray,
         available: IntArray,
         network: Network,
-        priority: FloatArray | None = None,
+        shares_by: FloatArray | None = None,
     ) -> IntArray:
         """Returns what each store gets; args and result as of `ration`."""
         granted = requests.copy()
@@ -52,9 +55,18 @@ class RationingRule(ABC):
         for w, stores in enumerate(network.members):
             copies, skus = np.nonzero(short[:, w])
             cells = (copies[:, None], stores, skus[:, None])  # a row for each short copy and SKU
-            order = None if priority is None else priority[copies[:, None], stores]
-            granted[cells] = self.split(requests[cells], available[copies, w, skus], order)
+            own = None if shares_by is None else self.pick(shares_by, copies, stores, skus)
+            granted[cells] = self.split(requests[cells], available[copies, w, skus], own)
         return granted
+
+    def pick(
+        self, shares_by: FloatArray, copies: IntArray, stores: IntArray, skus: IntArray
+    ) -> FloatArray:
+        """Returns the part for `split` of a DC's stores, for M copies and SKUs."""
+        if self.by_cover:
+            rows = np.arange(2)[:, None]
+            return shares_by[copies[:, None, None], rows, stores, skus[:, None, None]]
+        return shares_by[copies[:, None], stores]
 
 
 @cache
@@ -69,7 +81,7 @@ def ration(
     available: IntArray,
     network: Network,
     rule: str = "proportional",
-    priority: FloatArray | None = None,
+    shares_by: FloatArray | None = None,
 ) -> IntArray:
     """Returns what each store gets when its DC cannot serve all requests.
 
@@ -80,7 +92,8 @@ def ration(
         available: units the DCs can give, (B, W, K), >= 0.
         network: for the stores of each DC.
         rule: of the scenario.
-        priority: of each store, (B, S), uniform in (0, 1); random rules alone read it.
+        shares_by: what the rule shares by: uniform in (0, 1), (B, S), where it is random;
+            the stores' positions and rates, (B, 2, S, K), where it goes by cover.
 
     Returns:
         Units given, (B, S, K), each at most the request.
@@ -90,7 +103,7 @@ def ration(
         np.ascontiguousarray(requests), np.ascontiguousarray(available), starts, stores
     ):
         return requests
-    return get_rule(rule).share_out(requests, available, network, priority)
+    return get_rule(rule).share_out(requests, available, network, shares_by)
 
 
 @compiled

@@ -15,6 +15,7 @@ class Ration(Event):
     def __init__(self, scenario: Scenario, network: Network) -> None:
         super().__init__(scenario, network)
         self._rule = scenario.fulfillment.rationing
+        self._by_cover = get_rule(self._rule).by_cover
         self._at_once = (network.lead_time[: network.num_dcs] == 0)[:, None]
 
     def draw(self, state: State) -> dict[str, FloatArray | IntArray]:
@@ -29,10 +30,11 @@ class Ration(Event):
     def apply(self, period: Period) -> None:
         """Hands out stock on hand, and orders whose lead time is zero."""
         on_hand = period.on_hand[:, : self.network.num_dcs]
+        shares_by = period.decisions.covers if self._by_cover else period.demand.rationing
         period.flows["shipped"] = ration(
             period.decisions.shipment,
             on_hand + self._at_once * period.flows["supplied"],
             self.network,
             self._rule,
-            period.demand.rationing,
+            shares_by,
         )

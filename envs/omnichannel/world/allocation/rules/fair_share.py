@@ -16,7 +16,7 @@ class Rule(RationingRule):
     """Hands out the same to all; what a store does not want goes to the others."""
 
     def split(
-        self, requests: IntArray, total: IntArray, priority: FloatArray | None = None
+        self, requests: IntArray, total: IntArray, shares_by: FloatArray | None = None
     ) -> IntArray:
         """Returns units as equal as the requests allow."""
         return split_equally(requests, total)

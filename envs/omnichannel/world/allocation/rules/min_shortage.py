@@ -17,7 +17,7 @@ class Rule(RationingRule):
     """Hands out so that shortages are as equal as they can be."""
 
     def split(
-        self, requests: IntArray, total: IntArray, priority: FloatArray | None = None
+        self, requests: IntArray, total: IntArray, shares_by: FloatArray | None = None
     ) -> IntArray:
         """Returns units that leave the largest shortage as small as possible."""
         missing = requests.sum(axis=-1) - total

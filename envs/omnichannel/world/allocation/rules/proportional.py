@@ -13,7 +13,7 @@ class Rule(RationingRule):
     """Hands out in proportion to the requests; one compiled loop does it for all cells."""
 
     def split(
-        self, requests: IntArray, total: IntArray, priority: FloatArray | None = None
+        self, requests: IntArray, total: IntArray, shares_by: FloatArray | None = None
     ) -> IntArray:
         """Returns units in proportion to the requests."""
         return split_proportionally(requests, total)
@@ -23,7 +23,7 @@ class Rule(RationingRule):
         requests: IntArray,
         available: IntArray,
         network: Network,
-        priority: FloatArray | None = None,
+        shares_by: FloatArray | None = None,
     ) -> IntArray:
         """Returns units in proportion to the requests wherever a DC is short."""
         return ration_cells(requests, np.ascontiguousarray(available), *network.groups)

@@ -17,11 +17,11 @@ class Rule(RationingRule):
     is_random = True
 
     def split(
-        self, requests: IntArray, total: IntArray, priority: FloatArray | None = None
+        self, requests: IntArray, total: IntArray, shares_by: FloatArray | None = None
     ) -> IntArray:
         """Returns units by order of priority."""
-        assert priority is not None, "random_order needs the period's draw"
-        order = np.argsort(priority, axis=-1, kind="stable")
+        assert shares_by is not None, "random_order needs the period's draw"
+        order = np.argsort(shares_by, axis=-1, kind="stable")
         sorted_requests = np.take_along_axis(requests, order, -1)
         before = np.cumsum(sorted_requests, axis=-1) - sorted_requests
         units = np.clip(total[..., None] - before, 0, sorted_requests)
