@@ -49,6 +49,7 @@ class Setting:
     oldest_first: BoolArray  # (2,) whether walk-ins take the oldest units, whether pickers do
     truck_capacity: int | None = None  # units; None: no trucks are paid
     has_cuts: bool = False  # whether suppliers announce cuts
+    leaves_out_surplus: bool = False  # whether echelons do, see `count_surplus`
     is_stationary: bool = False  # whether every day's demand is drawn from the same distribution
 
     @classmethod
@@ -72,6 +73,7 @@ class Setting:
             oldest_first=np.array([rule == "fifo" for rule in issue]),
             truck_capacity=scenario.costs.truck_capacity,
             has_cuts=scenario.supply_cuts is not None,
+            leaves_out_surplus=scenario.coordination.surplus is not None,
             is_stationary=_is_stationary(scenario),
         )
 

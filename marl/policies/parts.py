@@ -141,8 +141,7 @@ class Covers(Part):
     def apply(self, plan: Plan) -> None:
         """Sets both gaps."""
         plan.shipment_gap = self.store_days * plan.store_rate - plan.position
-        plan.up_to_gap = self.dc_days * plan.system_rate - plan.echelon
-        plan.supplier_gap = plan.up_to_gap
+        plan.aim_echelons(self.dc_days * plan.system_rate)
 
 
 class CoversByStock(Part):

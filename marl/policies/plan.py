@@ -12,9 +12,18 @@ from envs.omnichannel.agents.positions import (
     compute_store_rate,
     compute_system_rate,
     count_positions,
+    count_surplus,
 )
 from envs.omnichannel.flows import Targets
-from envs.omnichannel.types import LOWEST_RATE, BoolArray, FloatArray, IntArray, View, sum_axis
+from envs.omnichannel.types import (
+    LOWEST_RATE,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Network,
+    View,
+    sum_axis,
+)
 from marl.policies.base import Setting
 
 _NEVER = -1e12  # units: a gap that no days of demand bring above zero
@@ -38,6 +47,7 @@ class Plan:
     carried: BoolArray | None = None  # (S, K) what stores carry; None: everything
     # (B, W, K) standard deviation of what the echelon must last for; None: the rule knows of none
     echelon_deviation: FloatArray | None = None
+    surplus_of: Network | None = None  # in which the stores' surplus is left out; None: it counts
 
     @classmethod
     def start(cls, view: View, setting: Setting) -> Self:
@@ -58,14 +68,31 @@ class Plan:
             up_to_gap=-echelon.astype(np.float64),
             disposition=np.zeros((*position.shape, 3)),
             carried=None if network.carried is None else network.carried[network.num_dcs :],
+            surplus_of=network if setting.leaves_out_surplus else None,
         )
 
     def select(self, copies: IntArray) -> Plan:
         """The plans of some copies."""
-        others = {"view", "carried"}
+        others = {"view", "carried", "surplus_of"}
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
         chosen: dict[str, Any] = {n: None if a is None else a[copies] for n, a in arrays.items()}
-        return Plan(view=self.view.select(copies), carried=self.carried, **chosen)
+        return Plan(
+            view=self.view.select(copies),
+            carried=self.carried,
+            surplus_of=self.surplus_of,
+            **chosen,
+        )
+
+    def aim_echelons(self, level: FloatArray) -> None:
+        """Sets the suppliers' gaps.
+
+        Args:
+            level: what the echelons order up to, units, (B, W, K).
+        """
+        self.up_to_gap = level - self.echelon
+        if self.surplus_of is not None:
+            self.up_to_gap = self.up_to_gap + count_surplus(self.view, self.surplus_of, level)
+        self.supplier_gap = self.up_to_gap
 
     def pack(self) -> FloatArray:
         """Returns the shipment gaps after the loads are filled, (B, S, K)."""

@@ -39,8 +39,7 @@ class ProtectedStock(Part):
         plan.echelon_deviation = below.deviation
         store_level, dc_level = self.aim(plan, own, below)
         plan.shipment_gap = store_level - plan.position
-        plan.up_to_gap = dc_level - plan.echelon
-        plan.supplier_gap = plan.up_to_gap
+        plan.aim_echelons(dc_level)
 
     def measure(self, plan: Plan) -> tuple[Moments, Moments]:
         """Returns the moments that `aim` is told."""

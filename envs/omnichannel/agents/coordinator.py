@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from envs.omnichannel.agents.decisions import DECISIONS
 from envs.omnichannel.agents.decisions.averaging import Averaging
 from envs.omnichannel.agents.decisions.base import Decision
+from envs.omnichannel.agents.positions import count_positions, count_surplus
 from envs.omnichannel.agents.roster import PROPOSERS, level_of, list_rows, role_of
 from envs.omnichannel.flows import Decisions, Proposals, Targets
 from envs.omnichannel.scenario import Scenario
@@ -50,14 +52,19 @@ class Coordinator:
         self._weights = self._averaging.weigh(self.weights)
 
     def compute_targets(self, options: ModuleOptions, view: View) -> Targets:
-        """Returns the weighted mean of all proposals, eq. 6.
+        """Returns the weighted mean of all proposals, eq. 6, and the surplus that is left out.
 
         Args:
             options: by module, (B, A_m, K).
             view: what is known.
         """
         checked = self._check(options, len(view.period))
-        return Targets(**self._averaging.average(checked, view, self._weights))
+        targets = Targets(**self._averaging.average(checked, view, self._weights))
+        if self.rules.surplus is None:
+            return targets
+        level = targets.supplier_gap + count_positions(view, self.network).echelon
+        surplus = count_surplus(view, self.network, level)
+        return replace(targets, supplier_gap=targets.supplier_gap + surplus)
 
     def propose(self, options: ModuleOptions, view: View, online_share: FloatArray) -> Proposals:
         """Returns all proposals, of each proposer one on the first axis.

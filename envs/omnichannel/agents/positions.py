@@ -132,6 +132,24 @@ def compute_store_rate(view: View, online_share: FloatArray) -> FloatArray:
     return rate if view.forecast.shape[-1] == 2 else rate + view.forecast[..., PICKUP]
 
 
+def count_surplus(view: View, network: Network, level: FloatArray) -> FloatArray:
+    """Returns what stores have beyond their shares of their echelons' targets, units, (B, W, K).
+
+    What is too much in one store serves none of the others, so an order that it holds back leaves
+    them without. A store's share is that of its region's demand.
+
+    Args:
+        view: what is known.
+        network: of the view.
+        level: what the echelons order up to, units, (B, W, K).
+    """
+    region, parent = sum_channels(view.forecast), network.parent
+    system = network.sum_by_dc(region)[:, parent]
+    share = np.divide(region, system, out=np.zeros_like(region), where=system > 0)
+    most = share * np.maximum(level, 0)[:, parent]
+    return network.sum_by_dc(np.maximum(count_positions(view, network).store - most, 0))
+
+
 def measure_covers(view: View, network: Network, online_share: FloatArray) -> FloatArray:
     """Returns what covers are made of: the stores' positions and rates, (B, 2, S, K).
 

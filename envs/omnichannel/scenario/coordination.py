@@ -35,3 +35,5 @@ class Coordination(StrictModel):
     level_weights: dict[Literal["high", "low"], NonNegative] = {"high": 1.0, "low": 1.0}
     margin: NonNegative = 0.03  # of action values, whose unit is that of rewards; for `valued`
     proposer_weights: ProposerWeights = ProposerWeights()  # before training
+    # What a store has beyond its share of its echelon's target; None: counted, for rules too.
+    surplus: Literal["left_out"] | None = None
