@@ -8,7 +8,8 @@ import numpy as np
 import yaml
 
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.world.demand.trace_file import RecordedDemand, encode_trace
+from envs.omnichannel.world.demand.recorded import RecordedDemand
+from envs.omnichannel.world.demand.trace_file import encode_trace
 from marl.planning.daily.learn_sales import Learnt, learn_sales
 from marl.planning.rule_file import RuleMetadata, RulePolicy
 from marl.policies.base import Setting

@@ -18,7 +18,8 @@ from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.flows import Targets
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import FloatArray, IntArray
-from envs.omnichannel.world.demand.trace_file import RecordedDemand, encode_trace
+from envs.omnichannel.world.demand.recorded import RecordedDemand
+from envs.omnichannel.world.demand.trace_file import encode_trace
 from envs.omnichannel.world.draws import make_seeds
 from scripts.reproduction.vn2_files import Contest
 from scripts.reproduction.vn2_protocol import LEAD, ORDERS, WEEKS, Known, replay

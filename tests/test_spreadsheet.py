@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from envs.omnichannel.scenario import Scenario
-from envs.omnichannel.world.demand.trace_file import RecordedDemand, encode_trace, load_trace
+from envs.omnichannel.world.demand.recorded import RecordedDemand
+from envs.omnichannel.world.demand.trace_file import encode_trace, load_trace
 from envs.omnichannel.world.simulator import Simulator
 from envs.spreadsheet import read_name, write_name
 from envs.untrusted import unpack

@@ -16,7 +16,8 @@ from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.scenario.scenario import outside_allowed
 from envs.omnichannel.types import State
 from envs.omnichannel.world.demand import make_demand
-from envs.omnichannel.world.demand.trace_file import RecordedDemand, encode_trace, load_trace
+from envs.omnichannel.world.demand.recorded import RecordedDemand
+from envs.omnichannel.world.demand.trace_file import encode_trace, load_trace
 from envs.omnichannel.world.demand.traces import TraceDemand
 from marl.config import load_config
 from marl.evaluation.evaluate import evaluate_policies

@@ -16,7 +16,8 @@ from envs.omnichannel.forecast.learner import Learner, Rates
 from envs.omnichannel.forecast.strategies import count_days_ahead
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import Network
-from envs.omnichannel.world.demand.trace_file import RecordedDemand, encode_trace, load_trace
+from envs.omnichannel.world.demand.recorded import RecordedDemand
+from envs.omnichannel.world.demand.trace_file import encode_trace, load_trace
 from envs.omnichannel.world.demand.traces import TraceDemand
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation.choice import make_folds

@@ -140,9 +140,9 @@ class Planner:
             ended, new = self.forecast.list_ended(), self.forecast.list_new()
             told = [f"ended, so nothing is ordered: {', '.join(ended)}"] if ended else []
             return told + ([f"new, so demand is a guess: {', '.join(new)}"] if new else [])
-        if not isinstance(demand, TraceDemand) or stock_count.day <= len(demand.units):
+        if not isinstance(demand, TraceDemand) or stock_count.day <= demand.num_days:
             return []
-        last = demand.find_date(len(demand.units) - 1)
+        last = demand.find_date(demand.num_days - 1)
         return [
             f"forecasts end with the record, on {last}; `learn-sales` and --forecast keep them up "
             "to date"

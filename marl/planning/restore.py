@@ -147,7 +147,7 @@ def _choose_origin(demand: DemandProcess, day: int) -> int:
     """
     if not isinstance(demand, TraceDemand):
         return day
-    return min(day, len(demand.units)) if day >= demand.burn_in else len(demand.units)
+    return min(day, demand.num_days) if day >= demand.burn_in else demand.num_days
 
 
 def _choose_days(demand: DemandProcess, copies: int, day: int) -> IntArray:

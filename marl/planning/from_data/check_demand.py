@@ -9,21 +9,21 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.types import BoolArray, FloatArray, IntArray
+from envs.omnichannel.types import BoolArray
+from envs.omnichannel.world.demand.recorded import MOST_CELLS, Counts
+from marl.planning.from_data.cells import Cells, add_up, find_prices, locate_cells
 from marl.planning.from_data.dataset import DemandRecords, Reading, ReturnRecords
 from marl.planning.from_data.dates import ORIGIN
 from marl.planning.from_data.demand_rows import ALLOWED, DemandRows, read_rows
-from marl.planning.from_data.frequency import Periods, lay_out
+from marl.planning.from_data.frequency import Periods, find_distinct, lay_out
 from marl.planning.from_data.problems import Findings
 from marl.planning.from_data.sources import Source
+from marl.planning.from_data.texts import count_codes
 
 MOST_DAYS = 3650  # or weeks
 FEWEST_DAYS = 28
-MOST_CELLS = 30_000_000  # days x stores x SKUs x channels, a dense array
 LINES_SHARE = 0.05  # of rows whose day, store and SKU have one already: from here on, lines
 MEASURED_SHARE = 0.5  # of a SKU's rows with fractions: from here on, sold by weight or measure
-
-_Shape = tuple[int, int, int, int]
 
 
 def load_demand(
@@ -57,41 +57,42 @@ def load_demand(
     """
     rows = read_rows(source, findings, known_stores, known_skus, columns=columns or {}, zone=zone)
     reader = rows.reader
-    promotion, price = reader.flag("promotion", blank=False), reader.optional_number("price")
-    in_stock = reader.flag("in_stock", blank=True)
+    promotion = reader.flag("promotion", blank=False) if reader.has("promotion") else None
+    price = reader.numbers("price", blank=np.nan) if reader.has("price") else None
+    in_stock = reader.flag("in_stock", blank=True) if reader.has("in_stock") else None
     reader.check()
     _check_frequency(rows, spread_months=spread_months)
     periods = lay_out(rows.day, rows.frequency)
     _check_span(rows, periods)
-    day = periods.locate(rows.day)
-    shape = (int(day.max()) + 1, len(rows.stores), len(rows.skus), len(rows.channels))
-    cell = np.ravel_multi_index((day, rows.store, rows.sku, rows.channel), shape)
-    has_lines, is_return = _check_rows(rows, cell, has_returns=has_returns)
+    cells = locate_cells(rows, periods)
+    has_lines, is_return = _check_rows(rows, cells, has_returns=has_returns)
 
     def mark(marked: BoolArray) -> BoolArray:
-        return periods.repeat(_mark(marked[rows.row], day, rows, shape))
+        return periods.repeat(cells.mark(rows, rows.choose(marked)))
 
     records = DemandRecords(
         first_day=ORIGIN + timedelta(periods.first),
         stores=rows.stores,
         skus=rows.skus,
         channels=rows.channels,
-        units=_carry(periods.spread(_add_up(rows, cell, shape))),
-        filled=_count_gaps(cell, shape),
-        promotion=mark(promotion) if reader.has("promotion") else None,
-        price=_find_prices(price[rows.row], rows.sku, rows.skus) if reader.has("price") else None,
-        in_stock=None if in_stock.all() else ~mark(~in_stock),
+        units=add_up(rows, cells, periods),
+        filled=cells.count_gaps(),
+        promotion=None if promotion is None else mark(promotion),
+        price=None if price is None else find_prices(rows, price.select(rows.row)),
+        in_stock=None if in_stock is None or in_stock.all() else ~mark(~in_stock),
         step=periods.step,
         assumes_store_channel=not reader.has("channel"),
-        returned=_gather_returns(rows, is_return, periods.begin(day)),
+        returned=_gather_returns(rows, is_return, periods.begin(cells.day)),
     )
-    return records, _describe(rows, records, is_return, has_lines=has_lines, zone=zone)
+    return records, _describe(
+        rows, records, has_lines=has_lines, has_returns=has_returns, zone=zone
+    )
 
 
 def _check_frequency(rows: DemandRows, *, spread_months: bool) -> None:
     if rows.frequency != "month" or spread_months:
         return
-    count = len(np.unique(rows.day))
+    count = len(find_distinct(rows.day))
     raise InputError(
         f"{rows.reader.table.file}: a record by month ({count} of them); one by day or week is "
         "needed: export that, or spread each month's units evenly over its days: --spread-months"
@@ -104,58 +105,57 @@ def _check_span(rows: DemandRows, periods: Periods) -> None:
     cells = span * len(rows.stores) * len(rows.skus) * len(rows.channels)
     note = rows.reader.note
     if span > MOST_DAYS:
-        farthest = rows.row[[int(np.abs(rows.day - np.median(rows.day)).argmax())]]
+        farthest = rows.find(np.abs(rows.day - np.median(rows.day)).argmax(axis=0, keepdims=True))
         message = f"{{}} makes the records {span} {unit} long; at most {MOST_DAYS} are allowed"
         note(farthest, "date", message)
     elif span < FEWEST_DAYS:
         message = f"{{}} is the last of {span} {unit}; at least {FEWEST_DAYS} are needed"
-        note(rows.row[[int(rows.day.argmax())]], "date", message)
+        note(rows.find(rows.day.argmax(axis=0, keepdims=True)), "date", message)
     elif cells > MOST_CELLS:
         message = (
             f"{span} {unit} x stores x SKUs x channels are {cells} cells; at most {MOST_CELLS} are "
             "allowed"
         )
-        note(rows.row[:1], "sku", message)
+        note(rows.find(np.zeros(1, np.int64)), "sku", message)
     rows.reader.check()
 
 
-def _check_rows(rows: DemandRows, cell: IntArray, *, has_returns: bool) -> tuple[bool, BoolArray]:
+def _check_rows(rows: DemandRows, cells: Cells, *, has_returns: bool) -> tuple[bool, BoolArray]:
     """Whether rows are lines of orders or tills, and which of them are returns."""
-    has_lines = _check_lines(rows, cell)
+    has_lines = _check_lines(rows, cells)
     is_return = _check_returns(rows, has_lines=has_lines, has_returns=has_returns)
     _check_fractions(rows)
     rows.reader.check()
     return has_lines, is_return
 
 
-def _check_lines(rows: DemandRows, cell: IntArray) -> bool:
+def _check_lines(rows: DemandRows, cells: Cells) -> bool:
     """Whether rows are lines of orders or tills, of which a day has many.
 
     A few rows of a day that has one already are mistakes; where every day has the same number of
     them, the whole file is there several times.
     """
-    order = np.argsort(cell, kind="stable")
-    again = np.sort(order[1:][cell[order][1:] == cell[order][:-1]])
-    if not len(again):
-        return rows.layout.has_lines or rows.dates.has_times
-    counts = np.unique(cell, return_counts=True)[1]
-    is_usual = len(again) > LINES_SHARE * len(cell) and counts.min() < counts.max()
-    has_lines = rows.layout.has_lines or rows.dates.has_times or is_usual
+    again = len(rows) - cells.count
+    if not again:
+        return rows.layout.has_lines or rows.has_times
+    is_usual = again > LINES_SHARE * len(rows) and cells.fewest < cells.most
+    has_lines = rows.layout.has_lines or rows.has_times or is_usual
     message, cure = (
         "{} has a row for this store, SKU and channel already",
         "adds up rows of the same day",
     )
+    where = rows.find(cells.find_again())
     if has_lines:
-        rows.reader.cure(rows.row[again], "date", message, cure)
+        rows.reader.cure(where, "date", message, cure)
     else:
-        rows.reader.note(rows.row[again], "date", f"{message}; one a day is allowed", cure)
+        rows.reader.note(where, "date", f"{message}; one a day is allowed", cure)
     return has_lines
 
 
 def _check_returns(rows: DemandRows, *, has_lines: bool, has_returns: bool) -> BoolArray:
     """Which rows are returns: those below zero, unless returns have a file of their own."""
-    below = rows.units < 0
-    where = rows.row[below]
+    below: BoolArray = (rows.units.values < 0)[rows.units.codes]
+    where = rows.find(below)
     message = f"{{}} is not allowed; {ALLOWED}"
     if has_returns:
         rows.reader.note(where, "units", message, "counts it as 0")
@@ -170,96 +170,62 @@ def _check_returns(rows: DemandRows, *, has_lines: bool, has_returns: bool) -> B
 
 def _check_fractions(rows: DemandRows) -> None:
     """Takes down fractions: of SKUs sold by weight they are usual, of others mistakes."""
-    is_fraction = rows.units != np.rint(rows.units)
-    if not is_fraction.any():
+    units = rows.units
+    broken = units.values != np.rint(units.values)
+    if not broken.any():
         return
-    counts = np.bincount(rows.sku[rows.units != 0], minlength=len(rows.skus))
-    broken = np.bincount(rows.sku[is_fraction], minlength=len(rows.skus))
-    measured = (broken >= MEASURED_SHARE * counts)[rows.sku]
+    is_fraction: BoolArray = broken[units.codes]
+    counts = count_codes(rows.sku[(units.values != 0)[units.codes]], len(rows.skus))
+    fractions = count_codes(rows.sku[is_fraction], len(rows.skus))
+    measured = (fractions >= MEASURED_SHARE * counts)[rows.sku]
     cure = "rounds it; the rest is carried to the next day, so that totals are kept"
-    slips = rows.row[is_fraction & ~measured]
+    slips = rows.find(is_fraction & ~measured)
     rows.reader.note(slips, "units", f"{{}} is not allowed; {ALLOWED}", cure)
-    usual = rows.row[is_fraction & measured]
+    usual = rows.find(is_fraction & measured)
     rows.reader.cure(usual, "units", "{} is of a SKU sold by weight or measure", cure)
 
 
-def _add_up(rows: DemandRows, cell: IntArray, shape: _Shape) -> FloatArray:
-    """Units sold by period, store, SKU and channel."""
-    sold = np.where(rows.units > 0, rows.units, 0)
-    dense = np.bincount(cell, weights=sold, minlength=int(np.prod(shape)))
-    return dense.astype(np.float64).reshape(shape)
-
-
-def _carry(dense: FloatArray) -> IntArray:
-    """Whole units of each day; what rounding leaves is carried, so that no total moves."""
-    if (dense == np.rint(dense)).all():
-        return dense.astype(np.int64)
-    # Sums of decimal fractions miss the half by an ulp; both neighbours are as near.
-    total = np.rint(np.round(np.cumsum(dense, axis=0), 9))
-    return np.diff(total, axis=0, prepend=0).astype(np.int64)
-
-
-def _count_gaps(cell: IntArray, shape: _Shape) -> int:
-    """The number of cells without a row, of the series (store, SKU, channel) that have any."""
-    seen = np.zeros(shape, bool)
-    seen.reshape(-1)[cell] = True
-    return int((~seen & seen.any(axis=0)).sum())
-
-
-def _mark(marked: BoolArray, day: IntArray, rows: DemandRows, shape: _Shape) -> BoolArray:
-    """Which days of which store and SKU have a marked row in some channel, (days, S, K)."""
-    marks = np.zeros(shape[:3], bool)
-    marks[day[marked], rows.store[marked], rows.sku[marked]] = True
-    return marks
-
-
-def _find_prices(price: FloatArray, sku: IntArray, skus: list[str]) -> dict[str, float]:
-    """The median price of each SKU that has one."""
-    return {
-        name: float(np.median(found))
-        for i, name in enumerate(skus)
-        if len(found := price[(sku == i) & np.isfinite(price)])
-    }
-
-
-def _gather_returns(rows: DemandRows, is_return: BoolArray, day: IntArray) -> ReturnRecords | None:
+def _gather_returns(rows: DemandRows, is_return: BoolArray, day: Counts) -> ReturnRecords | None:
     chosen = np.flatnonzero(is_return)
     if not len(chosen):
         return None
+    units = rows.units.values[rows.units.codes[chosen]]
     return ReturnRecords(
-        day=day[chosen],
-        store=rows.store[chosen],
-        sku=rows.sku[chosen],
-        units=np.rint(-rows.units[chosen]).astype(np.int64),
+        day=day[chosen].astype(np.int64),
+        store=rows.store[chosen].astype(np.int64),
+        sku=rows.sku[chosen].astype(np.int64),
+        units=np.rint(-units).astype(np.int64),
         delay=np.full(len(chosen), -1),
-        table=rows.reader.table.select(rows.row[chosen]),
+        table=rows.reader.table.select(rows.find(chosen)),
     )
 
 
 def _describe(
     rows: DemandRows,
     records: DemandRecords,
-    is_return: BoolArray,
     *,
     has_lines: bool,
+    has_returns: bool,
     zone: ZoneInfo | None,
 ) -> Reading:
-    units = np.where(rows.units > 0, rows.units, 0)
+    units = rows.units.values
+    by_number = units * count_codes(rows.units.codes, len(units))
+    returned = 0.0 if has_returns else by_number[units < 0].sum()
     return Reading(
         layout=rows.layout.name,
         about=rows.layout.about,
         has_lines=has_lines,
         frequency=rows.frequency,
         rows=rows.num_rows,
-        units=float(np.round(units.sum(), 6)),
-        returned_units=float(np.round(np.abs(rows.units[is_return]).sum(), 6)),
+        units=float(np.round(by_number[units > 0].sum(), 6)),
+        returned_units=float(np.round(np.abs(returned), 6)),
         left_out_rows=rows.left_out,
         empty_cells=rows.empty,
         first_date=records.first_day,
         last_date=records.get_date(records.num_days - 1),
         stores=len(records.stores),
         skus=len(records.skus),
-        zones=tuple(sorted(rows.dates.zones)),
+        zones=tuple(sorted(rows.zones)),
         zone=None if zone is None else zone.key,
         absent=records.filled,
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.types import IntArray
+from envs.omnichannel.world.demand.recorded import Counts
 from marl.planning.from_data.csv_file import check_header
 from marl.planning.from_data.texts import Raw, Texts
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _LONGEST = 600  # seconds of a query
 _BATCH = 10_000
-_MOST_ROWS = 50_000_000  # a small file may repeat a row for ever
-_MEMORY = "1GB"
+_MOST_ROWS = 200_000_000  # a small file may repeat a row for ever
+_MEMORY = "500MB"
 _ROWS = "temp.cells"  # in DuckDB
 
 
@@ -76,7 +76,7 @@ def read_sqlite(path: Path, file: str, query: str | None) -> Raw:
     """
     end = monotonic() + _LONGEST
     positions: list[dict[str, int]] = []
-    codes: list[list[IntArray]] = []
+    codes: list[list[Counts]] = []
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     try:
         connection.set_progress_handler(lambda: monotonic() > end, 1_000_000)
@@ -94,14 +94,15 @@ def read_sqlite(path: Path, file: str, query: str | None) -> Raw:
             num_rows = _check_rows(num_rows + len(batch), file)
             for known, coded, cells in zip(positions, codes, zip(*batch, strict=True), strict=True):
                 texts = ["" if cell is None else str(cell) for cell in cells]
-                coded.append(np.array([known.setdefault(t, len(known)) for t in texts]))
+                numbers = [known.setdefault(text, len(known)) for text in texts]
+                coded.append(np.array(numbers, np.int32))
     except (sqlite3.Error, sqlite3.Warning) as error:
         raise _refuse(file, error) from None
     finally:
         connection.close()
 
     def read(position: int) -> Texts:
-        parts = codes[position] or [np.zeros(0, np.int64)]
+        parts = codes[position] or [np.zeros(0, np.int32)]
         return Texts.number([*positions[position]], np.concatenate(parts))
 
     return Raw(file=file, header=header, read=read, first_line=1, place="row")
@@ -151,9 +152,10 @@ def _read_rows(connection: DuckDBPyConnection, file: str, define: str | None = N
     _check_rows(int(run(f"SELECT count(*) AS rows FROM {_ROWS}")["rows"].iloc[0]), file)
 
     def read(position: int) -> Texts:
-        cell = f"coalesce(CAST({_quote(header[position], chr(34))} AS VARCHAR), '')"
-        kind = f"cells_{position}"
-        texts = f"SELECT DISTINCT {cell} FROM {_ROWS} ORDER BY 1"
+        name, kind = _quote(header[position], chr(34)), f"cells_{position}"
+        cell = f"coalesce(CAST({name} AS VARCHAR), '')"
+        distinct = f"SELECT DISTINCT {name} FROM {_ROWS}"
+        texts = f"SELECT DISTINCT {cell} FROM ({distinct}) ORDER BY 1"
         run(f"CREATE OR REPLACE TYPE {kind} AS ENUM ({texts})")
         found = run(f"SELECT CAST({cell} AS {kind}) AS cell FROM {_ROWS}")["cell"].cat
         return Texts.number([str(value) for value in found.categories], found.codes.to_numpy())

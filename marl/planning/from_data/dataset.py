@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from envs.omnichannel.types import WEEK, BoolArray, IntArray
+from envs.omnichannel.world.demand.recorded import Counts
 from marl.planning.from_data.dates import ORIGIN
 from marl.planning.from_data.texts import Table
 
@@ -20,7 +21,7 @@ class DemandRecords:
     stores: list[str]
     skus: list[str]
     channels: list[str]  # those recorded, of store, online, pickup, in that order
-    units: IntArray  # (days, S, K, C)
+    units: Counts  # (days, S, K, C) in the narrowest integers
     filled: int  # cells (day, store, SKU, channel) that had no row
     promotion: BoolArray | None = None  # (days, S, K)
     price: dict[str, float] | None = None  # median of the days that have one, by SKU

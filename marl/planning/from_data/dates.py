@@ -14,7 +14,7 @@ from envs.errors import InputError
 
 ORIGIN = date(1970, 1, 1)  # day 0
 FIRST_DATE, LAST_DATE = ORIGIN, date(2100, 12, 31)
-NO_DATE = np.iinfo(np.int64).min
+NO_DATE = int(np.iinfo(np.int32).min)
 
 DAY_FIRST, MONTH_FIRST, EITHER = "DD/MM/YYYY", "MM/DD/YYYY", "DD/MM/YYYY or MM/DD/YYYY"
 SERIAL, ISO_WEEK, MONTH = "an Excel serial number", "YYYY-Www", "YYYY-MM"

@@ -8,11 +8,12 @@ import numpy as np
 
 from envs.errors import InputError
 from envs.omnichannel.scenario.costs import Costs
-from envs.omnichannel.types import IntArray
+from envs.omnichannel.world.demand.recorded import Counts
 from marl.planning.from_data.check_others import SUPPLIER
 from marl.planning.from_data.dataset import Dataset, ReturnRecords
 from marl.planning.from_data.fit_covers import fit_covers
 from marl.planning.from_data.fit_network import fit_network, scale_distances
+from marl.planning.from_data.fit_smoothing import fit_smoothing
 from marl.planning.from_data.held_back import choose_horizon
 from marl.planning.from_data.section import Section
 from marl.planning.from_data.summary import Summary, compute_delay_table
@@ -22,9 +23,7 @@ LONGEST_SHELF_LIFE = 180  # periods that the simulator can follow a unit on the 
 COVERS = {"day": (3, 5), "week": (1, 2)}  # of stores and DCs at the start of an episode
 RETURN_DELAYS = {"day": (2, 7), "week": (0, 2)}
 REVIEW_WEEKS = 4
-AHEAD = 4  # entries that a level is to foresee, at least
 YEARLY_HOLDING = 0.25  # of the unit cost, where costs are given
-_SMOOTHINGS = np.array([0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2])
 _VARIANCE_SMOOTHING = 0.005
 
 
@@ -77,7 +76,7 @@ def fit_scenario(
             "forecast",
             {
                 "method": "running",
-                "smoothing": _fit_smoothing(train, demand.cycle),
+                "smoothing": fit_smoothing(train, demand.cycle),
                 "variance_smoothing": _VARIANCE_SMOOTHING,
             },
             [f"weight of the latest {unit} that foresaw the coming ones best"],
@@ -112,7 +111,7 @@ def _make_caveat(data: Dataset, train_days: int) -> str:
     )
 
 
-def _make_skus(data: Dataset, train: IntArray) -> Section:
+def _make_skus(data: Dataset, train: Counts) -> Section:
     demand = data.demand
     mean = train.mean(axis=(0, 1))  # (K, C) a day in a store of size 1
     values = []
@@ -233,31 +232,7 @@ def _make_returns(data: Dataset, train_days: int) -> Section:
     )
 
 
-def _fit_smoothing(train: IntArray, cycle: int) -> float:
-    """The least weight of the latest day whose average foresees the mean of what comes best.
-
-    That is the coming week, or of weeks the coming four.
-
-    The average is that of `History`: the plain mean of the first days, then exponential. Cells have
-    one vote each, on how much worse than their own best a weight is: an item that ends or begins
-    says nothing of how fast the others move.
-    """
-    ahead = max(cycle, AHEAD)
-    cells = train.sum(axis=3).reshape(len(train), -1).astype(np.float64)
-    sums = np.cumsum(np.vstack([np.zeros((1, cells.shape[1])), cells]), axis=0)
-    smoothed = np.zeros((len(_SMOOTHINGS), cells.shape[1]))
-    loss = np.zeros(smoothed.shape)
-    for day in range(len(cells) - ahead):
-        rate = np.maximum(_SMOOTHINGS, 1 / (day + 1))[:, None]
-        smoothed += rate * (cells[day] - smoothed)
-        coming = (sums[day + 1 + ahead] - sums[day + 1]) / ahead
-        if day >= ahead:  # not the days that the average began with
-            loss += (coming - smoothed) ** 2
-    regret = loss / np.maximum(loss.min(axis=0), 1e-9)
-    return float(_SMOOTHINGS[np.median(regret, axis=1).argmin()])
-
-
-def compute_margin(data: Dataset, train: IntArray) -> tuple[float, float] | None:
+def compute_margin(data: Dataset, train: Counts) -> tuple[float, float] | None:
     """Returns mean margin and unit cost of a unit sold, of the SKUs that have both; else None."""
     weights, margins, costs = [], [], []
     sold = train.sum(axis=(0, 1, 3))
@@ -272,7 +247,7 @@ def compute_margin(data: Dataset, train: IntArray) -> tuple[float, float] | None
     return margin, cost
 
 
-def _make_costs(data: Dataset, train: IntArray) -> Section:
+def _make_costs(data: Dataset, train: Counts) -> Section:
     found = compute_margin(data, train)
     lanes = [lane for lane in (data.lanes or {}).values() if lane.cost is not None]
     scale = found[0] if found else 1.0
@@ -326,7 +301,7 @@ def _fit_transport(data: Dataset) -> float:
     return float((x * y).sum() / max(float((x * x).sum()), 1e-9))
 
 
-def _make_reward(data: Dataset, train: IntArray) -> list[Section]:
+def _make_reward(data: Dataset, train: Counts) -> list[Section]:
     found = compute_margin(data, train)
     if found is None:
         return []

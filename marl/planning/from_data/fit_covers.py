@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from envs.omnichannel.types import FloatArray, IntArray
+from envs.omnichannel.types import FloatArray
+from envs.omnichannel.world.demand.recorded import Counts
 from marl.planning.from_data.section import Section
 
 NUM_OPTIONS = 11  # of the ordering agents
@@ -15,7 +16,7 @@ PUSH_OPTIONS = (4, 6, 8, 10)  # the first is the initial one: untrained agents a
 
 
 def fit_covers(
-    train: IntArray, dcs: list[dict[str, Any]], stores: list[dict[str, Any]]
+    train: Counts, dcs: list[dict[str, Any]], stores: list[dict[str, Any]]
 ) -> list[Section]:
     """Returns the agents' days of cover, and those of the policy before training.
 
@@ -46,12 +47,12 @@ def fit_covers(
     ]
 
 
-def _make_grids(train: IntArray, lead_time: int, lane: int) -> tuple[list[float], list[float]]:
+def _make_grids(train: Counts, lead_time: int, lane: int) -> tuple[list[float], list[float]]:
     """Days of cover for stores (beyond the lead time) and DC echelons, ascending.
 
     Safety stock in days grows with the coefficient of variation, so with 1 / sqrt(mean).
     """
-    mean = max(float(train.sum(axis=3).mean()), 0.05)
+    mean = max(int(train.sum()) / (train.size // train.shape[3]), 0.05)
     highest = 4 + 12 / mean**0.5
     steps = np.linspace(0, 1, NUM_OPTIONS)
     store: FloatArray = np.round(2 * highest * steps**1.5) / 2

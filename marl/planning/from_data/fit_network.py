@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.omnichannel.types import IntArray
+from envs.omnichannel.world.demand.recorded import Counts
 from marl.planning.from_data.check_others import SUPPLIER
 from marl.planning.from_data.dataset import Dataset, LaneRecord
 from marl.planning.from_data.section import Section
@@ -30,7 +30,7 @@ class Remarks:
 
 
 def fit_network(
-    data: Dataset, train: IntArray
+    data: Dataset, train: Counts
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Remarks]:
     """Returns the DCs, the stores and the remarks about both.
 

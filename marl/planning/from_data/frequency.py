@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 
 from envs.omnichannel.scenario import PERIOD_DAYS
 from envs.omnichannel.types import WEEK, FloatArray, IntArray
+from envs.omnichannel.world.demand.recorded import Counts, choose_kind
 from marl.planning.from_data.dates import ORIGIN
 
 _Kind = TypeVar("_Kind", bound=np.generic)
 
 FEWEST_DATES = 4  # from which on they show more than chance
+_BLOCK = 1 << 22  # rows at once
 _MOST = 0.9  # of the dates: the others are mistakes
 
 
-def find_frequency(days: IntArray) -> tuple[str, IntArray]:
+def find_frequency(days: Counts) -> tuple[str, Counts]:
     """Returns `day`, `week` or `month`, and the dates that do not fit it.
 
     All dates seven days apart are weeks, and all firsts or all lasts of months are months: there
@@ -29,7 +31,7 @@ def find_frequency(days: IntArray) -> tuple[str, IntArray]:
     Args:
         days: of all rows, since 1970-01-01.
     """
-    distinct = np.unique(days)
+    distinct = find_distinct(days)
     if len(distinct) < FEWEST_DATES:
         return "day", distinct[:0]
     weekday = distinct % WEEK
@@ -54,14 +56,16 @@ class Periods:
     span: int  # periods of the record
     starts: IntArray | None = None  # of months, in days from the first; None: as the record's
 
-    def locate(self, days: IntArray) -> IntArray:
-        """Returns the file's period of days since 1970-01-01."""
+    def locate(self, days: Counts) -> Counts:
+        """Returns the file's period of days since 1970-01-01, in narrow integers."""
         own = days - self.first
-        if self.starts is None:
-            return own // self.step
-        return np.searchsorted(self.starts, own, side="right") - 1
+        if self.starts is not None:
+            own = np.searchsorted(self.starts, own, side="right") - 1
+        elif self.step > 1:
+            own //= self.step
+        return own.astype(choose_kind(self.span))
 
-    def begin(self, period: IntArray) -> IntArray:
+    def begin(self, period: Counts) -> Counts:
         """Returns the record's period with which one of the file begins."""
         return period if self.starts is None else self.starts[period]
 
@@ -82,7 +86,13 @@ class Periods:
         return np.diff(starts, append=self.span)
 
 
-def lay_out(days: IntArray, frequency: str) -> Periods:
+def find_distinct(days: Counts) -> Counts:
+    """Returns the days that are there, ascending; millions of rows have few."""
+    parts = [np.unique(days[i : i + _BLOCK]) for i in range(0, len(days), _BLOCK)]
+    return np.unique(np.concatenate(parts)) if parts else days
+
+
+def lay_out(days: Counts, frequency: str) -> Periods:
     """Returns the periods from the first day to the last; months become days."""
     first, last = int(days.min()), int(days.max())
     if frequency != "month":

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
-from envs.omnichannel.world.demand.trace_file import RecordedDemand
+from envs.omnichannel.world.demand.recorded import RecordedDemand
 from marl.planning.from_data.check_demand import load_demand
 from marl.planning.from_data.check_others import load_lanes, load_nodes, load_returns, load_skus
 from marl.planning.from_data.dataset import Dataset, Reading
@@ -103,7 +103,8 @@ def make_scenario(
     train_days = choose_train_days(data.demand, held_back)
     summary = summarise(data, train_days, get_categories(data))
     demand, target = data.demand, out or Path("checked.yaml")
-    sections = fit_scenario(data, summary, train_days, target.stem, name_trace(target))
+    trace = name_trace(target.stem, demand.units.size)
+    sections = fit_scenario(data, summary, train_days, target.stem, trace)
     if is_ragged:
         sections += fit_assortment(demand)
     recorded = RecordedDemand(
@@ -116,10 +117,10 @@ def make_scenario(
         demand.in_stock,
     )
     if out is not None:
-        write_scenario(out, sections, recorded)
+        write_scenario(out, trace, sections, recorded)
     return FromData(
         out=out,
-        trace=None if out is None else out.with_name(name_trace(out)),
+        trace=None if out is None else out.with_name(trace),
         train_days=train_days,
         held_back_days=demand.num_days - train_days,
         first_held_back=str(demand.get_date(train_days)) if train_days < demand.num_days else None,

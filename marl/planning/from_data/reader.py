@@ -7,7 +7,6 @@ texts of a column only, so a million rows cost no more than their thousand diffe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -16,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.omnichannel.types import BoolArray, FloatArray, IntArray
+from envs.omnichannel.world.demand.recorded import Counts
+from marl.planning.from_data.columns import Dates, Numbers
 from marl.planning.from_data.dates import (
     DAY_FIRST,
     EITHER,
@@ -35,21 +36,11 @@ from marl.planning.from_data.numbers import is_missing, read_numbers
 from marl.planning.from_data.problems import Findings, Problem
 from marl.planning.from_data.sources import Source
 from marl.planning.from_data.tables import read_table
-from marl.planning.from_data.texts import Table
+from marl.planning.from_data.texts import Table, count_codes, find_first
 
 LONGEST_NAME = 100
 MOST_UNITS = 1_000_000  # a day in a store; more is a slip of the keyboard
 _FLAGS = {"": None, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
-
-
-@dataclass(frozen=True)
-class Dates:
-    """A column of dates."""
-
-    days: IntArray  # (rows,) since 1970-01-01; `NO_DATE` where none is
-    form: str  # that most of them have
-    has_times: bool  # of day
-    zones: frozenset[str]  # that the times name
 
 
 class Reader:
@@ -83,7 +74,7 @@ class Reader:
         return column in self.table.columns
 
     def note(
-        self, wrong: IntArray | BoolArray, column: str, message: str, fix: str | None = None
+        self, wrong: Counts | BoolArray, column: str, message: str, fix: str | None = None
     ) -> None:
         """Takes down a problem of some rows, if there are any.
 
@@ -93,11 +84,11 @@ class Reader:
             message: `{}` stands for the first row's text.
             fix: what --fix does about it; None: nothing.
         """
-        rows = np.flatnonzero(wrong) if wrong.dtype == bool else wrong.astype(np.int64)
+        rows: Counts = np.flatnonzero(wrong) if wrong.dtype == bool else wrong  # type: ignore[assignment]
         if len(rows):
             self.findings.add(self.table.find_problem(rows, column, message, fix))
 
-    def cure(self, rows: IntArray, column: str, message: str, fix: str) -> None:
+    def cure(self, rows: Counts, column: str, message: str, fix: str) -> None:
         """Takes down what the file's layout cures by itself; as of `note`."""
         if len(rows):
             self.findings.cure(self.table.find_problem(rows, column, message, fix))
@@ -117,7 +108,7 @@ class Reader:
 
     def date(self, column: str, *, blank: bool = False) -> IntArray:
         """Returns a column's dates as days since 1970-01-01, (rows,); see `dates`."""
-        return self.dates(column, blank=blank).days
+        return self.dates(column, blank=blank).days.astype(np.int64)
 
     def dates(self, column: str, *, blank: bool = False, zone: ZoneInfo | None = None) -> Dates:
         """Returns a column's dates.
@@ -147,7 +138,7 @@ class Reader:
         days[outside] = NO_DATE
         times = [one.time for one in found if one is not None]
         return Dates(
-            days=days[texts.codes],
+            days=days.astype(np.int32)[texts.codes],
             form=known[0] if known else "",
             has_times=any(set(time[:3]) - {None, "0", "00"} for time in times),
             zones=frozenset(time[-1] for time in times if time[-1] is not None),
@@ -180,7 +171,7 @@ class Reader:
 
     def _list_forms(self, column: str, forms: NDArray[np.object_]) -> list[str]:
         """The clear forms, that of most rows first; the others are taken down."""
-        counts = np.bincount(self.table.columns[column].codes, minlength=len(forms))
+        counts = count_codes(self.table.columns[column].codes, len(forms))
         known = [f for f in dict.fromkeys(forms) if f not in {"blank", "text", EITHER}]
         known.sort(key=lambda form: -int(counts[forms == form].sum()))
         if len(known) > 1:
@@ -193,7 +184,11 @@ class Reader:
             )
         return known
 
-    def number(
+    def number(self, column: str, *, most: float = 1e9, whole: bool = False) -> FloatArray:
+        """Returns a column's numbers, (rows,), none below 0; see `numbers`."""
+        return self.numbers(column, most=most, whole=whole).rows
+
+    def numbers(
         self,
         column: str,
         *,
@@ -206,8 +201,8 @@ class Reader:
         fix_blank: tuple[float, str] | None = None,
         decimals: int | None = None,
         allowed: str | None = None,
-    ) -> FloatArray:
-        """Returns a column's numbers, (rows,).
+    ) -> Numbers:
+        """Returns a column's numbers.
 
         Args:
             column: its name.
@@ -251,18 +246,18 @@ class Reader:
             fraction = (finite != np.rint(finite)) & (finite >= least)
             cured = note(fraction, f"{{}} is not allowed; {allowed}", fix_fraction)
             values[cured] = np.rint(values[cured])
-        return values[texts.codes]
+        return Numbers(values=values, codes=texts.codes)
 
     def units(self, column: str) -> FloatArray:
         """Returns a column of units of a day, whole, (rows,)."""
-        return self.number(
+        return self.numbers(
             column,
             most=MOST_UNITS,
             whole=True,
             fix_low="counts it as 0",
             fix_fraction="rounds it",
             fix_blank=(0.0, "counts it as 0"),
-        )
+        ).rows
 
     def optional_number(
         self,
@@ -275,16 +270,16 @@ class Reader:
         """Returns a column's numbers, (rows,), NaN in empty cells and where it is left out."""
         if not self.has(column):
             return np.full(len(self), np.nan)
-        return self.number(
+        return self.numbers(
             column,
             least=least,
             most=most,
             whole=whole,
             blank=np.nan,
             fix_fraction="rounds it" if whole else None,
-        )
+        ).rows
 
-    def names(self, column: str) -> tuple[list[str], IntArray]:
+    def names(self, column: str) -> tuple[list[str], Counts]:
         """Returns a column's distinct names, and each row's position among them, (rows,)."""
         texts = self.table.columns[column]
 
@@ -304,18 +299,18 @@ class Reader:
     def unique_names(self, column: str) -> tuple[list[str], list[int]]:
         """Returns each row's name, and the rows on which a name stands for the first time."""
         values, codes = self.names(column)
-        first = np.unique(codes, return_index=True)[1]
+        first = find_first(codes, len(values))
         again = np.setdiff1d(np.arange(len(codes)), first)
         self.note(again, column, "{} is there twice; each is allowed once", "keeps the first row")
         return [values[code] for code in codes.tolist()], sorted(first.tolist())
 
-    def choice(self, column: str, allowed: tuple[str, ...]) -> IntArray:
+    def choice(self, column: str, allowed: tuple[str, ...]) -> Counts:
         """Returns each row's position in `allowed`, (rows,); -1 for what is not in it."""
         texts = self.table.columns[column]
         lowered = [text.lower() for text in texts.values]
         if "" in allowed:
             lowered = ["" if is_missing(text) else text for text in lowered]
-        positions = np.array([allowed.index(t) if t in allowed else -1 for t in lowered], np.int64)
+        positions = np.array([allowed.index(t) if t in allowed else -1 for t in lowered], np.int16)
         message = f"{{}} is not known; allowed: {', '.join(filter(None, allowed))}"
         self._note_texts(column, positions < 0, message)
         return positions[texts.codes]

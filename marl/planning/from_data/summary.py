@@ -7,6 +7,7 @@ return rows where the text says so.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +15,9 @@ import numpy as np
 from scipy.special import fdtrc
 
 from envs.omnichannel.types import WEEK, FloatArray, IntArray
+from envs.omnichannel.world.demand.recorded import Counts
 from marl.planning.from_data.dataset import Dataset, DemandRecords
+from marl.planning.from_data.series import split_series, sum_channels
 
 RESAMPLES = 1000
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -79,8 +82,8 @@ def summarise(data: Dataset, train_days: int, categories: list[str]) -> Summary:
     units, cycle = data.demand.units[:train_days], data.demand.cycle
     total = units.sum(axis=(1, 2, 3)).astype(np.float64)
     by_channel = units.sum(axis=(1, 2))
-    cells = units.sum(axis=3).reshape(train_days, -1)  # (days, S x K)
-    sold = cells[:, cells.any(axis=0)]
+    cells = sum_channels(units).reshape(train_days, -1)  # (days, S x K)
+    sold = np.flatnonzero(cells.any(axis=0))
     online = None
     if "online" in data.demand.channels and len(data.demand.channels) > 1:
         column = by_channel[:, data.demand.channels.index("online")]
@@ -93,11 +96,11 @@ def summarise(data: Dataset, train_days: int, categories: list[str]) -> Summary:
         online_share=online,
         weekdays=_estimate_weekdays(data.demand, total) if cycle > 1 else {},
         season=_find_season(total, cycle),
-        noise=_estimate_noise(sold, cycle),
+        noise=_estimate_noise(cells, sold, cycle),
         zero_days=_estimate_ratio(
             (cells == 0).sum(axis=1), np.full(train_days, cells.shape[1]), cycle
         ),
-        patterns=_count_patterns(sold),
+        patterns=_count_patterns(cells, sold),
         return_rate=rate,
         return_rates=rates,
         return_delay=_estimate_delays(data, train_days),
@@ -202,23 +205,35 @@ def _measure_amplitude(fit: FloatArray) -> float:
     return float(np.ptp(fit) / 2)
 
 
-def _estimate_noise(cells: IntArray, cycle: int) -> Estimate:
-    """The median of sd / mean over store-SKUs, the weekday's mean taken out."""
+def _estimate_noise(cells: Counts, sold: IntArray, cycle: int) -> Estimate:
+    """The median of sd / mean over store-SKUs that sold, the weekday's mean taken out."""
+    if not len(sold):
+        return Estimate(0.0, 0.0, 0.0, 0, "store-SKUs")
+    cv = np.concatenate([_measure_noise(block, cycle) for block in split_series(cells, sold)])
+    chance = np.random.default_rng(0)  # each draw is a row of `_resample`
+    medians = [np.median(cv[chance.integers(len(cv), size=len(cv))]) for _ in range(200)]
+    return _enclose(float(np.median(cv)), np.array(medians), len(cv), "store-SKUs")
+
+
+def _measure_noise(cells: IntArray, cycle: int) -> FloatArray:
     day = np.arange(len(cells)) % cycle
     rest = cells.astype(np.float64)
     for d in range(cycle):
         rest[day == d] -= rest[day == d].mean(axis=0)
     # Each of the means uses up a degree of freedom.
-    sd = np.sqrt((rest**2).sum(axis=0) / max(len(cells) - cycle, 1))
-    cv = sd / cells.mean(axis=0)
-    if not len(cv):
-        return Estimate(0.0, 0.0, 0.0, 0, "store-SKUs")
-    medians = np.median(cv[_resample(len(cv))[:200]], axis=1)
-    return _enclose(float(np.median(cv)), medians, len(cv), "store-SKUs")
+    sd: FloatArray = np.sqrt((rest**2).sum(axis=0) / max(len(cells) - cycle, 1))
+    return sd / cells.mean(axis=0)
 
 
-def _count_patterns(cells: IntArray) -> dict[str, int]:
-    """Store-SKUs by how often and how evenly they sell."""
+def _count_patterns(cells: Counts, sold: IntArray) -> dict[str, int]:
+    """Store-SKUs that sold by how often and how evenly they do."""
+    found = Counter[str](dict.fromkeys(("smooth", "erratic", "intermittent", "lumpy"), 0))
+    for block in split_series(cells, sold):
+        found.update(_classify(block))
+    return dict(found)
+
+
+def _classify(cells: IntArray) -> dict[str, int]:
     demand_days = (cells > 0).sum(axis=0)
     interval = len(cells) / np.maximum(demand_days, 1)
     size = cells.sum(axis=0) / np.maximum(demand_days, 1)
@@ -234,7 +249,7 @@ def _count_patterns(cells: IntArray) -> dict[str, int]:
 
 
 def _estimate_return_rates(
-    data: Dataset, units: IntArray, categories: list[str]
+    data: Dataset, units: Counts, categories: list[str]
 ) -> tuple[Estimate | None, dict[str, Estimate]]:
     """Units returned / units sold within the training days: of all, and by category."""
     if data.returns is None:
@@ -272,12 +287,12 @@ def _estimate_delays(data: Dataset, train_days: int) -> dict[str, Estimate]:
         return {}
     order = np.argsort(delay, kind="stable")
     delay, weight = delay[order], weight[order].astype(np.float64)
-    # As many rows as there were, drawn with replacement: how often each was drawn.
-    draws = np.random.default_rng(0).multinomial(
-        len(delay), np.full(len(delay), 1 / len(delay)), 200
-    )
+    share = np.full(len(delay), 1 / len(delay))
 
     def estimate(measure: Any) -> Estimate:
+        chance = np.random.default_rng(0)
+        # As many rows as there were, drawn with replacement: how often each was drawn.
+        draws = (chance.multinomial(len(delay), share) for _ in range(200))
         resampled = np.array([measure(weight * drawn) for drawn in draws])
         return _enclose(measure(weight), resampled, len(delay), "return rows")
 
@@ -299,12 +314,13 @@ def _estimate_uplift(demand: DemandRecords, train_days: int) -> Estimate | None:
     """Units on promoted days over those that the same store-SKUs sell on their other days."""
     if demand.promotion is None or not demand.promotion[:train_days].any():
         return None
-    units = demand.units[:train_days].sum(axis=3)
-    promoted = demand.promotion[:train_days]
-    others = np.maximum((~promoted).sum(axis=0), 1)
-    usual = (units * ~promoted).sum(axis=0) / others  # (S, K)
+    units, promoted = sum_channels(demand.units[:train_days]), demand.promotion[:train_days]
+    plain = sum(
+        np.where(own, 0, day).astype(np.int64) for day, own in zip(units, promoted, strict=True)
+    )
+    usual = plain / np.maximum(train_days - promoted.sum(axis=0), 1)  # (S, K)
     return _estimate_ratio(
-        (units * promoted).sum(axis=(1, 2)).astype(np.float64),
-        (usual * promoted).sum(axis=(1, 2)),
+        np.array([day[own].sum() for day, own in zip(units, promoted, strict=True)], np.float64),
+        np.array([(usual * own).sum() for own in promoted]),
         demand.cycle,
     )

@@ -8,7 +8,7 @@ from datetime import timedelta
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.types import IntArray
+from envs.omnichannel.world.demand.recorded import choose_kind
 from marl.planning.from_data.layouts import Layout, read_constant
 from marl.planning.from_data.numbers import is_missing
 from marl.planning.from_data.problems import Findings
@@ -72,19 +72,23 @@ def read_layout(
         constant = read_constant(theirs)
         other = Texts.repeat(constant, size) if constant else raw.read(position[theirs])
         read[ours] = _fill(read[ours], other)
-    table = Table(raw=raw, columns=read, rows=np.arange(size), shown=shown)
+    table = Table(raw=raw, columns=read, rows=range(size), shown=shown)
     table = _drop_blank_rows(table, "date", [ours for ours in read if ours in shown])
     return (_unfold(table, layout) if layout.is_wide else table), layout
 
 
-def _count_rows(columns: Mapping[str, Texts]) -> IntArray:
-    return np.arange(max((len(column.codes) for column in columns.values()), default=0))
+def _count_rows(columns: Mapping[str, Texts]) -> range:
+    return range(max((len(column.codes) for column in columns.values()), default=0))
 
 
 def _drop_blank_rows(table: Table, column: str, own: Sequence[str] | None = None) -> Table:
     """The rows in which something is written."""
     columns = [table.columns[name] for name in own or table.columns]
-    filled = np.any([texts.not_blank[texts.codes] for texts in columns], axis=0)
+    if columns and any(texts.values and texts.not_blank.all() for texts in columns):
+        return table
+    filled = np.zeros(len(table), bool)
+    for texts in columns:
+        filled |= texts.not_blank[texts.codes]
     rows = np.flatnonzero(filled)
     if not len(rows):
         first = 2 if table.raw.text is not None else table.raw.first_line
@@ -97,7 +101,7 @@ def _fill(texts: Texts, other: Texts) -> Texts:
     if not any(map(is_missing, texts.values)):
         return texts
     empty = np.array([is_missing(value) for value in texts.values], bool)[texts.codes]
-    codes = np.where(empty, len(texts.values) + other.codes, texts.codes)
+    codes = np.where(empty, len(texts.values) + other.codes.astype(np.int64), texts.codes)
     return Texts.number([*texts.values, *other.values], codes)
 
 
@@ -109,16 +113,22 @@ def _unfold(table: Table, layout: Layout) -> Table:
     for i, column in enumerate(layout.dates):
         texts = raw.read(column)
         recode = [position.setdefault(value, len(position)) for value in texts.values]
-        codes[:, i] = np.array(recode, np.int32)[texts.codes[table.rows]]
+        codes[:, i] = np.array(recode, np.int32)[
+            texts.codes if isinstance(table.rows, range) else texts.codes[table.rows]
+        ]
     names = [_name_date(raw, column, layout) for column in layout.dates]
     columns = {
         name: Texts(texts.values, np.repeat(texts.codes, days))
         for name, texts in table.columns.items()
     }
-    columns["date"] = Texts(names, np.tile(np.arange(days), rows))
+    columns["date"] = Texts(names, np.tile(np.arange(days, dtype=choose_kind(days)), rows))
     columns["units"] = Texts.number([*position], codes.reshape(-1))
     return Table(
-        raw=raw, columns=columns, rows=np.repeat(table.rows, days), shown=table.shown, by_date=True
+        raw=raw,
+        columns=columns,
+        rows=np.repeat(np.asarray(table.rows, np.int32), days),
+        shown=table.shown,
+        by_date=True,
     )
 
 

@@ -6,14 +6,38 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from envs.errors import InputError
 from envs.omnichannel.types import BoolArray, IntArray
+from envs.omnichannel.world.demand.recorded import Counts, choose_kind
 from marl.planning.from_data.problems import Problem
+
+Rows = Counts | range  # positions of rows; a range is all of them, which takes no memory
+_BLOCK = 1 << 22  # rows at once, where NumPy would make eight bytes of each
+
+
+def pick(rows: Rows, which: Counts) -> Counts:
+    """Returns some of the rows, by their positions among them."""
+    return which if isinstance(rows, range) else rows[which]
+
+
+def count_codes(codes: Counts, size: int) -> IntArray:
+    """Returns how often each of the codes 0 to `size` is there, (size,)."""
+    counts = np.zeros(size, np.int64)
+    for start in range(0, len(codes), _BLOCK):
+        counts += np.bincount(codes[start : start + _BLOCK], minlength=size)
+    return counts
+
+
+def find_first(codes: Counts, size: int) -> IntArray:
+    """Returns the row on which each code is there for the first time, (size,)."""
+    first = np.full(size, len(codes))
+    for start in range(0, len(codes), _BLOCK):
+        found, where = np.unique(codes[start : start + _BLOCK], return_index=True)
+        np.minimum.at(first, found, start + where)
+    return first
 
 
 @dataclass(frozen=True)
@@ -21,14 +45,14 @@ class Texts:
     """A column as its distinct texts, each used, and the number of each row's text."""
 
     values: list[str]  # stripped of blanks around them
-    codes: IntArray  # (rows,)
+    codes: Counts  # (rows,) in the narrowest integers
 
     @classmethod
-    def number(cls, values: Sequence[str], codes: NDArray[np.integer[Any]]) -> Texts:
+    def number(cls, values: Sequence[str], codes: Counts) -> Texts:
         """Returns the column of some texts: blanks around them and those without a row go."""
         position: dict[str, int] = {}
-        recode = np.zeros(len(values), np.int64)
-        for code in np.flatnonzero(np.bincount(codes, minlength=len(values))).tolist():
+        recode = np.zeros(len(values), choose_kind(len(values)))
+        for code in np.flatnonzero(count_codes(codes, len(values))).tolist():
             recode[code] = position.setdefault(values[code].strip(), len(position))
         return cls([*position], recode[codes])
 
@@ -42,12 +66,12 @@ class Texts:
     @classmethod
     def repeat(cls, value: str, rows: int) -> Texts:
         """Returns a column of one text."""
-        return cls([value] if rows else [], np.zeros(rows, np.int64))
+        return cls([value] if rows else [], np.zeros(rows, np.int16))
 
     def __getitem__(self, row: int) -> str:
         return self.values[self.codes[row]]
 
-    def select(self, rows: IntArray) -> Texts:
+    def select(self, rows: Counts) -> Texts:
         """Returns the column of some rows, without the texts that they do not have."""
         return Texts.number(self.values, self.codes[rows])
 
@@ -86,7 +110,7 @@ class Table:
 
     raw: Raw
     columns: dict[str, Texts]
-    rows: IntArray  # (rows,) number of the record below the header, blank ones counted
+    rows: Rows  # number of each record below the header, blank ones counted
     shown: Mapping[str, str] = field(default_factory=dict)  # a column's name in the file
     by_date: bool = False  # a column a date: messages name the date's column
 
@@ -103,17 +127,19 @@ class Table:
         """What parts the file's columns."""
         return self.raw.separator
 
-    def select(self, rows: IntArray) -> Table:
-        """Returns the table of some rows."""
+    def select(self, rows: Counts) -> Table:
+        """Returns the table of some rows, each once and in their order."""
+        if len(rows) == len(self):
+            return self
         columns = {name: column.select(rows) for name, column in self.columns.items()}
-        return replace(self, columns=columns, rows=self.rows[rows])
+        return replace(self, columns=columns, rows=pick(self.rows, rows))
 
     def find_line(self, row: int) -> int:
         """Returns the line on which a row of `columns` begins, counted from 1."""
         return self.raw.find_line(int(self.rows[row]) + 1)
 
     def find_problem(
-        self, wrong: IntArray, column: str, message: str, fix: str | None = None
+        self, wrong: Counts, column: str, message: str, fix: str | None = None
     ) -> Problem:
         """Returns the problem of some rows; `{}` in the message is the first row's text."""
         row = int(wrong[0])

@@ -10,7 +10,9 @@ import yaml
 
 from envs.errors import InputError
 from envs.omnichannel.scenario import load_scenario
-from envs.omnichannel.world.demand.trace_file import RecordedDemand, encode_trace
+from envs.omnichannel.world.demand.compact_file import SUFFIX, encode_compact
+from envs.omnichannel.world.demand.recorded import RecordedDemand
+from envs.omnichannel.world.demand.trace_file import MOST_TEXT_CELLS, encode_trace
 from envs.omnichannel.world.simulator import Simulator
 from marl.planning.from_data.section import Section
 from marl.runs.files import replace_files
@@ -18,9 +20,17 @@ from marl.runs.files import replace_files
 WIDTH = 100
 
 
-def name_trace(out: Path) -> str:
-    """Returns the name of the trace file beside a scenario's file."""
-    return f"{out.stem}.demand.csv.gz"
+_TEXT = ".csv.gz"
+
+
+def name_trace(stem: str, cells: int) -> str:
+    """Returns the name of the trace file beside a scenario's: text, while that is not too large.
+
+    Args:
+        stem: of the scenario's file.
+        cells: days x stores x SKUs x channels.
+    """
+    return f"{stem}.demand{SUFFIX if cells > MOST_TEXT_CELLS else _TEXT}"
 
 
 def check_out(out: Path, *, force: bool) -> None:
@@ -37,18 +47,27 @@ def check_out(out: Path, *, force: bool) -> None:
         raise InputError(f"--out: '{out}' is a folder; the name of a file is needed")
     if out.exists() and not out.is_file():
         raise InputError(f"--out: '{out}' is a device or a pipe; the name of a file is needed")
-    if not force and (out.exists() or out.with_name(name_trace(out)).exists()):
+    traces = [out.with_name(f"{out.stem}.demand{suffix}") for suffix in (_TEXT, SUFFIX)]
+    if not force and any(path.exists() for path in (out, *traces)):
         raise InputError(f"--out: '{out}' exists; give another name, or --force to replace it")
 
 
-def write_scenario(out: Path, sections: Sequence[Section], recorded: RecordedDemand) -> None:
+def write_scenario(
+    out: Path, trace_name: str, sections: Sequence[Section], recorded: RecordedDemand
+) -> None:
     """Writes the scenario and its trace beside it, after loading both once.
+
+    Args:
+        out: the scenario's file.
+        trace_name: of the trace's file, see `name_trace`.
+        sections: of the scenario.
+        recorded: that the trace holds.
 
     Raises:
         InputError: if the scenario is not valid or the folder cannot be written.
     """
-    trace = out.with_name(name_trace(out))
-    text, records = render(sections), encode_trace(recorded)
+    trace, text = out.with_name(trace_name), render(sections)
+    records = encode_compact(recorded) if trace.suffix == SUFFIX else encode_trace(recorded)
     try:
         with tempfile.TemporaryDirectory(prefix="omnichannel-") as folder:
             draft = Path(folder, out.name)

@@ -3,7 +3,8 @@
 A CSV file, plain or .gz, with the columns `date`, `store`, `channel` and one column of whole units
 per SKU; a row for every day, store and channel, sorted by date, with the same stores and channels
 in the same order on every day. Where the dates are seven days apart, a row is a week's. Rows of
-a last channel `in_stock` hold 1 where there was anything to sell, and 0 where there was not.
+a last channel `in_stock` hold 1 where there was anything to sell, and 0 where there was not. Large
+records are compact files instead, whose names end in .npz.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from envs.errors import InputError
-from envs.omnichannel.types import WEEK, BoolArray, IntArray
+from envs.omnichannel.types import WEEK
+from envs.omnichannel.world.demand.compact_file import SUFFIX, load_compact
+from envs.omnichannel.world.demand.recorded import CHANNEL_NAMES, RecordedDemand, narrow
 from envs.spreadsheet import read_name, write_name
 from envs.untrusted import MOST_TABLE, read_bytes, unpack
 from envs.validation import LARGEST
@@ -29,21 +31,18 @@ if TYPE_CHECKING:  # its import takes half a second, which scenarios without a f
     import pandas as pd
 
 KEYS = ("date", "store", "channel")
-CHANNEL_NAMES = ("store", "online", "pickup")
 IN_STOCK = "in_stock"  # stands where a channel does
+MOST_TEXT_CELLS = 30_000_000  # days x stores x SKUs x channels; beyond, a file is compact
 
 
-@dataclass(frozen=True)
-class RecordedDemand:
-    """Recorded units of consecutive days, or of weeks by their first day."""
+def name_trace(stem: str, cells: int) -> str:
+    """Returns the name of a trace file: text that anybody can read, while that is not too large.
 
-    first_day: date
-    stores: list[str]
-    skus: list[str]
-    channels: list[str]  # of `CHANNEL_NAMES`, in that order
-    units: IntArray  # (days, S, K, C)
-    step: int = 1  # calendar days from an entry to the next one: 1 or 7
-    in_stock: BoolArray | None = None  # (days, S, K) whether there was anything to sell; None: yes
+    Args:
+        stem: of the name.
+        cells: of the record.
+    """
+    return f"{stem}.demand{SUFFIX if cells > MOST_TEXT_CELLS else '.csv.gz'}"
 
 
 @lru_cache(maxsize=2)
@@ -55,9 +54,13 @@ def load_trace(path: Path, digest: str | None) -> RecordedDemand:
     Raises:
         InputError: names the file, and the line and column where there is one.
     """
+    del digest
+    return load_compact(path) if path.suffix == SUFFIX else _load_text(path)
+
+
+def _load_text(path: Path) -> RecordedDemand:
     import pandas as pd
 
-    del digest
     try:
         content = unpack(read_bytes(path, "demand.file", MOST_TABLE), f"demand.file: '{path}'")
         text = content.decode("utf-8-sig")
@@ -153,7 +156,7 @@ def _shape(path: Path, table: pd.DataFrame, header: list[str]) -> RecordedDemand
         stores=[read_name(name) for name in names],
         skus=[read_name(name) for name in header[3:]],
         channels=found[:-1] if has_stock else found,
-        units=np.ascontiguousarray(cells[..., :-1]) if has_stock else cells,
+        units=narrow(np.ascontiguousarray(cells[..., :-1]) if has_stock else cells),
         step=step,
         in_stock=cells[..., -1] > 0 if has_stock else None,
     )

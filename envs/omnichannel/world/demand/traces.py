@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.errors import InputError
 from envs.omnichannel.data import load_grocery_demand
@@ -18,7 +20,6 @@ from envs.omnichannel.scenario.network import Store
 from envs.omnichannel.types import (
     ONLINE,
     STORE,
-    ArrayT,
     BoolArray,
     FloatArray,
     IntArray,
@@ -28,7 +29,10 @@ from envs.omnichannel.types import (
 )
 from envs.omnichannel.world import draws
 from envs.omnichannel.world.demand.process import Split
-from envs.omnichannel.world.demand.trace_file import RecordedDemand, load_trace
+from envs.omnichannel.world.demand.recorded import Counts, RecordedDemand, choose_kind
+from envs.omnichannel.world.demand.trace_file import load_trace
+
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 _BURN_IN = 8  # weeks that are known before the first episode begins, where there are so many
 _LEAST_KNOWN = 4  # periods; of days a whole week, so that every weekday has been seen
@@ -56,14 +60,18 @@ class TraceDemand:
                 f"period: '{other}' is not allowed; the demand's record has a row a {found}, so "
                 f"period: {found} is needed"
             )
-        days = recorded.units[: process.last_day]
-        units = days[:, store_index][:, :, sku_index]  # (days, S, K, recorded channels)
+        units = _select(recorded.units, process.last_day, store_index, sku_index)
         self.channels = scenario.channels
-        self.units = _spread_channels(units, recorded.channels, scenario.channels)
+        self._own, self._own_channels = units, recorded.channels  # (D, S, K, recorded channels)
+        self._spread(units[:0])  # the scenario has those channels
         self.carried = scenario.carried  # (S, K)
         self._check_assortment(scenario)
-        in_stock = _select(recorded.in_stock, process.last_day, store_index, sku_index)
-        self.in_stock = self._leave_out(in_stock)
+        in_stock = recorded.in_stock
+        self.in_stock = self._leave_out(
+            None
+            if in_stock is None
+            else _select(in_stock, process.last_day, store_index, sku_index)
+        )
         self.train_days = process.train_days
         self.online_share = process.online_share
         if self.online_share and recorded.channels != ["store"]:
@@ -85,24 +93,19 @@ class TraceDemand:
                 f"{held_back} held-back days, and {process.train_days} training days of which the "
                 f"first {least} are known before any episode begins)"
             )
-        self.scale = self._share_out(self.units[: process.train_days].mean(axis=0))
+        self.scale = self._average(units[: process.train_days])
         self.burn_in = min(_BURN_IN * self.cycle, process.train_days - scenario.horizon)
-        known = self.units[: self.burn_in]
-        self._sold = np.concatenate([np.zeros_like(self.units[:1]), self.units.cumsum(axis=0)])
-        self._stocked = None if self.in_stock is None else np.cumsum(self.in_stock, axis=0)
-        self.mean = (  # (S, K, C)
-            self._share_out(known.mean(axis=0))
-            if self.in_stock is None
-            else self.mean_before(np.array([self.burn_in]))[0]
-        )
-        self.variance = known.sum(axis=-1).var(axis=0)  # (S, K)
-        self.season = _weekday_profile(known.sum(axis=-1), len(self.units), self.cycle)
+        known = units[: self.burn_in]
+        self.mean = self._average(known, self.in_stock)  # (S, K, C)
+        by_sku = known.sum(axis=-1)
+        self.variance = by_sku.var(axis=0)  # (S, K)
+        self.season = _weekday_profile(by_sku, len(units), self.cycle)
 
     def _check_assortment(self, scenario: Scenario) -> None:
         """Refuses sales of what a store does not carry: demand is never dropped unsaid."""
         if self.carried is None:
             return
-        sold = self.units.sum(axis=(0, 3)) * ~self.carried
+        sold = self._own.sum(axis=(0, 3)) * ~self.carried
         for s, k in np.argwhere(sold):
             store, sku = scenario.network.stores[s].name, scenario.skus[k].name
             raise InputError(
@@ -114,13 +117,48 @@ class TraceDemand:
         """Where there was anything to sell, (D, S, K): nothing of what a store does not carry."""
         if self.carried is None:
             return in_stock
-        every = np.broadcast_to(self.carried, (len(self.units), *self.carried.shape))
+        every = np.broadcast_to(self.carried, (self.num_days, *self.carried.shape))
         return every if in_stock is None else every & in_stock
 
     @cached_property
     def recorded(self) -> FloatArray:
         """Units by channel that each recorded day was to bring, (D, S, K, C)."""
         return self._share_out(self.units)
+
+    @cached_property
+    def units(self) -> Counts:
+        """Units of all recorded days by the scenario's channels, (D, S, K, C)."""
+        return self._spread(self._own)
+
+    @property
+    def num_days(self) -> int:
+        """Days, or weeks, that are recorded."""
+        return len(self._own)
+
+    @cached_property
+    def _sold(self) -> Counts:
+        """Units sold before each day and before the one after the last, (D + 1, S, K, recorded)."""
+        kind = choose_kind(int(self._own.sum(axis=0).max(initial=0)))
+        sold = np.zeros((self.num_days + 1, *self._own.shape[1:]), kind)
+        np.cumsum(self._own, axis=0, dtype=kind, out=sold[1:])
+        return sold
+
+    @cached_property
+    def _stocked(self) -> Counts:
+        """Days with stock up to each day, (D, S, K)."""
+        days = self.in_stock if self.in_stock is not None else np.ones((self.num_days, 1, 1), bool)
+        return np.cumsum(days, axis=0, dtype=choose_kind(self.num_days))
+
+    def _spread(self, units: NDArray[Any]) -> NDArray[Any]:
+        """Units by recorded channel, (..., recorded), by the scenario's channels, (..., C)."""
+        return _spread_channels(units, self._own_channels, self.channels)
+
+    def _average(self, units: Counts, in_stock: BoolArray | None = None) -> FloatArray:
+        """The mean day of the first ones, or of those of them with stock, (S, K, C)."""
+        if in_stock is None:
+            return self._share_out(self._spread(units.mean(axis=0)))
+        days = np.maximum(in_stock[: len(units)].sum(axis=0), 1)[..., None]
+        return self._share_out(self._spread(units.sum(axis=0))) / days
 
     def find_date(self, day: int) -> date:
         """Returns the date of a day of the record or after it; of a week, its first day."""
@@ -132,11 +170,11 @@ class TraceDemand:
 
     def mean_before(self, day: IntArray) -> FloatArray:
         """The mean of the days before on which there was stock, (B, S, K, C)."""
-        own = np.minimum(day, len(self._sold) - 1)
+        own = np.minimum(day, self.num_days)
         days = np.maximum(own, 1)[:, None, None, None]
-        if self._stocked is not None:
+        if self.in_stock is not None:
             days = np.maximum(self._stocked[days[:, 0, 0, 0] - 1], 1)[..., None]
-        return self._share_out(self._sold[own]) / days
+        return self._share_out(self._spread(self._sold[own])) / days
 
     def sample_start(self, seed: SeedArray, horizon: int, split: Split) -> IntArray:
         """A day from which the whole episode stays inside the part that `split` names.
@@ -145,7 +183,7 @@ class TraceDemand:
         """
         first, end = (self.burn_in, self.train_days)
         if split == "evaluate" and self.held_back:
-            first, end = self.train_days, len(self.units)
+            first, end = self.train_days, self.num_days
         start = draws.sample_uniform(seed, np.zeros(len(seed), np.int64), draws.START, ())
         return first + (start * (end - horizon + 1 - first)).astype(np.int64)
 
@@ -160,11 +198,11 @@ class TraceDemand:
 
     def expect_units(self, state: State, ahead: int = 0) -> FloatArray:
         """The recorded units of the day `ahead` days on, (B, S, K, C); the last day repeats."""
-        return self._share_out(self.units[np.minimum(state.day + ahead, len(self.units) - 1)])
+        return self._share_out(self._read_day(state.day + ahead))
 
     def sample_units(self, state: State) -> IntArray:
         """The recorded units of each copy's day, (B, S, K, C)."""
-        recorded = self.units[np.minimum(state.day, len(self.units) - 1)]  # the last day repeats
+        recorded = self._read_day(state.day).astype(np.int64)
         if not self.online_share:
             return recorded
         total = sum_channels(recorded)
@@ -176,7 +214,11 @@ class TraceDemand:
         units[..., STORE], units[..., ONLINE] = total - online, online
         return units
 
-    def _share_out(self, units: ArrayT) -> FloatArray:
+    def _read_day(self, day: IntArray) -> Counts:
+        """The recorded units of days, (B, S, K, C); the last day repeats."""
+        return self._spread(self._own[np.minimum(day, self.num_days - 1)])
+
+    def _share_out(self, units: NDArray[Any]) -> FloatArray:
         """Expected units by channel, (..., C), of recorded ones, (..., C)."""
         if not self.online_share:
             return units.astype(np.float64)
@@ -209,20 +251,28 @@ def load_records(process: Trace) -> RecordedDemand:
 
 
 def _select(
-    in_stock: BoolArray | None, last_day: int | None, stores: list[int], skus: list[int]
-) -> BoolArray | None:
-    """The days that are read of the scenario's stores and SKUs, (D, S, K)."""
-    return None if in_stock is None else in_stock[:last_day][:, stores][:, :, skus]
+    recorded: NDArray[_Kind], last_day: int | None, stores: list[int], skus: list[int]
+) -> NDArray[_Kind]:
+    """The days that are read of the scenario's stores and SKUs, (D, S, K, ...)."""
+    days = recorded[:last_day]
+    for axis, chosen in ((1, stores), (2, skus)):
+        if chosen != list(range(days.shape[axis])):  # else there is nothing to copy
+            days = days.take(chosen, axis=axis)
+    return days
 
 
-def _spread_channels(units: IntArray, recorded: list[str], channels: tuple[str, ...]) -> IntArray:
+def _spread_channels(
+    units: NDArray[Any], recorded: Sequence[str], channels: tuple[str, ...]
+) -> NDArray[Any]:
     """Recorded units, (days, S, K, recorded channels), on the scenario's channels, (..., C)."""
     for channel in recorded:
         if channel not in channels:
             raise InputError(
                 f"skus: no SKU has {channel}_demand above 0, and the records have that channel"
             )
-    spread = np.zeros((*units.shape[:-1], len(channels)), np.int64)
+    if [*recorded] == [*channels]:
+        return units
+    spread = np.zeros((*units.shape[:-1], len(channels)), units.dtype)
     spread[..., [channels.index(channel) for channel in recorded]] = units
     return spread
 
