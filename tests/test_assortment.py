@@ -330,7 +330,7 @@ def test_decide__leaves_out_what_a_rule_asks_for(ragged: Scenario) -> None:
         online_share=np.zeros((1, 2, 2)),
         disposition=np.full((1, 2, 2, 3), 1 / 3),
     )
-    decisions = env.decide(targets)
+    decisions = env.decide(targets, env.view)
     assert decisions.shipment.tolist() == [[[10, 0], [10, 0]]]
     assert decisions.supplier_order.tolist() == [[[10, 10]]]
 

@@ -80,7 +80,7 @@ def test_simulate_branches__another_decision_meets_the_same_demand() -> None:
     more = targets.supplier_gap.copy()
     more[1] += 50  # units of both SKUs, on hand at the DC two periods later
     targets = replace(targets, supplier_gap=more)
-    asked = np.diff(env.decide(targets).supplier_order.sum(axis=(1, 2)))
+    asked = np.diff(env.decide(targets, env.view).supplier_order.sum(axis=(1, 2)))
     branch = simulate_branches(env, recording, entries, targets, 3, rule)
     assert branch.state.log_drift is None
     np.testing.assert_array_equal(branch.state.returns_due[0], branch.state.returns_due[1])

@@ -138,7 +138,7 @@ while not done:
     np.testing.assert_array_equal(proposals, [np.broadcast_to(high, low.shape), low])
     targets = batched.coordinator.compute_targets({**options, **batched.goals}, view)
     np.testing.assert_array_equal(targets.markdown, 0.5 * high + 0.5 * low)  # eq. 6
-    np.testing.assert_array_equal(batched.decide(targets).markdown, targets.markdown)
+    np.testing.assert_array_equal(batched.decide(targets, batched.view).markdown, targets.markdown)
     done = step.done
 
 batched.reset(make_seeds("test", 0, 3))

@@ -106,7 +106,7 @@ def test_recommend__orders_of_today_are_the_policys(tmp_path: Path) -> None:
     recommendation = planner.recommend(stock_count)
 
     restore(planner.today, planner.make_start(stock_count))
-    decided = planner.today.decide(learned.compute_targets(planner.today.view))
+    decided = planner.today.decide(learned.compute_targets(planner.today.view), planner.today.view)
     requested = {d.node: d.requested for d in recommendation.decisions if d.decision == "shipment"}
     assert list(requested.values()) == decided.shipment[0, :, 0].tolist()
     assert {m for d in recommendation.decisions for m in d.proposals} == {"orders"}

@@ -141,7 +141,7 @@ def test_recommend__orders_what_the_residual_policy_decides(tmp_path: Path) -> N
     stock_count = read_stock_count(tmp_path / "state.csv", planner.schema)
     restore(planner.today, planner.make_start(stock_count))
     view = planner.today.view
-    decided = planner.today.decide(learned.compute_targets(view))
+    decided = planner.today.decide(learned.compute_targets(view), view)
     found = {
         (d.node, d.sku): d for d in recommendation.decisions if d.decision in {"order", "shipment"}
     }

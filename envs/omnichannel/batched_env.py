@@ -11,6 +11,7 @@ from envs.omnichannel.agents.observation import ObservationModel
 from envs.omnichannel.agents.positions import measure_covers
 from envs.omnichannel.agents.reward import RewardModel
 from envs.omnichannel.agents.roster import HIGH_MODULES
+from envs.omnichannel.agents.shelf_rules import ShelfRules
 from envs.omnichannel.flows import Decisions, Flows, Proposals, Targets
 from envs.omnichannel.forecast.make import make_forecast
 from envs.omnichannel.layout import Layout
@@ -77,6 +78,7 @@ class BatchedEnv:
         self.cost_model = CostModel(scenario, self.network)
         self.lots = Lots.from_scenario(scenario)
         self.rations_by_cover = get_rule(scenario.fulfillment.rationing).by_cover
+        self.shelf_rules = ShelfRules.from_scenario(scenario, self.network)
         self.reward_model = RewardModel(scenario, self.network, demand.scale)
         self._coordinated: tuple[ModuleOptions, View] | None = None
         self.state: State
@@ -181,12 +183,18 @@ class BatchedEnv:
         """Runs a period as `apply` does, but keeps no account of costs, rewards and metrics."""
         before = self.state
         demand = self.simulator.sample_demand(before)
-        self.state, flows = self.simulator.simulate_period(before, self.decide(targets), demand)
+        decisions = self.decide(targets, self.view)
+        self.state, flows = self.simulator.simulate_period(before, decisions, demand)
         known = self.forecast.update(self.view, flows.demand, before)
         signals = self.make_signals(self.state, known, flows.demand)
         self.view = self.make_view(self.state, signals)
         self.period += 1
         return demand, flows
+
+    @property
+    def decides_by_view(self) -> bool:
+        """Whether the stock that is known says more of a decision than its targets."""
+        return self.rations_by_cover or self.shelf_rules is not None
 
     def decide(self, targets: Targets, view: View | None = None) -> Decisions:
         """Returns what is done about the targets in this scenario.
@@ -195,15 +203,20 @@ class BatchedEnv:
             targets: of any copies.
             view: what is known in those; None: the targets are of this environment's own copies.
         """
+        view = view or self.view
+        if self.shelf_rules is not None:
+            targets = self.shelf_rules.raise_targets(targets, view)
         decisions = make_feasible(
             self._leave_out(targets),
             whole_trucks=self.scenario.costs.truck_capacity is not None,
             with_surplus=self.scenario.transshipment is not None,
             lots=self.lots,
         )
+        if self.shelf_rules is not None:
+            decisions = self.shelf_rules.limit(decisions, view)
         if not self.rations_by_cover:
             return decisions
-        covers = measure_covers(view or self.view, self.network, decisions.online_share)
+        covers = measure_covers(view, self.network, decisions.online_share)
         return replace(decisions, covers=covers)
 
     def _leave_out(self, targets: Targets) -> Targets:

@@ -112,7 +112,7 @@ def simulate_plan(today: BatchedEnv, futures: ComingDays, rule: Rule) -> Plan:
         futures: from the same stock on; the first one is that of the copy.
         rule: decides today and on later days.
     """
-    decisions = today.decide(rule(today.view))
+    decisions = today.decide(rule(today.view), today.view)
     demand = futures.days[0].demand.select(slice(0, 1))
     _, carried_out = today.simulator.simulate_period(today.state, decisions, demand)
     first, shortage = _simulate_futures(today, futures, rule)

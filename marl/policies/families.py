@@ -44,6 +44,7 @@ class ComposedRule(TunableRule):
     def __init__(self, setting: Setting, parameters: Mapping[str, float | FloatArray]) -> None:
         super().__init__(setting, parameters)
         self.steps = [part(setting, parameters) for part in self.parts]
+        self._first_packing = next((i for i, s in enumerate(self.steps) if s.packs), None)
 
     @classmethod
     def make_space(cls, setting: Setting) -> ParameterSpace:
@@ -56,7 +57,10 @@ class ComposedRule(TunableRule):
             mean, _ = self.setting.forecast.read_plain(view.origin)
             view = replace(view, forecast=mean)
         plan = Plan.start(view, self.setting)
-        for step in self.steps:
+        shelves = self.setting.shelf_rules
+        for i, step in enumerate(self.steps):
+            if i == self._first_packing and shelves is not None:
+                plan.keep_to(shelves)
             step.apply(plan)
         return plan
 

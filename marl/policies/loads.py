@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,8 @@ from marl.policies.plan import Plan, compute_need
 
 class FairShare(Part):
     """A short DC leaves all its stores the same cover, and keeps a reserve for online orders."""
+
+    packs: ClassVar[bool] = True
 
     @classmethod
     def make_parameters(cls, setting: Setting) -> tuple[Parameter, ...]:
@@ -35,6 +39,8 @@ class FairShare(Part):
 
 class MinimumLoad(Part):
     """A shipment waits until it fills a share of a truck, unless a SKU runs low."""
+
+    packs: ClassVar[bool] = True
 
     @classmethod
     def make_parameters(cls, setting: Setting) -> tuple[Parameter, ...]:

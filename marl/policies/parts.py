@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,6 +27,8 @@ Values = Mapping[str, float | FloatArray]
 
 class Part(ABC):
     """One consideration of a rule, with the parameters that it leaves open."""
+
+    packs: ClassVar[bool] = False  # whether it shares out or loads what the parts before aim at
 
     def __init__(self, setting: Setting, values: Values) -> None:
         self.setting = setting
@@ -191,6 +194,8 @@ class Reserve(Part):
 
     What remains is given so that the largest shortage is as small as it can be.
     """
+
+    packs: ClassVar[bool] = True
 
     @classmethod
     def make_parameters(cls, setting: Setting) -> tuple[Parameter, ...]:

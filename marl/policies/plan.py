@@ -14,6 +14,7 @@ from envs.omnichannel.agents.positions import (
     count_positions,
     count_surplus,
 )
+from envs.omnichannel.agents.shelf_rules import ShelfRules
 from envs.omnichannel.flows import Targets
 from envs.omnichannel.types import (
     LOWEST_RATE,
@@ -93,6 +94,12 @@ class Plan:
         if self.surplus_of is not None:
             self.up_to_gap = self.up_to_gap + count_surplus(self.view, self.surplus_of, level)
         self.supplier_gap = self.up_to_gap
+
+    def keep_to(self, shelves: ShelfRules) -> None:
+        """Changes the gaps to what stores show and have room for, before loads are packed."""
+        self.shipment_gap, self.supplier_gap = shelves.settle_gaps(
+            self.shipment_gap, self.supplier_gap, self.online_share, self.view
+        )
 
     def pack(self) -> FloatArray:
         """Returns the shipment gaps after the loads are filled, (B, S, K)."""

@@ -161,7 +161,7 @@ def play_branches(
     state = recording.states.select(entries)
     for ahead in range(periods):
         now = entries + ahead * recording.num_copies
-        view = recording.see(env, now, state) if ahead or env.rations_by_cover else None
+        view = recording.see(env, now, state) if ahead or env.decides_by_view else None
         if ahead and view is not None:
             targets = policy.compute_targets(view)
         demand = recording.demand.select(now if worlds is None else worlds[ahead])

@@ -19,7 +19,7 @@ Mask = NDArray[np.int8]
 # The terms of eq. 8 -> what they cost.
 REWARD_TERMS = {
     "service": ("lost_sales", "late"),
-    "inventory": ("holding", "overflow", "waste"),
+    "inventory": ("holding", "overflow", "waste", "back_room"),
     "returns": ("returns",),
     "transport": ("transport", "ordering"),
 }

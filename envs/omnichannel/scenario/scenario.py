@@ -32,6 +32,7 @@ from envs.omnichannel.scenario.order_rules import OrderRule, tabulate_rules
 from envs.omnichannel.scenario.overrides import check_overrides
 from envs.omnichannel.scenario.records import Records
 from envs.omnichannel.scenario.returns import Returns
+from envs.omnichannel.scenario.shelf_rules import BackRooms, ShelfRules, tabulate_shelves
 from envs.omnichannel.scenario.start import Start, tabulate_start
 from envs.omnichannel.scenario.start_file import read_start
 from envs.omnichannel.scenario.substitution import Substitution, tabulate_substitution
@@ -70,6 +71,8 @@ class Scenario(StrictModel):
     demand: DemandSettings = SeasonalNormal()
     supply_cuts: SupplyCuts | None = None
     order_rules: Annotated[list[OrderRule], Field(min_length=1)] | None = None  # None: any units
+    shelf_rules: ShelfRules | None = None  # None: shelves hold everything, and need show nothing
+    back_room: BackRooms | None = None  # None: it holds what the shelves do not, for nothing
     transshipment: Transshipment | None = None
     returns: Returns = Returns()
     records: Records | None = None  # None: always right
@@ -110,6 +113,18 @@ class Scenario(StrictModel):
         """Order rules name locations and SKUs of the scenario, and allow an order each."""
         if self.order_rules is not None:
             tabulate_rules(self.order_rules, self.node_names, self.sku_names)
+        return self
+
+    @model_validator(mode="after")
+    def check_shelf_rules(self) -> Self:
+        """Shelf rules name stores and SKUs of the scenario; rooms stand behind limited shelves."""
+        rules, rooms = self.shelf_rules or (), self.back_room or ()
+        tabulate_shelves(rules, rooms, self.store_names, self.sku_names)
+        if rooms and all(rule.maximum is None for rule in rules):
+            raise ValueError(
+                "back_room: not allowed where shelves hold everything; a maximum in shelf_rules is "
+                "needed"
+            )
         return self
 
     @model_validator(mode="after")

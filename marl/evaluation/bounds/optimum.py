@@ -188,7 +188,7 @@ def tabulate_orders(policy: TargetPolicy, scenario: Scenario) -> IntArray:
     in_transit[:, : len(shape) - 1, 1, 0] = states[1:].T
     view = replace(env.view, on_hand=on_hand, in_transit=in_transit)
     targets = policy.compute_targets(view)
-    decisions = env.decide(targets)
+    decisions = env.decide(targets, view)
     order = np.minimum(decisions.shipment, decisions.supplier_order)
     return order.reshape(shape)
 

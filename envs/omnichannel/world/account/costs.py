@@ -23,6 +23,7 @@ from envs.omnichannel.world.account.rates import (
 )
 from envs.omnichannel.world.account.term import Term
 from envs.omnichannel.world.account.transport import Transport
+from envs.omnichannel.world.allocation.shelf_space import ShelfSpace
 
 
 @compiled
@@ -191,8 +192,30 @@ class Waste(Term):
         _price_units(flows.shrunk + flows.wasted, self.rate, self.first_store, money)
 
 
+class BackRoom(Term):
+    """Per unit that a store's shelves do not hold, at the end of the period."""
+
+    name, weight = "back_room", "beta"
+
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        super().__init__(scenario, network)
+        space = ShelfSpace.from_scenario(scenario)
+        assert space is not None, "the term is off"
+        self.space = space
+
+    @classmethod
+    def is_on(cls, scenario: Scenario) -> bool:
+        """Where shelves have rooms behind them that cost."""
+        return scenario.back_room is not None
+
+    def price(self, flows: Flows, money: FloatArray) -> None:
+        """Charges the stores."""
+        units = self.space.count_back_room(flows.on_hand[:, self.first_store :])
+        money[:, self.first_store :] = units * self.space.cost[:, None]
+
+
 COST_TERMS: tuple[type[Term], ...] = (
-    LostSales, Late, Holding, Overflow, Transport, Ordering, Returns, Waste,
+    LostSales, Late, Holding, Overflow, Transport, Ordering, Returns, Waste, BackRoom,
 )  # fmt: skip
 TERMS = tuple(term.name for term in COST_TERMS)
 _INDEX = {name: i for i, name in enumerate(TERMS)}
