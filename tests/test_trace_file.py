@@ -13,7 +13,7 @@ import yaml
 from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.demand import Trace
-from envs.omnichannel.scenario.scenario import outside_allowed
+from envs.omnichannel.scenario.load import outside_allowed
 from envs.omnichannel.types import State
 from envs.omnichannel.world.demand import make_demand
 from envs.omnichannel.world.demand.recorded import RecordedDemand

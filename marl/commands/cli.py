@@ -55,7 +55,7 @@ def set_options(
 ) -> None:
     """Multi-agent reinforcement learning for omni-channel inventory."""
     if allow_outside:
-        from envs.omnichannel.scenario.scenario import outside_allowed
+        from envs.omnichannel.scenario.load import outside_allowed
 
         outside_allowed.set(True)
 

@@ -1,13 +1,12 @@
 """A network as YAML says it: pydantic models, one file a concern, and the built-in scenarios."""
 
+from envs.omnichannel.scenario.load import list_scenarios, load_scenario
 from envs.omnichannel.scenario.scenario import (
     CHANNELS,
     DISPOSITIONS,
     PERIOD_DAYS,
     PICKUP_CHANNEL,
     Scenario,
-    list_scenarios,
-    load_scenario,
 )
 
 __all__ = [

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
-from contextvars import ContextVar
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from envs.errors import InputError
 from envs.omnichannel.scenario.agents import Actions, Before, Observation, Reward
 from envs.omnichannel.scenario.assortment import Assortment, tabulate_assortment
 from envs.omnichannel.scenario.coordination import Coordination
@@ -34,10 +29,8 @@ from envs.omnichannel.scenario.records import Records
 from envs.omnichannel.scenario.returns import Returns
 from envs.omnichannel.scenario.shelf_rules import BackRooms, ShelfRules, tabulate_shelves
 from envs.omnichannel.scenario.start import Start, tabulate_start
-from envs.omnichannel.scenario.start_file import read_start
 from envs.omnichannel.scenario.substitution import Substitution, tabulate_substitution
-from envs.untrusted import MOST_TABLE, read_bytes, read_text
-from envs.validation import StrictModel, parse_yaml, validate_model
+from envs.validation import StrictModel
 
 # Of every scenario; `Scenario.channels` adds pickup where it is sold.
 CHANNELS = ("store", "online")
@@ -47,8 +40,6 @@ DISPOSITIONS = ("restock", "consolidate", "liquidate")
 Days = Annotated[float, Field(ge=0, le=1000)]
 PERIOD_DAYS = {"day": 1, "week": 7}
 MOST_CELLS = 1_000_000  # stores x SKUs
-# Whether the scenarios loaded from now on may name a trace outside of their own folder.
-outside_allowed = ContextVar("outside_allowed", default=False)
 MOST_CELL_DAYS = 100_000_000  # the known season is a dense array by day
 
 
@@ -283,63 +274,3 @@ class Scenario(StrictModel):
             del values["forecast"]["span"]
         payload = json.dumps(values, sort_keys=True)
         return hashlib.sha256(payload.encode()).hexdigest()[:12]
-
-
-def list_scenarios() -> list[str]:
-    """Names of the built-in scenarios, sorted."""
-    folder = resources.files("envs.omnichannel") / "scenarios"
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith("yaml"))
-
-
-def load_scenario(name_or_path: str | Path) -> Scenario:
-    """Reads a built-in scenario by name, or a YAML file by path.
-
-    Raises:
-        InputError: if there is no such scenario or file, or a value in it is not allowed.
-    """
-    text = str(name_or_path)
-    if text in list_scenarios():
-        source = resources.files("envs.omnichannel") / "scenarios" / f"{text}.yaml"
-        content = source.read_text(encoding="utf-8")
-        return validate_model(Scenario, parse_yaml(content, text), text)
-    path = Path(text)
-    if path.suffix not in {".yaml", ".yml"}:
-        raise InputError(
-            f"scenario: {text!r} is not known; allowed: {', '.join(list_scenarios())}, "
-            "or the path of a .yaml file"
-        )
-    content = read_text(path, "scenario")
-    scenario = validate_model(Scenario, parse_yaml(content, text), text)
-    return _find_trace(_fill_start(scenario, path), path)
-
-
-def _fill_start(scenario: Scenario, path: Path) -> Scenario:
-    """The scenario with what its start state's file says in place of the file."""
-    if scenario.start is None or scenario.start.file is None:
-        return scenario
-    name = scenario.start.file
-    given, inside = path.parent / name, None if outside_allowed.get() else path.parent
-    found = read_start(given, scenario.node_names, scenario.sku_names, inside, name)
-    return scenario.model_copy(update={"start": found})
-
-
-def _find_trace(scenario: Scenario, path: Path) -> Scenario:
-    """The scenario with its trace file as an absolute path, and with the digest of its bytes."""
-    trace = scenario.demand
-    if not isinstance(trace, Trace) or trace.file is None:
-        return scenario
-    field, given = f"{path}: demand.file", path.parent / trace.file
-    if not os.path.lexists(given):
-        raise InputError(
-            f"{field}: '{trace.file}' does not exist; give a path relative to the scenario's file"
-        )
-    inside = None if outside_allowed.get() else path.parent
-    content = read_bytes(given, field, MOST_TABLE, inside, trace.file)
-    file, digest = given.resolve(), hashlib.sha256(content).hexdigest()[:16]
-    if trace.digest not in {None, digest}:
-        raise InputError(
-            f"{path}: demand.digest: {trace.digest!r} is not allowed; '{trace.file}' has {digest} "
-            "(the file has changed)"
-        )
-    found = trace.model_copy(update={"file": str(file), "digest": digest})
-    return scenario.model_copy(update={"demand": found})
