@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.omnichannel.scenario import Scenario
+from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.flows import Targets
+from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.fulfillment import list_rationing_rules
 from envs.omnichannel.types import Network
 from envs.omnichannel.world.allocation.largest_remainder import (
@@ -17,6 +19,7 @@ from envs.omnichannel.world.allocation.rules.equal_cover import Rule as EqualCov
 from envs.omnichannel.world.allocation.rules.fair_share import split_equally
 from envs.omnichannel.world.allocation.rules.min_shortage import Rule as MinShortage
 from envs.omnichannel.world.allocation.rules.random_order import Rule as RandomOrder
+from envs.omnichannel.world.draws import make_seeds
 
 
 def test_split_proportionally__gives_the_rest_to_the_largest_remainders() -> None:
@@ -117,12 +120,34 @@ def test_equal_cover__an_empty_shelf_comes_before_a_full_one(
     assert split_proportionally(np.array([20, 20]), np.array(12)).tolist() == [6, 6]
 
 
+def test_equal_cover__counts_what_stores_will_have_when_the_shipment_arrives() -> None:
+    """Positions of 18 and 10, 9 and 5, less the 1 and 2 days' demand on the way."""
+    data = load_scenario("tiny").model_dump(mode="json")
+    data["fulfillment"]["rationing"], data["forecast"]["method"] = "equal_cover", "mean"
+    env = BatchedEnv(Scenario.model_validate(data), 1)
+    env.reset(make_seeds("test", 0, 1))
+    none = np.zeros((1, 2, 2))
+    targets = Targets(
+        supplier_gap=none[:, :1],
+        shipment_gap=none,
+        online_share=none,
+        disposition=np.full((1, 2, 2, 3), 1 / 3),
+    )
+
+    covers = env.decide(targets).covers
+
+    assert covers is not None
+    np.testing.assert_allclose(covers[0, 1], [[6.0, 3.0], [3.0, 1.5]])
+    np.testing.assert_allclose(covers[0, 0], [[12, 7], [3, 2]])
+    assert BatchedEnv(load_scenario("tiny"), 1).rations_by_cover is False
+
+
 def test_equal_cover__customers_who_wait_come_first() -> None:
-    # A owes 3 units; B and C have a day each, and the one that comes first gets the odd unit.
+    # A owes 3 units; B and C have a day each. Then all have one, and who comes first is first.
     covers = np.array([[-3.0, 2.0, 2.0], [1.0, 2.0, 2.0]])
 
     assert EqualCover().split(np.array([9, 9, 9]), np.array(4), covers).tolist() == [4, 0, 0]
-    assert EqualCover().split(np.array([9, 9, 9]), np.array(6), covers).tolist() == [4, 1, 1]
+    assert EqualCover().split(np.array([9, 9, 9]), np.array(6), covers).tolist() == [5, 1, 0]
     assert EqualCover().split(np.array([4, 9, 9]), np.array(5), covers).tolist() == [4, 1, 0]
 
 

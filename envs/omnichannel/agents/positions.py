@@ -153,13 +153,17 @@ def count_surplus(view: View, network: Network, level: FloatArray) -> FloatArray
 def measure_covers(view: View, network: Network, online_share: FloatArray) -> FloatArray:
     """Returns what covers are made of: the stores' positions and rates, (B, 2, S, K).
 
+    A position is that of the day on which a shipment sent today arrives: what is sold until then
+    is taken off, because stores far away need more than near ones to last equally long after it.
+
     Args:
         view: what is known.
         network: of the view.
         online_share: of online orders that the stores serve, (B, S, K).
     """
-    position = count_positions(view, network).store
-    return np.stack([position, compute_store_rate(view, online_share)], axis=1)
+    rate = compute_store_rate(view, online_share)
+    position = count_positions(view, network).store - network.lane_lead_time[:, None] * rate
+    return np.stack([position, rate], axis=1)
 
 
 def compute_system_rate(view: View, network: Network) -> FloatArray:

@@ -40,11 +40,23 @@ class Rule(RationingRule):
 
 
 @compiled
-def _split_rows(units: IntArray, requests: IntArray, total: IntArray, covers: FloatArray) -> None:
-    """Writes each row's split; unit j of a store is due when (position + j - 1) / rate is least.
+def _count_due(position: float, rate: float, request: int, days: float) -> int:
+    """How many units of a request are due before a number of days."""
+    due = min(max(ceil(days * rate - position), 0), request)
+    # The product rounds otherwise than the quotients by which units are compared.
+    while due > 0 and (position + due - 1) / rate >= days:
+        due -= 1
+    while due < request and (position + due) / rate < days:
+        due += 1
+    return due
 
-    The days that all units due before them come to at most the total are found by halving, which
-    hands out nearly all; what is left then is handed out one by one.
+
+@compiled
+def _split_rows(units: IntArray, requests: IntArray, total: IntArray, covers: FloatArray) -> None:
+    """Writes each row's split; unit j of a store is due at (position + j - 1) / rate days.
+
+    The days before which at most the total is due are found by halving, which hands out nearly all;
+    what is left then is handed out one by one.
 
     Args:
         units: (M, G), written in place.
@@ -54,31 +66,25 @@ def _split_rows(units: IntArray, requests: IntArray, total: IntArray, covers: Fl
     """
     rows, size = requests.shape
     for m in range(rows):
-        low, high = np.inf, -np.inf
-        for g in range(size):
-            rate = max(covers[m, 1, g], LOWEST_RATE)
-            low = min(low, covers[m, 0, g] / rate - 1)  # a day before any unit is due
-            high = max(high, (covers[m, 0, g] + requests[m, g]) / rate)
+        position, rate = covers[m, 0], np.maximum(covers[m, 1], LOWEST_RATE)
+        low = (position / rate).min() - 1  # a day before any unit is due
+        high = ((position + requests[m]) / rate).max()
         for _ in range(_HALVINGS):
             days, due = 0.5 * (low + high), 0
             for g in range(size):
-                rate = max(covers[m, 1, g], LOWEST_RATE)
-                wanted = ceil(days * rate - covers[m, 0, g])
-                due += min(max(wanted, 0), requests[m, g])
+                due += _count_due(position[g], rate[g], requests[m, g], days)
             if due <= total[m]:
                 low = days
             else:
                 high = days
         left = total[m]
         for g in range(size):
-            rate = max(covers[m, 1, g], LOWEST_RATE)
-            wanted = ceil(low * rate - covers[m, 0, g])
-            units[m, g] = min(max(wanted, 0), requests[m, g])
+            units[m, g] = _count_due(position[g], rate[g], requests[m, g], low)
             left -= units[m, g]
         while left > 0:
             next_one, least = -1, np.inf
             for g in range(size):
-                days = (covers[m, 0, g] + units[m, g]) / max(covers[m, 1, g], LOWEST_RATE)
+                days = (position[g] + units[m, g]) / rate[g]
                 if units[m, g] < requests[m, g] and days < least:
                     next_one, least = g, days
             if next_one < 0:
