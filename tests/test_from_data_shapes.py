@@ -196,7 +196,7 @@ def test_database__runs_the_query(scheme: str) -> None:
 
 def test_sources__that_cannot_be_read_say_what_to_do() -> None:
     Path("empty").mkdir()
-    assert "this is a folder with no .parquet files" in refuse("empty")
+    assert "this is a folder with no tables" in refuse("empty")
     assert refuse("mysql://x").startswith("--demand: 'mysql://x' is not allowed; ")
     path = write_csv(make_pos(), Path("pos"))
     assert refuse(path, query="SELECT 1").endswith(

@@ -127,8 +127,8 @@ def make_from_data(
     demand: Annotated[
         str,
         typer.Option(
-            help="CSV, Excel or Parquet file, folder of Parquet files, or database: date, store, "
-            "sku, units (channel ...)."
+            help="CSV, Excel or Parquet file, folder of such files, or database: date, store, sku, "
+            "units (channel ...)."
         ),
     ],
     out: Annotated[

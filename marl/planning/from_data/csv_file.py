@@ -36,7 +36,7 @@ def read_csv(content: bytes, file: str, findings: Findings) -> Raw:
         raise refuse(file, text.count("\n", 0, nul) + 1, "1", "a NUL character is not allowed")
     if not text.strip():
         raise refuse(file, 1, "1", "the file is empty; a header and rows are needed")
-    separator, header = _read_header(text, file)
+    separator, header = read_header(text, file)
     data = _parse(text, separator, len(header), file)
 
     def read(position: int) -> Texts:
@@ -78,8 +78,12 @@ def _guess_encoding(data: bytes, error: UnicodeDecodeError, file: str, findings:
     return guessed
 
 
-def _read_header(text: str, file: str) -> tuple[str, list[str]]:
-    """The separator and the names of the columns, checked."""
+def read_header(text: str, file: str) -> tuple[str, list[str]]:
+    """Returns the separator and the names of the columns, checked.
+
+    Raises:
+        InputError: names the file and the column.
+    """
     separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
     try:
         header = next(csv.reader(io.StringIO(text), delimiter=separator))

@@ -27,21 +27,23 @@ _MEMORY = "500MB"
 _ROWS = "temp.cells"  # in DuckDB
 
 
-def read_parquet(paths: Sequence[Path], file: str) -> Raw:
+def read_parquet(paths: Sequence[Path], file: str, separator: str = ",") -> Raw:
     """Reads Parquet files as one table.
 
     Args:
         paths: of regular files.
         file: what messages call them.
+        separator: of the CSV files that they were.
 
     Raises:
         InputError: if they cannot be read as one table.
     """
-    names = ", ".join(_quote(str(path), "'") for path in paths)
+    names = ", ".join(quote(str(path), "'") for path in paths)
     return _read_rows(
-        _connect(file),
+        connect(file),
         file,
         f"CREATE TEMP VIEW {_ROWS} AS SELECT * FROM read_parquet([{names}], union_by_name = true)",
+        separator,
     )
 
 
@@ -51,11 +53,11 @@ def read_duckdb(path: Path, file: str, query: str | None) -> Raw:
     Raises:
         InputError: if the file is no database, or the query fails.
     """
-    connection = _connect(file)
+    connection = connect(file)
     import duckdb
 
     try:
-        connection.execute(f"ATTACH {_quote(str(path), chr(39))} AS source (READ_ONLY)")
+        connection.execute(f"ATTACH {quote(str(path), chr(39))} AS source (READ_ONLY)")
         connection.execute("SET enable_external_access = false")
         connection.execute("USE source")
         tables = [str(row[0]) for row in connection.execute("SHOW TABLES").fetchall()]
@@ -64,7 +66,7 @@ def read_duckdb(path: Path, file: str, query: str | None) -> Raw:
         connection.execute(f"CREATE TEMP TABLE {_ROWS} AS ({chosen})")
         connection.execute("USE memory")
     except (duckdb.Error, RuntimeError, UnicodeError) as error:
-        raise _refuse(file, error) from None
+        raise refuse_rows(file, error) from None
     return _read_rows(connection, file)
 
 
@@ -97,7 +99,7 @@ def read_sqlite(path: Path, file: str, query: str | None) -> Raw:
                 numbers = [known.setdefault(text, len(known)) for text in texts]
                 coded.append(np.array(numbers, np.int32))
     except (sqlite3.Error, sqlite3.Warning) as error:
-        raise _refuse(file, error) from None
+        raise refuse_rows(file, error) from None
     finally:
         connection.close()
 
@@ -108,7 +110,12 @@ def read_sqlite(path: Path, file: str, query: str | None) -> Raw:
     return Raw(file=file, header=header, read=read, first_line=1, place="row")
 
 
-def _connect(file: str) -> DuckDBPyConnection:
+def connect(file: str) -> DuckDBPyConnection:
+    """Returns a database in memory that asks the network for nothing.
+
+    Raises:
+        InputError: if DuckDB is not installed.
+    """
     try:
         import duckdb
     except ImportError:
@@ -120,7 +127,7 @@ def _connect(file: str) -> DuckDBPyConnection:
     connection = duckdb.connect()
     for setting in (
         f"memory_limit = '{_MEMORY}'",
-        f"temp_directory = {_quote(tempfile.gettempdir(), chr(39))}",
+        f"temp_directory = {quote(tempfile.gettempdir(), chr(39))}",
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
         "TimeZone = 'UTC'",
@@ -129,13 +136,16 @@ def _connect(file: str) -> DuckDBPyConnection:
     return connection
 
 
-def _read_rows(connection: DuckDBPyConnection, file: str, define: str | None = None) -> Raw:
+def _read_rows(
+    connection: DuckDBPyConnection, file: str, define: str | None = None, separator: str = ","
+) -> Raw:
     """The rows of a table or view; columns are read when they are asked for, in the same order.
 
     Args:
         connection: that has them.
         file: what messages call them.
         define: makes the view, if it is not there yet.
+        separator: of the CSV file that they were.
     """
     import duckdb
 
@@ -143,7 +153,7 @@ def _read_rows(connection: DuckDBPyConnection, file: str, define: str | None = N
         try:
             return connection.execute(statement).df()
         except (duckdb.Error, RuntimeError, UnicodeError) as error:  # names that are no UTF-8
-            raise _refuse(file, error) from None
+            raise refuse_rows(file, error) from None
 
     if define is not None:
         run(define)
@@ -152,7 +162,7 @@ def _read_rows(connection: DuckDBPyConnection, file: str, define: str | None = N
     _check_rows(int(run(f"SELECT count(*) AS rows FROM {_ROWS}")["rows"].iloc[0]), file)
 
     def read(position: int) -> Texts:
-        name, kind = _quote(header[position], chr(34)), f"cells_{position}"
+        name, kind = quote(header[position], chr(34)), f"cells_{position}"
         cell = f"coalesce(CAST({name} AS VARCHAR), '')"
         distinct = f"SELECT DISTINCT {name} FROM {_ROWS}"
         texts = f"SELECT DISTINCT {cell} FROM ({distinct}) ORDER BY 1"
@@ -160,7 +170,7 @@ def _read_rows(connection: DuckDBPyConnection, file: str, define: str | None = N
         found = run(f"SELECT CAST({cell} AS {kind}) AS cell FROM {_ROWS}")["cell"].cat
         return Texts.number([str(value) for value in found.categories], found.codes.to_numpy())
 
-    return Raw(file=file, header=header, read=read, first_line=1, place="row")
+    return Raw(file=file, header=header, read=read, separator=separator, first_line=1, place="row")
 
 
 def _check_rows(count: int, file: str) -> int:
@@ -175,13 +185,15 @@ def _select_only(tables: Sequence[str], file: str) -> str:
     if len(tables) != 1:
         found = ", ".join(tables[:20]) or "none"
         raise InputError(f"{file}: {len(tables)} tables found ({found}); say which with --query")
-    return f"SELECT * FROM {_quote(tables[0], chr(34))}"
+    return f"SELECT * FROM {quote(tables[0], chr(34))}"
 
 
-def _quote(name: str, mark: str) -> str:
+def quote(name: str, mark: str) -> str:
+    """Returns a name or a text as SQL has it."""
     return mark + name.replace(mark, 2 * mark) + mark
 
 
-def _refuse(file: str, error: Exception) -> InputError:
+def refuse_rows(file: str, error: Exception) -> InputError:
+    """Returns the refusal of what a database could not read."""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return InputError(f"{file}: cannot be read ({reason[:200]})")

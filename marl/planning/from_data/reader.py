@@ -95,8 +95,8 @@ class Reader:
 
     def note_missing(self, row: int, column: str, message: str, count: int, fix: str) -> None:
         """Takes down rows that are not there, beside the row after which the first belongs."""
-        line = self.table.find_line(row)
-        self.findings.add(Problem(self.table.file, line, column, message, count, fix))
+        file, line = self.table.locate(row)
+        self.findings.add(Problem(file, line, column, message, count, fix))
 
     def check(self) -> None:
         """Ends the work if a problem is open.

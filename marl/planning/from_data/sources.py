@@ -14,12 +14,13 @@ from envs.untrusted import MOST_TABLE, open_file, read_bytes, unpack
 from marl.planning.from_data.csv_file import read_csv
 from marl.planning.from_data.database import read_duckdb, read_parquet, read_sqlite
 from marl.planning.from_data.excel import read_excel
+from marl.planning.from_data.folder import read_folder
+from marl.planning.from_data.large_csv import is_large, read_large_csv
 from marl.planning.from_data.problems import Findings
 from marl.planning.from_data.texts import Raw
 
 _SCHEMES = ("sqlite:///", "duckdb:///")
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
-_MOST_FILES = 10_000  # in a folder
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def read_raw(source: Source, findings: Findings) -> Raw:
     if not path.exists():
         raise InputError(f"{file}: this file does not exist; give the path of a CSV file")
     if path.is_dir():
-        return _read_folder(path)
+        return read_folder(path, lambda own: read_raw(Source(own), findings))
     place = f"{file}, line 1, column 1"
     with open_file(path, place) as opened:
         start = opened.read(16)
@@ -66,6 +67,8 @@ def read_raw(source: Source, findings: Findings) -> Raw:
         raise InputError(f"--query: '{file}' is no SQLite or DuckDB database; leave --query out")
     if start.startswith(b"PAR1"):
         return read_parquet([path], file)
+    if not start.startswith((b"PK\x03\x04", _OLD_EXCEL)) and is_large(path):
+        return read_large_csv([path], file)
     content = unpack(read_bytes(path, place, MOST_TABLE), f"{place}:")
     return _read_content(content, file, findings)
 
@@ -110,21 +113,6 @@ def _unzip(archive: zipfile.ZipFile, file: str) -> bytes:
     if len(content) > MOST_TABLE:
         raise InputError(f"{file}: holds more than {MOST_TABLE:,} bytes, which are allowed")
     return unpack(content, f"{file}:")
-
-
-def _read_folder(folder: Path) -> Raw:
-    found = sorted(folder.rglob("*.parquet"))[: _MOST_FILES + 1]
-    if not found or len(found) > _MOST_FILES:
-        count = f"more than {_MOST_FILES}" if found else "no"
-        raise InputError(
-            f"{folder}: this is a folder with {count} .parquet files; a folder of Parquet files or "
-            "the path of a file is needed"
-        )
-    for path in found:
-        with open_file(path, "--demand", inside=folder) as opened:
-            if opened.read(4) != b"PAR1":
-                raise InputError(f"{path}: this is no Parquet file; take it out of the folder")
-    return read_parquet(found, str(folder))
 
 
 def _load(raw: Raw) -> Raw:

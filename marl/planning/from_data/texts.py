@@ -92,12 +92,19 @@ class Raw:
     text: str | None = None  # of a CSV file
     first_line: int = 2  # of the first row, where there is no text
     place: str = "line"  # what a row is called
+    parts: Sequence[tuple[int, Raw]] = ()  # of a folder: records before each file's, and the file
 
-    def find_line(self, record: int) -> int:
-        """Returns the line on which a record begins, counted from 1; the header is record 0."""
+    def locate(self, record: int) -> tuple[str, int]:
+        """Returns the file, and the line on which a record begins, counted from 1.
+
+        The header is record 0.
+        """
+        for first, part in reversed(self.parts):
+            if record > first:
+                return part.locate(record - first)
         if self.text is None:
-            return record - 1 + self.first_line
-        return find_line(self.text, self.separator, record)
+            return self.file, record - 1 + self.first_line
+        return self.file, find_line(self.text, self.separator, record)
 
     def refuse(self, message: str, column: str = "1", line: int = 1) -> InputError:
         """Returns the refusal of the whole file."""
@@ -134,9 +141,9 @@ class Table:
         columns = {name: column.select(rows) for name, column in self.columns.items()}
         return replace(self, columns=columns, rows=pick(self.rows, rows))
 
-    def find_line(self, row: int) -> int:
-        """Returns the line on which a row of `columns` begins, counted from 1."""
-        return self.raw.find_line(int(self.rows[row]) + 1)
+    def locate(self, row: int) -> tuple[str, int]:
+        """Returns the file, and the line on which a row of `columns` begins, counted from 1."""
+        return self.raw.locate(int(self.rows[row]) + 1)
 
     def find_problem(
         self, wrong: Counts, column: str, message: str, fix: str | None = None
@@ -148,8 +155,8 @@ class Table:
         if self.by_date and column == "units":
             shown = self.columns["date"][row]
         message = message.replace("{}", shorten(text, 60))
-        line, place = self.find_line(row), self.raw.place
-        return Problem(self.file, line, shown, message, len(wrong), fix, place)
+        file, line = self.locate(row)
+        return Problem(file, line, shown, message, len(wrong), fix, self.raw.place)
 
 
 def find_line(text: str, separator: str, record: int) -> int:
