@@ -180,6 +180,9 @@ class Trace(StrictModel):
     train_days: Annotated[int, Field(ge=14, le=3650)] = 273
     last_day: Annotated[int, Field(ge=15, le=36500)] | None = None  # days after it are not read
     online_share: Share = 0.0  # part of the recorded demand that is ordered online (an assumption)
+    # Training days bring each store what some day of so many weeks around brought it, of the same
+    # weekday; None: what they themselves brought.
+    resample_weeks: Annotated[int, Field(ge=1, le=26)] | None = None
 
     @model_validator(mode="after")
     def check_origin(self) -> Self:

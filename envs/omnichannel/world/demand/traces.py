@@ -45,6 +45,12 @@ class TraceDemand:
     `burn_in` days are known: what is known at its beginning comes from the days before it. Where
     the records tell the channels apart, they are replayed as they are. Otherwise a fixed share
     counts as ordered online, split by a seeded draw.
+
+    A few hundred training days repeat in every episode, and whoever learns from them learns them
+    by heart. With `resample_weeks` each store's training day is drawn anew: from its days of the
+    same weekday, so many weeks around, with all SKUs together, as baskets are. Level, weekday and
+    scatter stay what they were. What begins an episode and what is held back stay as recorded.
+    Source: Paparoditis & Politis 2002, Local block bootstrap, C. R. Mathematique 335(11).
     """
 
     notice = 0
@@ -74,6 +80,7 @@ class TraceDemand:
         )
         self.train_days = process.train_days
         self.online_share = process.online_share
+        self.resample_weeks = process.resample_weeks
         if self.online_share and recorded.channels != ["store"]:
             raise InputError(
                 f"demand.online_share: {self.online_share} is not allowed; 0 is needed, because "
@@ -202,7 +209,7 @@ class TraceDemand:
 
     def sample_units(self, state: State) -> IntArray:
         """The recorded units of each copy's day, (B, S, K, C)."""
-        recorded = self._read_day(state.day).astype(np.int64)
+        recorded = self._pick_day(state).astype(np.int64)
         if not self.online_share:
             return recorded
         total = sum_channels(recorded)
@@ -217,6 +224,20 @@ class TraceDemand:
     def _read_day(self, day: IntArray) -> Counts:
         """The recorded units of days, (B, S, K, C); the last day repeats."""
         return self._spread(self._own[np.minimum(day, self.num_days - 1)])
+
+    def _pick_day(self, state: State) -> Counts:
+        """The recorded units of each copy's day, or of training days like it, (B, S, K, C)."""
+        weeks, stores = self.resample_weeks, self._own.shape[1]
+        if weeks is None:
+            return self._read_day(state.day)
+        day = np.minimum(state.day, self.num_days - 1)[:, None]
+        uniform = draws.sample_uniform(state.seed, state.period, draws.RESAMPLED_DAY, (stores,))
+        first = day - np.minimum(weeks, day // self.cycle) * self.cycle
+        last = day + np.minimum(weeks, (self.train_days - 1 - day) // self.cycle) * self.cycle
+        drawn = first + (uniform * ((last - first) // self.cycle + 1)).astype(np.int64) * self.cycle
+        return self._spread(
+            self._own[np.where(day < self.train_days, drawn, day), np.arange(stores)]
+        )
 
     def _share_out(self, units: NDArray[Any]) -> FloatArray:
         """Expected units by channel, (..., C), of recorded ones, (..., C)."""
