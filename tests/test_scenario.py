@@ -77,7 +77,7 @@ def test_hash__is_stable_and_changes_with_a_value(tiny: Scenario, data: Data) ->
             1,
             "network.stores.0.leadtime: unknown key; "
             "allowed: name, parent, size, distance, lead_time, capacity, return_factor, "
-            "random_lead_time",
+            "random_lead_time, delivery",
         ),
         (
             "network.dcs.0.random_lead_time",

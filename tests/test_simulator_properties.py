@@ -22,12 +22,16 @@ def random_scenarios(draw: st.DrawFn) -> Scenario:
     num_dcs = draw(st.integers(1, 3))
     num_stores = draw(st.integers(num_dcs, 5))
     num_skus = draw(st.integers(1, 2))
-    lead_times = st.integers(0, 3)
     low = draw(st.integers(0, 2))
     pickup_demand = draw(st.sampled_from([0, 3]))
     unmet = st.sampled_from(["lost", "backorder", "patience", "partial"])
     limit = st.sampled_from([None, 0, 7, 25])
     random_lead_time = st.sampled_from([None, {1: 0.5, 4: 0.5}, {3: 1.0}])
+    loses = draw(st.booleans())
+    shortest = int(loses)  # what is there at once cannot be lost on its way
+    lead_times = st.integers(shortest, 3)
+    losses = {"never": 0.2, "partial": 0.4, "share": 0.3}
+    delivery = st.sampled_from([None, losses] if loses else [None])
     cuts = {"windows": 2, "length": 2, "share": 0.3, "notice": 2}
     return Scenario.model_validate(
         {
@@ -40,6 +44,7 @@ def random_scenarios(draw: st.DrawFn) -> Scenario:
                         "random_lead_time": draw(random_lead_time),
                         "order_capacity": draw(limit),
                         "shipment_capacity": draw(limit),
+                        "delivery": draw(delivery),
                     }
                     for w in range(num_dcs)
                 ],
@@ -50,6 +55,7 @@ def random_scenarios(draw: st.DrawFn) -> Scenario:
                         "lead_time": draw(lead_times),
                         "random_lead_time": draw(random_lead_time),
                         "size": draw(st.sampled_from([0.3, 1.0, 2.5])),
+                        "delivery": draw(delivery),
                     }
                     for s in range(num_stores)
                 ],
@@ -175,7 +181,8 @@ def check_conservation(scenario: Scenario, seed: int, copies: int, periods: int)
         is_on = scenario.substitution is not None
         taken, missed = map(known, swapped) if is_on else [np.zeros_like(flows.sold_store)] * 2
         np.testing.assert_array_equal(taken.sum(axis=2), missed.sum(axis=2))
-        for units in (*gone, *sold, taken):
+        never = [] if flows.undelivered is None else [flows.undelivered]
+        for units in (*gone, *sold, taken, *never):
             balance -= total(units, copies, skus)
         held = sum(
             total(units, copies, skus)
@@ -233,6 +240,10 @@ def test_simulate_period__nothing_is_negative(scenario: Scenario, seed: int) -> 
         assert (flows.shipped <= decisions.shipment).all()
         assert (flows.supplied <= decisions.supplier_order).all()
         assert (flows.on_time <= flows.demand).all()
+        if after.in_return is not None:
+            rest = after.in_transit.copy()
+            rest[:, : after.in_return.shape[1]] -= after.in_return
+            assert (rest >= 0).all()
 
 
 @settings(max_examples=25)

@@ -108,6 +108,8 @@ class Flows(ArrayRecord):
     # Walk-ins who took another SKU; None without substitution:
     substituted_out: IntArray | None = None  # (B, S, K) of what was sold out, neither sold nor lost
     substituted_in: IntArray | None = None  # (B, S, K) sold in its place, beside `sold_store`
+    # (B, N, K) was due at the next event 1 and did not arrive; None where all that is sent arrives
+    undelivered: IntArray | None = None
 
     @cached_property
     def ledger(self) -> Ledger:

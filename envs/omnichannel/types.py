@@ -158,6 +158,7 @@ class State(ArrayRecord):
     log_drift: FloatArray | None = None  # (B, S, K) of demand's drift
     record_error: IntArray | None = None  # (B, S, K) recorded - real stock of the stores
     shelf: IntArray | None = None  # (B, A, S, K) perishables in stores; slot 0 has its last day
+    in_return: IntArray | None = None  # (B, L', N, K) of what is in transit: not ordered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +176,7 @@ class Demand(ArrayRecord):
     record_draws: FloatArray | None = None  # (B, 2, S, K) uniform; for shrinkage and counts
     lead_time: IntArray | None = None  # (B, N, K) periods, of what is sent in this period
     confirmed: FloatArray | None = None  # (B, W) share of supplier orders that is confirmed
+    delivery: FloatArray | None = None  # (B, N, K) uniform; what becomes of lines that are due
     # (B, S, R) uniform, by rule of `substitution`; thins the walk-ins who find a SKU sold out
     substitution: FloatArray | None = None
 

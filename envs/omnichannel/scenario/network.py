@@ -16,6 +16,24 @@ LeadTime = Annotated[int, Field(ge=0, le=180)]
 RandomLeadTime = dict[Annotated[int, Field(ge=1, le=180)], Share]
 
 
+class Delivery(StrictModel):
+    """Order lines that do not arrive as they were sent, which nobody knows before they are due."""
+
+    never: Share = 0.0  # probability that nothing of a line ever arrives
+    partial: Share = 0.0  # probability that only a part of it does ...
+    share: Share = 0.5  # ... and the part then, rounded half up, in whole packs
+
+    @model_validator(mode="after")
+    def check_sum(self) -> Self:
+        """A line never arrives, arrives in part, or in full."""
+        if self.never + self.partial > 1:
+            raise ValueError(
+                f"partial {self.partial:g} is not allowed beside never {self.never:g}; "
+                f"at most {1 - self.never:g}"
+            )
+        return self
+
+
 class Dc(StrictModel):
     """A distribution centre, supplied from outside the network. None means unlimited."""
 
@@ -25,11 +43,13 @@ class Dc(StrictModel):
     order_capacity: CountOrZero | None = None  # units that suppliers take a period
     shipment_capacity: CountOrZero | None = None  # units dispatched a period
     random_lead_time: RandomLeadTime | None = None  # of its supplier, instead of the fixed one
+    delivery: Delivery | None = None  # of its supplier; None: all arrives
 
     @model_validator(mode="after")
     def check_lead_time(self) -> Self:
-        """Probabilities sum to one."""
+        """Probabilities sum to one, and what may not arrive is on its way first."""
         check_probabilities(self.random_lead_time)
+        check_delivery(self.delivery, self.supplier_lead_time, self.random_lead_time)
         return self
 
 
@@ -44,11 +64,13 @@ class Store(StrictModel):
     capacity: Positive | None = None
     return_factor: NonNegative = 1.0  # multiplies every category's return rate
     random_lead_time: RandomLeadTime | None = None  # of its lane, instead of the fixed one
+    delivery: Delivery | None = None  # from its DC; None: all arrives
 
     @model_validator(mode="after")
     def check_lead_time(self) -> Self:
-        """Probabilities sum to one."""
+        """Probabilities sum to one, and what may not arrive is on its way first."""
         check_probabilities(self.random_lead_time)
+        check_delivery(self.delivery, self.lead_time, self.random_lead_time)
         return self
 
 
@@ -61,6 +83,18 @@ def check_probabilities(lead_time: RandomLeadTime | None) -> None:
     total = 1 if lead_time is None else sum(lead_time.values())
     if abs(total - 1) > 1e-9:
         raise ValueError(f"random_lead_time has probabilities that sum to {total:g}; 1 is needed")
+
+
+def check_delivery(
+    delivery: Delivery | None, lead_time: int, random_lead_time: RandomLeadTime | None
+) -> None:
+    """Refuses orders that are lost where they are there at once.
+
+    Raises:
+        ValueError: says which lead times are allowed.
+    """
+    if delivery is not None and lead_time == 0 and random_lead_time is None:
+        raise ValueError("delivery is not allowed with a lead time of 0; 1 or more")
 
 
 class Network(StrictModel):
@@ -87,6 +121,11 @@ class Network(StrictModel):
             if dc not in parents:
                 raise ValueError(f"dc {dc!r} has no store; it must be the parent of at least one")
         return self
+
+    @property
+    def deliveries(self) -> list[Delivery | None]:
+        """What becomes of orders, by location, DCs first."""
+        return [dc.delivery for dc in self.dcs] + [store.delivery for store in self.stores]
 
 
 class SupplyCuts(StrictModel):

@@ -242,8 +242,14 @@ class Scenario(StrictModel):
 
     @property
     def has_waste(self) -> bool:
-        """Whether units can vanish from stores or spoil there."""
-        return self.records is not None or self.has_perishables
+        """Whether units can vanish from stores, on the way there, or spoil there."""
+        lost = any(store.delivery is not None for store in self.network.stores)
+        return self.records is not None or self.has_perishables or lost
+
+    @property
+    def loses_orders(self) -> bool:
+        """Whether some of what is sent may not arrive."""
+        return any(delivery is not None for delivery in self.network.deliveries)
 
     @property
     def channels(self) -> tuple[str, ...]:

@@ -29,7 +29,8 @@ class Simulator:
     In every period (a day), in this order:
 
     1. **Arrivals.** Units whose lead time ends now become on hand: supplier to DC, DC to store,
-       consolidated returns to the DC, inspected returns to the shelf.
+       consolidated returns to the DC, inspected returns to the shelf. With a `delivery`, some
+       order lines arrive in part or never.
     2. **Observe, propose, coordinate.** The agents see this state; the coordinator turns their
        proposals into one decision each.
     3. **Order and dispatch.** DCs order from suppliers, who confirm as much as announced cuts
@@ -56,7 +57,8 @@ class Simulator:
     `simulate_period` runs from there to the next one. A lead time of 0 arrives within step 3.
 
     Conservation, per copy and SKU, exact: initial on hand + supplied + returned = on hand + in
-    transit + in inspection or its queue + sold + liquidated + scrapped + shrunk + wasted.
+    transit + in inspection or its queue + sold + liquidated + scrapped + shrunk + wasted +
+    undelivered.
     """
 
     def __init__(self, scenario: Scenario) -> None:

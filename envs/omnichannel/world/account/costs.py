@@ -174,7 +174,10 @@ def _price_returns(units: tuple[IntArray, ...], fees: FloatArray, costs: FloatAr
 
 
 class Waste(Term):
-    """Per unit that vanished from a store or reached the end of its shelf life there."""
+    """Per unit that vanished from a store or on the way there, or spoilt in the store.
+
+    What a supplier does not deliver costs nothing here: nobody pays for it.
+    """
 
     name, weight = "waste", "beta"
 
@@ -189,7 +192,10 @@ class Waste(Term):
 
     def price(self, flows: Flows, money: FloatArray) -> None:
         """Charges the stores."""
-        _price_units(flows.shrunk + flows.wasted, self.rate, self.first_store, money)
+        units = flows.shrunk + flows.wasted
+        if flows.undelivered is not None:
+            units = units + flows.undelivered[:, self.first_store :]
+        _price_units(units, self.rate, self.first_store, money)
 
 
 class BackRoom(Term):

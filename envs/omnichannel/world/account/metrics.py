@@ -15,6 +15,8 @@ Service:
 - `lost`: units a period, also by channel; `waiting`: orders open at the end of a period.
 - `substituted`: units a period that walk-ins took in place of what was sold out; neither served nor
   lost. Only with `substitution`.
+- `undelivered`: units a period that were due from suppliers and DCs and never arrived. Only with a
+  `delivery`.
 - `response_days` = days that the served online orders waited / online orders served: 0 for all
   that are dispatched on the day of the order. What is lost or still waits has no response.
 - `fairness/lowest`: the lowest `served` of a store; `fairness/gini`: the Gini coefficient of the
@@ -106,6 +108,7 @@ class MetricsAccumulator:
         self.sums = _make_sums(network, num_copies, len(self.channels))
         self.queued = np.zeros(nodes, np.int64)
         self.substitutes, self.substituted = scenario.substitution is not None, np.zeros(num_copies)
+        self.loses_orders, self.undelivered = scenario.loses_orders, np.zeros(num_copies)
         self.costs = np.zeros((len(TERMS), *nodes))
         self.reward, self.wrong = np.zeros(num_copies), np.zeros(num_copies)
         self.forecast_error, self.forecast_bias = np.zeros(num_copies), np.zeros(num_copies)
@@ -118,6 +121,8 @@ class MetricsAccumulator:
             self.queued += flows.queued
         if flows.substituted_in is not None:
             self.substituted += _sum_cells(flows.substituted_in)
+        if flows.undelivered is not None:
+            self.undelivered += _sum_cells(flows.undelivered)
         self.costs += costs.by_term
         self.reward += team_reward
         if flows.record_error is not None:
@@ -172,6 +177,8 @@ class MetricsAccumulator:
             metrics[f"lost/{channel}"] = lost[:, c] / periods
         if self.substitutes:
             metrics["substituted"] = self.substituted / periods
+        if self.loses_orders:
+            metrics["undelivered"] = self.undelivered / periods
         return metrics | {name: total / periods for name, total in totals.items()} | costs
 
     def _count_pairs(self) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from envs.omnichannel.world.events.shelves import Shelve, Spoil
 from envs.omnichannel.world.events.substitution import Substitute
 from envs.omnichannel.world.events.supply_cuts import CutSupply
 from envs.omnichannel.world.events.transshipment import Transship
+from envs.omnichannel.world.events.undelivered import LoseOrders
 from envs.omnichannel.world.period import Event
 
 EVENTS: list[type[Event]] = [
@@ -40,5 +41,6 @@ EVENTS: list[type[Event]] = [
     Count,
     # 1. of the next period
     Arrive,
+    LoseOrders,
     Shelve,
 ]
