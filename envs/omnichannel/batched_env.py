@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
+from envs.omnichannel.agents.listing import ListingRules
 from envs.omnichannel.agents.observation import ObservationModel
 from envs.omnichannel.agents.positions import measure_covers
 from envs.omnichannel.agents.reward import RewardModel
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.agents.shelf_rules import ShelfRules
 from envs.omnichannel.flows import Decisions, Flows, Proposals, Targets
+from envs.omnichannel.forecast.dated import DatedForecast, wrap_dates
 from envs.omnichannel.forecast.make import make_forecast
+from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
@@ -78,6 +81,8 @@ class BatchedEnv:
         self.cost_model = CostModel(scenario, self.network)
         self.lots = Lots.from_scenario(scenario)
         self.rations_by_cover = get_rule(scenario.fulfillment.rationing).by_cover
+        self.dates = self.network.dates
+        self.listing = ListingRules.from_scenario(scenario, self.network)
         self.shelf_rules = ShelfRules.from_scenario(scenario, self.network)
         self.reward_model = RewardModel(scenario, self.network, demand.scale)
         self._coordinated: tuple[ModuleOptions, View] | None = None
@@ -194,7 +199,8 @@ class BatchedEnv:
     @property
     def decides_by_view(self) -> bool:
         """Whether the stock that is known says more of a decision than its targets."""
-        return self.rations_by_cover or self.shelf_rules is not None
+        by_stock = self.shelf_rules is not None or self.listing is not None
+        return self.rations_by_cover or by_stock
 
     def decide(self, targets: Targets, view: View | None = None) -> Decisions:
         """Returns what is done about the targets in this scenario.
@@ -206,6 +212,8 @@ class BatchedEnv:
         view = view or self.view
         if self.shelf_rules is not None:
             targets = self.shelf_rules.raise_targets(targets, view)
+        if self.listing is not None:
+            targets = self.listing.settle_targets(targets, view)
         decisions = make_feasible(
             self._leave_out(targets),
             whole_trucks=self.scenario.costs.truck_capacity is not None,
@@ -231,6 +239,20 @@ class BatchedEnv:
             shipment_gap=np.where(carried[first:], shipment, np.minimum(shipment, 0)),
         )
 
+    def follow(self, forecast: Forecast) -> None:
+        """Lets another forecast say what is to come, as far as the assortment's dates allow."""
+        self.forecast = wrap_dates(forecast, self.network)
+
+    def move_dates(self, days: int) -> None:
+        """Lets the assortment's dates be those of a calendar that begins so many days later.
+
+        A recommendation counts days from a weekday on.
+        """
+        if self.network.dates is not None:
+            self.dates = self.network.dates.move(days)
+            if isinstance(self.forecast, DatedForecast):
+                self.forecast.dates = self.dates
+
     def compute_metrics(self) -> EpisodeMetrics:
         """Returns the metrics of the episodes so far, each (B,)."""
         return self._metrics.compute()
@@ -252,5 +274,7 @@ class BatchedEnv:
             ahead=self.forecast.look_ahead(known, state),
             last_demand=last_demand,
             confirmed=self.simulator.announce(state),
+            starts_in=None if self.dates is None else self.dates.count_to_first(state.day),
+            ends_in=None if self.dates is None else self.dates.count_to_last(state.day),
             **vars(known),
         )

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.omnichannel.scenario import PERIOD_DAYS, Scenario
+from envs.omnichannel.scenario.assortment import Dates
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -76,6 +77,7 @@ class Network:
     online_slots: int = 0  # the first slots of `State.backorders`; the stores owe the others
     cycle: int = WEEK  # periods a week
     carried: BoolArray | None = None  # (N, K) `Scenario.carried_by_node`; None: all carry all
+    dates: Dates | None = None  # when stores sell SKUs; None: always
 
     @classmethod
     def from_scenario(cls, scenario: Scenario) -> Self:
@@ -98,6 +100,7 @@ class Network:
             online_slots=scenario.fulfillment.count_slots("online"),
             cycle=scenario.cycle,
             carried=scenario.carried_by_node,
+            dates=scenario.dates,
         )
 
     @property
@@ -207,6 +210,9 @@ class Signals(Known):
     ahead: FloatArray  # (B, H, S or 1, K) factors of smoothed demand, summed over 1 to H days
     last_demand: IntArray  # (B, S, K, C) units of the period before
     confirmed: FloatArray | None = None  # (B, W, H) announced shares from this period on
+    # (B, S, K) periods until the first one on sale and until the last one; None: always on sale
+    starts_in: IntArray | None = None
+    ends_in: IntArray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

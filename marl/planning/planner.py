@@ -68,7 +68,7 @@ class Planner:
         self.forecast = forecast
         if forecast is not None:
             forecast = replace(forecast, scenario=self.scenario)
-            self.today.forecast = forecast.make_forecast()
+            self.today.follow(forecast.make_forecast())
         self.decision_maker = make_decision_maker(policy, self.scenario, self.today.forecast)
         self.schema = StockCountSchema(self.today.simulator)
         self.network = self.today.network

@@ -79,6 +79,9 @@ def restore(env: BatchedEnv, start: Start) -> None:
         env: one copy.
         start: what was counted, and what is held.
     """
+    # The states of a recommendation begin on a weekday, whatever the day.
+    own = _choose_days(env.simulator.demand, 1, start.stock_count.day)[0]
+    env.move_dates(start.stock_count.day - int(own))
     if env.scenario.supply_cuts is not None:
         env.simulator.put(AnnouncedSupply(env.scenario, env.network, start))
     state, signals = begin(env, start, draw_start(env, 1))

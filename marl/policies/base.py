@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol, Self
 import numpy as np
 
 from envs.errors import InputError
+from envs.omnichannel.agents.listing import ListingRules
 from envs.omnichannel.agents.shelf_rules import ShelfRules
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.flows import Targets
@@ -52,6 +53,7 @@ class Setting:
     has_cuts: bool = False  # whether suppliers announce cuts
     leaves_out_surplus: bool = False  # whether echelons do, see `count_surplus`
     is_stationary: bool = False  # whether every day's demand is drawn from the same distribution
+    listing: ListingRules | None = None  # None: nothing comes or goes
     shelf_rules: ShelfRules | None = None  # None: stores need show nothing and hold everything
 
     @classmethod
@@ -77,6 +79,7 @@ class Setting:
             has_cuts=scenario.supply_cuts is not None,
             leaves_out_surplus=scenario.coordination.surplus is not None,
             is_stationary=_is_stationary(scenario),
+            listing=ListingRules.from_scenario(scenario, network),
             shelf_rules=ShelfRules.from_scenario(scenario, network),
         )
 

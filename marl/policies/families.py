@@ -55,12 +55,13 @@ class ComposedRule(TunableRule):
         """Returns the period's plan, all parts applied."""
         if not self.knows_forecast:
             mean, _ = self.setting.forecast.read_plain(view.origin)
+            if self.setting.listing is not None:
+                mean = mean * self.setting.listing.may_order(view)[..., None]
             view = replace(view, forecast=mean)
         plan = Plan.start(view, self.setting)
-        shelves = self.setting.shelf_rules
         for i, step in enumerate(self.steps):
-            if i == self._first_packing and shelves is not None:
-                plan.keep_to(shelves)
+            if i == self._first_packing:
+                plan.keep_rules(self.setting)
             step.apply(plan)
         return plan
 

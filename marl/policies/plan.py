@@ -14,7 +14,6 @@ from envs.omnichannel.agents.positions import (
     count_positions,
     count_surplus,
 )
-from envs.omnichannel.agents.shelf_rules import ShelfRules
 from envs.omnichannel.flows import Targets
 from envs.omnichannel.types import (
     LOWEST_RATE,
@@ -45,7 +44,7 @@ class Plan:
     up_to_gap: FloatArray  # (B, W, K) the supplier gap before a reorder rule holds orders back
     disposition: FloatArray  # (B, S, K, 3)
     load: FloatArray | None = None  # (B, S) units that leave for each store; None: all gaps
-    carried: BoolArray | None = None  # (S, K) what stores carry; None: everything
+    carried: BoolArray | None = None  # ([B,] S, K) what stores may order; None: everything
     # (B, W, K) standard deviation of what the echelon must last for; None: the rule knows of none
     echelon_deviation: FloatArray | None = None
     surplus_of: Network | None = None  # in which the stores' surplus is left out; None: it counts
@@ -77,9 +76,12 @@ class Plan:
         others = {"view", "carried", "surplus_of"}
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
         chosen: dict[str, Any] = {n: None if a is None else a[copies] for n, a in arrays.items()}
+        own = self.carried
+        if own is not None and own.ndim == self.position.ndim:
+            own = own[copies]
         return Plan(
             view=self.view.select(copies),
-            carried=self.carried,
+            carried=own,
             surplus_of=self.surplus_of,
             **chosen,
         )
@@ -95,11 +97,18 @@ class Plan:
             self.up_to_gap = self.up_to_gap + count_surplus(self.view, self.surplus_of, level)
         self.supplier_gap = self.up_to_gap
 
-    def keep_to(self, shelves: ShelfRules) -> None:
-        """Changes the gaps to what stores show and have room for, before loads are packed."""
-        self.shipment_gap, self.supplier_gap = shelves.settle_gaps(
-            self.shipment_gap, self.supplier_gap, self.online_share, self.view
-        )
+    def keep_rules(self, setting: Setting) -> None:
+        """Changes the gaps to what shelves and listings allow, before loads are packed."""
+        if setting.shelf_rules is not None:
+            self.shipment_gap, self.supplier_gap = setting.shelf_rules.settle_gaps(
+                self.shipment_gap, self.supplier_gap, self.online_share, self.view
+            )
+        if setting.listing is not None:
+            self.shipment_gap, self.supplier_gap = setting.listing.settle_gaps(
+                self.shipment_gap, self.supplier_gap, self.view
+            )
+            may_order = setting.listing.may_order(self.view)
+            self.carried = may_order if self.carried is None else self.carried & may_order
 
     def pack(self) -> FloatArray:
         """Returns the shipment gaps after the loads are filled, (B, S, K)."""

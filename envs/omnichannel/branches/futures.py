@@ -65,7 +65,7 @@ class FutureSampler:
         cuts = self._imagine_cuts(state, periods, imagined)
         start = replace(state, seed=imagined, log_drift=self.belief.sample(now, imagined))
         state, known, last_demand = start, now.known, now.last_demand
-        signals, demand = [], []
+        signals, demand, dates = [], [], self.simulator.network.dates
         for ahead in range(periods):
             brought = self.simulator.sample_demand(state)
             if cuts is not None:
@@ -76,6 +76,8 @@ class FutureSampler:
                     ahead=self.forecast.look_ahead(known, state),
                     last_demand=last_demand,
                     confirmed=_announce(cuts, now.confirmed, ahead),
+                    starts_in=None if dates is None else dates.count_to_first(state.day),
+                    ends_in=None if dates is None else dates.count_to_last(state.day),
                     **vars(known),
                 )
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from envs.errors import InputError
+from envs.omnichannel.forecast.dated import wrap_dates
 from envs.omnichannel.forecast.foresight import Foresight
 from envs.omnichannel.forecast.history import History
 from envs.omnichannel.forecast.learner import Rates
@@ -38,7 +39,19 @@ def make_forecast(
     *,
     counts_sales_days: bool = False,
 ) -> Forecast:
-    """Builds the scenario's forecast.
+    """Builds the scenario's forecast; args and errors as of `_make_always`."""
+    found = _make_always(demand, settings, network, counts_sales_days=counts_sales_days)
+    return wrap_dates(found, network)
+
+
+def _make_always(
+    demand: DemandProcess,
+    settings: ForecastSettings,
+    network: Network,
+    *,
+    counts_sales_days: bool,
+) -> Forecast:
+    """Builds the forecast of demand that has no dates.
 
     Args:
         demand: what is to be foreseen.

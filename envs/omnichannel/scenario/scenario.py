@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from envs.omnichannel.scenario.agents import Actions, Before, Observation, Reward
-from envs.omnichannel.scenario.assortment import Assortment, tabulate_assortment
+from envs.omnichannel.scenario.assortment import (
+    Assortment,
+    Dates,
+    tabulate_assortment,
+    tabulate_dates,
+)
 from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.scenario.costs import Costs
 from envs.omnichannel.scenario.demand import DemandSettings, ForecastSettings, SeasonalNormal, Trace
@@ -135,7 +140,7 @@ class Scenario(StrictModel):
     @model_validator(mode="after")
     def check_start(self) -> Self:
         """The start state names locations and SKUs of the scenario, and what stores carry."""
-        carried = self.carried
+        carried, _ = self.carried, self.dates
         if self.start is None:
             return self
         on_hand, in_transit = tabulate_start(self.start, self.node_names, self.sku_names)
@@ -224,6 +229,13 @@ class Scenario(StrictModel):
             return None
         carried = tabulate_assortment(self.assortment, self.store_names, self.sku_names)
         return None if carried.all() else carried
+
+    @property
+    def dates(self) -> Dates | None:
+        """When stores sell SKUs; None where they always do."""
+        if self.assortment is None or self.assortment.dates is None:
+            return None
+        return tabulate_dates(self.assortment.dates, self.store_names, self.sku_names)
 
     @property
     def carried_by_node(self) -> NDArray[np.bool_] | None:

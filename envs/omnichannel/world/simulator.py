@@ -120,6 +120,8 @@ class Simulator:
             given, coming = self._start
             return np.repeat(given[None], len(day), axis=0), coming
         mean = self.demand.mean_before(day).sum(axis=-1)  # (B, S, K)
+        if net.dates is not None:
+            mean = mean * net.dates.is_on_sale(day)
         stores = np.rint(rules.initial_store_cover * mean)
         dcs = np.rint(rules.initial_dc_cover * net.sum_by_dc(mean))
         on_hand = np.concatenate([dcs, stores], axis=1).astype(np.int64)
@@ -143,10 +145,15 @@ class Simulator:
         for draw in self._draws:
             drawn.update(draw(state))
         return Demand(
-            units=self.demand.sample_units(state),
+            units=self._sample_units(state),
             next_log_drift=self.demand.step_log_drift(state),
             **drawn,
         )
+
+    def _sample_units(self, state: State) -> IntArray:
+        """The demand of what is on sale, (B, S, K, C)."""
+        units, dates = self.demand.sample_units(state), self.network.dates
+        return units if dates is None else units * dates.is_on_sale(state.day)[..., None]
 
     def simulate_period(
         self, state: State, decisions: Decisions, demand: Demand

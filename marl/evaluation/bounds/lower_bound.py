@@ -43,19 +43,23 @@ def compute_reward_bounds(
     bounds, though it may that of single episodes.
 
     Args:
-        scenario: without substitution.
+        scenario: without substitution and dates of the assortment.
         seeds: of the episodes, as evaluation uses them, (n,).
         split: which part of recorded demand the episodes come from.
         penalised: whether to add penalties. They change nothing where walk-ins are not lost at
             once, or demand is recorded.
 
     Raises:
-        InputError: if customers substitute, which no programme here knows.
+        InputError: if customers substitute or items come and go, which no programme here knows.
     """
-    if scenario.substitution is not None:
-        raise InputError(
-            f"substitution: not allowed for bounds (scenario {scenario.name}); none is needed"
-        )
+    for field, setting in (
+        ("substitution", scenario.substitution),
+        ("assortment.dates", scenario.dates),
+    ):
+        if setting is not None:
+            raise InputError(
+                f"{field}: not allowed for bounds (scenario {scenario.name}); none is needed"
+            )
     return np.array([_bound_episode(scenario, seed, split, penalised) for seed in seeds])
 
 

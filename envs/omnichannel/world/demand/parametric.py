@@ -28,7 +28,7 @@ class ParametricDemand:
       normal score of a cell is sqrt(rho) f + sqrt(1 - rho) z with one f per SKU and day, so each
       cell keeps its distribution while stores and channels move together.
 
-    Episodes start on a random day of the calendar.
+    Episodes start on a random day of the calendar; where the assortment has dates, on its first.
     """
 
     def __init__(self, scenario: Scenario, process: Drawn) -> None:
@@ -36,6 +36,7 @@ class ParametricDemand:
         self.nominal = make_nominal(scenario, process)  # before it is rounded and clipped
         self.mean = self.distribution.compute_mean(self.nominal)
         self.season = _make_season(scenario, process)
+        self._is_dated = scenario.dates is not None
         self.drift, self.promotions = process.drift, process.promotions
         self.notice = self.promotions.notice if self.promotions else 0
         self.correlation = process.correlation
@@ -50,6 +51,8 @@ class ParametricDemand:
     def sample_start(self, seed: SeedArray, horizon: int, split: Split) -> IntArray:
         """Any day of the calendar; training and evaluation differ by their seeds alone."""
         del horizon, split
+        if self._is_dated:
+            return np.zeros(len(seed), np.int64)
         start = draws.sample_uniform(seed, np.zeros(len(seed), np.int64), draws.START, ())
         return (start * len(self.season)).astype(np.int64)
 

@@ -70,7 +70,7 @@ class TraceDemand:
         self.channels = scenario.channels
         self._own, self._own_channels = units, recorded.channels  # (D, S, K, recorded channels)
         self._spread(units[:0])  # the scenario has those channels
-        self.carried = scenario.carried  # (S, K)
+        self.carried, self.dates = scenario.carried, scenario.dates  # (S, K)
         self._check_assortment(scenario)
         in_stock = recorded.in_stock
         self.in_stock = self._leave_out(
@@ -110,22 +110,32 @@ class TraceDemand:
 
     def _check_assortment(self, scenario: Scenario) -> None:
         """Refuses sales of what a store does not carry: demand is never dropped unsaid."""
+        stores, skus = scenario.store_names, scenario.sku_names
+        if self.dates is not None:
+            early = self._own.sum(axis=3) * ~self.dates.is_on_sale(np.arange(self.num_days))
+            for day, s, k in np.argwhere(early):
+                raise InputError(
+                    f"assortment.dates: {stores[s]!r} sells {early[day, s, k]} units of "
+                    f"{skus[k]!r} on day {day} of the demand's record, so it is on sale then"
+                )
         if self.carried is None:
             return
         sold = self._own.sum(axis=(0, 3)) * ~self.carried
         for s, k in np.argwhere(sold):
-            store, sku = scenario.network.stores[s].name, scenario.skus[k].name
             raise InputError(
-                f"assortment: {store!r} sells {sold[s, k]} units of {sku!r} in the demand's "
-                "record, so it carries it"
+                f"assortment: {stores[s]!r} sells {sold[s, k]} units of {skus[k]!r} in the "
+                "demand's record, so it carries it"
             )
 
     def _leave_out(self, in_stock: BoolArray | None) -> BoolArray | None:
         """Where there was anything to sell, (D, S, K): nothing of what a store does not carry."""
-        if self.carried is None:
-            return in_stock
-        every = np.broadcast_to(self.carried, (self.num_days, *self.carried.shape))
-        return every if in_stock is None else every & in_stock
+        if self.carried is not None:
+            every = np.broadcast_to(self.carried, (self.num_days, *self.carried.shape))
+            in_stock = every if in_stock is None else every & in_stock
+        if self.dates is not None:
+            on_sale = self.dates.is_on_sale(np.arange(self.num_days))
+            in_stock = on_sale if in_stock is None else on_sale & in_stock
+        return in_stock
 
     @cached_property
     def recorded(self) -> FloatArray:
