@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
 
-_LONGEST = 600  # seconds of a query
+LONGEST = 600  # seconds of a query
 _BATCH = 10_000
 _MOST_ROWS = 200_000_000  # a small file may repeat a row for ever
 _MEMORY = "500MB"
@@ -60,8 +60,9 @@ def read_duckdb(path: Path, file: str, query: str | None) -> Raw:
         connection.execute(f"ATTACH {quote(str(path), chr(39))} AS source (READ_ONLY)")
         connection.execute("SET enable_external_access = false")
         connection.execute("USE source")
-        tables = [str(row[0]) for row in connection.execute("SHOW TABLES").fetchall()]
-        chosen = (query or _select_only(tables, file)).strip().rstrip(";")
+        found = connection.execute("SHOW TABLES").fetchall()
+        tables = {str(row[0]): quote(str(row[0]), chr(34)) for row in found}
+        chosen = (query or select_only(tables, file)).strip().rstrip(";")
         # A query may give its rows in another order every time.
         connection.execute(f"CREATE TEMP TABLE {_ROWS} AS ({chosen})")
         connection.execute("USE memory")
@@ -76,7 +77,7 @@ def read_sqlite(path: Path, file: str, query: str | None) -> Raw:
     Raises:
         InputError: if the file is no database, or the query fails.
     """
-    end = monotonic() + _LONGEST
+    end = monotonic() + LONGEST
     positions: list[dict[str, int]] = []
     codes: list[list[Counts]] = []
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
@@ -86,8 +87,8 @@ def read_sqlite(path: Path, file: str, query: str | None) -> Raw:
             "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE "
             "'sqlite_%' ORDER BY name"
         )
-        tables = [str(row[0]) for row in found]
-        rows = connection.execute(query or _select_only(tables, file))
+        tables = {str(row[0]): quote(str(row[0]), chr(34)) for row in found}
+        rows = connection.execute(query or select_only(tables, file))
         header = [str(column[0]) for column in rows.description or ()]
         check_header(header, file)
         positions, codes = [{} for _ in header], [[] for _ in header]
@@ -180,12 +181,20 @@ def _check_rows(count: int, file: str) -> int:
     return count
 
 
-def _select_only(tables: Sequence[str], file: str) -> str:
-    """The query for all rows of the only table."""
+def select_only(tables: Mapping[str, str], file: str) -> str:
+    """Returns the query for all rows of the only table.
+
+    Args:
+        tables: their names, and how SQL writes those.
+        file: what messages call the database.
+
+    Raises:
+        InputError: if there are none or several.
+    """
     if len(tables) != 1:
-        found = ", ".join(tables[:20]) or "none"
+        found = ", ".join([*tables][:20]) or "none"
         raise InputError(f"{file}: {len(tables)} tables found ({found}); say which with --query")
-    return f"SELECT * FROM {quote(tables[0], chr(34))}"
+    return f"SELECT * FROM {next(iter(tables.values()))}"
 
 
 def quote(name: str, mark: str) -> str:

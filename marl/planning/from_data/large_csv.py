@@ -71,7 +71,7 @@ def read_large_csv(paths: Sequence[Path], file: str) -> Raw:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    finalize(raw, shutil.rmtree, folder, ignore_errors=True)
+    finalize(raw.read, shutil.rmtree, folder, ignore_errors=True)
     return raw
 
 

@@ -40,7 +40,10 @@ from marl.planning.from_data.texts import Table, count_codes, find_first
 
 LONGEST_NAME = 100
 MOST_UNITS = 1_000_000  # a day in a store; more is a slip of the keyboard
-_FLAGS = {"": None, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
+_FLAGS = {
+    "": None, **dict.fromkeys(("0", "no", "false", "f"), False),
+    **dict.fromkeys(("1", "yes", "true", "t"), True),
+}  # t and f are what PostgreSQL writes  # fmt: skip
 
 
 class Reader:

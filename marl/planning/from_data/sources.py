@@ -7,6 +7,7 @@ import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from envs.errors import InputError
@@ -16,6 +17,7 @@ from marl.planning.from_data.database import read_duckdb, read_parquet, read_sql
 from marl.planning.from_data.excel import read_excel
 from marl.planning.from_data.folder import read_folder
 from marl.planning.from_data.large_csv import is_large, read_large_csv
+from marl.planning.from_data.postgres import SCHEMES, read_postgres
 from marl.planning.from_data.problems import Findings
 from marl.planning.from_data.texts import Raw
 
@@ -29,18 +31,21 @@ class Source:
 
     path: Path
     query: str | None = None  # of a database
+    url: str | None = None  # of a server; it stands for the path
 
     @classmethod
     def parse(cls, text: str, query: str | None = None) -> Source:
-        """Returns the source that a text names: a path, or sqlite:///PATH or duckdb:///PATH."""
+        """Returns the source that a text names: a path, or the URL of a database."""
+        if text.startswith(SCHEMES):
+            return cls(Path(), query, text)
         for scheme in _SCHEMES:
             if text.startswith(scheme):
                 path, _, own = text.removeprefix(scheme).partition("?")
                 return cls(Path(path), query or own or None)
         if "://" in text:
             raise InputError(
-                f"--demand: '{text}' is not allowed; a file, a folder, {_SCHEMES[0]}FILE or "
-                f"{_SCHEMES[1]}FILE is needed"
+                f"--demand: '{text}' is not allowed; a file, a folder, {_SCHEMES[0]}FILE, "
+                f"{_SCHEMES[1]}FILE or {SCHEMES[0]}USER@HOST/NAME is needed"
             )
         return cls(Path(text), query)
 
@@ -51,6 +56,8 @@ def read_raw(source: Source, findings: Findings) -> Raw:
     Raises:
         InputError: names the file, and what is wrong with it.
     """
+    if source.url is not None:
+        return read_postgres(source.url, source.query, partial(_read_copy, findings))
     path, file = source.path, str(source.path)
     if not path.exists():
         raise InputError(f"{file}: this file does not exist; give the path of a CSV file")
@@ -71,6 +78,13 @@ def read_raw(source: Source, findings: Findings) -> Raw:
         return read_large_csv([path], file)
     content = unpack(read_bytes(path, place, MOST_TABLE), f"{place}:")
     return _read_content(content, file, findings)
+
+
+def _read_copy(findings: Findings, path: Path, file: str) -> Raw:
+    """The rows of a CSV file that was made for this alone."""
+    if is_large(path):
+        return read_large_csv([path], file)
+    return read_csv(read_bytes(path, file, MOST_TABLE), file, findings)
 
 
 def _read_content(content: bytes, file: str, findings: Findings) -> Raw:
