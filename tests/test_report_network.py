@@ -185,6 +185,12 @@ def test_flow_diagram__has_a_link_for_every_flow(tiny: Scenario) -> None:
         ("returned", "consolidated"): 1, ("returned", "scrapped"): 0.5,
         ("store_1", "expired"): 0.25,
     }  # fmt: skip
+    units["undelivered"] = np.array([[1.0, 1.0], [0.0, 0.0], [0.0, 0.5]])
+    lossy = make_flow_diagram(recording, tiny).links
+    assert {(s.label, t.label): units for s, t, units in lossy}.items() > {
+        ("dc_0", "never arrived"): 2,
+        ("store_1", "never arrived"): 0.5,
+    }.items()
     trace = diagram.to_trace()
     assert trace["node"]["label"][:3] == ["supplier", "dc_0", "store_0"]
     assert (trace["link"]["source"][0], trace["link"]["target"][0]) == (0, 1)

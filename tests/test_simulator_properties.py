@@ -11,6 +11,7 @@ from envs.omnichannel.flows import Decisions, Flows
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.fulfillment import list_rationing_rules
 from envs.omnichannel.types import STORE, Demand, IntArray, State
+from envs.omnichannel.world.allocation.lots import Lots
 from envs.omnichannel.world.draws import make_seeds
 from envs.omnichannel.world.events.shelves import Spoil
 from envs.omnichannel.world.simulator import Simulator
@@ -72,6 +73,7 @@ def random_scenarios(draw: st.DrawFn) -> Scenario:
                 for k in range(num_skus)
             ],
             "categories": {"any": {"return_rate": draw(st.sampled_from([0.0, 0.3, 1.0]))}},
+            "order_rules": draw(st.sampled_from([None, [{"multiple": 3, "minimum": 5}]])),
             "horizon": 8,
             "transshipment": draw(st.sampled_from([None, {"lead_time": 0}, {"lead_time": 2}])),
             "supply_cuts": draw(st.sampled_from([None, cuts])),
@@ -108,9 +110,14 @@ def random_scenarios(draw: st.DrawFn) -> Scenario:
 def sample_decisions(simulator: Simulator, copies: int, rng: np.random.Generator) -> Decisions:
     net = simulator.network
     cells = (copies, net.num_stores, net.num_skus)
+    order = rng.integers(0, 20, (copies, net.num_dcs, net.num_skus))
+    shipment = rng.integers(0, 15, cells)
+    if (lots := Lots.from_scenario(simulator.scenario)) is not None:
+        order = lots.take(slice(net.num_dcs)).settle(order.astype(float))
+        shipment = lots.take(slice(net.num_dcs, net.num_nodes)).settle(shipment.astype(float))
     return Decisions(
-        supplier_order=rng.integers(0, 20, (copies, net.num_dcs, net.num_skus)),
-        shipment=rng.integers(0, 15, cells),
+        supplier_order=order,
+        shipment=shipment,
         online_share=rng.choice([0, 0.3, 0.5, 1], cells),
         disposition=rng.dirichlet([0.3, 0.3, 0.3], cells),
         surplus=rng.integers(0, 6, cells),
@@ -240,6 +247,10 @@ def test_simulate_period__nothing_is_negative(scenario: Scenario, seed: int) -> 
         assert (flows.shipped <= decisions.shipment).all()
         assert (flows.supplied <= decisions.supplier_order).all()
         assert (flows.on_time <= flows.demand).all()
+        if simulator.scenario.order_rules is not None:
+            assert not (flows.supplied % 3).any()
+            assert not (flows.shipped % 3).any()
+            assert not ((flows.shipped > 0) & (flows.shipped < 6)).any()  # the minimum in packs
         if after.in_return is not None:
             rest = after.in_transit.copy()
             rest[:, : after.in_return.shape[1]] -= after.in_return

@@ -130,7 +130,8 @@ class _Tape:
     def add(self, flows: Flows) -> None:
         """Adds the period that has just been run."""
         num_dcs = self.env.network.num_dcs
-        for name in _LEDGER:
+        names = _LEDGER if flows.undelivered is None else (*_LEDGER, "undelivered")
+        for name in names:
             total = getattr(flows, name).sum(axis=0, dtype=np.float64)
             self.sums[name] = self.sums[name] + total if name in self.sums else total
         on_hand = flows.on_hand.mean(axis=0)

@@ -32,9 +32,9 @@ def compute_reward_bounds(
     Perfect-information relaxation (Brown, Smith & Sun 2010): demand, return rates and lead times
     of the episode are known from the start, units may be split, and what is not linear costs its
     least: a truck its share by the unit, a shipment the rate of the largest quantity, a supplier
-    order and a day with returns nothing fixed. Supply cuts (orders can make up for them),
-    inspection queues, shrinkage, spoiling, reserves and refused offers are left out. Returns come
-    at their expected rate.
+    order and a day with returns nothing fixed. Supply cuts and orders that never arrive (others can
+    make up for them), inspection queues, shrinkage, spoiling, reserves and refused offers are left
+    out. Returns come at their expected rate.
 
     Who knows demand needs no safety stock, which makes the bound loose. With penalties, most of a
     lost walk-in's cost is charged for those that are expected to be lost, given the day's stock and

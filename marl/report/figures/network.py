@@ -276,6 +276,12 @@ def make_flow_diagram(recording: Recording, scenario: Scenario) -> FlowDiagram:
     for store, members in stores.items():
         diagram.add(store, Box("loss", "vanished"), units["shrunk"][members].sum())
         diagram.add(store, Box("loss", "expired"), units["wasted"][members].sum())
+    if "undelivered" in units:
+        dcs_lost, stores_lost = np.split(units["undelivered"], [len(dcs)])
+        for w, dc in enumerate(dcs):
+            diagram.add(dc, Box("loss", "never arrived"), dcs_lost[w])
+        for store, members in stores.items():
+            diagram.add(store, Box("loss", "never arrived"), stores_lost[members].sum())
     diagram.add(customers, returned, units["returned"].sum())
     for disposition, kind in DISPOSITIONS.items():
         diagram.add(returned, Box(kind, disposition), units[disposition].sum())
