@@ -7,6 +7,7 @@ import pytest
 
 from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.scenario import Scenario, load_scenario
+from envs.omnichannel.scenario.substitution import Substitution
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation.evaluate import EpisodeRunner
 from marl.policies import make_policy
@@ -207,6 +208,21 @@ def test_flow_diagram__conserves_what_the_stores_get(tiny: Scenario) -> None:
 
     names = ("sold_store", "store_from_dc", "online_from_store", "online_from_dc")
     assert sold == pytest.approx(sum(recording.units[name].sum() for name in names))
+
+
+def test_flow_diagram__shows_what_was_taken_in_place_of_another(tiny: Scenario) -> None:
+    rules = [Substitution(of="shirt", by="lamp", share=1.0)]
+    scenario = tiny.model_copy(update={"substitution": rules, "initial_store_cover": 0.5})
+    selection, seeds = Selection.from_scenario(scenario), make_seeds("report", 1, 4)
+    recording = record_episodes(make_policy("before", scenario), scenario, seeds, selection)
+    links = {
+        (a.label, b.label): units for a, b, units in make_flow_diagram(recording, scenario).links
+    }
+
+    taken = recording.units["substituted_in"]
+    assert taken[1].sum() > 0
+    assert links["substitutes", "customers"] == pytest.approx(taken.sum())
+    assert links["store_0", "substitutes"] == pytest.approx(taken[0].sum())
 
 
 def test_flow_diagram__draws_many_stores_as_one(tiny: Scenario) -> None:

@@ -167,13 +167,21 @@ def simulate(
 
 
 def check_conservation(scenario: Scenario, seed: int, copies: int, periods: int) -> None:
-    """Units and orders add up after every period, exactly."""
-    skus = len(scenario.skus)
+    """Units and orders add up after every period of random decisions, exactly."""
     simulator = Simulator(scenario)
     state = simulator.make_state(make_seeds("test", seed, copies))
+    check_history(simulator, state, simulate(simulator, state, periods, seed))
+
+
+def check_history(
+    simulator: Simulator, state: State, history: list[tuple[State, Decisions, Flows, State]]
+) -> None:
+    """Units and orders add up after every period, exactly."""
+    scenario, copies = simulator.scenario, len(state.seed)
+    skus = len(scenario.skus)
     balance = total(state.on_hand, copies, skus) + total(state.in_transit, copies, skus)
     open_orders = count_open_orders(simulator, state)
-    for _, _, flows, after in simulate(simulator, state, periods, seed):
+    for _, _, flows, after in history:
         balance += total(flows.supplied, copies, skus) + total(flows.returned, copies, skus)
         gone = (flows.liquidated, flows.scrapped, flows.shrunk, flows.wasted)
         sold = (

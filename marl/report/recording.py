@@ -130,7 +130,8 @@ class _Tape:
     def add(self, flows: Flows) -> None:
         """Adds the period that has just been run."""
         num_dcs = self.env.network.num_dcs
-        names = _LEDGER if flows.undelivered is None else (*_LEDGER, "undelivered")
+        rare = ("undelivered", "substituted_in")
+        names = [*_LEDGER, *(name for name in rare if getattr(flows, name) is not None)]
         for name in names:
             total = getattr(flows, name).sum(axis=0, dtype=np.float64)
             self.sums[name] = self.sums[name] + total if name in self.sums else total

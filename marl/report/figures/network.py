@@ -273,6 +273,11 @@ def make_flow_diagram(recording: Recording, scenario: Scenario) -> FlowDiagram:
             diagram.add(store, box, from_store[members].sum())
         diagram.add(box, customers, from_store.sum() + from_dc.sum())
         diagram.add(box, Box("loss", "lost sales"), units["lost"][:, c].sum())
+    if "substituted_in" in units:
+        box = Box("end", "substitutes")
+        for store, members in stores.items():
+            diagram.add(store, box, units["substituted_in"][members].sum())
+        diagram.add(box, customers, units["substituted_in"].sum())
     for store, members in stores.items():
         diagram.add(store, Box("loss", "vanished"), units["shrunk"][members].sum())
         diagram.add(store, Box("loss", "expired"), units["wasted"][members].sum())
