@@ -67,6 +67,7 @@ def make_chain(stores: int, skus: int, days: int, share: float, seed: int) -> Ch
         [chance.uniform(0, 0.3, len(LIVES)), chance.uniform(0, YEAR, len(LIVES))], axis=1
     )
     comes, goes = chance.random((2, skus)) < 0.05
+    first = np.where(comes, chance.integers(days, size=skus), 0)
     promoted = chance.random((-(-days // WEEK), skus)) < _PROMOTED
     chain = Chain(
         stores=[f"store_{i:03d}" for i in range(stores)],
@@ -75,8 +76,8 @@ def make_chain(stores: int, skus: int, days: int, share: float, seed: int) -> Ch
         mean=carried * size[:, None] * rate,
         weekday=weekday,
         season=season,
-        first=np.where(comes, chance.integers(days, size=skus), 0),
-        last=np.where(goes, chance.integers(days, size=skus), days - 1),
+        first=first,
+        last=np.where(goes, chance.integers(first, days), days - 1),
         uplift=np.where(promoted, chance.uniform(2, 4, promoted.shape), 1.0),
         price=np.round(chance.lognormal(1.2, 0.7, skus), 2) + 0.1,
     )

@@ -270,7 +270,7 @@ def test_in_stock__empty_shelves_do_not_pull_the_level_down() -> None:
         return float(level), float(history.smoothed[-1, 0, 0, 0]), float(demand.mean[0, 0, 0])
 
     made = make(write("no"))
-    assert "20 days of a store and SKU were out of stock: they teach nothing" in Path(
+    assert "20 days of a store and SKU had nothing to sell: they teach nothing" in Path(
         "my.yaml"
     ).read_text(encoding="utf-8")
     assert all(8 < level < 10 for level in learn())

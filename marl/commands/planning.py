@@ -157,6 +157,15 @@ def make_from_data(
     lanes: Annotated[
         Path | None, typer.Option(help="CSV: from, to (distance, lead_time, cost).")
     ] = None,
+    calendar: Annotated[
+        Path | None, typer.Option(help="CSV: date (store, open): when stores are open.")
+    ] = None,
+    assortment: Annotated[
+        Path | None, typer.Option(help="CSV: store, sku (from, until): what stores have on sale.")
+    ] = None,
+    in_stock: Annotated[
+        Path | None, typer.Option(help="CSV: date, store, sku, in_stock: empty shelves.")
+    ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Cure what can be cured, and say so.")] = False,
     held_back: Annotated[
         str | None, typer.Option(help="'30 days' or the first held-back date. Default: a fifth.")
@@ -177,6 +186,7 @@ def make_from_data(
     sources = Sources(
         demand, returns, skus, nodes, lanes,
         columns=columns, query=query, zone=zone, spread_months=spread_months,
+        calendar=calendar, assortment=assortment, in_stock=in_stock,
     )  # fmt: skip
     made = make_scenario(sources, out, fix=fix, held_back=held_back, force=force, is_ragged=ragged)
     for line in made.reading.describe():

@@ -50,7 +50,7 @@ def load_returns(path: Path, demand: DemandRecords, findings: Findings) -> Retur
     reader.check()
     rows = np.flatnonzero(known)
     return ReturnRecords(
-        day=demand.count_periods(day[rows]),
+        day=demand.count_periods(day[rows]).astype(np.int64),
         store=positions[0][rows],
         sku=positions[1][rows],
         units=units[rows].astype(np.int64),

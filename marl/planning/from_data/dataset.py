@@ -49,7 +49,7 @@ class DemandRecords:
         """Returns the date of a day counted from 0, or the first one of a week."""
         return self.first_day + timedelta(day * self.step)
 
-    def count_periods(self, days: IntArray) -> IntArray:
+    def count_periods(self, days: Counts) -> Counts:
         """Returns the entry of days since 1970-01-01, below 0 before the first one."""
         return (days - (self.first_day - ORIGIN).days) // self.step
 
@@ -163,6 +163,19 @@ class LaneRecord:
     cost: float | None  # per unit
 
 
+@dataclass(frozen=True, kw_only=True)
+class AssortmentRecord:
+    """When stores have SKUs on sale: periods of the record, and before and after it."""
+
+    first: IntArray  # (S, K) `ALWAYS` where it has no beginning
+    last: IntArray  # (S, K) `FOREVER` where it has no end
+
+    @property
+    def carried(self) -> BoolArray:
+        """What stores carry from the record's first day on, or from a later one, (S, K)."""
+        return (self.first <= self.last) & (self.last >= 0)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """All of it."""
@@ -173,3 +186,4 @@ class Dataset:
     nodes: dict[str, NodeRecord] | None
     lanes: dict[tuple[str, str], LaneRecord] | None  # by (from, to)
     reading: Reading
+    assortment: AssortmentRecord | None = None  # None: everything, always

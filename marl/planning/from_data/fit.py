@@ -204,7 +204,7 @@ def _make_demand(data: Dataset, train_days: int, trace_file: str) -> Section:
     if demand.in_stock is not None:
         empty = int((~demand.in_stock).sum())
         section.measured.append(
-            f"{empty} {demand.period}s of a store and SKU were out of stock: they teach nothing"
+            f"{empty} {demand.period}s of a store and SKU had nothing to sell: they teach nothing"
         )
     if demand.channels == ["store"]:
         section.value["online_share"] = 0.0

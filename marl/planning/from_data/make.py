@@ -6,13 +6,15 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
+from envs.errors import InputError
 from envs.omnichannel.world.demand.recorded import RecordedDemand
 from marl.planning.from_data.check_demand import load_demand
 from marl.planning.from_data.check_others import load_lanes, load_nodes, load_returns, load_skus
+from marl.planning.from_data.check_presence import load_assortment, load_calendar, load_in_stock
 from marl.planning.from_data.dataset import Dataset, Reading
 from marl.planning.from_data.dates import find_zone
 from marl.planning.from_data.fit import fit_scenario, get_categories
-from marl.planning.from_data.fit_assortment import fit_assortment
+from marl.planning.from_data.fit_assortment import fit_assortment, fit_sold
 from marl.planning.from_data.held_back import choose_train_days
 from marl.planning.from_data.layouts import parse_columns
 from marl.planning.from_data.problems import Findings, Problem
@@ -33,6 +35,9 @@ class Sources:
     nodes: Path | None = None
     lanes: Path | None = None
     _: KW_ONLY
+    calendar: Path | None = None  # days on which stores are open
+    assortment: Path | None = None
+    in_stock: Path | None = None  # days on which there was something to sell
     columns: str | None = None  # of the demand file: NAME=COLUMN, ...
     query: str | None = None  # of a database
     zone: str | None = None  # whose days count where times name a zone
@@ -106,7 +111,11 @@ def make_scenario(
     trace = name_trace(target.stem, demand.units.size)
     sections = fit_scenario(data, summary, train_days, target.stem, trace)
     if is_ragged:
-        sections += fit_assortment(demand)
+        if data.assortment is not None:
+            raise InputError("--ragged: not allowed beside --assortment, which says it")
+        sections += fit_sold(demand)
+    if data.assortment is not None:
+        sections += fit_assortment(demand, data.assortment)
     recorded = RecordedDemand(
         demand.first_day,
         demand.stores,
@@ -151,7 +160,13 @@ def load_dataset(sources: Sources, *, fix: bool) -> tuple[Dataset, list[Problem]
         spread_months=sources.spread_months,
         has_returns=sources.returns is not None,
     )
+    if sources.in_stock is not None:
+        demand = load_in_stock(sources.in_stock, demand, findings)
+    if sources.calendar is not None:
+        demand = load_calendar(sources.calendar, demand, findings)
+    listed = sources.assortment
+    assortment = None if listed is None else load_assortment(listed, demand, findings)
     returns = load_returns(sources.returns, demand, findings) if sources.returns else None
     lanes = load_lanes(sources.lanes, demand, nodes, findings) if sources.lanes else None
-    data = Dataset(demand, returns or demand.returned, skus, nodes, lanes, reading)
+    data = Dataset(demand, returns or demand.returned, skus, nodes, lanes, reading, assortment)
     return data, findings.fixed

@@ -112,12 +112,13 @@ class TraceDemand:
         """Refuses sales of what a store does not carry: demand is never dropped unsaid."""
         stores, skus = scenario.store_names, scenario.sku_names
         if self.dates is not None:
-            early = self._own.sum(axis=3) * ~self.dates.is_on_sale(np.arange(self.num_days))
-            for day, s, k in np.argwhere(early):
-                raise InputError(
-                    f"assortment.dates: {stores[s]!r} sells {early[day, s, k]} units of "
-                    f"{skus[k]!r} on day {day} of the demand's record, so it is on sale then"
-                )
+            for day, units in enumerate(self._own):  # all days at once may be gigabytes
+                early = units.sum(axis=-1) * ~self.dates.is_on_sale(np.array(day))
+                for s, k in np.argwhere(early):
+                    raise InputError(
+                        f"assortment.dates: {stores[s]!r} sells {early[s, k]} units of "
+                        f"{skus[k]!r} on day {day} of the demand's record, so it is on sale then"
+                    )
         if self.carried is None:
             return
         sold = self._own.sum(axis=(0, 3)) * ~self.carried
