@@ -111,7 +111,7 @@ def test_read_stock_count__ages_fill_the_shelves(tiny: Scenario, tmp_path: Path)
     shelf = known(planner.today.state.shelf)
     assert shelf[0, :, :, 0].T.tolist() == [[1, 2, 1], [0, 0, 2]]  # by days left, 4 and 2 shirts
     assert shelf[0, :, :, 1].sum() == 0  # lamps keep
-    futures, _ = begin(planner.today, start, draw_start(planner.today, 2))
+    futures, _ = begin(planner.today, start, draw_start(planner.today, range(2)))
     np.testing.assert_array_equal(known(futures.shelf), np.repeat(shelf, 2, axis=0))
     wrong = "\n".join(lines).replace("6.5,1,2", "6.5,3,2")
     with pytest.raises(InputError, match=r"'store_0' and 'shirt' sum to 5; at most on_hand, 4, is"):

@@ -70,6 +70,12 @@ def recommend(
         Path | None,
         typer.Option(help="Keeps what the high-level agents hold between reviews, JSON."),
     ] = None,
+    blocks: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Simulate the futures in so many parts: less memory, same orders."
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the orders as JSON; -: stdout.")
     ] = None,
@@ -80,7 +86,7 @@ def recommend(
     from marl.planning.table_files import choose_format, to_csv, write_tables
 
     chosen = choose_format(kind, out)
-    planner = _make_planner(policy, scenario, forecast, items)
+    planner = _make_planner(policy, scenario, forecast, items, blocks)
     stock_count = _read_stock(state, on_order, planner, fix=fix)
     _check_goals(goals, planner)
     before = None if goals is None else read_goals(goals, stock_count.day)
@@ -89,7 +95,8 @@ def recommend(
     without = list_unused(planner.today.simulator)
     tables = make_tables(found, everything=everything, without=without)
     written = {} if out is None else write_tables(out, tables, chosen, "--out")
-    write_json(json_file, found.model_dump(mode="json"))
+    if json_file is not None:
+        write_json(json_file, found.model_dump(mode="json"))
     if goals is not None and found.goals is not None:
         write_goals(goals, before, found.goals)
     if str(json_file) != "-":
@@ -163,7 +170,11 @@ def serve(
 
 
 def _make_planner(
-    policy: Path, scenario: str, forecast: Path | None, items: Path | None = None
+    policy: Path,
+    scenario: str,
+    forecast: Path | None,
+    items: Path | None = None,
+    blocks: int | None = None,
 ) -> Planner:
     from envs.omnichannel.scenario import load_scenario
     from marl.planning.planner import Planner
@@ -178,7 +189,7 @@ def _make_planner(
             raise InputError(
                 f"--items: '{items}' is not allowed without --forecast, whose state knows the sales"
             )
-        return Planner(chosen, loaded)
+        return Planner(chosen, loaded, blocks=blocks)
     from marl.planning.daily.state import ForecastState
 
     state = ForecastState.read(forecast, loaded, "--forecast")
@@ -186,4 +197,4 @@ def _make_planner(
         from marl.planning.daily.items import read_items
 
         state.take_lives(read_items(items, loaded, state.first_day).lives)
-    return Planner(chosen, loaded, forecast=state)
+    return Planner(chosen, loaded, forecast=state, blocks=blocks)

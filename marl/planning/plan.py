@@ -8,47 +8,27 @@ decision can help a store before that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from envs.compiler import compiled
+from envs.omnichannel.agents.decisions import DECISIONS
 from envs.omnichannel.batched_env import BatchedEnv
-from envs.omnichannel.branches.futures import pass_day
 from envs.omnichannel.flows import Decisions, Flows
-from envs.omnichannel.forecast.distribution import Outlook
-from envs.omnichannel.forecast.learner import Rates
-from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import (
     ONLINE,
     BoolArray,
-    Demand,
     FloatArray,
     IntArray,
-    Network,
-    Signals,
-    State,
+    sum_axis,
 )
+from marl.planning.coming_days import ComingDays
 from marl.planning.decision_maker import Rule
 
-_SEED = 0  # of the paths: the same request gets the same answer
-
-
-@dataclass(frozen=True, kw_only=True)
-class Day:
-    """What a day brings in each of F futures, whatever is decided."""
-
-    signals: Signals  # (F, ...) known when it begins
-    demand: Demand  # (F, ...)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComingDays:
-    """F futures from today on, until what is decided tomorrow has arrived everywhere."""
-
-    begin: State  # (F, ...)
-    days: Sequence[Day]
+# Flows that today's shares become: what is expected of them is a mean over the futures.
+_EXPECTED = [line.units for kind in DECISIONS if kind.is_share for line in kind.lines if line.units]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,70 +37,69 @@ class Plan:
 
     decisions: Decisions  # of one copy
     carried_out: Flows  # of one copy: within what suppliers and DCs can do
-    today: Flows  # of all futures, (F, ...)
+    expected: Mapping[str, FloatArray]  # mean over futures of what shares become today, by flow
     shortage: FloatArray  # (N, K) share of futures with one in the node's protection days
 
 
-def count_days(network: Network) -> int:
-    """Returns for how many days futures are simulated."""
-    return int(network.lead_time.max()) + 1
-
-
-def draw_days(env: BatchedEnv, state: State, signals: Signals) -> list[Day]:
-    """Returns today and the coming days in every future, whatever the stock is.
-
-    Args:
-        env: of the scenario; it is not touched.
-        state: where the futures begin, (F, ...).
-        signals: what is known then, (F, ...).
-    """
-    days, number = [], count_days(env.network)
-    paths = _draw_paths(env, signals, number) if _is_recorded(env) else None
-    for ahead in range(number):
-        demand = env.simulator.sample_demand(state)
-        if paths is not None:
-            demand = replace(demand, units=paths[:, ahead])
-        days.append(Day(signals=signals, demand=demand))
-        known = env.forecast.update(signals, demand.units, state)
-        state = pass_day(state, demand.next_log_drift)
-        signals = env.make_signals(state, known, demand.units)
-    return days
-
-
-def _is_recorded(env: BatchedEnv) -> bool:
-    return isinstance(env.scenario.demand, Trace)
-
-
-def _draw_paths(env: BatchedEnv, signals: Signals, days: int) -> IntArray:
-    """Units of the coming days in every future, (F, days, S, K, C), all from the same forecast."""
-    factor = np.diff(signals.ahead[0], axis=0, prepend=0)[:days]  # (days, S or 1, K)
-    outlook = Outlook.predict(
-        signals.smoothed[0],
-        signals.variance[0],
-        signals.weight[0],
-        factor,
-        level_rate=Rates.from_settings(env.scenario.forecast).level_rate,
-    )
-    return outlook.draw_paths(np.random.default_rng(_SEED), len(signals.smoothed))
-
-
-def simulate_plan(today: BatchedEnv, futures: ComingDays, rule: Rule) -> Plan:
-    """Returns what the rule decides today, and what comes of it.
+def simulate_plans(
+    today: BatchedEnv, blocks: Iterable[ComingDays], rules: Sequence[Rule]
+) -> list[Plan]:
+    """Returns what each rule decides today, and what comes of it.
 
     Args:
         today: an environment of one copy, restored; it is not touched.
-        futures: from the same stock on; the first one is that of the copy.
-        rule: decides today and on later days.
+        blocks: of futures, all from the same stock on; the very first one is that of the copy.
+        rules: decide today and on later days.
     """
-    decisions = today.decide(rule(today.view), today.view)
-    demand = futures.days[0].demand.select(slice(0, 1))
-    _, carried_out = today.simulator.simulate_period(today.state, decisions, demand)
-    first, shortage = _simulate_futures(today, futures, rule)
-    return Plan(decisions=decisions, carried_out=carried_out, today=first, shortage=shortage)
+    made = [today.decide(rule(today.view), today.view) for rule in rules]
+    carried_out: list[Flows] = []
+    counts = [_Counts() for _ in rules]
+    for block in blocks:
+        if not carried_out:
+            demand = block.days[0].demand.select(slice(0, 1))
+            carried_out = [
+                today.simulator.simulate_period(today.state, decisions, demand)[1]
+                for decisions in made
+            ]
+        for rule, count in zip(rules, counts, strict=True):
+            count.add(*_simulate_futures(today, block, rule))
+    return [
+        Plan(decisions=decisions, carried_out=flows, expected=count.expect(), shortage=count.risk())
+        for decisions, flows, count in zip(made, carried_out, counts, strict=True)
+    ]
 
 
-def _simulate_futures(env: BatchedEnv, futures: ComingDays, rule: Rule) -> tuple[Flows, FloatArray]:
-    """Returns every future's flows of today, and the share of futures with a shortage, (N, K).
+class _Counts:
+    """What the futures of all blocks add up to."""
+
+    def __init__(self) -> None:
+        self.futures = 0
+        self.short: IntArray | int = 0  # (N, K) futures with a shortage
+        self.units: dict[str, IntArray | int] = dict.fromkeys(_EXPECTED, 0)
+
+    def add(self, first: Flows, short: BoolArray) -> None:
+        """Adds a block.
+
+        Args:
+            first: the flows of today, (F, ...).
+            short: where there was a shortage, (F, N, K).
+        """
+        self.futures += len(short)
+        self.short = self.short + np.count_nonzero(short, axis=0)
+        for name in self.units:
+            self.units[name] = self.units[name] + sum_axis(getattr(first, name), 0)
+
+    def expect(self) -> dict[str, FloatArray]:
+        """Returns the means of today's flows."""
+        return {name: np.asarray(units) / self.futures for name, units in self.units.items()}
+
+    def risk(self) -> FloatArray:
+        """Returns the share of futures with a shortage, (N, K)."""
+        return np.asarray(self.short) / self.futures
+
+
+def _simulate_futures(env: BatchedEnv, futures: ComingDays, rule: Rule) -> tuple[Flows, BoolArray]:
+    """Returns every future's flows of today, and where it has a shortage, (F, N, K).
 
     A store is short of a SKU on a day when walk-ins or pickups go without. A DC is short when that
     happens to a store to which it could not ship all that was requested before, or when an online
@@ -149,7 +128,7 @@ def _simulate_futures(env: BatchedEnv, futures: ComingDays, rule: Rule) -> tuple
             net.parent,
         )
     assert first is not None
-    return first, np.count_nonzero(short, axis=0) / len(short)
+    return first, short
 
 
 @compiled

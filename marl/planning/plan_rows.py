@@ -155,8 +155,12 @@ class PlanRows:
         chosen = line.take(getattr(self.plan.decisions, decision.name)[0])
         units = np.zeros(chosen.shape)
         if line.units is not None:
-            flows = self.plan.today if is_share else self.plan.carried_out
-            units = getattr(flows, line.units).mean(axis=0)
+            plan = self.plan
+            units = (
+                plan.expected[line.units]
+                if is_share
+                else getattr(plan.carried_out, line.units)[0].astype(np.float64)
+            )
         found = self._find_classical(decision, line)
         nothing = np.full(chosen.shape, None)
         alternative = nothing if found is None else found.astype(np.float64)

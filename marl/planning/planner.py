@@ -15,13 +15,14 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import IntArray
 from envs.omnichannel.world.demand.traces import TraceDemand
+from marl.planning.coming_days import Imagination, count_days
 from marl.planning.daily.state import ForecastState
 from marl.planning.decision_maker import make_decision_maker
-from marl.planning.plan import ComingDays, Day, count_days, draw_days, simulate_plan
+from marl.planning.plan import simulate_plans
 from marl.planning.plan_rows import PlanRows, price_lines, size_packs
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.recommendation import Goals, Recommendation, add_up
-from marl.planning.restore import HeldOptions, Start, begin, draw_start, restore
+from marl.planning.restore import HeldOptions, Start, restore
 from marl.planning.rule_file import RulePolicy
 from marl.planning.stock_count import StockCount, StockCountSchema
 from marl.policies import FAMILIES, list_families, make_policy
@@ -40,6 +41,8 @@ class Planner:
             its coordinator.
         num_futures: F, what probabilities and expected units are averages over.
         forecast: what is known of recorded demand today; None: what the scenario's record says.
+        blocks: in which the futures are simulated, which changes nothing but the memory that they
+            take; None: as many as the network's size asks for.
 
     Raises:
         InputError: if the policy does not fit the scenario.
@@ -51,6 +54,7 @@ class Planner:
         scenario: Scenario,
         num_futures: int = NUM_FUTURES,
         forecast: ForecastState | None = None,
+        blocks: int | None = None,
     ) -> None:
         self.policy = policy
         self.notes: list[str] = []
@@ -74,9 +78,8 @@ class Planner:
         self.network = self.today.network
         self.packs = size_packs(self.scenario)
         self.classical = self._make_classical()
-        self._drawn = draw_start(self.today, num_futures)
-        self._soon = None if self.decision_maker.observes_later else count_days(self.network)
-        self._days: tuple[bytes, list[Day]] = b"", []  # the latest, and the prospect they are for
+        soon = None if self.decision_maker.observes_later else count_days(self.network)
+        self.imagination = Imagination(self.today, num_futures, blocks, soon)
 
     def recommend(self, stock_count: StockCount, goals: Goals | None = None) -> Recommendation:
         """Decides today.
@@ -94,14 +97,17 @@ class Planner:
         env = self.today
         restore(env, start)
         decided = self.decision_maker.decide(env, start.held)
-        futures = self._imagine(start)
-        plan = simulate_plan(env, futures, decided.follow)
+        plan, classical = simulate_plans(
+            env,
+            self.imagination.imagine(start),
+            [decided.follow, self.classical.compute_targets],
+        )
         rows = PlanRows(
             network=self.network,
             nodes=self.schema.nodes,
             skus=self.schema.skus,
             plan=plan,
-            classical=simulate_plan(env, futures, self.classical.compute_targets),
+            classical=classical,
             cost=price_lines(self.scenario, self.network, plan.carried_out),
             packs=self.packs,
             arrival=[
@@ -157,13 +163,6 @@ class Planner:
             f"{self.forecast.learner.day}, {self.forecast.next_day}, before which the sales were "
             "learnt"
         )
-
-    def _imagine(self, start: Start) -> ComingDays:
-        """The futures; requests of a day often differ in the stock alone, and share their days."""
-        state, signals = begin(self.today, start, self._drawn, self._soon)
-        if self._days[0] != start.prospect:
-            self._days = start.prospect, draw_days(self.today, state, signals)
-        return ComingDays(begin=state, days=self._days[1])
 
     def _leave_out_promotions(self, scenario: Scenario) -> Scenario:
         """The scenario without promotions: a stock count does not tell which are coming."""

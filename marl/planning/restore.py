@@ -64,12 +64,12 @@ class AnnouncedSupply(CutSupply):
         return shares.swapaxes(1, 2)
 
 
-def draw_start(env: BatchedEnv, copies: int) -> State:
-    """Returns the first state of so many copies, of which a stock count replaces the stock.
+def draw_start(env: BatchedEnv, futures: range) -> State:
+    """Returns the first states of some futures, of which a stock count replaces the stock.
 
     What is left of it, seeds and return rates, is the same for all stock counts.
     """
-    return env.simulator.make_state(make_seeds("recommend", 0, copies))
+    return env.simulator.make_state(make_seeds("recommend", 0, len(futures), skip=futures.start))
 
 
 def restore(env: BatchedEnv, start: Start) -> None:
@@ -84,7 +84,7 @@ def restore(env: BatchedEnv, start: Start) -> None:
     env.move_dates(start.stock_count.day - int(own))
     if env.scenario.supply_cuts is not None:
         env.simulator.put(AnnouncedSupply(env.scenario, env.network, start))
-    state, signals = begin(env, start, draw_start(env, 1))
+    state, signals = begin(env, start, draw_start(env, range(1)))
     env.restore(state, signals.known, signals.last_demand, dict(start.held))
 
 
