@@ -19,6 +19,7 @@ from envs.omnichannel.world.simulator import Simulator
 from envs.validation import validate_model
 from marl.evaluation.bounds.lower_bound import compute_reward_bounds
 from marl.planning.planner import Planner
+from marl.planning.rule_texts import tell_rules
 from marl.planning.stock_count_file import read_stock_count
 from marl.policies import make_policy
 from marl.policies.base import Setting
@@ -278,6 +279,19 @@ def test_bounds__are_refused() -> None:
         compute_reward_bounds(make_scenario(LATE), make_seeds("test", 0, 1), "train")
 
 
+def test_rule_texts__say_when_an_item_comes_and_goes() -> None:
+    nothing = np.zeros((2, 2), np.int64)
+    texts = {}
+    for day in (1, 7, 12):
+        env = make_env(make_scenario(LATE), day, [[50, 50], [9, 9], [9, 0]])
+        texts[day] = tell_rules(env, nothing)["store_1"]["lamp"]
+    assert texts == {
+        1: "on sale in 5 days, then with at least 10, the last time in 8",
+        7: "on sale for 3 days more, this one included",
+        12: "no longer on sale",
+    }
+
+
 @pytest.mark.parametrize(("until", "is_ordered"), [(DAYS, False), (DAYS + 90, True)])
 def test_recommend__counts_days_of_the_record(tmp_path: Path, until: int, is_ordered: bool) -> None:
     """What ends in Berlin on the day of the stock count is not ordered for it any more."""
@@ -290,10 +304,9 @@ def test_recommend__counts_days_of_the_record(tmp_path: Path, until: int, is_ord
     for forecast in (None, learnt.state):
         planner = Planner(make_rule(scenario), scenario, num_futures=3, forecast=forecast)
         count = read_stock_count(write_stock(tmp_path / "stock.csv", DAYS), planner.schema)
+        found = planner.recommend(count)
         units = {
-            (row.node, row.sku): row.units
-            for row in planner.recommend(count).decisions
-            if row.decision == "shipment"
+            (row.node, row.sku): row.units for row in found.decisions if row.decision == "shipment"
         }
         own = planner.today.view
         assert own.ends_in is not None
@@ -301,4 +314,8 @@ def test_recommend__counts_days_of_the_record(tmp_path: Path, until: int, is_ord
         outlook = planner.today.view.forecast.sum(axis=-1)[0]
         sku, store = scenario.sku_names.index("launched"), scenario.store_names.index("Berlin")
         assert (outlook[store, sku] > 2) == is_ordered
+        days = until - DAYS + 1
+        text = f"on sale for {days} days more, this one included"
+        assert found.rules == {"Berlin": {"launched": text}}
+        assert found.explain("Berlin", "launched").endswith(f"\n  rules      {text}")
         assert (units["Berlin", "launched"] > 0) == is_ordered

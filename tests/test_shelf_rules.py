@@ -18,6 +18,7 @@ from envs.omnichannel.world.allocation.lots import Lots
 from envs.omnichannel.world.allocation.shelf_space import ShelfSpace
 from envs.omnichannel.world.draws import make_seeds
 from envs.validation import validate_model
+from marl.planning.rule_texts import tell_rules
 from marl.policies import make_policy
 from marl.policies.base import Setting
 from marl.policies.families import OrderUpTo, ReorderPoint
@@ -335,3 +336,24 @@ def test_rules_of_thumb__load_trucks_with_what_is_to_be_shown_and_fits() -> None
     assert known(plans[1].load).min() >= 21
     assert plans[1].shipment_gap[0, :, 0].tolist() == [9, 9]
     assert (plans[1].shipment_gap[0, :, 1] >= 12).all()
+
+
+def test_rule_texts__say_what_a_store_shows_and_holds() -> None:
+    """15 shirts are on hand and 5 are asked for: 20 on a shelf of 12 leave 8 for the room."""
+    scenario = change(
+        "tiny",
+        shelf_rules=[{"to": ["store_0"], "skus": ["shirt"], "presentation": 4, "maximum": 12}],
+        back_room=[{"capacity": 30}],
+    )
+    env = make_env(scenario, [[9, 9], [15, 0], [0, 0]])
+
+    shipment = np.array([[5, 1], [0, 0]])
+    texts = tell_rules(env, shipment)
+
+    assert texts == {
+        "store_0": {
+            "shirt": "shows at least 4; the shelf holds 12; 8 in the back room if nothing is sold, "
+            "8 of 30 with all SKUs"
+        }
+    }
+    assert tell_rules(make_env(load_scenario("tiny"), [[9, 9], [0, 0], [0, 0]]), shipment) == {}

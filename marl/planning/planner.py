@@ -24,6 +24,7 @@ from marl.planning.policy_file import OnnxPolicy
 from marl.planning.recommendation import Goals, Recommendation, add_up
 from marl.planning.restore import HeldOptions, Start, restore
 from marl.planning.rule_file import RulePolicy
+from marl.planning.rule_texts import tell_rules
 from marl.planning.stock_count import StockCount, StockCountSchema
 from marl.policies import FAMILIES, list_families, make_policy
 from marl.policies.base import Setting, TargetRule
@@ -132,6 +133,7 @@ class Planner:
             decisions=decisions,
             outlook=[*rows.list_outlook(env.view)],
             totals=add_up(decisions),
+            rules=tell_rules(env, plan.decisions.shipment[0]),
         )
 
     def _name_day(self, day: int) -> date | int:

@@ -122,6 +122,7 @@ class Recommendation(StrictModel):
     decisions: list[Decision]
     outlook: list[Outlook]
     totals: dict[str, Totals]
+    rules: dict[str, dict[str, str]]  # of shelves and dates, by node and SKU, where there are any
 
     def explain(self, node: str, sku: str) -> str:
         """Returns the decisions of a node for a SKU in words and numbers.
@@ -140,7 +141,10 @@ class Recommendation(StrictModel):
                 )
         outlook = next(o for o in self.outlook if (o.node, o.sku) == (node, sku))
         decisions = [d for d in self.decisions if (d.node, d.sku) == (node, sku)]
-        return "\n".join(self._tell(outlook, decisions))
+        told = [*self._tell(outlook, decisions)]
+        if rule := self.rules.get(node, {}).get(sku):
+            told.append(f"  rules      {rule}")
+        return "\n".join(told)
 
     def _tell(self, outlook: Outlook, decisions: list[Decision]) -> Iterator[str]:
         main = decisions[0]

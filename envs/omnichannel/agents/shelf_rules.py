@@ -69,7 +69,7 @@ class ShelfRules:
         if self._shown.any():
             shipment_gap, supplier_gap = self._raise(shipment_gap, supplier_gap, online_share, view)
         room = self.space.maximum + self.space.capacity[:, None]
-        return np.minimum(shipment_gap, room - _count_stock(view, self.network)), supplier_gap
+        return np.minimum(shipment_gap, room - count_stock(view, self.network)), supplier_gap
 
     def _raise(
         self,
@@ -96,7 +96,7 @@ class ShelfRules:
 
     def limit(self, decisions: Decisions, view: View) -> Decisions:
         """Returns decisions whose orders fit into the stores, as far as their stock is known."""
-        stock = _count_stock(view, self.network)
+        stock = count_stock(view, self.network)
         return replace(decisions, shipment=self.space.limit(decisions.shipment, stock, self.lots))
 
 
@@ -105,8 +105,11 @@ def _sum_days(ahead: FloatArray, days: IntArray) -> FloatArray:
     return np.where(days[:, None] > 0, pick_days(ahead, np.maximum(days, 1)), 0.0)
 
 
-def _count_stock(view: View, network: Network) -> IntArray:
-    """Units in the stores, on their way there or in inspection, whoever waits, (B, S, K)."""
+def count_stock(view: View, network: Network) -> IntArray:
+    """Returns the units in stores, on their way there or in inspection, (B, S, K).
+
+    Those that somebody waits for count as well.
+    """
     first = network.num_dcs
     stock = view.on_hand[:, first:] + sum_axis(view.in_transit, 1)[:, first:]
     stock = stock + sum_axis(view.in_inspection, 1)

@@ -32,7 +32,7 @@ class Simulator:
        consolidated returns to the DC, inspected returns to the shelf. With a `delivery`, some
        order lines arrive in part or never.
     2. **Observe, propose, coordinate.** The agents see this state; the coordinator turns their
-       proposals into one decision each.
+       proposals into one decision each, which fits `shelf_rules` and the assortment's dates.
     3. **Order and dispatch.** DCs order from suppliers, who confirm as much as announced cuts
        and their capacity allow, and dispatch to stores within stock and shipment capacity, with
        `order_rules` in whole packs. A DC that is short rations: `proportional`, `min_shortage`,
