@@ -61,13 +61,23 @@ def choose(
 
 def learn(
     scenario: ScenarioOption,
-    sales: Annotated[Path, typer.Option(help="CSV: date, store, sku, units (channel, in_stock).")],
+    sales: Annotated[
+        str,
+        typer.Option(help="CSV or any other file of from-data: date, store, sku, units (channel)."),
+    ],
     state: Annotated[
         Path, typer.Option(help="The forecasts' state; begins with the scenario's record.")
     ],
     items: Annotated[
         Path | None,
         typer.Option(help="CSV: sku (store, listed_from, listed_until, sister); state keeps it."),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Which columns they are: 'date=Posting Date, sku=Material'.")
+    ] = None,
+    query: Annotated[str | None, typer.Option(help="The SELECT that a database is to run.")] = None,
+    zone: Annotated[
+        str | None, typer.Option(help="Whose days count where times name a zone: Europe/Berlin.")
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Learn known days anew, from a corrected file.")
@@ -84,8 +94,9 @@ def learn(
     from marl.planning.daily.learn_sales import learn_sales
 
     learnt = learn_sales(
-        load_scenario(scenario), sales, state, fix=fix, items_file=items, replace=replace
-    )
+        load_scenario(scenario), sales, state, fix=fix, items_file=items, replace=replace,
+        columns=columns, query=query, zone=zone,
+    )  # fmt: skip
     console = make_console(json_file)
     for line in learnt.describe():
         console.print(line, highlight=False, soft_wrap=True, markup=False)

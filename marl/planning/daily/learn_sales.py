@@ -18,6 +18,10 @@ from marl.planning.daily.items import Items, read_items
 from marl.planning.daily.records import Sales
 from marl.planning.daily.sales import read_sales
 from marl.planning.daily.state import ForecastState, find_first_day
+from marl.planning.from_data.dates import find_zone
+from marl.planning.from_data.layouts import parse_columns
+from marl.planning.from_data.report import list_fixes
+from marl.planning.from_data.sources import Source
 
 _MOST_NAMES = 20  # that are printed of a kind
 _KINDS = {"new": "new", "ended": "ended", "unsold": "listed, not sold yet"}
@@ -58,8 +62,9 @@ class Learnt:
             yield f"{sales.skipped} rows of {period}s that were known already are left out"
         if sales.unknown:
             yield f"{sales.unknown} rows of what the scenario does not have are left out"
-        for problem in sales.fixed:
-            yield f"--fix {problem.fix}: {problem.count} such {period}s, the first after {problem}"
+        if sales.returned:
+            yield f"{sales.returned:,.12g} units came back, which is not taken off the sales"
+        yield from list_fixes(sales.fixed)
         if sales.replaced:
             yield f"{sales.replaced} of these {period}s were known already; they are learnt anew"
         if self.items is not None:
@@ -81,6 +86,7 @@ class Learnt:
                 "days": len(self.sales.units),
                 "rows": self.sales.rows,
                 "units": int(self.sales.units.sum()),
+                "returned_units": self.sales.returned,
                 "known_rows": self.sales.skipped,
                 "unknown_rows": self.sales.unknown,
                 "replaced_days": self.sales.replaced,
@@ -104,10 +110,13 @@ def find_missing_stores(state: ForecastState, sales: Sales) -> BoolArray:
 
 def learn_sales(
     scenario: Scenario,
-    sales_file: Path,
+    sales_file: Path | str,
     state_file: Path,
     *,
     fix: bool = False,
+    columns: str | None = None,
+    query: str | None = None,
+    zone: str | None = None,
     items_file: Path | None = None,
     replace: bool = False,
 ) -> Learnt:
@@ -115,9 +124,12 @@ def learn_sales(
 
     Args:
         scenario: whose demand is recorded.
-        sales_file: see `read_sales`.
+        sales_file: a path, or the URL of a database; see `read_sales`.
         state_file: read if it is there; else everything that the record holds is learnt first.
         fix: see `read_sales`.
+        columns: which columns they are: NAME=COLUMN, ...
+        query: that a database is to run.
+        zone: whose days count where times name a zone.
         items_file: see `read_items`; the state keeps what it says until another one is given.
         replace: whether known days of the sales file are learnt anew in the place of the old ones.
 
@@ -137,10 +149,12 @@ def learn_sales(
             state.take_lives(items.lives)
     step, period = scenario.days_a_period, scenario.period
     sales = read_sales(
-        sales_file,
+        Source.parse(str(sales_file), query, "--sales"),
         state.names,
         state.next_day,
         fix=fix,
+        columns=parse_columns(columns),
+        zone=find_zone(zone),
         step=step,
         replace_from=state.first_kept if replace else None,
     )

@@ -35,6 +35,7 @@ class Sales:
     in_stock: BoolArray  # (D, S, K)
     reported: BoolArray  # (D, S) whether the store has a row
     rows: int  # that were counted
+    returned: float  # units that came back, in rows below zero
     skipped: int  # rows of days that were known already
     unknown: int  # rows of stores, SKUs and pairs of them that the scenario does not have
     fixed: list[Problem]

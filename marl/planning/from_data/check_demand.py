@@ -65,7 +65,7 @@ def load_demand(
     periods = lay_out(rows.day, rows.frequency)
     _check_span(rows, periods)
     cells = locate_cells(rows, periods)
-    has_lines, is_return = _check_rows(rows, cells, has_returns=has_returns)
+    has_lines, is_return = check_rows(rows, cells, has_returns=has_returns)
 
     def mark(marked: BoolArray) -> BoolArray:
         return periods.repeat(cells.mark(rows, rows.choose(marked)))
@@ -120,16 +120,28 @@ def _check_span(rows: DemandRows, periods: Periods) -> None:
     rows.reader.check()
 
 
-def _check_rows(rows: DemandRows, cells: Cells, *, has_returns: bool) -> tuple[bool, BoolArray]:
-    """Whether rows are lines of orders or tills, and which of them are returns."""
-    has_lines = _check_lines(rows, cells)
+def check_rows(
+    rows: DemandRows, cells: Cells, *, has_returns: bool = False, may_repeat: bool = False
+) -> tuple[bool, BoolArray]:
+    """Returns whether rows are lines of orders or tills, and which of them are returns.
+
+    Args:
+        rows: to check.
+        cells: of the rows.
+        has_returns: whether returns have a file of their own.
+        may_repeat: whether several rows of a cell are none to speak of.
+
+    Raises:
+        InputError: one line on the first problem that is not cured.
+    """
+    has_lines = _check_lines(rows, cells, may_repeat=may_repeat)
     is_return = _check_returns(rows, has_lines=has_lines, has_returns=has_returns)
     _check_fractions(rows)
     rows.reader.check()
     return has_lines, is_return
 
 
-def _check_lines(rows: DemandRows, cells: Cells) -> bool:
+def _check_lines(rows: DemandRows, cells: Cells, *, may_repeat: bool) -> bool:
     """Whether rows are lines of orders or tills, of which a day has many.
 
     A few rows of a day that has one already are mistakes; where every day has the same number of
@@ -140,6 +152,8 @@ def _check_lines(rows: DemandRows, cells: Cells) -> bool:
         return rows.layout.has_lines or rows.has_times
     is_usual = again > LINES_SHARE * len(rows) and cells.fewest < cells.most
     has_lines = rows.layout.has_lines or rows.has_times or is_usual
+    if may_repeat:
+        return has_lines
     message, cure = (
         "{} has a row for this store, SKU and channel already",
         "adds up rows of the same day",

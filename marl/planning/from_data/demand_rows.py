@@ -73,6 +73,7 @@ def read_rows(
     *,
     columns: Mapping[str, str],
     zone: ZoneInfo | None,
+    frequency: str | None = None,
 ) -> DemandRows:
     """Reads the rows of a demand file.
 
@@ -83,6 +84,7 @@ def read_rows(
         known_skus: of the SKU file; None: any.
         columns: that the user names: ours, and the file's.
         zone: of the days, where times name a zone.
+        frequency: of the dates; None: they tell.
 
     Raises:
         InputError: one line on the first problem that is not cured.
@@ -113,7 +115,7 @@ def read_rows(
         layout=layout,
         has_times=dates.has_times,
         zones=dates.zones,
-        frequency=_tell_frequency(reader, day, row),
+        frequency=frequency or _tell_frequency(reader, day, row),
         stores=stores,
         skus=skus,
         channels=recorded,

@@ -34,7 +34,7 @@ class Source:
     url: str | None = None  # of a server; it stands for the path
 
     @classmethod
-    def parse(cls, text: str, query: str | None = None) -> Source:
+    def parse(cls, text: str, query: str | None = None, option: str = "--demand") -> Source:
         """Returns the source that a text names: a path, or the URL of a database."""
         if text.startswith(SCHEMES):
             return cls(Path(), query, text)
@@ -44,7 +44,7 @@ class Source:
                 return cls(Path(path), query or own or None)
         if "://" in text:
             raise InputError(
-                f"--demand: '{text}' is not allowed; a file, a folder, {_SCHEMES[0]}FILE, "
+                f"{option}: '{text}' is not allowed; a file, a folder, {_SCHEMES[0]}FILE, "
                 f"{_SCHEMES[1]}FILE or {SCHEMES[0]}USER@HOST/NAME is needed"
             )
         return cls(Path(text), query)
