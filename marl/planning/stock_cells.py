@@ -96,7 +96,11 @@ def read_cells(rows: list[list[Cell]]) -> FloatArray:
         numbers = found.astype(np.float64)
         numbers[np.isnan(numbers)] = -np.inf
         return numbers
-    return np.array([[_read_cell(cell) for cell in row] for row in rows], np.float64)
+    # A table has millions of cells and few different ones, which are read once each.
+    known = {(type(cell), cell): 0.0 for row in rows for cell in row}
+    for kind, cell in known:
+        known[kind, cell] = _read_cell(cell)
+    return np.array([[known[type(cell), cell] for cell in row] for row in rows], np.float64)
 
 
 def _read_cell(cell: Cell) -> float:
