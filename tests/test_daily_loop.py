@@ -91,7 +91,7 @@ def run_loop(scenario: Scenario, state: State) -> tuple[FloatArray, FloatArray]:
     planner = Planner(policy, scenario, num_futures=2, forecast=known)
     costs, seen, rates = [], [], Rates.from_settings(scenario.forecast)
     for _ in range(DAYS):
-        planner.today.forecast = known.make_forecast()
+        planner.today.follow(known.make_forecast())
         found = planner.recommend(count_stock(state, int(state.day[0])))
         seen.append(observe_spread(planner.today))
         demand = env.simulator.sample_demand(state)

@@ -69,12 +69,7 @@ class BatchedEnv:
         self.layout = Layout.from_scenario(scenario)
         demand = self.simulator.demand
         self.coordinator = Coordinator(scenario, self.network)
-        self.forecast = make_forecast(
-            demand,
-            scenario.forecast,
-            self.network,
-            counts_sales_days=scenario.observation.spread,
-        )
+        self._forecast: Forecast | None = None
         self.observation = ObservationModel(
             scenario, self.network, demand, self.coordinator.decisions
         )
@@ -239,9 +234,21 @@ class BatchedEnv:
             shipment_gap=np.where(carried[first:], shipment, np.minimum(shipment, 0)),
         )
 
+    @property
+    def forecast(self) -> Forecast:
+        """The scenario's own unless another is followed; made when it is first asked for."""
+        if self._forecast is None:
+            self._forecast = make_forecast(
+                self.simulator.demand,
+                self.scenario.forecast,
+                self.network,
+                counts_sales_days=self.scenario.observation.spread,
+            )
+        return self._forecast
+
     def follow(self, forecast: Forecast) -> None:
         """Lets another forecast say what is to come, as far as the assortment's dates allow."""
-        self.forecast = wrap_dates(forecast, self.network)
+        self._forecast = wrap_dates(forecast, self.network)
 
     def move_dates(self, days: int) -> None:
         """Lets the assortment's dates be those of a calendar that begins so many days later.

@@ -17,6 +17,7 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray, View
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.rule_file import RulePolicy
+from marl.policies.base import Setting
 from marl.policies.order_groups import make_groups
 from marl.policies.order_rule import OrderRule
 from marl.policies.residual import ResidualRule, Valuer, make_reference
@@ -125,8 +126,8 @@ class RuleDecisionMaker:
     has_goals: ClassVar[bool] = False
     observes_later: ClassVar[bool] = False
 
-    def __init__(self, policy: RulePolicy, scenario: Scenario, forecast: Forecast) -> None:
-        self.rule = policy.metadata.rule.make(scenario, forecast)
+    def __init__(self, policy: RulePolicy, setting: Setting) -> None:
+        self.rule = policy.metadata.rule.make_in(setting)
 
     def decide(self, env: BatchedEnv, held: Mapping[str, IntArray]) -> Today:
         """Follows the rule, which is the only proposer."""
@@ -142,19 +143,19 @@ def _name_proposer(name: str, targets: Targets) -> Proposed:
 
 
 def make_decision_maker(
-    policy: OnnxPolicy | RulePolicy, scenario: Scenario, forecast: Forecast
+    policy: OnnxPolicy | RulePolicy, scenario: Scenario, setting: Setting
 ) -> DecisionMaker:
     """Returns the decision maker of a policy file.
 
     Args:
         policy: of the file.
         scenario: that it was adapted to.
-        forecast: that the views are made by.
+        setting: of the scenario, with the forecast that the views are made by.
     """
     if isinstance(policy, RulePolicy):
-        return RuleDecisionMaker(policy, scenario, forecast)
+        return RuleDecisionMaker(policy, setting)
     if policy.metadata.residual is not None:
-        return ResidualDecisionMaker(policy, scenario, forecast)
+        return ResidualDecisionMaker(policy, scenario, setting.forecast)
     if policy.metadata.orders is not None:
         return OrdersDecisionMaker(policy, scenario)
     return AgentsDecisionMaker(policy)

@@ -22,12 +22,14 @@ from marl.planning.plan import simulate_plans
 from marl.planning.plan_rows import PlanRows, price_lines, size_packs
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.recommendation import Goals, Recommendation, add_up
-from marl.planning.restore import HeldOptions, Start, restore
+from marl.planning.record import make_record_forecast
+from marl.planning.restore import HeldOptions, Start, choose_origin, restore
 from marl.planning.rule_file import RulePolicy
 from marl.planning.rule_texts import tell_rules
 from marl.planning.stock_count import StockCount, StockCountSchema
-from marl.policies import FAMILIES, list_families, make_policy
+from marl.policies import FAMILIES
 from marl.policies.base import Setting, TargetRule
+from marl.policies.tuned import TunedRule
 
 NUM_FUTURES = 100
 _UNTUNED = "forecast_order_up_to"  # the rule to compare with where none was tuned
@@ -70,11 +72,17 @@ class Planner:
                 "perishables count as fresh where no column expires_D says how old they are"
             )
         self.today = BatchedEnv(self.scenario, 1)
-        self.forecast = forecast
+        demand, network = self.today.simulator.demand, self.today.network
+        self.forecast, self.record = forecast, None
         if forecast is not None:
             forecast = replace(forecast, scenario=self.scenario)
             self.today.follow(forecast.make_forecast())
-        self.decision_maker = make_decision_maker(policy, self.scenario, self.today.forecast)
+        else:
+            self.record = make_record_forecast(self.scenario, demand, network)
+            if self.record is not None:
+                self.today.follow(self.record)
+        self.setting = Setting.from_scenario(self.scenario, self.today.forecast, demand)
+        self.decision_maker = make_decision_maker(policy, self.scenario, self.setting)
         self.schema = StockCountSchema(self.today.simulator)
         self.network = self.today.network
         self.packs = size_packs(self.scenario)
@@ -96,6 +104,8 @@ class Planner:
         self._check_day(stock_count)
         start = self.make_start(stock_count, goals)
         env = self.today
+        if self.record is not None:
+            self.record.move(choose_origin(self.record.demand, stock_count.day))
         restore(env, start)
         decided = self.decision_maker.decide(env, start.held)
         plan, classical = simulate_plans(
@@ -176,22 +186,20 @@ class Planner:
 
     def _make_classical(self) -> TargetRule:
         """The best family of which the policy file has tuned parameters that fit this network."""
-        setting = Setting.from_scenario(self.scenario)
-        suited = list_families(self.scenario)
+        setting = self.setting
         fitting = [
             rule
             for rule in self.policy.metadata.classical
-            if rule.family in suited
+            if rule.family in FAMILIES
+            and FAMILIES[rule.family].suits(setting)
             and set(rule.parameters) == set(FAMILIES[rule.family].make_space(setting).names)
         ]
         if fitting:
-            return max(fitting, key=lambda rule: rule.reward).make(
-                self.scenario, self.today.forecast
-            )
+            return max(fitting, key=lambda rule: rule.reward).make_in(setting)
         self.notes.append(
             f"{_UNTUNED} is not tuned for this network: its parameters are first guesses"
         )
-        return make_policy(_UNTUNED, self.scenario)
+        return TunedRule(family=_UNTUNED, parameters={}).make_in(setting)
 
     def make_start(self, stock_count: StockCount, goals: Goals | None = None) -> Start:
         """Returns where every simulation begins: the stock, what is held, and for how long.

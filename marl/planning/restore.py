@@ -105,7 +105,7 @@ def begin(
         field: _spread(array[:soon] if field in _DUE else array, copies)
         for field, array in stock_count.units.items()
     }
-    known = env.forecast.begin(np.full(copies, _choose_origin(demand, stock_count.day)))
+    known = env.forecast.begin(np.full(copies, choose_origin(demand, stock_count.day)))
     given, mean = np.moveaxis(stock_count.smoothed, 0, -1), known.smoothed[0]
     smoothed = np.where(np.isnan(given), mean, given)
     known = replace(known, smoothed=_spread(smoothed, copies))
@@ -143,8 +143,8 @@ def _spread(array: ArrayT, copies: int) -> ArrayT:
     return np.repeat(array[None], copies, axis=0)
 
 
-def _choose_origin(demand: DemandProcess, day: int) -> int:
-    """The day before which everything is known: today, or the end of a record that it lies beyond.
+def choose_origin(demand: DemandProcess, day: int) -> int:
+    """Returns the day before which everything is known: today, or the end of a record before it.
 
     A day that is too early to know anything is taken for a day of the week alone.
     """

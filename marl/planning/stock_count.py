@@ -231,7 +231,7 @@ class StockCountSchema:
         demand = self.simulator.demand
         if not isinstance(demand, TraceDemand):
             return 0
-        return demand.find_date(len(demand.units))
+        return demand.find_date(demand.num_days)
 
     def _make_arrays(self) -> dict[str, FloatArray]:
         count = {"all": len(self.nodes), "dcs": self.num_dcs}

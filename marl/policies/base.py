@@ -19,7 +19,7 @@ from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import BoolArray, FloatArray, IntArray, Network, View
-from envs.omnichannel.world.demand import make_demand
+from envs.omnichannel.world.demand import DemandProcess, make_demand
 from marl.policies.ratios import compute_ratios
 
 
@@ -57,14 +57,21 @@ class Setting:
     shelf_rules: ShelfRules | None = None  # None: stores need show nothing and hold everything
 
     @classmethod
-    def from_scenario(cls, scenario: Scenario, forecast: Forecast | None = None) -> Self:
+    def from_scenario(
+        cls,
+        scenario: Scenario,
+        forecast: Forecast | None = None,
+        demand: DemandProcess | None = None,
+    ) -> Self:
         """Builds the setting of a validated scenario.
 
         Args:
             scenario: what is to be decided in.
             forecast: that the views are made by; None: the scenario's own.
+            demand: of the scenario; None: it is made, which takes time where the record is long.
         """
-        network, demand = Network.from_scenario(scenario), make_demand(scenario)
+        network = Network.from_scenario(scenario)
+        demand = make_demand(scenario) if demand is None else demand
         issue = scenario.fulfillment.store_issue, scenario.fulfillment.picking_issue
         store_ratio, dc_ratio = compute_ratios(scenario, demand.mean)
         return cls(

@@ -34,7 +34,12 @@ class TunedRule(StrictModel):
         Raises:
             InputError: if the family or a parameter is not known, or a parameter is missing.
         """
-        family, setting = get_family(self.family), Setting.from_scenario(scenario, forecast)
+        get_family(self.family)
+        return self.make_in(Setting.from_scenario(scenario, forecast))
+
+    def make_in(self, setting: Setting) -> ComposedRule:
+        """Returns the rule in a setting; errors as of `make`."""
+        family = get_family(self.family)
         space = family.make_space(setting)
         for parameter in space.parameters:
             value = self.parameters.get(parameter.name, parameter.initial)

@@ -143,6 +143,10 @@ class TraceDemand:
         """Units by channel that each recorded day was to bring, (D, S, K, C)."""
         return self._share_out(self.units)
 
+    def read_day(self, day: int) -> FloatArray:
+        """Returns one day of `recorded`, (S, K, C), without making the others."""
+        return self._share_out(self._spread(self._own[day]))
+
     @cached_property
     def units(self) -> Counts:
         """Units of all recorded days by the scenario's channels, (D, S, K, C)."""
