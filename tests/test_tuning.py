@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from envs.omnichannel.types import FloatArray
 from envs.omnichannel.world.account.metrics import EpisodeMetrics
 from envs.omnichannel.world.draws import make_seeds
 from marl.evaluation import tuning
+from marl.evaluation.choice import choose_rule
 from marl.evaluation.evaluate import EpisodeRunner, evaluate_policies
 from marl.evaluation.tuning import (
     choose_budget,
@@ -18,7 +20,7 @@ from marl.evaluation.tuning import (
     make_baseline,
     tune_family,
 )
-from marl.policies import FAMILIES, ParameterSpace, make_policy
+from marl.policies import FAMILIES, ParameterSpace, list_families, make_policy
 from marl.policies.base import Policy, Setting
 from marl.policies.tuned import TunedRule
 from marl.training.stopping import Stopped
@@ -227,6 +229,23 @@ def test_load_or_tune__says_how_it_is_getting_on(
 ) -> None:
     monkeypatch.setattr(tuning, "SAY_EVERY_S", 0)
     said: list[str] = []
-    load_or_tune("order_up_to", TINY, episodes=2, trials=18, say=said.append)
-    assert said[0].startswith("tuning order_up_to: 9 of 18 trials, reward 0.")
+    kept: list[int] = []
+    rest = partial(cache.glob, "*.cut.json")
+
+    def say(line: str) -> None:
+        said.append(line)
+        kept.append(sum(len(json.loads(path.read_text())) for path in rest()))
+
+    load_or_tune("order_up_to", TINY, episodes=2, trials=18, say=say, place="2 of 3")
+    assert said[0].startswith("tuning order_up_to (2 of 3): 9 of 18 trials, best reward 0.")
     assert len(said) == 2
+    assert kept == [1, 2]  # generations that a kill leaves
+    assert [*rest()] == []
+
+
+def test_choose_rule__says_which_family_of_how_many_it_tunes() -> None:
+    said: list[str] = []
+    choose_rule(TINY, said.append)
+    families = [line for line in said if line.startswith("choosing")]
+    assert len(families) == len(list_families(TINY))
+    assert families[1].endswith(f"(2 of {len(families)}), unless the cache has it ...")

@@ -67,8 +67,10 @@ def tune(
     loaded = load_scenario(scenario or "paper")
     console = make_console(json_file)
     result: dict[str, Any] = {"scenario": loaded.name, "families": {}}
-    for family in list_families(loaded):
-        tuned = load_or_tune(family, loaded, trials=trials, say=console.print)
+    families = list_families(loaded)
+    for i, family in enumerate(families, 1):
+        place = f"{i} of {len(families)}"
+        tuned = load_or_tune(family, loaded, trials=trials, say=console.print, place=place)
         result["families"][family] = {"reward": tuned.reward, "parameters": tuned.parameters}
         values = "  ".join(f"{name} {value:.3f}" for name, value in tuned.parameters.items())
         console.print(f"{family}: reward {tuned.reward:.4f}  {values}", soft_wrap=True)

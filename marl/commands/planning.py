@@ -55,7 +55,7 @@ def choose(
         raise InputError(f"--out: '{out}' is not allowed; a name that ends in .json is needed")
     loaded = load_scenario(scenario)
     rule = choose_rule(loaded, print)
-    write_rule(out, loaded, rule, load_or_tune(Textbook.name, loaded))
+    write_rule(out, loaded, rule, load_or_tune(Textbook.name, loaded, say=print))
     print(f"{out}: {rule.family}, reward {rule.reward:.4f} on the training days")
 
 

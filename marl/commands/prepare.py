@@ -152,7 +152,10 @@ def _complete_residual(
     for name in families:
         check_residual(scenario, residual.model_copy(update={"reference": name}))
     if residual.parameters is None:
-        tuned = [_tune(name, scenario, quiet, should_stop) for name in families]
+        tuned = [
+            _tune(name, f"{i} of {len(families)}", scenario, quiet, should_stop)
+            for i, name in enumerate(families, 1)
+        ]
         best = max(tuned, key=lambda rule: rule.reward)
         found = {"reference": best.family, "parameters": best.parameters}
         residual = residual.model_copy(update=found)
@@ -160,13 +163,17 @@ def _complete_residual(
 
 
 def _tune(
-    family: str, scenario: Scenario, quiet: bool, should_stop: Callable[[], bool] | None
+    family: str,
+    place: str,
+    scenario: Scenario,
+    quiet: bool,
+    should_stop: Callable[[], bool] | None,
 ) -> TunedRule:
     from marl.evaluation.tuning import load_or_tune
 
     say = _choose_say(quiet)
-    say(f"tuning {family}, unless the cache has it ...")
-    return load_or_tune(family, scenario, say=say, should_stop=should_stop)
+    say(f"tuning {family} ({place}), unless the cache has it ...")
+    return load_or_tune(family, scenario, say=say, should_stop=should_stop, place=place)
 
 
 def open_storage(uri: str | None, run_dir: Path | None) -> Storage | None:

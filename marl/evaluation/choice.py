@@ -39,15 +39,18 @@ def choose_rule(scenario: Scenario, say: Callable[[str], object]) -> TunedRule:
     """
     families = list_families(scenario)
     scores = np.zeros(len(families))
-    for fold in make_folds(scenario):
+    folds = make_folds(scenario)
+    for f, fold in enumerate(folds):
         runner = make_runner(fold)
         for i, family in enumerate(families):
-            say(f"choosing the best rule: {family}, unless the cache has it ...")
-            rule = load_or_tune(family, fold, trials=_limit_trials(family, fold))
+            place = f"{f * len(families) + i + 1} of {len(folds) * len(families)}"
+            say(f"choosing the best rule: {family} ({place}), unless the cache has it ...")
+            trials = _limit_trials(family, fold)
+            rule = load_or_tune(family, fold, trials=trials, say=say, place=place)
             scores[i] += runner.run(rule.make(fold))["reward"].mean()
     best = families[int(scores.argmax())]
     say(f"the best rule is {best}; tuning it, unless the cache has it ...")
-    return load_or_tune(best, scenario)
+    return load_or_tune(best, scenario, say=say)
 
 
 def make_folds(scenario: Scenario) -> Sequence[Scenario]:

@@ -18,7 +18,7 @@ from marl.config import BEST
 from marl.evaluation.bounds.optimum import OPTIMUM, Optimum
 from marl.evaluation.choice import choose_rule
 from marl.evaluation.evaluate import UNTRAINED
-from marl.evaluation.tuning import make_baseline
+from marl.evaluation.tuning import Search, make_baseline
 from marl.policies import BASELINES, FAMILIES, list_families
 from marl.policies.base import Policy
 from marl.policies.families import Textbook
@@ -42,10 +42,13 @@ def make_baselines(
         should_stop: whether to cut a search, and to take what it has found so far.
     """
     found: dict[str, Policy] = {}
+    search: Search = {"say": say, "should_stop": should_stop}
+    families = [name for name in names if name in FAMILIES]
     for name in names:
-        if name in FAMILIES:
-            say(f"tuning {name}, unless the cache has it ...")
-        found[name] = make_baseline(name, scenario, say=say, should_stop=should_stop)
+        if name in families:
+            search["place"] = f"{families.index(name) + 1} of {len(families)}"
+            say(f"tuning {name} ({search['place']}), unless the cache has it ...")
+        found[name] = make_baseline(name, scenario, **search)
     return found
 
 

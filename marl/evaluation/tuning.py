@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -50,6 +51,7 @@ class Search(TypedDict, total=False):
     seed: int  # of the episodes and of the search
     progress: Progress | None  # called after each generation
     say: Say | None  # told every ten seconds how the search is getting on, and that it was cut
+    place: str  # which family of how many it is, for what is said: "2 of 9"
     should_stop: Callable[[], bool] | None  # asked after each generation
 
 
@@ -190,11 +192,12 @@ def _find_or_tune(family: str, scenario: Scenario, search: Search) -> tuple[Tune
         rule, is_whole = _find_or_tune(simpler, scenario, search)
         start = rule.parameters
     say = search.get("say") or (lambda _: None)
-    progress = search.get("progress") or _make_progress(family, trials, say)
     rest = path.with_suffix(".cut.json")
     # A search that begins where a whole one would not leaves nothing to the next.
     told = _read_told(rest) if is_whole else None
-    asked: Search = {**search, "progress": progress}
+    place = f"{family} ({search['place']})" if "place" in search else family
+    progress = _make_progress(place, trials, say, partial(_keep_told, rest, told))
+    asked: Search = {**search, "progress": search.get("progress") or progress}
     try:
         tuned = tune_family(family, scenario, start=start, told=told, **asked)
     except BaseException:
@@ -210,15 +213,16 @@ def _find_or_tune(family: str, scenario: Scenario, search: Search) -> tuple[Tune
     return tuned, True
 
 
-def _make_progress(family: str, trials: int, say: Say) -> Progress:
-    """Says every ten seconds how far a search is."""
+def _make_progress(place: str, trials: int, say: Say, keep: Callable[[], None]) -> Progress:
+    """Every ten seconds says how far a search is, and keeps that much of it from being killed."""
     next_line = time.monotonic() + SAY_EVERY_S
 
     def progress(tried: int, reward: float) -> None:
         nonlocal next_line
         if time.monotonic() >= next_line:
             next_line = time.monotonic() + SAY_EVERY_S
-            say(f"tuning {family}: {tried} of {trials} trials, reward {reward:.4f}")
+            keep()
+            say(f"tuning {place}: {tried} of {trials} trials, best reward {reward:.4f}")
 
     return progress
 
