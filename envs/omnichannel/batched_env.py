@@ -204,23 +204,29 @@ class BatchedEnv:
             targets: of any copies.
             view: what is known in those; None: the targets are of this environment's own copies.
         """
+        if not self.decides_by_view:
+            return self._settle(targets)
         view = view or self.view
         if self.shelf_rules is not None:
             targets = self.shelf_rules.raise_targets(targets, view)
         if self.listing is not None:
             targets = self.listing.settle_targets(targets, view)
-        decisions = make_feasible(
-            self._leave_out(targets),
-            whole_trucks=self.scenario.costs.truck_capacity is not None,
-            with_surplus=self.scenario.transshipment is not None,
-            lots=self.lots,
-        )
+        decisions = self._settle(targets)
         if self.shelf_rules is not None:
             decisions = self.shelf_rules.limit(decisions, view)
         if not self.rations_by_cover:
             return decisions
         covers = measure_covers(view, self.network, decisions.online_share)
         return replace(decisions, covers=covers)
+
+    def _settle(self, targets: Targets) -> Decisions:
+        """What the targets come to, whatever is in stock."""
+        return make_feasible(
+            self._leave_out(targets),
+            whole_trucks=self.scenario.costs.truck_capacity is not None,
+            with_surplus=self.scenario.transshipment is not None,
+            lots=self.lots,
+        )
 
     def _leave_out(self, targets: Targets) -> Targets:
         """The targets, nothing of what a location does not carry."""
