@@ -151,8 +151,9 @@ def find_prices(rows: DemandRows, price: Numbers) -> dict[str, float]:
     found, counts = np.unique(key, return_counts=True)
     sku, value = found // len(price.values), price.values[found % len(price.values)]
     starts = np.flatnonzero(np.diff(sku, prepend=-1))
+    ends = np.append(starts, len(sku))[1:]
     prices = {}
-    for start, end in zip(starts, [*starts[1:], len(sku)], strict=True):
+    for start, end in zip(starts, ends, strict=True):
         order = start + np.argsort(value[start:end])
         reached = np.cumsum(counts[order])
         middle = [(reached[-1] - 1) // 2, reached[-1] // 2]
