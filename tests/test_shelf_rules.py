@@ -21,7 +21,7 @@ from envs.validation import validate_model
 from marl.planning.rule_texts import tell_rules
 from marl.policies import make_policy
 from marl.policies.base import Setting
-from marl.policies.families import OrderUpTo, ReorderPoint
+from marl.policies.families import FAMILIES, OrderUpTo, ReorderPoint
 from tests.conftest import known
 
 MOST = 10**15
@@ -336,6 +336,24 @@ def test_rules_of_thumb__load_trucks_with_what_is_to_be_shown_and_fits() -> None
     assert known(plans[1].load).min() >= 21
     assert plans[1].shipment_gap[0, :, 0].tolist() == [9, 9]
     assert (plans[1].shipment_gap[0, :, 1] >= 12).all()
+
+
+def test_rules_of_thumb__fill_trucks_with_what_stores_can_put_away() -> None:
+    """Of a truck of 60, shirts take the 5 for which there is a shelf, so lamps take 55."""
+    scenario = change(
+        "tiny",
+        shelf_rules=[{"skus": ["shirt"], "maximum": 8}],
+        back_room=[{"capacity": 0}],
+        costs={"truck_capacity": 60, "truck_cost": 9.0},
+    )
+    setting = Setting.from_scenario(scenario)
+    family = FAMILIES["full_truck"]
+    own = family.make_space(setting).initial | {"minimum_load": 0.0, "round_up": 0.0}
+    env = make_env(scenario, [[200, 200], [3, 0], [3, 0]])
+
+    decided = env.decide(family(setting, own).compute_targets(env.view), env.view)
+
+    assert decided.shipment[0].tolist() == [[5, 55], [5, 55]]
 
 
 def test_rule_texts__say_what_a_store_shows_and_holds() -> None:

@@ -47,6 +47,7 @@ class Plan:
     carried: BoolArray | None = None  # ([B,] S, K) what stores may order; None: everything
     # (B, W, K) standard deviation of what the echelon must last for; None: the rule knows of none
     echelon_deviation: FloatArray | None = None
+    room: FloatArray | None = None  # (B, S, K) units that stores can still put away; None: all
     surplus_of: Network | None = None  # in which the stores' surplus is left out; None: it counts
 
     @classmethod
@@ -103,6 +104,7 @@ class Plan:
             self.shipment_gap, self.supplier_gap = setting.shelf_rules.settle_gaps(
                 self.shipment_gap, self.supplier_gap, self.online_share, self.view
             )
+            self.room = setting.shelf_rules.measure_room(self.view)
         if setting.listing is not None:
             self.shipment_gap, self.supplier_gap = setting.listing.settle_gaps(
                 self.shipment_gap, self.supplier_gap, self.view
@@ -115,11 +117,26 @@ class Plan:
         if self.load is None:
             return self.shipment_gap
         if self.carried is None:
-            return fill_to_total(self.shipment_gap, self.floored_rate, self.load)
+            return self._fill(self.shipment_gap, self.load)
         # No load is filled up with what a store does not carry.
         gap = np.where(self.carried, self.shipment_gap, _NEVER)
-        filled = fill_to_total(gap, self.floored_rate, self.load)
+        filled = self._fill(gap, self.load)
         return np.where(self.carried, filled, np.minimum(self.shipment_gap, 0))
+
+    def _fill(self, gap: FloatArray, load: FloatArray) -> FloatArray:
+        """Gaps that come to the load, (B, S, K), none beyond its room."""
+        rate, room = self.floored_rate, self.room
+        if room is None:
+            return fill_to_total(gap, rate, load)
+        is_full = np.zeros(gap.shape, np.bool_)
+        while True:
+            left = np.maximum(load - np.where(is_full, room, 0.0).sum(axis=-1), 0)
+            filled = fill_to_total(np.where(is_full, _NEVER, gap), rate, left)
+            # The more are full, the more days the others get, so whoever is full stays so.
+            over = ~is_full & (filled > room)
+            if not over.any():
+                return np.where(is_full, room, filled)
+            is_full |= over
 
     @property
     def floored_rate(self) -> FloatArray:

@@ -68,8 +68,13 @@ class ShelfRules:
         """
         if self._shown.any():
             shipment_gap, supplier_gap = self._raise(shipment_gap, supplier_gap, online_share, view)
-        room = self.space.maximum + self.space.capacity[:, None]
-        return np.minimum(shipment_gap, room - count_stock(view, self.network)), supplier_gap
+        room = self.space.maximum + self.space.capacity[:, None] - count_stock(view, self.network)
+        return np.minimum(shipment_gap, room), supplier_gap
+
+    def measure_room(self, view: View) -> FloatArray:
+        """Returns the units of each SKU that stores could put away, were all others sold out."""
+        most = self.space.maximum + self.space.capacity[:, None]
+        return np.maximum(most - count_stock(view, self.network), 0).astype(np.float64)
 
     def _raise(
         self,
