@@ -66,6 +66,10 @@ def recommend(
         Path | None,
         typer.Option(help="When items are listed, CSV. Default: as learn-sales was told."),
     ] = None,
+    promotions: Annotated[
+        Path | None,
+        typer.Option(help="What is coming, CSV: sku, first_date, last_date, uplift (store)."),
+    ] = None,
     goals: Annotated[
         Path | None,
         typer.Option(help="Keeps what the high-level agents hold between reviews, JSON."),
@@ -87,6 +91,7 @@ def recommend(
 
     chosen = choose_format(kind, out)
     planner = _make_planner(policy, scenario, forecast, items, blocks)
+    _announce(promotions, planner)
     stock_count = _read_stock(state, on_order, planner, fix=fix)
     _check_goals(goals, planner)
     before = None if goals is None else read_goals(goals, stock_count.day)
@@ -117,6 +122,14 @@ def _read_stock(state: Path, on_order: Path | None, planner: Planner, *, fix: bo
     from marl.planning.on_order import add_on_order, read_on_order
 
     return add_on_order(stock_count, read_on_order(on_order, planner.schema))
+
+
+def _announce(promotions: Path | None, planner: Planner) -> None:
+    """Tells the planner of the promotions that are coming."""
+    if promotions is not None:
+        from marl.planning.promotions import read_promotions
+
+        planner.announce(read_promotions(promotions, planner.schema))
 
 
 def _check_goals(goals: Path | None, planner: Planner) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from envs.errors import InputError
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.forecast.dated import DatedForecast
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import IntArray
@@ -21,9 +22,10 @@ from marl.planning.decision_maker import make_decision_maker
 from marl.planning.plan import simulate_plans
 from marl.planning.plan_rows import PlanRows, price_lines, size_packs
 from marl.planning.policy_file import OnnxPolicy
+from marl.planning.promotions import PromotedForecast, Promotions
 from marl.planning.recommendation import Goals, Recommendation, add_up
 from marl.planning.record import make_record_forecast
-from marl.planning.restore import HeldOptions, Start, choose_origin, restore
+from marl.planning.restore import HeldOptions, Start, choose_day, choose_origin, restore
 from marl.planning.rule_file import RulePolicy
 from marl.planning.rule_texts import tell_rules
 from marl.planning.stock_count import StockCount, StockCountSchema
@@ -74,6 +76,7 @@ class Planner:
         self.today = BatchedEnv(self.scenario, 1)
         demand, network = self.today.simulator.demand, self.today.network
         self.forecast, self.record = forecast, None
+        self.promoted: PromotedForecast | None = None
         if forecast is not None:
             forecast = replace(forecast, scenario=self.scenario)
             self.today.follow(forecast.make_forecast())
@@ -89,6 +92,16 @@ class Planner:
         self.classical = self._make_classical()
         soon = None if self.decision_maker.observes_later else count_days(self.network)
         self.imagination = Imagination(self.today, num_futures, blocks, soon)
+
+    def announce(self, promotions: Promotions) -> None:
+        """Lets the forecast count on promotions from now on."""
+        own, net = self.today.forecast, self.network
+        plain = own.forecast if isinstance(own, DatedForecast) else own
+        self.promoted = PromotedForecast(
+            plain, promotions, (net.num_stores, net.num_skus), net.cycle
+        )
+        self.today.follow(self.promoted)
+        self.notes += promotions.list_notes()
 
     def recommend(self, stock_count: StockCount, goals: Goals | None = None) -> Recommendation:
         """Decides today.
@@ -106,6 +119,9 @@ class Planner:
         env = self.today
         if self.record is not None:
             self.record.move(choose_origin(self.record.demand, stock_count.day))
+        if self.promoted is not None:
+            demand = env.simulator.demand
+            self.promoted.shift = stock_count.day - choose_day(demand, stock_count.day)
         restore(env, start)
         decided = self.decision_maker.decide(env, start.held)
         plan, classical = simulate_plans(

@@ -80,8 +80,8 @@ def restore(env: BatchedEnv, start: Start) -> None:
         start: what was counted, and what is held.
     """
     # The states of a recommendation begin on a weekday, whatever the day.
-    own = _choose_days(env.simulator.demand, 1, start.stock_count.day)[0]
-    env.move_dates(start.stock_count.day - int(own))
+    own = choose_day(env.simulator.demand, start.stock_count.day)
+    env.move_dates(start.stock_count.day - own)
     if env.scenario.supply_cuts is not None:
         env.simulator.put(AnnouncedSupply(env.scenario, env.network, start))
     state, signals = begin(env, start, draw_start(env, range(1)))
@@ -123,7 +123,7 @@ def begin(
         mail_due=None if drawn.mail_due is None else units["mail_due"],
         inspection_queue=units["inspection_queue"][:, 0] if has_queue else None,
         period=np.full(copies, start.since_review),
-        day=_choose_days(demand, copies, stock_count.day),
+        day=np.full(copies, choose_day(demand, stock_count.day)),
         log_drift=_estimate_log_drift(drawn, smoothed, mean),
         record_error=None if drawn.record_error is None else np.zeros_like(drawn.record_error),
         shelf=None if shelves is None else _fill_shelves(shelves, on_hand, units.get("expires")),
@@ -153,12 +153,12 @@ def choose_origin(demand: DemandProcess, day: int) -> int:
     return min(day, demand.num_days) if day >= demand.burn_in else demand.num_days
 
 
-def _choose_days(demand: DemandProcess, copies: int, day: int) -> IntArray:
-    """Where in the demand's calendar each copy begins, (B,).
+def choose_day(demand: DemandProcess, day: int) -> int:
+    """Returns where in the demand's calendar the copies begin.
 
     A record of demand has no future; its units are replaced, and the weekday is all that counts.
     """
-    return np.full(copies, day % demand.cycle if isinstance(demand, TraceDemand) else day)
+    return day % demand.cycle if isinstance(demand, TraceDemand) else day
 
 
 def _estimate_log_drift(state: State, smoothed: FloatArray, mean: FloatArray) -> FloatArray | None:

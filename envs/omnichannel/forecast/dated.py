@@ -8,7 +8,7 @@ import numpy as np
 
 from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.scenario.assortment import Dates
-from envs.omnichannel.types import FloatArray, IntArray, Known, Network, State
+from envs.omnichannel.types import BoolArray, FloatArray, IntArray, Known, Network, State
 
 
 class DatedForecast:
@@ -38,14 +38,7 @@ class DatedForecast:
     def update(self, known: Known, demand: IntArray, state: State) -> Known:
         """Returns what is known after a period, the same as before where nothing was on sale."""
         learnt = self.forecast.update(known, demand, state)
-        on_sale = self.dates.is_on_sale(state.day)  # (B, S, K)
-        kept = {}
-        for field in fields(Known):
-            new, old = getattr(learnt, field.name), getattr(known, field.name)
-            if new is not None and new.ndim >= on_sale.ndim:
-                own = on_sale.reshape(on_sale.shape + (1,) * (new.ndim - on_sale.ndim))
-                kept[field.name] = np.where(own, new, old)
-        return replace(learnt, **kept)
+        return learn_where(self.dates.is_on_sale(state.day), known, learnt)
 
     def predict_day(self, known: Known, state: State) -> FloatArray:
         """Returns the expected units of the state's period, (B, S, K, C)."""
@@ -65,6 +58,17 @@ class DatedForecast:
         by_day = np.diff(ahead, axis=1, prepend=0.0)
         days = state.day[:, None] + np.arange(ahead.shape[1])
         return np.cumsum(by_day * self.dates.is_on_sale(days), axis=1)
+
+
+def learn_where(teaches: BoolArray, known: Known, learnt: Known) -> Known:
+    """Returns what was learnt where a period teaches, (B, S, K), and elsewhere what was known."""
+    kept = {}
+    for field in fields(Known):
+        new, old = getattr(learnt, field.name), getattr(known, field.name)
+        if new is not None and new.ndim >= teaches.ndim:
+            own = teaches.reshape(teaches.shape + (1,) * (new.ndim - teaches.ndim))
+            kept[field.name] = np.where(own, new, old)
+    return replace(learnt, **kept)
 
 
 def wrap_dates(forecast: Forecast, network: Network) -> Forecast:
