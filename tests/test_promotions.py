@@ -11,7 +11,7 @@ from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from marl.commands.cli import app
 from marl.planning.planner import Planner
-from marl.planning.promotions import read_promotions
+from marl.planning.promotions_file import read_promotions
 from marl.planning.recommendation import Recommendation
 from marl.planning.restore import restore
 from marl.planning.stock_count import StockCount

@@ -127,7 +127,7 @@ def _read_stock(state: Path, on_order: Path | None, planner: Planner, *, fix: bo
 def _announce(promotions: Path | None, planner: Planner) -> None:
     """Tells the planner of the promotions that are coming."""
     if promotions is not None:
-        from marl.planning.promotions import read_promotions
+        from marl.planning.promotions_file import read_promotions
 
         planner.announce(read_promotions(promotions, planner.schema))
 
