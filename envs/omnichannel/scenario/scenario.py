@@ -112,9 +112,17 @@ class Scenario(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def check_dates(self) -> Self:
+        """The assortment's dates name stores and SKUs of the scenario, and are in order."""
+        _ = self.dates
+        return self
+
+    @model_validator(mode="after")
     def check_shelf_rules(self) -> Self:
         """Shelf rules name stores and SKUs of the scenario; rooms stand behind limited shelves."""
         rules, rooms = self.shelf_rules or (), self.back_room or ()
+        if not rules and not rooms:
+            return self
         tabulate_shelves(rules, rooms, self.store_names, self.sku_names)
         if rooms and all(rule.maximum is None for rule in rules):
             raise ValueError(
@@ -140,7 +148,7 @@ class Scenario(StrictModel):
     @model_validator(mode="after")
     def check_start(self) -> Self:
         """The start state names locations and SKUs of the scenario, and what stores carry."""
-        carried, _ = self.carried, self.dates
+        carried = self.carried
         if self.start is None:
             return self
         on_hand, in_transit = tabulate_start(self.start, self.node_names, self.sku_names)
