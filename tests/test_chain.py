@@ -92,3 +92,19 @@ def test_chain__of_three_million_rows_is_read_in_less_than_a_gigabyte(tmp_path: 
     )
     assert rows > 2_900_000
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_text"),
+    [
+        ((365, 100, 821, 1), True),
+        ((365, 100, 823, 1), False),
+        ((3650, 300, 1, 1), False),
+        ((3650, 270, 1, 1), True),
+    ],
+)
+def test_name_trace__is_that_of_text_while_it_is_small(
+    shape: tuple[int, int, int, int], is_text: bool
+) -> None:
+    units = np.broadcast_to(np.zeros(1, np.int16), shape)
+    assert writing.name_trace("my", units) == f"my.demand{'.csv.gz' if is_text else '.npz'}"

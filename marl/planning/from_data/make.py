@@ -108,7 +108,7 @@ def make_scenario(
     train_days = choose_train_days(data.demand, held_back)
     summary = summarise(data, train_days, get_categories(data))
     demand, target = data.demand, out or Path("checked.yaml")
-    trace = name_trace(target.stem, demand.units.size)
+    trace = name_trace(target.stem, demand.units)
     sections = fit_scenario(data, summary, train_days, target.stem, trace)
     if is_ragged:
         if data.assortment is not None:

@@ -11,8 +11,8 @@ import yaml
 from envs.errors import InputError
 from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.world.demand.compact_file import SUFFIX, encode_compact
-from envs.omnichannel.world.demand.recorded import RecordedDemand
-from envs.omnichannel.world.demand.trace_file import MOST_TEXT_CELLS, encode_trace
+from envs.omnichannel.world.demand.recorded import Counts, RecordedDemand
+from envs.omnichannel.world.demand.trace_file import MOST_TEXT_CELLS, MOST_TEXT_ROWS, encode_trace
 from envs.omnichannel.world.simulator import Simulator
 from marl.planning.from_data.section import Section
 from marl.runs.files import replace_files
@@ -23,14 +23,17 @@ WIDTH = 100
 _TEXT = ".csv.gz"
 
 
-def name_trace(stem: str, cells: int) -> str:
+def name_trace(stem: str, units: Counts) -> str:
     """Returns the name of the trace file beside a scenario's: text, while that is not too large.
 
     Args:
         stem: of the scenario's file.
-        cells: days x stores x SKUs x channels.
+        units: of the record, (days, S, K, C).
     """
-    return f"{stem}.demand{SUFFIX if cells > MOST_TEXT_CELLS else _TEXT}"
+    days, stores, _, channels = units.shape
+    rows = days * stores * (channels + 1)  # the last one says what was in stock
+    is_large = units.size > MOST_TEXT_CELLS or rows > MOST_TEXT_ROWS
+    return f"{stem}.demand{SUFFIX if is_large else _TEXT}"
 
 
 def check_out(out: Path, *, force: bool) -> None:

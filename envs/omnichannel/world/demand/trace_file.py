@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # its import takes half a second, which scenarios without a f
 KEYS = ("date", "store", "channel")
 IN_STOCK = "in_stock"  # stands where a channel does
 MOST_TEXT_CELLS = 30_000_000  # days x stores x SKUs x channels; beyond, a file is compact
+MOST_TEXT_ROWS = 2_000_000  # of forty bytes before the first unit
 
 
 def name_trace(stem: str, cells: int) -> str:

@@ -134,8 +134,10 @@ class TraceDemand:
             every = np.broadcast_to(self.carried, (self.num_days, *self.carried.shape))
             in_stock = every if in_stock is None else every & in_stock
         if self.dates is not None:
-            on_sale = self.dates.is_on_sale(np.arange(self.num_days))
-            in_stock = on_sale if in_stock is None else on_sale & in_stock
+            shape = self._own.shape[:3]
+            in_stock = np.ones(shape, np.bool_) if in_stock is None else in_stock.copy()
+            for day in range(len(in_stock)):
+                in_stock[day] &= self.dates.is_on_sale(np.array(day))
         return in_stock
 
     @cached_property
