@@ -10,7 +10,7 @@ from envs.errors import InputError
 from marl.planning.from_data import folder, large_csv
 from marl.planning.from_data.dataset import Dataset
 from marl.planning.from_data.make import Sources, load_dataset
-from tests.make_shapes import DAILY, WEEKLY, make_pos
+from tests.make_shapes import DAILY, WEEKLY, make_m5, make_pos
 from tests.test_from_data_totals import write_text
 
 SHAPES = DAILY | WEEKLY
@@ -97,6 +97,13 @@ def test_large__a_damaged_gz_is_refused(tmp_path: Path) -> None:
     whole = write_text(make_pos(), tmp_path / "pos", lambda text: gzip.compress(text.encode()))
     path.write_bytes(whole.read_bytes()[:-900] + (10**6).to_bytes(4, "little"))
     assert refuse(path).startswith(str(path))
+
+
+def test_wide__many_columns_have_the_totals_of_their_file(tmp_path: Path) -> None:
+    shape = make_m5(days=150)
+    found = read(write_text(shape, tmp_path / "m5")).reading
+    assert (found.rows, found.units) == (len(shape.rows) - 1, shape.units)
+    assert (found.last_date - found.first_date).days == 149
 
 
 def split_rows(path: Path, parts: int, out: Path, *, packed: bool = False) -> None:

@@ -13,6 +13,7 @@ from marl.planning.from_data.problems import Findings, Problem
 from marl.planning.from_data.texts import Raw, Texts, find_line, name_column, refuse
 
 MOST_COLUMNS = 5000
+_WIDE = 100  # columns from which on pandas is three times as fast on the whole file at once
 _SEPARATORS = ",;\t"
 _FALLBACK = "cp1252"  # what Excel writes in Western Europe when it does not write UTF-8
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -120,6 +121,7 @@ def _parse(text: str, separator: str, num_columns: int, file: str) -> pd.DataFra
             dtype="category",
             na_filter=False,
             skip_blank_lines=False,
+            low_memory=num_columns < _WIDE,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise _explain(str(error), text, separator, file) from None
