@@ -29,7 +29,9 @@ from tests.daily_chain import (
     write_scenario,
     write_stock,
 )  # fmt: skip
+from tests.make_shapes import Shape
 from tests.test_stock_count import GOOD, TINY
+from tests.write_shapes import write_excel
 
 TODAY = FIRST + timedelta(RECORD)
 
@@ -75,6 +77,45 @@ def test_read_stock_count__what_is_due_today_is_on_hand(tmp_path: Path) -> None:
     found = read(tmp_path, GOOD.replace("in_transit_1", "in_transit_0"))
     assert found.units["on_hand"].tolist() == [[[15, 500], [7, 40], [2, 40]]]
     assert found.units["in_transit"].sum() == 0
+
+
+@pytest.mark.parametrize("day", ["29.10.23", "29-Oct-2023", "2023-10-29 00:00:00", "10/29/2023"])
+def test_read_stock_count__dates_and_numbers_of_other_systems(
+    day: str, scenario: Scenario, tmp_path: Path
+) -> None:
+    schema = Planner(make_rule(scenario), scenario, num_futures=2).schema
+    write_stock(tmp_path / "stock.csv", RECORD)
+    header, *rows = (tmp_path / "stock.csv").read_text("utf-8").splitlines()
+    expected = read_stock_count(tmp_path / "stock.csv", schema)
+    assert len(rows) > 3
+    text = "\n".join([f"{header.title()};In_Transit_1;Smoothed_Store".replace(",", ";"), *rows])
+    text = text.replace(f"{RECORD},", f"{day};").replace(",", ";") + "\n"
+    lines = text.splitlines()
+    lines[1:] = [f"{line};NULL;" for line in lines[1:]]
+    lines[1] = lines[1].replace(";150;NULL;", ";1.250,0;2,00;")
+    lines[2] = lines[2].replace(";9;NULL;", ";9;-;1.500,25")
+    found = read(tmp_path, "\n".join(lines), schema)
+    assert found.day == RECORD
+    assert found.units["on_hand"].sum() == expected.units["on_hand"].sum() - 150 + 1250
+    assert found.units["in_transit"].sum() == 2
+    assert np.nansum(found.smoothed) == 1500.25
+    with pytest.raises(InputError, match="line 2, column day: '05/06/2023' is not allowed"):
+        read(tmp_path, "\n".join(lines).replace(day, "05/06/2023"), schema)
+
+
+def test_read_stock_count__a_workbook(scenario: Scenario, tmp_path: Path) -> None:
+    schema = Planner(make_rule(scenario), scenario, num_futures=2).schema
+    path = write_stock(tmp_path / "stock.csv", RECORD)
+    expected = read_stock_count(path, schema)
+    header, *rows = [line.split(",") for line in path.read_text("utf-8").splitlines()]
+    rows = [["29.10.2023", *row[1:]] for row in rows]
+    book = write_excel(Shape([header, *rows], "", 0), tmp_path / "stock")
+    found = read_stock_count(book, schema)
+    assert found.read == expected.read
+    np.testing.assert_array_equal(found.units["on_hand"], expected.units["on_hand"])
+    book = write_excel(Shape([header, *rows, rows[0]], "", 0), tmp_path / "stock")
+    with pytest.raises(InputError, match=r"line 20: 'dc' and 'steady' stand in .*, line 2 already"):
+        read_stock_count(book, schema)
 
 
 def test_make_template__says_that_nobody_counted(tmp_path: Path) -> None:
