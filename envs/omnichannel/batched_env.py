@@ -20,6 +20,7 @@ from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
+    BoolArray,
     Demand,
     Float32Array,
     FloatArray,
@@ -195,7 +196,8 @@ class BatchedEnv:
     def decides_by_view(self) -> bool:
         """Whether the stock that is known says more of a decision than its targets."""
         by_stock = self.shelf_rules is not None or self.listing is not None
-        return self.rations_by_cover or by_stock
+        by_day = self.network.schedule is not None
+        return self.rations_by_cover or by_stock or by_day
 
     def decide(self, targets: Targets, view: View | None = None) -> Decisions:
         """Returns what is done about the targets in this scenario.
@@ -207,6 +209,8 @@ class BatchedEnv:
         if not self.decides_by_view:
             return self._settle(targets)
         view = view or self.view
+        if self.network.schedule is not None:
+            targets = self._wait(targets, self.network.schedule.take_orders(view.day))
         if self.shelf_rules is not None:
             targets = self.shelf_rules.raise_targets(targets, view)
         if self.listing is not None:
@@ -230,14 +234,17 @@ class BatchedEnv:
 
     def _leave_out(self, targets: Targets) -> Targets:
         """The targets, nothing of what a location does not carry."""
-        carried, first = self.network.carried, self.network.num_dcs
-        if carried is None:
-            return targets
+        carried = self.network.carried
+        return targets if carried is None else self._wait(targets, carried)
+
+    def _wait(self, targets: Targets, allowed: BoolArray) -> Targets:
+        """The targets, nothing of what may not be ordered, (N, K) or (B, N, K)."""
+        dcs, stores = np.split(allowed, [self.network.num_dcs], axis=-2)
         order, shipment = targets.supplier_gap, targets.shipment_gap
         return replace(
             targets,
-            supplier_gap=np.where(carried[:first], order, np.minimum(order, 0)),
-            shipment_gap=np.where(carried[first:], shipment, np.minimum(shipment, 0)),
+            supplier_gap=np.where(dcs, order, np.minimum(order, 0)),
+            shipment_gap=np.where(stores, shipment, np.minimum(shipment, 0)),
         )
 
     @property

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from envs.omnichannel.scenario import PERIOD_DAYS, Scenario
 from envs.omnichannel.scenario.assortment import Dates
+from envs.omnichannel.scenario.network import expect_lead_time
+from envs.omnichannel.scenario.schedule import Schedule
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -78,6 +80,7 @@ class Network:
     cycle: int = WEEK  # periods a week
     carried: BoolArray | None = None  # (N, K) `Scenario.carried_by_node`; None: all carry all
     dates: Dates | None = None  # when stores sell SKUs; None: always
+    schedule: Schedule | None = None  # when orders are taken and arrive; None: daily, lead times
 
     @classmethod
     def from_scenario(cls, scenario: Scenario) -> Self:
@@ -94,13 +97,14 @@ class Network:
             num_skus=len(scenario.skus),
             parent=parent,
             distance=np.array([store.distance for store in stores], dtype=np.int64),
-            lead_time=np.array([_expect_lead_time(*lane) for lane in lanes], np.int64),
+            lead_time=np.array([expect_lead_time(*lane) for lane in lanes], np.int64),
             capacity=np.array([np.inf if limit is None else limit for limit in limits]),
             members=tuple(np.flatnonzero(parent == w) for w in range(len(dcs))),
             online_slots=scenario.fulfillment.count_slots("online"),
             cycle=scenario.cycle,
             carried=scenario.carried_by_node,
             dates=scenario.dates,
+            schedule=scenario.schedule,
         )
 
     @property
@@ -124,10 +128,6 @@ class Network:
         if self.num_dcs == 1:
             return sum_axis(by_store, 1)[:, None]
         return np.stack([sum_axis(by_store[:, m], 1) for m in self.members], axis=1)
-
-
-def _expect_lead_time(fixed: int, random: dict[int, float] | None) -> int:
-    return fixed if random is None else round(sum(days * p for days, p in random.items()))
 
 
 class ArrayRecord:

@@ -42,8 +42,9 @@ class FreshSafetyStock(SafetyStock):
         super().apply(plan)
         if plan.view.shelf is None:
             return
-        own = self.foresee(plan, self.protection.store_days - 1)
-        below = self.foresee(plan, self.protection.echelon_days - 1)
+        protection = self.protection.at(plan.view.day)
+        own = self.foresee(plan, protection.store_days - 1)
+        below = self.foresee(plan, protection.echelon_days - 1)
         plan.shipment_gap = plan.shipment_gap + own
         plan.up_to_gap = plan.up_to_gap + self.network.sum_by_dc(below)
         plan.supplier_gap = plan.up_to_gap
@@ -63,7 +64,7 @@ class FreshSafetyStock(SafetyStock):
             np.broadcast_to(by_day, (*by_day.shape[:2], *walk_in.shape[1:])),
             setting.shelf_life,
             setting.oldest_first,
-            nights,
+            nights if nights.ndim > 1 else nights[None, :, None],
         )
 
 
@@ -86,7 +87,7 @@ def expect_waste(
         factor: of the demand on each day ahead, (B, H, S, K).
         life: days in a store by SKU, (K,); 0 keeps forever.
         oldest_first: whether the purpose takes the oldest units, else the freshest, (T,).
-        nights: ahead that count, (S,).
+        nights: ahead that count, (B or 1, S, K or 1).
     """
     copies, _, stores, skus = shelf.shape
     wasted = np.zeros((copies, stores, skus))
@@ -97,7 +98,7 @@ def expect_waste(
                 if not days:
                     continue
                 left = shelf[b, :days, s, k].copy()
-                for night in range(nights[s]):
+                for night in range(nights[b % len(nights), s, k % nights.shape[2]]):
                     ahead = min(night, factor.shape[1] - 1)
                     for t in range(len(demand)):
                         units = demand[t, b, s, k] * factor[b, ahead, s, k]

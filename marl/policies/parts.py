@@ -13,9 +13,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from envs.omnichannel.agents.positions import (
-    compute_store_rate,
-)
+from envs.omnichannel.agents.positions import compute_store_rate
+from envs.omnichannel.agents.protection import count_more_days
 from envs.omnichannel.types import LOWEST_RATE, ONLINE, STORE, FloatArray, IntArray, sum_axis
 from envs.omnichannel.world.allocation.ration import ration
 from marl.policies.base import Parameter, Setting
@@ -143,8 +142,13 @@ class Covers(Part):
 
     def apply(self, plan: Plan) -> None:
         """Sets both gaps."""
-        plan.shipment_gap = self.store_days * plan.store_rate - plan.position
-        plan.aim_echelons(self.dc_days * plan.system_rate)
+        store_days, dc_days = self.store_days, self.dc_days
+        more = count_more_days(self.network, plan.view.day)
+        if more is not None:
+            dcs = self.network.num_dcs
+            store_days, dc_days = store_days + more[:, dcs:], dc_days + more[:, :dcs]
+        plan.shipment_gap = store_days * plan.store_rate - plan.position
+        plan.aim_echelons(dc_days * plan.system_rate)
 
 
 class CoversByStock(Part):
@@ -321,7 +325,8 @@ class StockDisposition(Part):
 
     def apply(self, plan: Plan) -> None:
         """Sets one disposition for each store and SKU."""
-        target = np.maximum(plan.shipment_gap + plan.position, LOWEST_RATE)
+        aim = plan.shipment_gap + plan.position if plan.aim is None else plan.aim
+        target = np.maximum(aim, LOWEST_RATE)
         fill = plan.position / target
         system = plan.echelon / np.maximum(plan.up_to_gap + plan.echelon, LOWEST_RATE)
         surplus = (system > self.get("liquidate_above", 2))[:, self.network.parent]

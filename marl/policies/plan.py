@@ -48,6 +48,7 @@ class Plan:
     # (B, W, K) standard deviation of what the echelon must last for; None: the rule knows of none
     echelon_deviation: FloatArray | None = None
     room: FloatArray | None = None  # (B, S, K) units that stores can still put away; None: all
+    aim: FloatArray | None = None  # (B, S, K) what stores order up to on order days; None: always
     surplus_of: Network | None = None  # in which the stores' surplus is left out; None: it counts
 
     @classmethod
@@ -99,7 +100,7 @@ class Plan:
         self.supplier_gap = self.up_to_gap
 
     def keep_rules(self, setting: Setting) -> None:
-        """Changes the gaps to what shelves and listings allow, before loads are packed."""
+        """Changes the gaps to what shelves, listings and calendars allow, before packing."""
         if setting.shelf_rules is not None:
             self.shipment_gap, self.supplier_gap = setting.shelf_rules.settle_gaps(
                 self.shipment_gap, self.supplier_gap, self.online_share, self.view
@@ -111,6 +112,12 @@ class Plan:
             )
             may_order = setting.listing.may_order(self.view)
             self.carried = may_order if self.carried is None else self.carried & may_order
+        schedule = setting.network.schedule
+        if schedule is not None:
+            taken = schedule.take_orders(self.view.day)[:, setting.network.num_dcs :]
+            self.carried = taken if self.carried is None else self.carried & taken
+            self.aim = self.shipment_gap + self.position
+            self.shipment_gap = np.where(taken, self.shipment_gap, np.minimum(self.shipment_gap, 0))
 
     def pack(self) -> FloatArray:
         """Returns the shipment gaps after the loads are filled, (B, S, K)."""
@@ -120,7 +127,8 @@ class Plan:
             return self._fill(self.shipment_gap, self.load)
         # No load is filled up with what a store does not carry.
         gap = np.where(self.carried, self.shipment_gap, _NEVER)
-        filled = self._fill(gap, self.load)
+        load = np.where(self.carried.any(axis=-1), self.load, 0.0)
+        filled = self._fill(gap, load)
         return np.where(self.carried, filled, np.minimum(self.shipment_gap, 0))
 
     def _fill(self, gap: FloatArray, load: FloatArray) -> FloatArray:

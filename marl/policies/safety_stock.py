@@ -43,7 +43,7 @@ class ProtectedStock(Part):
 
     def measure(self, plan: Plan) -> tuple[Moments, Moments]:
         """Returns the moments that `aim` is told."""
-        view, protection = plan.view, self.protection
+        view, protection = plan.view, self.protection.at(plan.view.day)
         by_channel, variance = self.read_demand(view)
         level = sum_channels(by_channel)
         served = compute_served(view, plan.store_rate)

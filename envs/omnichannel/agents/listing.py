@@ -25,9 +25,6 @@ class ListingRules:
         assert network.dates is not None, "the assortment has no dates"
         self.network, self.launch = network, network.dates.launch
         self.lots = None if lots is None else lots.take(slice(network.num_dcs, network.num_nodes))
-        lanes = network.lane_lead_time
-        self._way = lanes[:, None]
-        self._whole_way = (lanes + network.lead_time[network.parent])[:, None]  # from the supplier
 
     @classmethod
     def from_scenario(cls, scenario: Scenario, network: Network) -> Self | None:
@@ -50,12 +47,13 @@ class ListingRules:
         """Returns the same of gaps of stores, (B, S, K), and DCs, (B, W, K), signed units."""
         position = count_positions(view, self.network).store
         missing = np.maximum(self.launch - position, 0)
-        shipment = self._start(shipment_gap, self._is_due(view, self._way) * missing)
+        whole_way, last_call = self._find_ways(view)
+        shipment = self._start(shipment_gap, self._is_due(view, last_call[0]) * missing)
         may_ship = self.may_order(view)
         # The DC orders what is launched beside what it orders for all others.
-        coming = self._is_due(view, self._whole_way) * missing
+        coming = self._is_due(view, last_call[1]) * missing
         supplier = supplier_gap + self.network.sum_by_dc(coming)
-        may_order = self._arrives_on_sale(view, self._whole_way).astype(np.int64)
+        may_order = self._arrives_on_sale(view, whole_way).astype(np.int64)
         can_serve = self.network.sum_by_dc(may_order) > 0
         return (
             np.where(may_ship, shipment, np.minimum(shipment, 0)),
@@ -64,10 +62,31 @@ class ListingRules:
 
     def may_order(self, view: View) -> BoolArray:
         """Returns whether what a store orders now arrives while it is on sale, (B, S, K)."""
-        return self._arrives_on_sale(view, self._way)
+        schedule, first = self.network.schedule, self.network.num_dcs
+        if schedule is None:
+            return self._arrives_on_sale(view, self.network.lane_lead_time[:, None])
+        return self._arrives_on_sale(view, schedule.count_lead_time(view.day)[:, first:])
+
+    def _find_ways(self, view: View) -> tuple[IntArray, tuple[IntArray, IntArray]]:
+        """Days until today's supplier orders are in the stores, and those that a launch allows.
+
+        What begins before the order after today's can arrive, from the DC or from the supplier, is
+        ordered today.
+        """
+        net = self.network
+        if net.schedule is None:
+            lanes = net.lane_lead_time
+            whole = (lanes + net.lead_time[net.parent])[:, None]
+            return whole, (lanes[:, None], whole)
+        at_dc = net.schedule.count_lead_time(view.day)[:, net.parent]
+        whole = at_dc + net.schedule.count_onward(view.day, at_dc)
+        following = net.schedule.count_protection(view.day)
+        later = following[:, net.parent]
+        later = later + net.schedule.count_onward(view.day, later)
+        return whole, (following[:, net.num_dcs :] - 1, later - 1)
 
     def _arrives_on_sale(self, view: View, days: IntArray) -> BoolArray:
-        """Whether an item is on sale so many days ahead, (S, 1), in a store, (B, S, K)."""
+        """Whether an item is on sale so many days ahead, ([B,] S, K or 1): (B, S, K)."""
         assert view.starts_in is not None, "there are dates"
         assert view.ends_in is not None, "there are dates"
         found: BoolArray = (view.starts_in <= days) & (days <= view.ends_in)

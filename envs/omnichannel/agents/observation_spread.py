@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from envs.omnichannel.agents.positions import count_positions
-from envs.omnichannel.agents.protection import Protection, pick_days
+from envs.omnichannel.agents.protection import Protection, average_days
 from envs.omnichannel.types import LOWEST_RATE, FloatArray, Network, View, sum_channels
 
 # Only where `observation.spread` is on.
@@ -37,7 +37,7 @@ class SpreadFeatures:
         """Returns the features, (B, N + 1, K, 5), which the caller clips."""
         assert view.zero_share is not None, "a forecast that does not count days of sale"
         assert view.silent is not None, "a forecast that does not count days of sale"
-        protection, level = self.protection, sum_channels(view.smoothed)
+        protection, level = self.protection.at(view.day), sum_channels(view.smoothed)
         own = protection.measure_stores(view.ahead, level, view.variance)
         below = protection.measure_echelons(view.ahead, level, view.variance)
         mean = _stack(below.mean, own.mean, below.mean.sum(axis=1))
@@ -50,7 +50,7 @@ class SpreadFeatures:
                 np.arcsinh(beyond / deviation),
                 2 * self._average(view.zero_share) - 1,
                 np.log1p(self._find_latest(view.silent)) / 2,
-                3 * (self._average_factor(view.ahead) - 1),
+                3 * (self._average_factor(protection, view.ahead) - 1),
             ],
             axis=-1,
         )
@@ -65,11 +65,11 @@ class SpreadFeatures:
         by_dc = [silent[:, own].min(axis=1) for own in self.network.members]
         return _stack(np.stack(by_dc, axis=1), silent, silent.min(axis=1))
 
-    def _average_factor(self, ahead: FloatArray) -> FloatArray:
+    def _average_factor(self, protection: Protection, ahead: FloatArray) -> FloatArray:
         """By row, (B, N + 1, K): of an average day until the next order arrives."""
-        protection, parent = self.protection, self.network.parent
-        stores = pick_days(ahead, protection.store_days) / protection.store_days[:, None]
-        echelons = pick_days(ahead, protection.echelon_days) / protection.echelon_days[:, None]
+        parent = self.network.parent
+        stores = average_days(ahead, protection.store_days)
+        echelons = average_days(ahead, protection.echelon_days)
         by_dc = [echelons[:, parent == w].mean(axis=1) for w in range(self.network.num_dcs)]
         return _stack(np.stack(by_dc, axis=1), stores, echelons.mean(axis=1))
 

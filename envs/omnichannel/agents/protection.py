@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,21 @@ from envs.omnichannel.agents.positions import compute_store_rate
 from envs.omnichannel.types import FloatArray, IntArray, Network, View, sum_channels
 
 _REVIEW = 1  # periods between two orders
+
+
+def count_more_days(network: Network, day: IntArray) -> IntArray | None:
+    """Returns by how much a stock must last longer than lead times say, days, (B, N, K).
+
+    Covers in days are on top of a lead time, or contain it, of a network whose orders are taken and
+    delivered daily. None: this is one.
+
+    Args:
+        network: nodes and lanes.
+        day: of the calendar, (B,).
+    """
+    if network.schedule is None:
+        return None
+    return network.schedule.count_protection(day) - network.lead_time[:, None] - _REVIEW
 
 
 class Moments(NamedTuple):
@@ -38,10 +54,28 @@ class Protection:
     def __init__(self, network: Network) -> None:
         self.network = network
         lanes = network.lane_lead_time
-        self.store_days = lanes + _REVIEW  # (S,)
+        self.store_days: IntArray = lanes + _REVIEW  # (S,), or (B, S, K) of the days of `at`
         ways = np.array([round(float(lanes[own].mean())) for own in network.members])
         dc_days = network.lead_time[: network.num_dcs] + ways + _REVIEW
-        self.echelon_days = dc_days[network.parent]  # (S,) that the DC's echelon must last for
+        # Likewise of each store's share in what its DC's echelon must last for.
+        self.echelon_days: IntArray = dc_days[network.parent]
+
+    def at(self, day: IntArray) -> Protection:
+        """Returns the protection on days of the calendar, (B,), where its days differ.
+
+        With order days and delivery days a stock must last until what is ordered on the next order
+        day arrives: at a weekly delivery a week longer on one day than on the next.
+        """
+        network, schedule = self.network, self.network.schedule
+        if schedule is None:
+            return self
+        own, dated = schedule.count_protection(day), copy(self)
+        until = own[:, network.parent]
+        onward = schedule.count_onward(day, until)
+        ways = np.stack([onward[:, m].mean(axis=1) for m in network.members], axis=1)
+        dated.store_days = own[:, network.num_dcs :]
+        dated.echelon_days = until + np.rint(ways).astype(np.int64)[:, network.parent]
+        return dated
 
     def measure_stores(
         self,
@@ -90,11 +124,21 @@ def pick_days(ahead: FloatArray, days: IntArray) -> FloatArray:
 
     Args:
         ahead: as of `Signals.ahead`, (B, H, S or 1, K).
-        days: of each store, 1 to H, (S,).
+        days: of each store, 1 to H, (S,), or of each copy and SKU, (B, S, K).
     """
+    if days.ndim > 1:
+        copies, (stores, skus) = np.arange(len(ahead))[:, None, None], days.shape[1:]
+        own = np.arange(stores)[:, None] if ahead.shape[2] > 1 else 0
+        found: FloatArray = ahead[copies, days - 1, own, np.arange(skus)]
+        return found
     stores = np.arange(len(days)) if ahead.shape[2] > 1 else np.zeros(len(days), np.int64)
     picked: FloatArray = ahead[:, days - 1, stores]
     return picked
+
+
+def average_days(ahead: FloatArray, days: IntArray) -> FloatArray:
+    """Returns the same of an average day, (B, S, K); args as of `pick_days`."""
+    return pick_days(ahead, days) / (days if days.ndim > 1 else days[:, None])
 
 
 def thin_variance(mean: FloatArray, variance: FloatArray, share: FloatArray | float) -> FloatArray:

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from envs.omnichannel.agents.positions import count_positions
-from envs.omnichannel.agents.protection import compute_online_served, pick_days
+from envs.omnichannel.agents.protection import Protection, compute_online_served, pick_days
 from envs.omnichannel.flows import Decisions, Targets
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray, Network, View, sum_axis, sum_channels
@@ -23,9 +23,7 @@ class ShelfRules:
         """Takes the stores' shelves and rooms, and the lots of all nodes."""
         self.space, self.network, first = space, network, network.num_dcs
         self.lots = None if lots is None else lots.take(slice(first, network.num_nodes))
-        lanes = network.lane_lead_time
-        ways = np.array([round(float(lanes[own].mean())) for own in network.members])
-        self._echelon_days = (network.lead_time[:first] + ways)[network.parent]  # (S,)
+        self._protection = Protection(network)
         shown = space.presentation
         self._shown = shown if network.carried is None else shown * network.carried[first:]
 
@@ -95,8 +93,10 @@ class ShelfRules:
         net, level = self.network, sum_channels(view.smoothed)
         position = count_positions(view, net)
         served = compute_online_served(view, online_share) * level
-        store = served * _sum_days(view.ahead, net.lane_lead_time) + self._shown
-        below = net.sum_by_dc(level * _sum_days(view.ahead, self._echelon_days) + self._shown)
+        protection = self._protection.at(view.day)
+        store = served * _sum_days(view.ahead, protection.store_days - 1) + self._shown
+        until = _sum_days(view.ahead, protection.echelon_days - 1)
+        below = net.sum_by_dc(level * until + self._shown)
         return store - position.store, below - position.echelon
 
     def limit(self, decisions: Decisions, view: View) -> Decisions:
@@ -107,7 +107,8 @@ class ShelfRules:
 
 def _sum_days(ahead: FloatArray, days: IntArray) -> FloatArray:
     """Factors of a day's demand summed over each store's days ahead, 0 to H, (B, S, K)."""
-    return np.where(days[:, None] > 0, pick_days(ahead, np.maximum(days, 1)), 0.0)
+    own = days if days.ndim > 1 else days[:, None]
+    return np.where(own > 0, pick_days(ahead, np.maximum(days, 1)), 0.0)
 
 
 def count_stock(view: View, network: Network) -> IntArray:

@@ -70,6 +70,8 @@ def begin_sales_days(forecast: Forecast, day: IntArray) -> dict[str, FloatArray]
 
 def count_days_ahead(network: Network) -> int:
     """Returns H, the days from an order until all that it can serve has been sold."""
+    if network.schedule is not None:
+        return max(network.schedule.longest_protection, network.cycle)
     suppliers, lanes = network.lead_time[: network.num_dcs], network.lane_lead_time
     return max(int(suppliers.max() + lanes.max()) + 1, network.cycle)
 

@@ -6,6 +6,7 @@ Times are days. The expected units of a SKU in a store of size 1 stand beside th
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -17,6 +18,7 @@ Factor = Annotated[float, Field(ge=0, le=100)]
 Spread = Annotated[float, Field(ge=0, le=10)]
 Probability = Annotated[float, Field(gt=0, le=1)]
 Names = Annotated[list[Name], Field(min_length=1)]
+_BUNDLED_FROM = date(2017, 1, 1)  # first day of `grocery_demand`
 
 
 class Drift(StrictModel):
@@ -177,12 +179,18 @@ class Trace(StrictModel):
     source: Literal["grocery_demand"] | None = None
     file: Annotated[str, Field(min_length=1)] | None = None  # relative to the scenario's file
     digest: str | None = None  # of the file's bytes; filled in on loading, so that caches see it
+    first_day: date | None = None  # of the file's record; calendars and dates need it
     train_days: Annotated[int, Field(ge=14, le=3650)] = 273
     last_day: Annotated[int, Field(ge=15, le=36500)] | None = None  # days after it are not read
     online_share: Share = 0.0  # part of the recorded demand that is ordered online (an assumption)
     # Training days bring each store what some day of so many weeks around brought it, of the same
     # weekday; None: what they themselves brought.
     resample_weeks: Annotated[int, Field(ge=1, le=26)] | None = None
+
+    @property
+    def date_of_first_day(self) -> date | None:
+        """The date of day 0; None: not stated."""
+        return _BUNDLED_FROM if self.first_day is None and self.source else self.first_day
 
     @model_validator(mode="after")
     def check_origin(self) -> Self:

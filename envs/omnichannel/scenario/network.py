@@ -97,6 +97,11 @@ def check_delivery(
         raise ValueError("delivery is not allowed with a lead time of 0; 1 or more")
 
 
+def expect_lead_time(fixed: int, random: RandomLeadTime | None) -> int:
+    """Returns the periods of a lane, of a random one its rounded mean."""
+    return fixed if random is None else round(sum(days * p for days, p in random.items()))
+
+
 class Network(StrictModel):
     """The nodes and lanes."""
 

@@ -22,16 +22,23 @@ from envs.omnichannel.scenario.assortment import (
     tabulate_assortment,
     tabulate_dates,
 )
+from envs.omnichannel.scenario.calendars import OrderCalendar, Supplier, check_suppliers
 from envs.omnichannel.scenario.coordination import Coordination
 from envs.omnichannel.scenario.costs import Costs
 from envs.omnichannel.scenario.demand import DemandSettings, ForecastSettings, SeasonalNormal, Trace
 from envs.omnichannel.scenario.fulfillment import Fulfillment
 from envs.omnichannel.scenario.goods import Category, Name, Sku
-from envs.omnichannel.scenario.network import Network, SupplyCuts, Transshipment
+from envs.omnichannel.scenario.network import (
+    Network,
+    SupplyCuts,
+    Transshipment,
+    expect_lead_time,
+)
 from envs.omnichannel.scenario.order_rules import OrderRule, tabulate_rules
 from envs.omnichannel.scenario.overrides import check_overrides
 from envs.omnichannel.scenario.records import Records
 from envs.omnichannel.scenario.returns import Returns
+from envs.omnichannel.scenario.schedule import Schedule, make_schedule
 from envs.omnichannel.scenario.shelf_rules import BackRooms, ShelfRules, tabulate_shelves
 from envs.omnichannel.scenario.start import Start, tabulate_start
 from envs.omnichannel.scenario.substitution import Substitution, tabulate_substitution
@@ -67,6 +74,10 @@ class Scenario(StrictModel):
     demand: DemandSettings = SeasonalNormal()
     supply_cuts: SupplyCuts | None = None
     order_rules: Annotated[list[OrderRule], Field(min_length=1)] | None = None  # None: any units
+    order_calendars: Annotated[list[OrderCalendar], Field(min_length=1)] | None = (
+        None  # None: daily
+    )
+    suppliers: Annotated[list[Supplier], Field(min_length=1)] | None = None  # None: one a DC
     shelf_rules: ShelfRules | None = None  # None: shelves hold everything, and need show nothing
     back_room: BackRooms | None = None  # None: it holds what the shelves do not, for nothing
     transshipment: Transshipment | None = None
@@ -143,6 +154,24 @@ class Scenario(StrictModel):
                 f"fulfillment.store_unmet: {unmet!r} is not allowed with substitution; lost or "
                 "partial is needed, because walk-ins who wait take nothing else"
             )
+        return self
+
+    @model_validator(mode="after")
+    def check_calendars(self) -> Self:
+        """Orders to every location are taken and delivered on some day of the week."""
+        if self.period == "week" and (self.order_calendars or self.suppliers):
+            raise ValueError(
+                "order_calendars, suppliers: not allowed with period week, because their calendars "
+                "are about single days"
+            )
+        check_suppliers(self.suppliers or (), self.node_names, self.sku_names)
+        demand, dated = self.demand, self.order_calendars or self.suppliers
+        if dated and isinstance(demand, Trace) and demand.date_of_first_day is None:
+            raise ValueError(
+                "demand.first_day: missing, which order_calendars and suppliers need; the date of "
+                "the record's first day"
+            )
+        _ = self.schedule
         return self
 
     @model_validator(mode="after")
@@ -254,6 +283,24 @@ class Scenario(StrictModel):
         parents = np.array([store.parent for store in self.network.stores])
         below = [carried[parents == dc.name].any(axis=0) for dc in self.network.dcs]
         return np.concatenate([np.stack(below), carried])
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """When orders are taken and when they arrive; None where that is so on every day."""
+        if not self.order_calendars and not self.suppliers:
+            return None
+        dcs, stores = self.network.dcs, self.network.stores
+        lanes = [(dc.supplier_lead_time, dc.random_lead_time) for dc in dcs]
+        lanes += [(store.lead_time, store.random_lead_time) for store in stores]
+        return make_schedule(
+            self.order_calendars or (),
+            self.suppliers or (),
+            self.node_names,
+            self.sku_names,
+            [expect_lead_time(*lane) for lane in lanes],
+            len(dcs),
+            self.demand.date_of_first_day if isinstance(self.demand, Trace) else None,
+        )
 
     @property
     def has_perishables(self) -> bool:

@@ -13,8 +13,16 @@ from envs.omnichannel.agents.decisions.averaging_kernels import (
     average_shares,
 )
 from envs.omnichannel.agents.decisions.base import Decision, Quantity
-from envs.omnichannel.agents.positions import count_positions
-from envs.omnichannel.agents.protection import Protection, compute_online_served
+from envs.omnichannel.agents.positions import (
+    compute_store_rate,
+    compute_system_rate,
+    count_positions,
+)
+from envs.omnichannel.agents.protection import (
+    Protection,
+    compute_online_served,
+    count_more_days,
+)
 from envs.omnichannel.flows import Proposals
 from envs.omnichannel.types import FloatArray, IntArray, Network, View, sum_channels
 
@@ -76,13 +84,15 @@ class Averaging:
         share = means[self._online][..., 0] if online_share is None else online_share
         given = options, self._plan, weights
         stocks = count_positions(view, self.network).rows, np.ascontiguousarray(view.on_hand)
-        if self._protection is None:
+        more = count_more_days(self.network, view.day)
+        if self._protection is None and more is None:
             forecast = np.ascontiguousarray(view.forecast)
             wrong = average_in_days(*given, forecast, *stocks, share, means)
         else:
             wrong = average_shares(*given, means)
             if wrong < 0:
-                average_quantities(*given, *self._measure(view, share), *stocks, means)
+                measured = self._measure(view, share, more)
+                average_quantities(*given, *measured, *stocks, means)
         if wrong >= 0:
             last = self._plan.num_options[wrong] - 1
             raise IndexError(f"{self.modules[wrong]} has options outside 0 to {last}")
@@ -108,12 +118,23 @@ class Averaging:
             for d in self.decisions
         }
 
-    def _measure(self, view: View, online_share: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Standard deviation and mean of demand until the next order arrives, (B, N, K) units."""
-        assert self._protection is not None, "covers in days"
+    def _measure(
+        self, view: View, online_share: FloatArray, more: IntArray | None
+    ) -> tuple[FloatArray, FloatArray]:
+        """What a unit of cover comes to, and what covers are on top of, (B, N, K) units each.
+
+        In sigmas: standard deviation and mean of demand until the next order arrives. In days: the
+        demand of a day, and of the days that a stock must last longer than lead times say.
+        """
+        if self._protection is None:
+            assert more is not None, "covers in days, of which lead times say all"
+            store = compute_store_rate(view, online_share)
+            rate = np.concatenate([compute_system_rate(view, self.network), store], axis=1)
+            return rate, rate * more
         level, served = sum_channels(view.smoothed), compute_online_served(view, online_share)
-        own = self._protection.measure_stores(view.ahead, level, view.variance, served)
-        below = self._protection.measure_echelons(view.ahead, level, view.variance)
+        protection = self._protection.at(view.day)
+        own = protection.measure_stores(view.ahead, level, view.variance, served)
+        below = protection.measure_echelons(view.ahead, level, view.variance)
         deviation = np.concatenate([below.deviation, own.deviation], axis=1)
         return deviation, np.concatenate([below.mean, own.mean], axis=1)
 

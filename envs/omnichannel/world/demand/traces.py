@@ -60,6 +60,11 @@ class TraceDemand:
         store_index = _index_of(scenario.network.stores, recorded.stores, "network.stores")
         sku_index = _index_of(scenario.skus, recorded.skus, "skus")
         self.first_day, self.step, self.cycle = recorded.first_day, recorded.step, scenario.cycle
+        if process.first_day not in {None, recorded.first_day}:
+            raise InputError(
+                f"demand.first_day: {process.first_day} is not allowed; the record begins on "
+                f"{recorded.first_day}"
+            )
         if len(recorded.units) > 1 and recorded.step != scenario.days_a_period:
             found, other = ("week", "day") if recorded.step > 1 else ("day", "week")
             raise InputError(

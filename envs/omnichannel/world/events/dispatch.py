@@ -32,6 +32,9 @@ class Dispatch(Event):
         # For all copies and SKUs.
         self._lead_time = np.repeat(network.lead_time[:, None], network.num_skus, axis=1)[None]
         self._some_at_once = bool((network.lead_time == 0).any())
+        if network.schedule is not None:
+            longest = self.reach + network.schedule.longest_wait
+            self.reach = max(longest, network.schedule.reach)
 
     def draw(self, state: State) -> dict[str, FloatArray | IntArray]:
         """Draws the lead times of what is sent in the period, (B, N, K), where any is random.
@@ -55,8 +58,11 @@ class Dispatch(Event):
         """Sends what suppliers confirmed and what DCs ship."""
         net, drawn, shipped = self.network, period.demand.lead_time, period.flows["shipped"]
         period.sent = np.concatenate([period.flows["supplied"], shipped], axis=1)
-        period.lead_time = self._lead_time if drawn is None else drawn
-        if drawn is not None or self._some_at_once:
+        if net.schedule is not None:
+            period.lead_time = net.schedule.count_lead_time(period.state.day, drawn)
+        else:
+            period.lead_time = self._lead_time if drawn is None else drawn
+        if drawn is not None or net.schedule is not None or self._some_at_once:
             period.on_hand = period.on_hand + (period.lead_time == 0) * period.sent
         else:
             period.on_hand = period.on_hand.copy()
