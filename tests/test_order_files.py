@@ -5,6 +5,7 @@ import io
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -13,7 +14,7 @@ from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.order_rules import OrderRule
 from marl.commands.cli import app
-from marl.planning.order_tables import Table, make_tables
+from marl.planning.order_tables import Table, make_tables, split_by_source
 from marl.planning.plan_rows import count_packs
 from marl.planning.planner import Planner
 from marl.planning.policy_file import OnnxPolicy
@@ -89,10 +90,23 @@ def test_make_tables__packs_are_those_of_the_order_rules(
     assert [count_packs(units, 6) for units in (0, 6, 7)] == [0, 1, 2]
 
 
+RULES: list[dict[str, Any]] = [
+    {},
+    {"multiple": 6},
+    {"multiple": 12, "minimum": 24},
+    {"multiple": 5, "minimum": 7, "rounding": "up"},
+    {"to": ["dc"], "multiple": 48, "minimum": 96},
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_recommend__asked_again_with_the_orders_on_their_way_proposes_nothing(
-    tmp_path: Path,
+    rule: dict[str, Any], tmp_path: Path
 ) -> None:
     scenario = load_scenario(write_scenario(tmp_path, RECORD))
+    if rule:
+        rules = [OrderRule.model_validate(rule)]
+        scenario = scenario.model_copy(update={"order_rules": rules})
     planner = Planner(make_rule(scenario), scenario)
     count = read_stock_count(write_stock(tmp_path / "stock.csv", RECORD), planner.schema)
     count.units["on_hand"][0, 0] //= 10  # the DC has to order, and some lines are short
@@ -109,7 +123,7 @@ def test_recommend__asked_again_with_the_orders_on_their_way_proposes_nothing(
         if row["from"] in nodes:
             units["on_hand"][0, nodes.index(row["from"]), k] -= int(row["units"])
     again = planner.recommend(replace(count, units=units))
-    assert len(rows) > 5
+    assert len(rows) > (1 if rule else 5)
     assert make_tables(again)[0].rows == []
     assert again.totals == {"order": Totals(), "shipment": Totals()}
 
@@ -163,3 +177,37 @@ def test_recommend_command__writes_what_is_to_be_ordered_and_all_on_demand(
     assert f"orders.csv: {len(every)} lines of 2023-10-29" in done.output
     assert f"orders: {sum(row['from'] == 'supplier' for row in few)}, {units} units" in done.output
     assert not [*tmp_path.glob("orders-*")]  # nothing is sold online, nothing comes back
+
+
+def test_recommend_command__splits_what_suppliers_and_dcs_send(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scenario = load_scenario(write_scenario(tmp_path, RECORD))
+    (tmp_path / "rule.json").write_text(make_rule(scenario).metadata.model_dump_json())
+    stock = write_stock(tmp_path / "stock.csv", RECORD)
+    stock.write_text(stock.read_text("utf-8").replace(",300\n", ",3\n"), "utf-8")
+    own = ["--policy", "rule.json", "--scenario", f"mine-{RECORD}.yaml", "--state", "stock.csv"]
+    own += ["--by-supplier"]
+    done = CliRunner().invoke(app, ["recommend", *own, "--out", "orders.csv"])
+    assert done.exit_code == 0, done.output
+    whole, *parts = (
+        list(csv.DictReader((tmp_path / f"orders{name}.csv").open(encoding="utf-8")))
+        for name in ("", "-from-supplier", "-from-dc")
+    )
+    for name, part in zip(("supplier", "dc"), parts, strict=True):
+        assert part == [row for row in whole if row["from"] == name] != []
+        kind = "orders" if name == "supplier" else "shipments"
+        units = sum(int(row["units"]) for row in part)
+        assert f"  {kind} from {name}: {len(part)}, {units} units, cost " in done.output
+    refused = CliRunner().invoke(app, ["recommend", *own])
+    assert "--by-supplier: not allowed without --out" in f"{refused.output}{refused.exception}"
+
+
+def test_split_by_source__names_files_that_every_system_can_hold() -> None:
+    columns: dict[str, type] = {"from": str, "units": int}
+    names = ["a/b", "A?b", "../x", "a/b"]
+    table = Table("orders", columns, [[name, i] for i, name in enumerate(names)])
+    found = split_by_source(table)
+    assert [own.name for own in found] == ["from-a_b", "from-A_b-2", "from-_x"]
+    assert [[row[1] for row in own.rows] for own in found] == [[0, 3], [1], [2]]

@@ -54,6 +54,9 @@ def recommend(
     everything: Annotated[
         bool, typer.Option("--all", help="Write also the lines that are zero.")
     ] = False,
+    by_supplier: Annotated[
+        bool, typer.Option("--by-supplier", help="A file for each supplier and DC beside --out.")
+    ] = False,
     kind: Annotated[
         str | None,
         typer.Option("--format", help="csv, xlsx or parquet. Default: as --out ends, else csv."),
@@ -86,9 +89,11 @@ def recommend(
 ) -> None:
     """Turn a stock count into today's orders, shipments and returns."""
     from marl.planning.goals_file import read_goals, write_goals
-    from marl.planning.order_tables import list_unused, make_tables
+    from marl.planning.order_tables import list_unused, make_tables, split_by_source
     from marl.planning.table_files import choose_format, to_csv, write_tables
 
+    if by_supplier and out is None:
+        raise InputError("--by-supplier: not allowed without --out, beside which the files stand")
     chosen = choose_format(kind, out)
     planner = _make_planner(policy, scenario, forecast, items, blocks)
     _announce(promotions, planner)
@@ -99,7 +104,8 @@ def recommend(
     told = found.explain(*explain) if explain else None
     without = list_unused(planner.today.simulator)
     tables = make_tables(found, everything=everything, without=without)
-    written = {} if out is None else write_tables(out, tables, chosen, "--out")
+    by_source = split_by_source(tables[0]) if by_supplier else []
+    written = {} if out is None else write_tables(out, [*tables, *by_source], chosen, "--out")
     if json_file is not None:
         write_json(json_file, found.model_dump(mode="json"))
     if goals is not None and found.goals is not None:
@@ -144,6 +150,8 @@ def _describe(
     found: Recommendation, written: dict[Path, Table], read: str, told: str | None
 ) -> Iterator[str]:
     """The totals of what was read, what is to be known, and the files with their totals."""
+    from marl.planning.recommendation import add_up_by_source
+
     if written:
         yield read
     for note in found.notes:
@@ -157,6 +165,12 @@ def _describe(
             continue
         for name, total in found.totals.items():
             yield f"  {name}s: {total.lines}, {total.units} units, cost {total.cost:.2f}"
+        by_source = add_up_by_source(found.decisions)
+        for source, totals in by_source.items() if len(by_source) > 1 else ():
+            for name, own in totals.items():
+                yield (
+                    f"  {name}s from {source}: {own.lines}, {own.units} units, cost {own.cost:.2f}"
+                )
 
 
 def serve(

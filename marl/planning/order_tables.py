@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
@@ -14,6 +15,7 @@ from marl.planning.recommendation import Decision, Outlook, Recommendation
 TableCell = str | int | float | date | None
 
 ORDERS = "orders"
+_LONGEST_NAME = 100  # of a sender in a file's name
 _RETURNS = ("restock", "consolidate", "liquidate")  # lines of one decision, which share a table
 _ORDER = ("source", "destination", "sku", "units", "packs", "cost", "requested", "classical")
 _SHARE = ("node", "sku", "decision", "source", "destination", "share", "units", "classical")
@@ -58,6 +60,22 @@ def make_tables(
         if name not in without
     )
     return [orders, *shares]
+
+
+def split_by_source(orders: Table) -> list[Table]:
+    """Returns a table for each supplier and each DC that is to send something."""
+    column = [*orders.columns].index("from")
+    rows: dict[str, list[list[TableCell]]] = {}
+    for row in orders.rows:
+        rows.setdefault(str(row[column]), []).append(row)
+    names: dict[str, str] = {}
+    for source in rows:  # as part of a file's name, each once whatever the system's letters
+        name = plain = re.sub(r"[^\w-]+", "_", source)[:_LONGEST_NAME]
+        taken, number = {known.lower() for known in names.values()}, 2
+        while name.lower() in taken:
+            name, number = f"{plain}-{number}", number + 1
+        names[source] = name
+    return [Table(f"from-{names[source]}", orders.columns, own) for source, own in rows.items()]
 
 
 def list_unused(simulator: Simulator) -> set[str]:

@@ -107,6 +107,15 @@ def add_up(decisions: list[Decision]) -> dict[str, Totals]:
     return totals
 
 
+def add_up_by_source(decisions: list[Decision]) -> dict[str, dict[str, Totals]]:
+    """Returns the totals of what each supplier and each DC is to send, as of `add_up`."""
+    by_source: dict[str, list[Decision]] = {}
+    for line in decisions:
+        if line.share is None and line.units > 0:
+            by_source.setdefault(line.source, []).append(line)
+    return {source: add_up(own) for source, own in by_source.items()}
+
+
 class Recommendation(StrictModel):
     """Today's decisions, and what they were made of."""
 
