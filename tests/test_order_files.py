@@ -14,6 +14,7 @@ from envs.errors import InputError
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.scenario.order_rules import OrderRule
 from marl.commands.cli import app
+from marl.planning.on_order import add_on_order, read_on_order
 from marl.planning.order_tables import Table, make_tables, split_by_source
 from marl.planning.plan_rows import count_packs
 from marl.planning.planner import Planner
@@ -126,6 +127,47 @@ def test_recommend__asked_again_with_the_orders_on_their_way_proposes_nothing(
     assert len(rows) > (1 if rule else 5)
     assert make_tables(again)[0].rows == []
     assert again.totals == {"order": Totals(), "shipment": Totals()}
+
+
+SUPPLIERS: list[dict[str, Any]] = [
+    {"name": "Acme", "skus": ["steady", "slow"], "delivery_days": ["tue", "fri"],
+     "order_days": ["sun", "wed"], "unit_cost": {"steady": 2.5}, "holidays": ["2023-11-03"]},
+    {"name": "Best", "skus": ["launched", "justnew"], "lead_time": 2},
+]  # fmt: skip
+CALENDARS: list[dict[str, Any]] = [
+    {"to": ["Berlin"], "order_days": ["sun"], "delivery_days": ["wed"]},
+    {"to": ["Koeln"], "order_days": ["mon"]},
+]
+
+
+def test_recommend__suppliers_have_names_and_orders_arrive_by_their_calendar(
+    tmp_path: Path,
+) -> None:
+    trace = {"process": "trace", "file": f"sales-{RECORD}.csv.gz", "train_days": 240}
+    changes: dict[str, Any] = {"suppliers": SUPPLIERS, "order_calendars": CALENDARS}
+    changes["demand"] = trace | {"first_day": str(FIRST)}
+    scenario = load_scenario(write_scenario(tmp_path, RECORD, **changes))
+    planner = Planner(make_rule(scenario), scenario, num_futures=20)
+    count = read_stock_count(write_stock(tmp_path / "stock.csv", RECORD), planner.schema)
+    count.units["on_hand"][:] = 1  # on a Sunday, the 29th
+    found = planner.recommend(count)
+    table = make_tables(found)[0]
+    sent = {(row["to"], row["sku"]): row for row in read(table)}
+    arrival = {place: (row["from"], row["arrival_date"]) for place, row in sent.items()}
+    # Three days, which is Wednesday; Friday is a holiday, so it waits for Tuesday.
+    assert arrival["dc", "steady"] == ("Acme", "2023-11-07")
+    assert arrival["dc", "launched"] == ("Best", "2023-10-31")
+    assert arrival["dc", "rising"] == ("supplier", "2023-11-01")
+    assert arrival["Berlin", "steady"] == ("dc", "2023-11-01")
+    assert {to for to, _ in sent} == {"dc", "Berlin"}  # Koeln may not order before tomorrow
+    assert float(sent["dc", "steady"]["cost"]) == 2.5 * int(sent["dc", "steady"]["units"])
+    protection = {(row.node, row.sku): row.protection_days for row in found.outlook}
+    assert protection["Berlin", "steady"] == 10  # next Sunday's arrives on Wednesday
+    assert [own.name for own in split_by_source(table)][:2] == ["from-Acme", "from-Best"]
+    write_tables(tmp_path / "orders.csv", [table], "csv", "--out")
+    lines = read_on_order(tmp_path / "orders.csv", planner.schema)
+    again = planner.recommend(add_on_order(count, lines))
+    assert make_tables(again)[0].rows == []
 
 
 def test_write_tables__parquet_has_types_and_excel_no_formulas(

@@ -83,7 +83,21 @@ class Imagination:
 
 def count_days(network: Network) -> int:
     """Returns for how many days futures are simulated."""
-    return int(network.lead_time.max()) + 1
+    schedule = network.schedule
+    longest = network.lead_time.max() + 1 if schedule is None else schedule.protection.max()
+    return int(longest)
+
+
+def count_protection(network: Network, day: int) -> IntArray:
+    """Returns days until what is decided at the next chance can arrive, (N, K).
+
+    Args:
+        network: with the calendars of orders.
+        day: today, of the scenario's calendar.
+    """
+    if network.schedule is None:
+        return np.repeat(network.lead_time[:, None] + 1, network.num_skus, axis=1)
+    return network.schedule.count_protection(np.array([day]))[0]
 
 
 def draw_days(env: BatchedEnv, state: State, signals: Signals, first: int = 0) -> list[Day]:

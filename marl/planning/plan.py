@@ -24,7 +24,7 @@ from envs.omnichannel.types import (
     IntArray,
     sum_axis,
 )
-from marl.planning.coming_days import ComingDays
+from marl.planning.coming_days import ComingDays, count_protection
 from marl.planning.decision_maker import Rule
 
 # Flows that today's shares become: what is expected of them is a mean over the futures.
@@ -106,6 +106,7 @@ def _simulate_futures(env: BatchedEnv, futures: ComingDays, rule: Rule) -> tuple
     order of its regions is not served at once: a DC that passes on all that it has is not.
     """
     net, state = env.network, futures.begin
+    protection = count_protection(net, int(state.day[0]))
     short = np.zeros(state.on_hand.shape, bool)
     cut = np.zeros(short[:, net.num_dcs :].shape, bool)
     first: Flows | None = None
@@ -124,7 +125,7 @@ def _simulate_futures(env: BatchedEnv, futures: ComingDays, rule: Rule) -> tuple
             flows.on_time,
             np.ascontiguousarray(flows.requested),
             np.ascontiguousarray(flows.shipped),
-            net.lead_time >= ahead,
+            protection > ahead,
             net.parent,
         )
     assert first is not None
@@ -151,7 +152,7 @@ def _note_shortage(
         on_time: of them served, (F, S, K, C).
         requested: of the DC, units, (F, S, K).
         shipped: of them, (F, S, K).
-        within: whether a node's protection days are not over, (N,).
+        within: whether protection days are not over, (N, K).
         parent: of each store, its DC, (S,).
     """
     futures, stores, skus, channels = demand.shape
@@ -163,10 +164,10 @@ def _note_shortage(
                 for c in range(channels):
                     if c != ONLINE and demand[f, s, k, c] > on_time[f, s, k, c]:
                         unserved = True
-                if unserved and within[first + s]:
+                if unserved and within[first + s, k]:
                     short[f, first + s, k] = True
                 late = demand[f, s, k, ONLINE] > on_time[f, s, k, ONLINE]
-                if within[parent[s]] and (late or (unserved and cut[f, s, k])):
+                if within[parent[s], k] and (late or (unserved and cut[f, s, k])):
                     short[f, parent[s], k] = True
                 # What is cut today is missed from tomorrow on.
                 if requested[f, s, k] > shipped[f, s, k]:

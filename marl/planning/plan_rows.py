@@ -5,7 +5,7 @@ Beside each decision stands the one that a classical rule would make.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import product, repeat
@@ -25,6 +25,7 @@ from envs.omnichannel.agents.positions import (
 from envs.omnichannel.flows import Flows
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.order_rules import tabulate_rules
+from envs.omnichannel.scenario.schedule import DEFAULT
 from envs.omnichannel.types import FloatArray, IntArray, Network, View, sum_axis
 from envs.omnichannel.world.account.costs import Ordering
 from envs.omnichannel.world.account.transport import Transport
@@ -32,6 +33,7 @@ from marl.planning.decision_maker import Proposed
 from marl.planning.plan import Plan
 from marl.planning.recommendation import Decision, Outlook
 
+SUPPLIER = "supplier"  # who has no name
 RowT = TypeVar("RowT", Decision, Outlook)
 # What moves beside orders and shipments, and is paid on later days or by other decisions.
 _OTHERS = (
@@ -50,22 +52,46 @@ def count_packs(units: float, size: int) -> int:
     return -(-int(units) // size)
 
 
-def price_lines(scenario: Scenario, network: Network, flows: Flows) -> FloatArray:
+def name_suppliers(scenario: Scenario, network: Network, day: int) -> list[list[str]] | None:
+    """Names who takes today's orders of each DC, (W, K); None where suppliers have no names."""
+    known = scenario.suppliers
+    if network.schedule is None or known is None:
+        return None
+    chosen = network.schedule.name_suppliers(np.array([day]))[0].tolist()
+    return [[SUPPLIER if i == DEFAULT else known[i].name for i in row] for row in chosen]
+
+
+def price_lines(
+    scenario: Scenario,
+    network: Network,
+    flows: Flows,
+    suppliers: list[list[str]] | None = None,
+) -> FloatArray:
     """Returns what today's orders and shipments cost, money by node and SKU, (N, K).
 
-    An order costs `costs.fixed_order` and the SKUs' own `unit_cost`; a shipment costs its lane's
-    rate and its part of the trucks.
+    An order costs `costs.fixed_order` and what its supplier or else the SKU says of `unit_cost`; a
+    shipment costs its lane's rate and its part of the trucks.
 
     Args:
         scenario: with the rates.
         network: of the scenario.
         flows: of one copy.
+        suppliers: of each DC and SKU by name; None: they have no names.
     """
     moved = replace(flows, **{name: np.zeros_like(getattr(flows, name)) for name in _OTHERS})
     money = np.zeros((1, network.num_nodes, network.num_skus))
     for term in (Transport, Ordering):
         term(scenario, network).price(moved, money)
-    worth = np.array([sku.unit_cost or 0.0 for sku in scenario.skus])
+    prices = {supplier.name: supplier.unit_cost or {} for supplier in scenario.suppliers or ()}
+    worth = np.array(
+        [
+            [
+                prices.get(name, {}).get(sku.name, sku.unit_cost or 0.0)
+                for name, sku in zip(row, scenario.skus, strict=True)
+            ]
+            for row in suppliers or [[SUPPLIER] * network.num_skus]
+        ]
+    )
     money[:, : network.num_dcs] += flows.supplied * worth
     return money[0]
 
@@ -81,7 +107,9 @@ class PlanRows:
     classical: Plan
     cost: FloatArray  # (N, K) money of today's orders and shipments
     packs: IntArray  # (N, K) units of a pack
-    arrival: list[date | int]  # of what is sent to each node today, (N,)
+    arrival: list[list[date | int]]  # of what is sent to each node today, (N, K)
+    suppliers: list[list[str]] | None  # by DC and SKU; None: they have no names
+    protection: IntArray  # (N, K) days until what is decided at the next chance can arrive
 
     def list_decisions(self, proposed: Proposed) -> Iterator[Decision]:
         """Yields every line of every decision that the plan makes."""
@@ -124,7 +152,7 @@ class PlanRows:
             position,
             rate,
             position + brought[0],
-            np.repeat(net.lead_time[:, None] + 1, net.num_skus, axis=1),
+            self.protection,
             plan.shortage,
             self.classical.shortage,
         )
@@ -182,17 +210,22 @@ class PlanRows:
                 repeat(node),
                 self.skus,
                 repeat(line.name),
-                repeat(source),
+                self._name_sources(line, source, g),
                 repeat(destination),
                 amounts,
                 choices if is_share else absent,
                 absent if is_share else choices,
                 map(dict, map(zip, repeat(modules), gaps)),
                 others,
-                repeat(None if is_share else self.arrival[first + g]),
+                absent if is_share else self.arrival[first + g],
                 absent if is_share else map(count_packs, amounts, packs[first + g]),
                 absent if is_share else cost[first + g],
             )
+
+    def _name_sources(self, line: Line, source: str, dc: int) -> Iterable[str]:
+        """Who sends each SKU: of an order the supplier by name, where it has one."""
+        named = self.suppliers is not None and line.source == SUPPLIER
+        return self.suppliers[dc] if named and self.suppliers is not None else repeat(source)
 
     def _find_classical(self, decision: type[AnyDecision], line: Line) -> FloatArray | None:
         """What the classical rule would decide; None: nothing."""

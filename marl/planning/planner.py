@@ -16,11 +16,11 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import IntArray
 from envs.omnichannel.world.demand.traces import TraceDemand
-from marl.planning.coming_days import Imagination, count_days
+from marl.planning.coming_days import Imagination, count_days, count_protection
 from marl.planning.daily.state import ForecastState
 from marl.planning.decision_maker import make_decision_maker
 from marl.planning.plan import simulate_plans
-from marl.planning.plan_rows import PlanRows, price_lines, size_packs
+from marl.planning.plan_rows import PlanRows, name_suppliers, price_lines, size_packs
 from marl.planning.policy_file import OnnxPolicy
 from marl.planning.promotions import PromotedForecast, Promotions
 from marl.planning.recommendation import Goals, Recommendation, add_up
@@ -79,7 +79,11 @@ class Planner:
         self.promoted: PromotedForecast | None = None
         if forecast is not None:
             forecast = replace(forecast, scenario=self.scenario)
-            self.today.follow(forecast.make_forecast())
+            running = forecast.make_forecast()
+            if running.listing is not None and network.schedule is not None:
+                # States begin on the very day, see `choose_day`.
+                running.listing = replace(running.listing, day=forecast.learner.day)
+            self.today.follow(running)
         else:
             self.record = make_record_forecast(self.scenario, demand, network)
             if self.record is not None:
@@ -120,8 +124,7 @@ class Planner:
         if self.record is not None:
             self.record.move(choose_origin(self.record.demand, stock_count.day))
         if self.promoted is not None:
-            demand = env.simulator.demand
-            self.promoted.shift = stock_count.day - choose_day(demand, stock_count.day)
+            self.promoted.shift = stock_count.day - choose_day(env, stock_count.day)
         restore(env, start)
         decided = self.decision_maker.decide(env, start.held)
         plan, classical = simulate_plans(
@@ -129,17 +132,18 @@ class Planner:
             self.imagination.imagine(start),
             [decided.follow, self.classical.compute_targets],
         )
+        suppliers = name_suppliers(self.scenario, self.network, stock_count.day)
         rows = PlanRows(
             network=self.network,
             nodes=self.schema.nodes,
             skus=self.schema.skus,
             plan=plan,
             classical=classical,
-            cost=price_lines(self.scenario, self.network, plan.carried_out),
+            cost=price_lines(self.scenario, self.network, plan.carried_out, suppliers),
             packs=self.packs,
-            arrival=[
-                self._name_day(stock_count.day + days) for days in self.network.lead_time.tolist()
-            ],
+            arrival=self._name_arrivals(stock_count.day),
+            suppliers=suppliers,
+            protection=count_protection(self.network, stock_count.day),
         )
         decisions = [*rows.list_decisions(decided.proposed)]
         return Recommendation(
@@ -161,6 +165,15 @@ class Planner:
             totals=add_up(decisions),
             rules=tell_rules(env, plan.decisions.shipment[0]),
         )
+
+    def _name_arrivals(self, day: int) -> list[list[date | int]]:
+        """The day on which what is sent today arrives, (N, K)."""
+        network = self.network
+        ahead = np.repeat(network.lead_time[:, None], network.num_skus, axis=1)
+        if network.schedule is not None:
+            ahead = network.schedule.count_lead_time(np.array([day]))[0]
+        names = {days: self._name_day(day + days) for days in np.unique(ahead).tolist()}
+        return [[names[days] for days in row] for row in ahead.tolist()]
 
     def _name_day(self, day: int) -> date | int:
         """The date of a day, or its number where demand has no dates."""

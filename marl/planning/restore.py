@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from envs.omnichannel.batched_env import BatchedEnv
+from envs.omnichannel.forecast.running import Running
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
     ArrayT,
@@ -80,7 +81,7 @@ def restore(env: BatchedEnv, start: Start) -> None:
         start: what was counted, and what is held.
     """
     # The states of a recommendation begin on a weekday, whatever the day.
-    own = choose_day(env.simulator.demand, start.stock_count.day)
+    own = choose_day(env, start.stock_count.day)
     env.move_dates(start.stock_count.day - own)
     if env.scenario.supply_cuts is not None:
         env.simulator.put(AnnouncedSupply(env.scenario, env.network, start))
@@ -123,7 +124,7 @@ def begin(
         mail_due=None if drawn.mail_due is None else units["mail_due"],
         inspection_queue=units["inspection_queue"][:, 0] if has_queue else None,
         period=np.full(copies, start.since_review),
-        day=np.full(copies, choose_day(demand, stock_count.day)),
+        day=np.full(copies, choose_day(env, stock_count.day)),
         log_drift=_estimate_log_drift(drawn, smoothed, mean),
         record_error=None if drawn.record_error is None else np.zeros_like(drawn.record_error),
         shelf=None if shelves is None else _fill_shelves(shelves, on_hand, units.get("expires")),
@@ -153,12 +154,19 @@ def choose_origin(demand: DemandProcess, day: int) -> int:
     return min(day, demand.num_days) if day >= demand.burn_in else demand.num_days
 
 
-def choose_day(demand: DemandProcess, day: int) -> int:
+def choose_day(env: BatchedEnv, day: int) -> int:
     """Returns where in the demand's calendar the copies begin.
 
-    A record of demand has no future; its units are replaced, and the weekday is all that counts.
+    A record of demand has no future; its units are replaced, and the weekday is all that counts,
+    unless orders have a calendar with holidays. Running forecasts know weekdays from any day.
     """
-    return day % demand.cycle if isinstance(demand, TraceDemand) else day
+    demand = env.simulator.demand
+    forecast = getattr(env.forecast, "forecast", env.forecast)
+    if not isinstance(demand, TraceDemand):
+        return day
+    if env.network.schedule is not None and isinstance(forecast, Running):
+        return day
+    return day % demand.cycle
 
 
 def _estimate_log_drift(state: State, smoothed: FloatArray, mean: FloatArray) -> FloatArray | None:
