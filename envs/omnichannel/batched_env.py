@@ -9,7 +9,7 @@ import numpy as np
 from envs.omnichannel.agents.coordinator import Coordinator, make_feasible
 from envs.omnichannel.agents.listing import ListingRules
 from envs.omnichannel.agents.observation import ObservationModel
-from envs.omnichannel.agents.positions import measure_covers
+from envs.omnichannel.agents.positions import compute_system_rate, measure_covers
 from envs.omnichannel.agents.reward import RewardModel
 from envs.omnichannel.agents.roster import HIGH_MODULES
 from envs.omnichannel.agents.shelf_rules import ShelfRules
@@ -20,6 +20,7 @@ from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.layout import Layout
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import (
+    LOWEST_RATE,
     BoolArray,
     Demand,
     Float32Array,
@@ -37,6 +38,7 @@ from envs.omnichannel.world.account.costs import CostModel, Costs
 from envs.omnichannel.world.account.metrics import EpisodeMetrics, MetricsAccumulator
 from envs.omnichannel.world.allocation.lots import Lots
 from envs.omnichannel.world.allocation.ration import get_rule
+from envs.omnichannel.world.allocation.supplier_limits import NOBODY, SupplierLimits
 from envs.omnichannel.world.demand import Split
 from envs.omnichannel.world.simulator import Simulator
 
@@ -76,6 +78,7 @@ class BatchedEnv:
         )
         self.cost_model = CostModel(scenario, self.network)
         self.lots = Lots.from_scenario(scenario)
+        self.supplier_limits = SupplierLimits.from_scenario(scenario, self.network)
         self.rations_by_cover = get_rule(scenario.fulfillment.rationing).by_cover
         self.dates = self.network.dates
         self.listing = ListingRules.from_scenario(scenario, self.network)
@@ -209,19 +212,46 @@ class BatchedEnv:
         if not self.decides_by_view:
             return self._settle(targets)
         view = view or self.view
-        if self.network.schedule is not None:
-            targets = self._wait(targets, self.network.schedule.take_orders(view.day))
         if self.shelf_rules is not None:
             targets = self.shelf_rules.raise_targets(targets, view)
         if self.listing is not None:
             targets = self.listing.settle_targets(targets, view)
+        schedule = self.network.schedule
+        if schedule is not None:
+            targets = self._wait(targets, schedule.take_orders(view.day))
         decisions = self._settle(targets)
+        if self.supplier_limits is not None:
+            decisions = self._limit_orders(self.supplier_limits, decisions, targets, view)
         if self.shelf_rules is not None:
             decisions = self.shelf_rules.limit(decisions, view)
         if not self.rations_by_cover:
             return decisions
         covers = measure_covers(view, self.network, decisions.online_share)
         return replace(decisions, covers=covers)
+
+    def _limit_orders(
+        self, limits: SupplierLimits, decisions: Decisions, targets: Targets, view: View
+    ) -> Decisions:
+        """The decisions, within the suppliers' minimums and budgets."""
+        net, schedule = self.network, self.network.schedule
+        assert schedule is not None, "there are suppliers"
+        spent = np.zeros((len(view.day), len(limits.budget))) if view.spent is None else view.spent
+        order = limits.settle(
+            decisions.supplier_order,
+            self._leave_out(targets).supplier_gap,
+            np.maximum(compute_system_rate(view, net), LOWEST_RATE),
+            np.where(self._may_order(view), schedule.name_suppliers(view.day), NOBODY),
+            limits.count_left(spent, view.day),
+        )
+        return replace(decisions, supplier_order=order)
+
+    def _may_order(self, view: View) -> BoolArray:
+        """What DCs may order today, (B, W, K)."""
+        net = self.network
+        assert net.schedule is not None, "there are suppliers"
+        taken = net.schedule.take_orders(view.day)
+        allowed = taken if net.carried is None else taken & net.carried
+        return allowed[:, : net.num_dcs]
 
     def _settle(self, targets: Targets) -> Decisions:
         """What the targets come to, whatever is in stock."""

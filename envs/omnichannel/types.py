@@ -161,6 +161,7 @@ class State(ArrayRecord):
     log_drift: FloatArray | None = None  # (B, S, K) of demand's drift
     record_error: IntArray | None = None  # (B, S, K) recorded - real stock of the stores
     shelf: IntArray | None = None  # (B, A, S, K) perishables in stores; slot 0 has its last day
+    spent: FloatArray | None = None  # (B, J) money by supplier, in the week until today
     in_return: IntArray | None = None  # (B, L', N, K) of what is in transit: not ordered
 
 
@@ -231,6 +232,7 @@ class View(Signals):
     returns_due: IntArray
     inspection_queue: IntArray | None = None
     shelf: IntArray | None = None
+    spent: FloatArray | None = None
 
     @classmethod
     def make(cls, recorded: State, signals: Signals) -> Self:
@@ -245,6 +247,7 @@ class View(Signals):
             backorders=recorded.backorders,
             returns_due=recorded.returns_due,
             shelf=recorded.shelf,
+            spent=recorded.spent,
             **vars(signals),
         )
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from envs.omnichannel.scenario.goods import Money, Name
+from envs.omnichannel.scenario.goods import Money, Name, Sku
 from envs.omnichannel.scenario.network import LeadTime
+from envs.omnichannel.scenario.order_rules import Rounding
 from envs.validation import Positive, StrictModel
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -66,12 +67,19 @@ class Supplier(Calendar):
     to: Names | None = None  # DCs; None: all
     skus: Names | None = None  # None: all
     lead_time: LeadTime | None = None  # None: the DC's
-    # Of all that a DC orders from it on a day; in order rules' packs, less than it is nothing.
+    # Of all that a DC orders from it on a day; less than a minimum is filled up or left out.
     minimum_units: Positive | None = None
     minimum_value: Positive | None = None  # money
     minimum_weight: Positive | None = None  # in the unit of the SKUs' weight
+    rounding: Rounding = "nearest"  # to the minimum
     weekly_budget: Positive | None = None  # money, of all DCs from Monday on
     unit_cost: dict[Name, Money] | None = None  # by SKU; of others as the SKU says
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether orders have a minimum or a budget."""
+        limits = (self.minimum_units, self.minimum_value, self.minimum_weight, self.weekly_budget)
+        return any(limit is not None for limit in limits)
 
 
 def check_holidays(calendars: Sequence[Calendar], first_day: date | None) -> None:
@@ -94,9 +102,14 @@ def check_holidays(calendars: Sequence[Calendar], first_day: date | None) -> Non
 
 
 def check_suppliers(
-    suppliers: Sequence[Supplier], nodes: Sequence[str], skus: Sequence[str]
+    suppliers: Sequence[Supplier], nodes: Sequence[str], skus: Mapping[str, Sku]
 ) -> None:
     """Refuses names that are used twice, and prices of what there is not.
+
+    Args:
+        suppliers: all.
+        nodes: whose names suppliers may not have.
+        skus: by name.
 
     Raises:
         ValueError: names what is wrong and what is allowed.
@@ -106,6 +119,18 @@ def check_suppliers(
         if supplier.name in used:
             raise ValueError(f"suppliers: name {supplier.name!r} is used twice; it must be unique")
         used.add(supplier.name)
+        own = supplier.skus or list(skus)
+        for field, limit in (("weight", supplier.minimum_weight), ("unit_cost", None)):
+            needed = limit is not None
+            if field == "unit_cost":
+                needed = supplier.minimum_value is not None or supplier.weekly_budget is not None
+            for name in own if needed else ():
+                priced = field == "unit_cost" and name in (supplier.unit_cost or {})
+                if name in skus and getattr(skus[name], field) is None and not priced:
+                    raise ValueError(
+                        f"skus: {field} of {name!r} is missing, which a limit of supplier "
+                        f"{supplier.name!r} counts"
+                    )
         for sku in supplier.unit_cost or {}:
             if sku not in skus:
                 raise ValueError(

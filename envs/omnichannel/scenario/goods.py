@@ -26,6 +26,7 @@ class Sku(StrictModel):
     # Money a unit. What the SKU is worth sets its margin, holding and waste; None: as in `costs`.
     price: Money | None = None
     unit_cost: Money | None = None
+    weight: NonNegative | None = None  # of a unit, in any unit of weight; for suppliers' minimums
     # Penalties of its own; None: its margin, or as in `costs`.
     store_lost_sale: NonNegative | None = None
     online_lost_sale: NonNegative | None = None

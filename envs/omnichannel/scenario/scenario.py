@@ -164,7 +164,8 @@ class Scenario(StrictModel):
                 "order_calendars, suppliers: not allowed with period week, because their calendars "
                 "are about single days"
             )
-        check_suppliers(self.suppliers or (), self.node_names, self.sku_names)
+        skus = {sku.name: sku for sku in self.skus}
+        check_suppliers(self.suppliers or (), self.node_names, skus)
         demand, dated = self.demand, self.order_calendars or self.suppliers
         if dated and isinstance(demand, Trace) and demand.date_of_first_day is None:
             raise ValueError(

@@ -57,6 +57,7 @@ class Schedule:
     protection: Ints  # days until what is ordered on the next order day arrives
     onward: Ints  # days until what is ordered on the first order day, today included, arrives
     num_dcs: int
+    first_weekday: int  # of day 0
 
     def take_orders(self, day: Ints) -> Bools:
         """Returns whether orders are taken, (B,) to (B, N, K)."""
@@ -160,7 +161,7 @@ def make_schedule(
             ways.append(_make_way(calendar, option[0], own, first, days, first_day))
         columns.append(_prefer(ways, days, nodes[node]))
     tables = {name: np.stack([c[name] for c in columns], axis=1) for name in columns[0]}
-    return Schedule(way=way, num_dcs=num_dcs, **tables)
+    return Schedule(way=way, num_dcs=num_dcs, first_weekday=first, **tables)
 
 
 # An option: the supplier, then the calendars that hold for it, in order.

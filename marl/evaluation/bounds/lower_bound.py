@@ -43,7 +43,7 @@ def compute_reward_bounds(
     bounds, though it may that of single episodes.
 
     Args:
-        scenario: without substitution and dates of the assortment.
+        scenario: without substitution, dates of the assortment, order calendars and suppliers.
         seeds: of the episodes, as evaluation uses them, (n,).
         split: which part of recorded demand the episodes come from.
         penalised: whether to add penalties. They change nothing where walk-ins are not lost at
@@ -55,6 +55,8 @@ def compute_reward_bounds(
     for field, setting in (
         ("substitution", scenario.substitution),
         ("assortment.dates", scenario.dates),
+        ("order_calendars", scenario.order_calendars),
+        ("suppliers", scenario.suppliers),
     ):
         if setting is not None:
             raise InputError(
