@@ -131,8 +131,9 @@ def test_recommend__asked_again_with_the_orders_on_their_way_proposes_nothing(
 
 SUPPLIERS: list[dict[str, Any]] = [
     {"name": "Acme", "skus": ["steady", "slow"], "delivery_days": ["tue", "fri"],
-     "order_days": ["sun", "wed"], "unit_cost": {"steady": 2.5}, "holidays": ["2023-11-03"]},
-    {"name": "Best", "skus": ["launched", "justnew"], "lead_time": 2},
+     "order_days": ["sun", "wed"], "minimum_units": 30, "unit_cost": {"steady": 2.5},
+     "holidays": ["2023-11-03"]},
+    {"name": "Best", "skus": ["launched", "justnew"], "lead_time": 2, "minimum_units": 60},
 ]  # fmt: skip
 CALENDARS: list[dict[str, Any]] = [
     {"to": ["Berlin"], "order_days": ["sun"], "delivery_days": ["wed"]},
