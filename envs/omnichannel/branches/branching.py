@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from envs.omnichannel.batched_env import BatchedEnv, Step
-from envs.omnichannel.flows import Targets
+from envs.omnichannel.flows import Flows, Targets
 from envs.omnichannel.types import (
     ArrayRecord,
     Demand,
@@ -25,6 +25,7 @@ from envs.omnichannel.types import (
     State,
     View,
 )
+from envs.omnichannel.world.account.costs import Costs
 
 RecordT = TypeVar("RecordT", bound=ArrayRecord)
 
@@ -83,6 +84,8 @@ class Branch:
 
     loss: FloatArray  # (R,) weighted cost of eq. 8, money
     state: State  # (R, ...) at the end
+    costs: Costs | None = None  # of the last period alone
+    flows: Flows | None = None  # the same
 
 
 def record_episodes(env: BatchedEnv, runner: Runner, seeds: SeedArray) -> Recording:
@@ -168,7 +171,7 @@ def play_branches(
         state, flows = env.simulator.simulate_period(state, env.decide(targets, view), demand)
         costs = env.cost_model.compute_costs(flows)
         loss = env.reward_model.compute_loss(costs, env.service_weight).sum(axis=(1, 2))
-        yield Branch(loss, state)
+        yield Branch(loss, state, costs, flows)
 
 
 def join_records(records: Sequence[RecordT]) -> RecordT:

@@ -15,6 +15,7 @@ from envs.omnichannel.types import FloatArray, SeedArray
 from marl.config import Residual, TrainConfig
 from marl.learning.branched.choice_network import ChoiceNetwork
 from marl.learning.branched.labels import Exploring, LabelMaker
+from marl.learning.branched.local_labels import LocalLabelMaker
 from marl.learning.branched.residual_policy import ResidualPolicy, make_network_arguments
 from marl.learning.branched.update import compute_saving_losses, make_trainee
 from marl.learning.documents import Document, ResidualDocument
@@ -72,7 +73,8 @@ class ResidualMethod:
         rule = make_reference(self.scenario, get_rule(settings), settings.choices)
         policy = ResidualPolicy(self.scenario, rule, networks, settings.margin)
         recording = record_episodes(env, Exploring(policy, epsilon, rng), seeds)
-        maker = LabelMaker(env, policy, settings.continuation)
+        make = LocalLabelMaker if settings.credit == "local" else LabelMaker
+        maker = make(env, policy, settings.continuation)
         labels: dict[str, Labels] = {
             name: maker.make_labels(
                 recording, name, settings.states, settings.get_horizon(name), rng
