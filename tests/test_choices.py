@@ -9,7 +9,8 @@ from envs.omnichannel.scenario import load_scenario
 from envs.omnichannel.types import Float32Array
 from envs.omnichannel.world.draws import make_seeds
 from marl.policies.base import Setting
-from marl.policies.choices import CHOICES, Choice, Dispatch, SupplierOrder, find_distinct
+from marl.policies.choice import Choice
+from marl.policies.choices import CHOICES, Dispatch, SupplierOrder, find_distinct
 from marl.policies.families import FullTruck, SafetyStocks
 from marl.policies.plan import Plan
 

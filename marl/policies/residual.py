@@ -20,8 +20,10 @@ from envs.omnichannel.flows import Targets
 from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import Float32Array, FloatArray, IntArray, View
-from marl.policies.choices import CHOICES, Choice, Dispatch, Packs
+from marl.policies.choice import Choice
+from marl.policies.choices import CHOICES, Dispatch
 from marl.policies.families import ComposedRule, get_family
+from marl.policies.pack_choice import Packs
 from marl.policies.plan import Plan
 from marl.policies.tuned import TunedRule
 

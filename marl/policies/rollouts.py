@@ -20,7 +20,8 @@ from envs.omnichannel.flows import Targets
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import FloatArray, IntArray
 from envs.omnichannel.world.draws import make_seeds
-from marl.policies.choices import CHOICES, Choice, find_distinct
+from marl.policies.choice import Choice
+from marl.policies.choices import CHOICES, find_distinct
 from marl.policies.families import ComposedRule
 from marl.policies.plan import Plan
 from marl.policies.stock_value import StockValue

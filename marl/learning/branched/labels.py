@@ -14,7 +14,8 @@ from envs.omnichannel.batched_env import BatchedEnv, Step
 from envs.omnichannel.branches.branching import Recording, TargetPolicy, simulate_branches
 from envs.omnichannel.types import FloatArray, IntArray
 from marl.learning.pool.recorded import Labels
-from marl.policies.choices import Choice, find_distinct
+from marl.policies.choice import Choice
+from marl.policies.choices import find_distinct
 from marl.policies.residual import ResidualRule
 from marl.policies.stock_value import StockValue
 
