@@ -142,10 +142,9 @@ class Residual(Branching):
     reference: str = BEST
     parameters: dict[str, float] | None = None  # of the rule; null: tuned before training
     # Empty: all that the scenario has, loads only where trucks cost.
-    choices: tuple[Literal["dispatch", "supplier_order", "packs"], ...] = ()
+    choices: tuple[Literal["dispatch", "supplier_order"], ...] = ()
     dispatch_horizon: Count = 10  # periods of a branch
     supplier_order_horizon: Count = 16
-    packs_horizon: Count = 10
     # Where the saving of an option is read: in the whole network's cost, one agent a branch; or at
     # the agent's own place, its store or its SKU, many agents a branch.
     credit: Literal["team", "local"] = "team"

@@ -70,7 +70,7 @@ def test_local_labels__of_a_single_store_are_the_networks_savings() -> None:
 
 @pytest.mark.parametrize(
     ("name", "agents", "is_joint"),
-    [("dispatch", 10, True), ("supplier_order", 30, False), ("packs", 100, False)],
+    [("dispatch", 10, True), ("supplier_order", 30, False)],
 )
 def test_local_labels__many_agents_learn_from_each_state(
     name: str, agents: int, is_joint: bool
@@ -102,20 +102,3 @@ def test_expect_waste__what_the_days_left_will_not_sell() -> None:
     assert 0 < money[1, 1, salad] < 0.5 * 30
     assert not money[2].any()  # nothing there, nothing wasted
     assert not money[..., env.scenario.sku_names.index("rice")].any()
-
-
-def test_packs__options_by_hand() -> None:
-    env, policy, _ = prepare(load_scenario("grocer"), "safety_stock_fresh", "packs")
-    env.reset(make_seeds("test", 0, 3))
-    plan, choice = policy.rule.make_plan(env.view), CHOICES["packs"](policy.rule.setting)
-    plan.shipment_gap[0, 0, 0] = 7
-    assert plan.store_deviation is not None
-    plan.store_deviation[0, 0, :2] = [3, 20]  # packs of 12 and 6
-    plan.shipment_gap[0, 0, 1] = 0
-    options = choice.list_options(plan)
-    np.testing.assert_allclose(options[0, 0], [7, -17, -5, 1, 13, 19])
-    np.testing.assert_allclose(options[0, 1], [0, -40, -20, -10, 10, 20])
-    chosen = choice.pick_apart(plan, np.random.default_rng(0))
-    assert chosen.shape == (3, 100)
-    assert all(len(set(row)) == 100 for row in chosen)
-    assert (np.bincount(chosen[0] // 30) == 10).all()

@@ -31,11 +31,11 @@ class FreshSafetyStock(SafetyStock):
     @classmethod
     def make_parameters(cls, setting: Setting) -> tuple[Parameter, ...]:
         """Adds `fresh_store_z` and `fresh_dc_z`, in place of the others for perishables."""
-        packs = bool((setting.packs > 1).any())
+        highest = 12.0 if setting.has_packs else 6.0
         return (
             *super().make_parameters(setting),
             Parameter("fresh_store_z", low=-2.0, high=4.0, initial=1.0),
-            Parameter("fresh_dc_z", low=-4.0, high=12.0 if packs else 6.0, initial=1.0),
+            Parameter("fresh_dc_z", low=-4.0, high=highest, initial=1.0),
         )
 
     def apply(self, plan: Plan) -> None:

@@ -18,9 +18,7 @@ from envs.omnichannel.forecast.make import make_forecast
 from envs.omnichannel.forecast.strategies import Forecast
 from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.scenario.demand import Trace
-from envs.omnichannel.types import STORE, BoolArray, FloatArray, IntArray, Network, View
-from envs.omnichannel.world.account.rates import list_lost_sale, list_waste
-from envs.omnichannel.world.allocation.lots import Lots
+from envs.omnichannel.types import BoolArray, FloatArray, IntArray, Network, View
 from envs.omnichannel.world.demand import DemandProcess, make_demand
 from marl.policies.ratios import compute_ratios
 
@@ -51,9 +49,8 @@ class Setting:
     dc_ratio: FloatArray  # (K,) the same
     shelf_life: IntArray  # (K,) days in a store; 0: keeps forever
     oldest_first: BoolArray  # (2,) whether walk-ins take the oldest units, whether pickers do
-    packs: IntArray  # (S, K) units of a pack on the way to each store
-    waste_ratio: FloatArray  # (K,) what a spoilt unit costs against a lost walk-in
     truck_capacity: int | None = None  # units; None: no trucks are paid
+    has_packs: bool = False  # whether orders have rules
     has_cuts: bool = False  # whether suppliers announce cuts
     leaves_out_surplus: bool = False  # whether echelons do, see `count_surplus`
     is_stationary: bool = False  # whether every day's demand is drawn from the same distribution
@@ -86,8 +83,7 @@ class Setting:
             dc_ratio=dc_ratio,
             shelf_life=np.array([sku.shelf_life or 0 for sku in scenario.skus], dtype=np.int64),
             oldest_first=np.array([rule == "fifo" for rule in issue]),
-            packs=_list_packs(scenario),
-            waste_ratio=list_waste(scenario) / np.maximum(list_lost_sale(scenario)[:, STORE], 1e-9),
+            has_packs=scenario.order_rules is not None,
             truck_capacity=scenario.costs.truck_capacity,
             has_cuts=scenario.supply_cuts is not None,
             leaves_out_surplus=scenario.coordination.surplus is not None,
@@ -95,14 +91,6 @@ class Setting:
             listing=ListingRules.from_scenario(scenario, network),
             shelf_rules=ShelfRules.from_scenario(scenario, network),
         )
-
-
-def _list_packs(scenario: Scenario) -> IntArray:
-    """Units of a pack on the way to each store, (S, K)."""
-    lots = Lots.from_scenario(scenario)
-    if lots is None:
-        return np.ones((len(scenario.network.stores), len(scenario.skus)), np.int64)
-    return lots.multiple[len(scenario.network.dcs) :]
 
 
 def _is_stationary(scenario: Scenario) -> bool:

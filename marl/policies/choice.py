@@ -11,7 +11,7 @@ from envs.omnichannel.types import Float32Array, FloatArray, IntArray
 from marl.policies.base import Setting
 from marl.policies.plan import Plan
 
-Lies = Literal["store", "sku", "cell"]
+Lies = Literal["store", "sku"]
 RowsT = TypeVar("RowsT", IntArray, Float32Array)
 
 _CLIP = 5.0
@@ -24,8 +24,7 @@ class Choice(ABC):
     is_joint: ClassVar[bool]  # one decision for all SKUs of a location, or one for each
     num_options: ClassVar[int]
     features: ClassVar[tuple[str, ...]]  # beside those of the observation
-    # Where nearly all is that an agent's option changes: at its store, in its SKU's column, or in
-    # the cell of both.
+    # Where nearly all is that an agent's option changes: at its store, or in its SKU's column.
     lies: ClassVar[Lies]
 
     def __init__(self, setting: Setting) -> None:
@@ -47,12 +46,6 @@ class Choice(ABC):
     def weigh(self, plan: Plan) -> FloatArray:
         """Returns how often agents are worth a look, relative to each other, (B, G)."""
         return np.ones(self.get_values(plan).shape)
-
-    def pick_apart(self, plan: Plan, rng: np.random.Generator) -> IntArray:
-        """Returns agents whose options change different places, all of them here, (B, P)."""
-        del rng
-        copies, agents = self.get_values(plan).shape
-        return np.broadcast_to(np.arange(agents), (copies, agents))
 
     @property
     @abstractmethod

@@ -19,7 +19,6 @@ from envs.omnichannel.types import (
     sum_axis,
 )
 from marl.policies.choice import Choice, Lies
-from marl.policies.pack_choice import Packs
 from marl.policies.plan import Plan, compute_need
 
 
@@ -156,7 +155,7 @@ class SupplierOrder(Choice):
         ]
 
 
-CHOICES: dict[str, type[Choice]] = {c.name: c for c in (Packs, Dispatch, SupplierOrder)}
+CHOICES: dict[str, type[Choice]] = {c.name: c for c in (Dispatch, SupplierOrder)}
 
 
 def find_distinct(options: FloatArray) -> tuple[IntArray, IntArray]:

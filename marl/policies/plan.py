@@ -47,7 +47,6 @@ class Plan:
     carried: BoolArray | None = None  # ([B,] S, K) what stores may order; None: everything
     # (B, W, K) standard deviation of what the echelon must last for; None: the rule knows of none
     echelon_deviation: FloatArray | None = None
-    store_deviation: FloatArray | None = None  # (B, S, K) the same of what each store must last for
     room: FloatArray | None = None  # (B, S, K) units that stores can still put away; None: all
     aim: FloatArray | None = None  # (B, S, K) what stores order up to on order days; None: always
     surplus_of: Network | None = None  # in which the stores' surplus is left out; None: it counts

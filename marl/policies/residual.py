@@ -23,7 +23,6 @@ from envs.omnichannel.types import Float32Array, FloatArray, IntArray, View
 from marl.policies.choice import Choice
 from marl.policies.choices import CHOICES, Dispatch
 from marl.policies.families import ComposedRule, get_family
-from marl.policies.pack_choice import Packs
 from marl.policies.plan import Plan
 from marl.policies.tuned import TunedRule
 
@@ -158,13 +157,9 @@ def make_reference(
 
 
 def list_choices(scenario: Scenario) -> tuple[str, ...]:
-    """Names of the choices that a scenario has: loads where trucks cost, packs where orders are."""
-    missing = set()
-    if scenario.costs.truck_capacity is None:
-        missing.add(Dispatch.name)
-    if scenario.order_rules is None or scenario.transshipment is not None:
-        missing.add(Packs.name)
-    return tuple(name for name in CHOICES if name not in missing)
+    """Names of the choices that a scenario has: loads only where trucks cost."""
+    has_trucks = scenario.costs.truck_capacity is not None
+    return tuple(name for name in CHOICES if has_trucks or name != Dispatch.name)
 
 
 def check_residual(scenario: Scenario, settings: Residual) -> None:

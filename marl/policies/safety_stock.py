@@ -36,7 +36,7 @@ class ProtectedStock(Part):
     def apply(self, plan: Plan) -> None:
         """Sets both gaps."""
         own, below = self.measure(plan)
-        plan.echelon_deviation, plan.store_deviation = below.deviation, own.deviation
+        plan.echelon_deviation = below.deviation
         store_level, dc_level = self.aim(plan, own, below)
         plan.shipment_gap = store_level - plan.position
         plan.aim_echelons(dc_level)
@@ -74,7 +74,7 @@ class SafetyStock(ProtectedStock):
         """`store_z_<i>` and `dc_z_<i>` by class of lead time, shortest first."""
         store_class, dc_class = classify_nodes(setting)
         # What is ordered in packs goes up to their size beyond what is needed.
-        highest = 12.0 if (setting.packs > 1).any() else 6.0
+        highest = 12.0 if setting.has_packs else 6.0
         return (
             *(Parameter(f"store_z_{c}", -1.0, 4.0, 1.5) for c in range(store_class.max() + 1)),
             *(Parameter(f"dc_z_{c}", -2.0, highest, 1.5) for c in range(dc_class.max() + 1)),

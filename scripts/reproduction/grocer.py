@@ -1,4 +1,4 @@
-"""`grocer`: every family tuned, and residual agents around the best of them, on months held back."""
+"""`grocer`: every family tuned, and residual agents around the best, on months held back."""
 
 from __future__ import annotations
 
@@ -198,6 +198,4 @@ def tabulate_safer(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "| rule | cost a day | on time, % |"
     yield "|---|---|---|"
     for row in rows:
-        yield (
-            f"| {row['name']} | {show(row['cost/total'], 2)} | {show(row['on_time'], 2, 100)} |"
-        )
+        yield (f"| {row['name']} | {show(row['cost/total'], 2)} | {show(row['on_time'], 2, 100)} |")
