@@ -6,6 +6,7 @@ How to run, from the repository root; parts can be interrupted and go on where t
     .venv/bin/python scripts/reproduce.py contest --scenario scarce
     .venv/bin/python scripts/reproduce.py curve --scenario volatile --seeds 1 --minutes 15
     .venv/bin/python scripts/reproduce.py retail --seeds 3
+    .venv/bin/python scripts/reproduce.py grocer --seeds 3
     .venv/bin/python scripts/reproduce.py paper
     .venv/bin/python scripts/reproduce.py transfer
     .venv/bin/python scripts/reproduce.py lost_sales --seeds 3
@@ -25,6 +26,7 @@ How to run, from the repository root; parts can be interrupted and go on where t
   agents of the absolute grid, which know no rule.
 - `curve`: what residual agents gain over the best rule, minute by minute of a long training.
 - `retail`: residual agents around the best rule on recorded demand, run on the months held back.
+- `grocer`: the same under packs, trucks, calendars, minimums and shelf lives.
 - `paper`: the 34 agents on the paper's network, five seeds, from the `before` policy on.
 - `transfer`: agents that were trained on 10 stores x 4 SKUs run 100 stores x 50 SKUs.
 - `lost_sales`: agents that choose order quantities, on nine systems whose optimum is known.
@@ -60,6 +62,7 @@ from scripts.reproduction.agents import run_paper, run_retail, run_transfer
 from scripts.reproduction.common import RESULTS
 from scripts.reproduction.contest import CONTEST_MINUTES, run_contest
 from scripts.reproduction.curve import run_curve
+from scripts.reproduction.grocer import run_grocer
 from scripts.reproduction.order_quantities import run_lost_sales, run_owmr
 from scripts.reproduction.spot import run_spot
 from scripts.reproduction.spread import run_spread
@@ -75,6 +78,7 @@ PARTS = {
     "contest": run_contest,
     "curve": run_curve,
     "retail": run_retail,
+    "grocer": run_grocer,
     "paper": run_paper,
     "transfer": run_transfer,
     "lost_sales": run_lost_sales,

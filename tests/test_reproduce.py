@@ -21,6 +21,7 @@ from scripts.reproduction.agents import enlarge, tabulate_paper
 from scripts.reproduction.common import RESULTS, ROOT, make_page
 from scripts.reproduction.contest import tabulate_contest
 from scripts.reproduction.curve import draw_curve, read_validations, tabulate_curve
+from scripts.reproduction.grocer import tabulate_grocer
 from scripts.reproduction.order_quantities import (
     find_best_rules,
     tabulate_lost_sales,
@@ -41,6 +42,7 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "contest": tabulate_contest,
     "curve": tabulate_curve,
     "retail": tabulate_paper,
+    "grocer": tabulate_grocer,
     "paper": tabulate_paper,
     "transfer": tabulate_paper,
     "lost_sales": tabulate_lost_sales,
