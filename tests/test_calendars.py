@@ -220,3 +220,12 @@ def test_calendar__is_about_days() -> None:
     }
     with pytest.raises(InputError, match="period week"):
         validate_model(Scenario, data, "tiny")
+
+
+def test_dcs__do_not_ship_what_waits_for_a_delivery_day() -> None:
+    network = load_scenario("tiny").model_dump(mode="json", exclude_none=True)["network"]
+    network["dcs"][0] |= {"supplier_lead_time": 0}
+    calendar = [{"to": ["dc_0"], "order_days": EVERY_DAY, "delivery_days": ["fri"]}]
+
+    for state, _ in run(change(network=network, order_calendars=calendar), "order_up_to"):
+        assert (state.on_hand >= 0).all()

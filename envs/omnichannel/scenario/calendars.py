@@ -47,6 +47,8 @@ class Calendar(StrictModel):
     def cover(self, later: Calendar) -> dict[str, object]:
         """Returns what both say, the later one in place of this one."""
         own, other = ({f: getattr(c, f) for f in Calendar.model_fields} for c in (self, later))
+        if later.lead_times is not None or later.order_days is not None:
+            own |= {"lead_times": None, "order_days": None}  # which speak of the same days
         return own | {f: value for f, value in other.items() if value is not None}
 
 

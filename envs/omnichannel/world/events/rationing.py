@@ -29,11 +29,14 @@ class Ration(Event):
 
     def apply(self, period: Period) -> None:
         """Hands out stock on hand, and orders whose lead time is zero."""
-        on_hand = period.on_hand[:, : self.network.num_dcs]
+        dcs, schedule = self.network.num_dcs, self.network.schedule
+        on_hand, at_once = period.on_hand[:, :dcs], self._at_once
+        if schedule is not None:
+            at_once = schedule.count_lead_time(period.state.day)[:, :dcs] == 0
         shares_by = period.decisions.covers if self._by_cover else period.demand.rationing
         period.flows["shipped"] = ration(
             period.decisions.shipment,
-            on_hand + self._at_once * period.flows["supplied"],
+            on_hand + at_once * period.flows["supplied"],
             self.network,
             self._rule,
             shares_by,
