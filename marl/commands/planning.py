@@ -177,6 +177,10 @@ def make_from_data(
     in_stock: Annotated[
         Path | None, typer.Option(help="CSV: date, store, sku, in_stock: empty shelves.")
     ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(help="YAML: order_rules, order_calendars, suppliers, shelf_rules ..."),
+    ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Cure what can be cured, and say so.")] = False,
     held_back: Annotated[
         str | None, typer.Option(help="'30 days' or the first held-back date. Default: a fifth.")
@@ -197,7 +201,7 @@ def make_from_data(
     sources = Sources(
         demand, returns, skus, nodes, lanes,
         columns=columns, query=query, zone=zone, spread_months=spread_months,
-        calendar=calendar, assortment=assortment, in_stock=in_stock,
+        calendar=calendar, assortment=assortment, in_stock=in_stock, rules=rules,
     )  # fmt: skip
     made = make_scenario(sources, out, fix=fix, held_back=held_back, force=force, is_ragged=ragged)
     for line in made.reading.describe():

@@ -65,13 +65,15 @@ def load_skus(path: Path, findings: Findings) -> dict[str, SkuRecord]:
     Raises:
         InputError: one line on the first problem that is not cured.
     """
-    optional = ("category", "price", "unit_cost", "shelf_life")
+    optional = ("category", "price", "unit_cost", "shelf_life", "pack", "weight")
     reader = Reader.open(path, ("sku",), optional, findings)
     names, kept = reader.unique_names("sku")
     numbers = {
         "price": reader.optional_number("price"),
         "unit_cost": reader.optional_number("unit_cost"),
         "shelf_life": reader.optional_number("shelf_life", least=1, most=36500, whole=True),
+        "pack": reader.optional_number("pack", least=1, whole=True),
+        "weight": reader.optional_number("weight"),
     }
     categories = reader.texts("category")
     long = np.array([len(category or "") > LONGEST_NAME for category in categories])

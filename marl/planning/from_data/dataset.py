@@ -143,6 +143,8 @@ class SkuRecord:
     price: float | None = None
     unit_cost: float | None = None
     shelf_life: float | None = None  # days in a store
+    pack: float | None = None  # units of a case pack
+    weight: float | None = None  # of a unit
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def _make_skus(data: Dataset, train: Counts) -> Section:
             f"{channel}_demand": max(float(f"{rate:.4g}"), _smallest(channel))
             for channel, rate in zip(demand.channels, by_channel, strict=True)
         }
-        own = _get_shelf_life(data, sku) | _get_money(data, sku)
+        own = _get_shelf_life(data, sku) | _get_money(data, sku) | _get_weight(data, sku)
         values.append({"name": sku, "category": category, **rates, **own})
     section = Section(
         "skus", values, [f"units a {demand.period} in the mean store, over the training days"]
@@ -144,6 +144,11 @@ def _get_shelf_life(data: Dataset, sku: str) -> dict[str, int]:
     if days is None or days > LONGEST_SHELF_LIFE * data.demand.step:
         return {}
     return {"shelf_life": max(int(days) // data.demand.step, 1)}
+
+
+def _get_weight(data: Dataset, sku: str) -> dict[str, float]:
+    record = (data.skus or {}).get(sku)
+    return {} if record is None or record.weight is None else {"weight": record.weight}
 
 
 def _get_money(data: Dataset, sku: str) -> dict[str, float]:

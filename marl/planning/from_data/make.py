@@ -15,6 +15,7 @@ from marl.planning.from_data.dataset import Dataset, Reading
 from marl.planning.from_data.dates import find_zone
 from marl.planning.from_data.fit import fit_scenario, get_categories
 from marl.planning.from_data.fit_assortment import fit_assortment, fit_sold
+from marl.planning.from_data.fit_rules import add_rules, read_rules
 from marl.planning.from_data.held_back import choose_train_days
 from marl.planning.from_data.layouts import parse_columns
 from marl.planning.from_data.problems import Findings, Problem
@@ -40,6 +41,7 @@ class Sources:
     in_stock: Path | None = None  # days on which there was something to sell
     columns: str | None = None  # of the demand file: NAME=COLUMN, ...
     query: str | None = None  # of a database
+    rules: Path | None = None  # packs, calendars, suppliers and others, in YAML
     zone: str | None = None  # whose days count where times name a zone
     spread_months: bool = False  # evenly over their days
 
@@ -104,6 +106,7 @@ def make_scenario(
     """
     if out is not None:
         check_out(out, force=force)
+    rules = {} if sources.rules is None else read_rules(sources.rules)
     data, fixed = load_dataset(sources, fix=fix)
     train_days = choose_train_days(data.demand, held_back)
     summary = summarise(data, train_days, get_categories(data))
@@ -116,6 +119,7 @@ def make_scenario(
         sections += fit_sold(demand)
     if data.assortment is not None:
         sections += fit_assortment(demand, data.assortment)
+    sections = add_rules(sections, data, rules, str(sources.rules))
     recorded = RecordedDemand(
         demand.first_day,
         demand.stores,
