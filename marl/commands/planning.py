@@ -43,10 +43,13 @@ def export(
 def choose(
     scenario: ScenarioOption,
     out: Annotated[Path, typer.Option(help="The rule file to write, .json.")] = Path("rule.json"),
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="That tuning takes at most. Default: no limit.")
+    ] = None,
 ) -> None:
     """Choose the best classical rule on the training days, and write it for `recommend`."""
     from envs.omnichannel.scenario import load_scenario
-    from marl.evaluation.choice import choose_rule
+    from marl.evaluation.choice import TimeShares, choose_rule
     from marl.evaluation.tuning import load_or_tune
     from marl.planning.rule_file import write_rule
     from marl.policies.families import Textbook
@@ -54,8 +57,11 @@ def choose(
     if out.suffix != ".json":
         raise InputError(f"--out: '{out}' is not allowed; a name that ends in .json is needed")
     loaded = load_scenario(scenario)
-    rule = choose_rule(loaded, print)
-    write_rule(out, loaded, rule, load_or_tune(Textbook.name, loaded, say=print))
+    share = None if minutes is None else 0.9 * minutes
+    rule = choose_rule(loaded, print, share)
+    stop = TimeShares(None if minutes is None else 0.1 * minutes, 1).make_stop()
+    beside = load_or_tune(Textbook.name, loaded, say=print, should_stop=stop)
+    write_rule(out, loaded, rule, beside)
     print(f"{out}: {rule.family}, reward {rule.reward:.4f} on the training days")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -24,7 +25,9 @@ _TRIALS = 120  # of a family at an origin: enough to tell families apart, not to
 _EPISODES = 32  # that score a family
 
 
-def choose_rule(scenario: Scenario, say: Callable[[str], object]) -> TunedRule:
+def choose_rule(
+    scenario: Scenario, say: Callable[[str], object], minutes: float | None = None
+) -> TunedRule:
     """Returns the best family, tuned on all training days.
 
     Recorded demand is cut at rolling origins: parameters are tuned on the days before and scored on
@@ -36,21 +39,45 @@ def choose_rule(scenario: Scenario, say: Callable[[str], object]) -> TunedRule:
     Args:
         scenario: what to choose for.
         say: told what takes time.
+        minutes: that tuning takes at most, shared out evenly; a search that is cut keeps what it
+            found. None: as long as it takes.
     """
     families = list_families(scenario)
     scores = np.zeros(len(families))
     folds = make_folds(scenario)
+    shares = TimeShares(minutes, 2 * len(folds) * len(families))  # the best one has half
     for f, fold in enumerate(folds):
         runner = make_runner(fold)
         for i, family in enumerate(families):
             place = f"{f * len(families) + i + 1} of {len(folds) * len(families)}"
             say(f"choosing the best rule: {family} ({place}), unless the cache has it ...")
             trials = _limit_trials(family, fold)
-            rule = load_or_tune(family, fold, trials=trials, say=say, place=place)
+            stop = shares.make_stop()
+            rule = load_or_tune(family, fold, trials=trials, say=say, place=place, should_stop=stop)
             scores[i] += runner.run(rule.make(fold))["reward"].mean()
     best = families[int(scores.argmax())]
     say(f"the best rule is {best}; tuning it, unless the cache has it ...")
-    return load_or_tune(best, scenario, say=say)
+    return load_or_tune(
+        best, scenario, say=say, should_stop=shares.make_stop(len(folds) * len(families))
+    )
+
+
+class TimeShares:
+    """A span of time, shared out among searches: what one does not need is left to the others."""
+
+    def __init__(self, minutes: float | None, shares: int) -> None:
+        """Begins now; there are so many shares, of None minutes without end."""
+        self._end = None if minutes is None else time.monotonic() + 60 * minutes
+        self._left = shares
+
+    def make_stop(self, shares: int = 1) -> Callable[[], bool]:
+        """Returns what says when the next search, of so many shares, has had its part."""
+        if self._end is None:
+            return lambda: False
+        now = time.monotonic()
+        until = now + max(self._end - now, 0) * shares / max(self._left, shares)
+        self._left -= shares
+        return lambda: time.monotonic() >= until
 
 
 def make_folds(scenario: Scenario) -> Sequence[Scenario]:
