@@ -167,7 +167,7 @@ def test_recommend__suppliers_have_names_and_orders_arrive_by_their_calendar(
     assert [own.name for own in split_by_source(table)][:2] == ["from-Acme", "from-Best"]
     write_tables(tmp_path / "orders.csv", [table], "csv", "--out")
     lines = read_on_order(tmp_path / "orders.csv", planner.schema)
-    again = planner.recommend(add_on_order(count, lines))
+    again = planner.recommend(add_on_order(count, lines, planner.schema))
     assert make_tables(again)[0].rows == []
 
 

@@ -178,7 +178,7 @@ def test_add_on_order__lines_arrive_on_their_dates(scenario: Scenario, tmp_path:
     with pytest.raises(InputError, match="column order_date: this cell is empty"):
         read_on_order(write_lines(tmp_path, *rows), schema)
     rows = [f"{days[0]}{row}" if row.startswith(",") else row for row in rows]
-    found = add_on_order(count, read_on_order(write_lines(tmp_path, *rows), schema))
+    found = add_on_order(count, read_on_order(write_lines(tmp_path, *rows), schema), schema)
     steady = SKUS.index("steady")
     before, after = count.units, found.units
     on_hand = after["on_hand"][0, :, steady] - before["on_hand"][0, :, steady]
@@ -204,7 +204,9 @@ def test_recommend__the_orders_of_today_as_on_order_leave_nothing_to_order(
     assert len(table.rows) > 5
     path = tmp_path / "orders.csv"
     write_tables(path, [table], "csv", "--out")
-    again = planner.recommend(add_on_order(count, read_on_order(path, planner.schema)))
+    again = planner.recommend(
+        add_on_order(count, read_on_order(path, planner.schema), planner.schema)
+    )
     assert make_tables(again)[0].rows == []
 
 
@@ -241,3 +243,29 @@ def test_rule_file__shares_lie_between_0_and_1(scenario: Scenario) -> None:
         match=r"^rule safety_stock: online_share: 1.7 is not allowed; a share from 0 to 1 ",
     ):
         Planner(replace(policy, metadata=metadata), scenario)
+
+
+def test_on_order__this_weeks_orders_count_for_weekly_budgets(tmp_path: Path) -> None:
+    data = load_scenario("tiny").model_dump(mode="json", exclude_none=True)
+    for sku, price in zip(data["skus"], (2, 5), strict=True):
+        sku["unit_cost"] = price
+    data["suppliers"] = [{"name": "mill", "weekly_budget": 100}]
+    scenario = Scenario.model_validate(data)
+    schema = StockCountSchema(Simulator(scenario))
+    count = read(tmp_path, schema.make_template(), schema)
+    wednesday, nothing = 9, 0 * count.units["on_hand"]
+    count = replace(count, day=wednesday, units={**count.units, "on_hand": nothing})
+    path = tmp_path / "open.csv"
+    lines = ["order_date,arrival_date,from,to,sku,units"]
+    lines += [f"{day},11,mill,dc_0,shirt,20" for day in (6, 7, 9)]  # last Sunday, Monday, today
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    found = add_on_order(count, read_on_order(path, schema), schema)
+
+    assert known(found.spent).tolist() == [2 * 20 * 2]
+    planner = Planner(make_rule(scenario), scenario, num_futures=5)
+    orders = [row for row in planner.recommend(found).decisions if row.source == "mill"]
+    money = sum(row.units * {"shirt": 2, "lamp": 5}[row.sku] for row in orders)
+    free = planner.recommend(replace(found, spent=None)).decisions
+    most = sum(r.units * {"shirt": 2, "lamp": 5}[r.sku] for r in free if r.source == "mill")
+    assert money <= 20 < most <= 100

@@ -127,7 +127,8 @@ def _read_stock(state: Path, on_order: Path | None, planner: Planner, *, fix: bo
         return stock_count
     from marl.planning.on_order import add_on_order, read_on_order
 
-    return add_on_order(stock_count, read_on_order(on_order, planner.schema))
+    lines = read_on_order(on_order, planner.schema)
+    return add_on_order(stock_count, lines, planner.schema)
 
 
 def _announce(promotions: Path | None, planner: Planner) -> None:

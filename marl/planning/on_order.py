@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.omnichannel.types import BoolArray, IntArray
+from envs.omnichannel.types import WEEK, BoolArray, FloatArray, IntArray
+from envs.omnichannel.world.allocation.supplier_limits import SupplierLimits
 from marl.planning.daily.records import find_names
 from marl.planning.from_data.dates import ORIGIN
 from marl.planning.from_data.problems import Findings
@@ -29,6 +30,8 @@ class OnOrder:
     to: IntArray  # (R,) node
     sku: IntArray  # (R,)
     units: IntArray  # (R,)
+    spent: FloatArray  # (R,) money of a line that counts for its supplier's weekly budget, else 0
+    supplier: IntArray  # (R,) who is paid; -1: nobody with limits
     unknown: int  # lines of nodes and SKUs that the scenario does not have
 
 
@@ -54,6 +57,9 @@ def read_on_order(path: Path, schema: StockCountSchema) -> OnOrder:
     source = find_names(reader, "from", dcs) if reader.has("from") else np.full(len(reader), -1)
     reader.check()
     known = (to >= 0) & (sku >= 0)
+    suppliers = [s.name for s in schema.simulator.scenario.suppliers or ()]
+    has_names = reader.has("from") and suppliers
+    paid = find_names(reader, "from", suppliers) if has_names else np.full(len(reader), -1)
     return OnOrder(
         arrival=arrival[known],
         ordered=ordered[known],
@@ -61,19 +67,23 @@ def read_on_order(path: Path, schema: StockCountSchema) -> OnOrder:
         to=to[known],
         sku=sku[known],
         units=units[known].astype(np.int64),
+        spent=_price(schema, paid, sku, units)[known],
+        supplier=paid[known],
         unknown=int((~known).sum()),
     )
 
 
-def add_on_order(count: StockCount, lines: OnOrder) -> StockCount:
+def add_on_order(count: StockCount, lines: OnOrder, schema: StockCountSchema) -> StockCount:
     """Returns the count with the lines on their way.
 
     What is due today, or was due before, is on hand before the day opens. What was ordered from a
-    DC today or later was still in its count, and leaves it.
+    DC today or later was still in its count, and leaves it. What was ordered since Monday counts
+    for the weekly budgets of its suppliers; what has arrived since is not among the lines.
 
     Args:
         count: of today.
         lines: that the count does not hold.
+        schema: of the count.
     """
     units = {field: array.copy() for field, array in count.units.items()}
     on_hand, in_transit = units["on_hand"][0], units["in_transit"]
@@ -102,7 +112,36 @@ def add_on_order(count: StockCount, lines: OnOrder) -> StockCount:
     if lines.unknown:
         notes.append(f"lines on order of unknown nodes or SKUs are left out: {lines.unknown}")
     read = f"{count.read}; on order: {len(lines.units)} lines, {lines.units.sum()} units"
-    return replace(count, units=units, notes=tuple(notes), read=read)
+    spent = _add_up_week(count, lines, schema)
+    return replace(count, units=units, notes=tuple(notes), read=read, spent=spent)
+
+
+def _find_limits(schema: StockCountSchema) -> SupplierLimits | None:
+    """Returns what the suppliers of a stock count's scenario ask for; None without limits."""
+    simulator = schema.simulator
+    return SupplierLimits.from_scenario(simulator.scenario, simulator.network)
+
+
+def _price(
+    schema: StockCountSchema, supplier: IntArray, sku: IntArray, units: FloatArray
+) -> FloatArray:
+    """Money of lines, (R,); 0 of who has no limits."""
+    limits = _find_limits(schema)
+    if limits is None:
+        return np.zeros(len(units))
+    return np.where(supplier >= 0, limits.cost[supplier, sku] * units, 0.0)
+
+
+def _add_up_week(count: StockCount, lines: OnOrder, schema: StockCountSchema) -> FloatArray | None:
+    """Money of this week's lines by supplier, (J,); None without limits."""
+    limits = _find_limits(schema)
+    if limits is None:
+        return None
+    monday = count.day - (limits.first_weekday + count.day) % WEEK
+    counts = (lines.supplier >= 0) & (lines.ordered >= monday) & (lines.ordered <= count.day)
+    found = np.zeros(len(limits.budget))
+    np.add.at(found, lines.supplier[counts], lines.spent[counts])
+    return found
 
 
 def _read_days(reader: Reader, column: str, schema: StockCountSchema) -> IntArray:

@@ -127,9 +127,17 @@ def begin(
         day=np.full(copies, choose_day(env, stock_count.day)),
         log_drift=_estimate_log_drift(drawn, smoothed, mean),
         record_error=None if drawn.record_error is None else np.zeros_like(drawn.record_error),
+        spent=_spend(drawn, stock_count),
         shelf=None if shelves is None else _fill_shelves(shelves, on_hand, units.get("expires")),
     )
     return state, env.make_signals(state, known, _spread(last_demand, copies))
+
+
+def _spend(drawn: State, stock_count: StockCount) -> FloatArray | None:
+    """Money spent this week by supplier, (B, J), as far as it is known."""
+    if drawn.spent is None or stock_count.spent is None:
+        return drawn.spent
+    return drawn.spent + stock_count.spent
 
 
 def _fill_shelves(shelves: Spoil, on_hand: IntArray, old: IntArray | None) -> IntArray:

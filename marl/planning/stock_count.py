@@ -71,6 +71,7 @@ class StockCount:
     smoothed: FloatArray  # (C, S, K); NaN: not given
     last_demand: FloatArray  # (C, S, K); NaN: not given
     confirmed: FloatArray  # (H, W) announced shares of supplier orders; H is 0 without cuts
+    spent: FloatArray | None = None  # (J,) money by supplier since Monday; None: nothing is known
     read: str = ""  # the totals of what was read
     notes: tuple[str, ...] = ()  # what a planner should know of it
 
@@ -80,11 +81,9 @@ class StockCountSchema:
 
     def __init__(self, simulator: Simulator) -> None:
         scenario = simulator.scenario
-        network = scenario.network
         self.simulator = simulator
-        self.nodes = [dc.name for dc in network.dcs] + [store.name for store in network.stores]
-        self.skus = scenario.sku_names
-        self.num_dcs = len(network.dcs)
+        self.nodes, self.skus = scenario.node_names, scenario.sku_names
+        self.num_dcs = len(scenario.network.dcs)
         self.channels = scenario.channels
         demand = simulator.demand
         # Of day 0; drawn demand has no dates.
