@@ -130,3 +130,11 @@ def test_resample__never_leaves_the_training_days(day: int) -> None:
 def test_resample__held_back_days_are_as_recorded() -> None:
     units = make_traces(GROCER).units.sum(axis=-1)
     assert (draw_days(GROCER, 300, copies=5) == units[300]).all()
+
+
+def test_dc_z__reaches_further_where_orders_are_packs() -> None:
+    high = {p.name: p.high for p in make_space("safety_stock_fresh").parameters}
+    assert high["dc_z_0"] == high["fresh_dc_z"] == 12
+    retail = Setting.from_scenario(load_scenario("retail"))
+    plain = get_family("safety_stock").make_space(retail).parameters
+    assert {p.high for p in plain if p.name.startswith("dc_z")} == {6}
