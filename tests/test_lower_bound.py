@@ -83,7 +83,8 @@ def test_compute_reward_bounds__knows_returns() -> None:
     assert low <= bounds[0] <= high
 
 
-@pytest.mark.parametrize("name", list_scenarios())
+# There is no bound where orders wait for their days, as those of `grocer` do.
+@pytest.mark.parametrize("name", sorted({*list_scenarios()} - {"grocer"}))
 def test_compute_reward_bounds__no_policy_beats_them(name: str) -> None:
     data = load_scenario(name).model_dump(mode="json")
     horizon = min(data["horizon"], 40)
