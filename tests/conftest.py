@@ -72,7 +72,7 @@ def make_flows() -> MakeFlows:
 
     def make(**given: object) -> Flows:
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(Flows.__dataclass_fields__, (2, 2))
-        shapes |= {"supplied": (1, 2), "on_hand": (3, 2), "queued": (3, 2)}
+        shapes |= {"supplied": (1, 2), "supplier": (1, 2), "on_hand": (3, 2), "queued": (3, 2)}
         shapes |= dict.fromkeys(("demand", "on_time", "lost"), (2, 2, 2))
         arrays: dict[str, IntArray] = {
             name: np.array(given.pop(name, np.zeros(shape)), np.int64).reshape(1, *shape)

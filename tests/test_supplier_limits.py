@@ -154,3 +154,21 @@ def test_limits__refuse(supplier: dict[str, Any], words: str) -> None:
     data = load_scenario("tiny").model_dump(mode="json", exclude_none=True)
     with pytest.raises(InputError, match=words):
         validate_model(Scenario, data | {"suppliers": [supplier]}, "tiny")
+
+
+def test_prices__of_a_supplier_cost_what_they_are_above_the_skus_own() -> None:
+    dear = {"name": "dear", "order_days": ["mon"], "unit_cost": {"shirt": 3.5, "lamp": 4}}
+    scenario = make_scenario(dear, {"name": "plain"})
+    env = BatchedEnv(scenario, 2)
+    env.reset(make_seeds("limits", 0, 2))
+    rule, seen = make_policy("forecast_order_up_to", scenario), 0
+    for _ in range(14):
+        is_monday = env.state.day % 7 == 0
+        step = rule.run_period(env)
+        order = step.flows.supplied[:, 0]
+        # Shirts cost 2 and lamps 5: 1.5 more and 1 less.
+        premium = is_monday[:, None] * order * [1.5, -1.0]
+        lines = scenario.costs.fixed_order * (order > 0)
+        np.testing.assert_allclose(step.costs["ordering"][:, 0], lines + premium)
+        seen += int(order[is_monday].sum())
+    assert seen > 0

@@ -110,6 +110,8 @@ class Flows(ArrayRecord):
     substituted_in: IntArray | None = None  # (B, S, K) sold in its place, beside `sold_store`
     # (B, N, K) was due at the next event 1 and did not arrive; None where all that is sent arrives
     undelivered: IntArray | None = None
+    # (B, W, K) who got each order, -1 without a name; None where no supplier has prices of its own
+    supplier: IntArray | None = None
 
     @cached_property
     def ledger(self) -> Ledger:

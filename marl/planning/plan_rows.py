@@ -79,6 +79,7 @@ def price_lines(
         suppliers: of each DC and SKU by name; None: they have no names.
     """
     moved = replace(flows, **{name: np.zeros_like(getattr(flows, name)) for name in _OTHERS})
+    moved = replace(moved, supplier=None)  # the whole price is added below
     money = np.zeros((1, network.num_nodes, network.num_skus))
     for term in (Transport, Ordering):
         term(scenario, network).price(moved, money)

@@ -19,6 +19,7 @@ from envs.omnichannel.world.account.rates import (
     list_holding,
     list_late,
     list_lost_sale,
+    list_premiums,
     list_waste,
 )
 from envs.omnichannel.world.account.term import Term
@@ -126,14 +127,22 @@ def _price_overflow(
 
 
 class Ordering(Term):
-    """A fixed cost per supplier order line."""
+    """A fixed cost per supplier order line, and what a supplier's own price is above the SKU's."""
 
     name, weight = "ordering", "delta"
 
+    def __init__(self, scenario: Scenario, network: Network) -> None:
+        super().__init__(scenario, network)
+        self._premium = list_premiums(scenario)
+
     def price(self, flows: Flows, money: FloatArray) -> None:
         """Charges the lines that are not empty."""
+        orders = money[:, : self.first_store]
         if self.rates.fixed_order:
-            money[:, : self.first_store] = self.rates.fixed_order * (flows.supplied > 0)
+            orders[:] = self.rates.fixed_order * (flows.supplied > 0)
+        if flows.supplier is not None:
+            skus = np.arange(orders.shape[-1])
+            orders += self._premium[flows.supplier, skus] * flows.supplied
 
 
 class Returns(Term):

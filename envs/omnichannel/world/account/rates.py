@@ -63,3 +63,20 @@ def _price_stock(scenario: Scenario, common: float, share: float | None) -> Floa
     """A share of each SKU's unit cost, or what all have in common where one is not known."""
     costs = [None if share is None else sku.unit_cost for sku in scenario.skus]
     return np.array([common if cost is None else (share or 0.0) * cost for cost in costs])
+
+
+def list_premiums(scenario: Scenario) -> FloatArray:
+    """Returns what suppliers charge above a SKU's own unit cost, money a unit, (J + 1, K).
+
+    Of a SKU without a unit cost it is what they charge above the cheapest one. The last row is the
+    supplier without a name, who charges the unit cost.
+    """
+    suppliers = scenario.suppliers or ()
+    premiums = np.zeros((len(suppliers) + 1, len(scenario.skus)))
+    for k, sku in enumerate(scenario.skus):
+        stated = {j: (s.unit_cost or {}).get(sku.name) for j, s in enumerate(suppliers)}
+        prices = {j: price for j, price in stated.items() if price is not None}
+        own = min(prices.values(), default=0.0) if sku.unit_cost is None else sku.unit_cost
+        for j, price in prices.items():
+            premiums[j, k] = price - own
+    return premiums

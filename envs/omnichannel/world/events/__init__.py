@@ -11,7 +11,7 @@ from envs.omnichannel.world.events.rationing import Ration
 from envs.omnichannel.world.events.records import Count, Shrink
 from envs.omnichannel.world.events.returns import TakeBack
 from envs.omnichannel.world.events.shelves import Shelve, Spoil
-from envs.omnichannel.world.events.spending import Spend
+from envs.omnichannel.world.events.spending import NameSuppliers, Spend
 from envs.omnichannel.world.events.substitution import Substitute
 from envs.omnichannel.world.events.supply_cuts import CutSupply
 from envs.omnichannel.world.events.transshipment import Transship
@@ -23,6 +23,7 @@ EVENTS: list[type[Event]] = [
     CutSupply,
     LimitOrders,
     ConfirmLots,
+    NameSuppliers,
     Spend,
     Ration,
     LimitShipments,

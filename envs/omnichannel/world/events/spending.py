@@ -1,4 +1,4 @@
-"""Event 3: what suppliers were paid this week, of which their budgets are."""
+"""Event 3: who gets an order, and what was paid this week, of which suppliers have budgets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,21 @@ from envs.omnichannel.scenario import Scenario
 from envs.omnichannel.types import IntArray, Network, SeedArray
 from envs.omnichannel.world.allocation.supplier_limits import SupplierLimits
 from envs.omnichannel.world.period import Event, Fields, Period
+
+
+class NameSuppliers(Event):
+    """Says who got each order, where that makes a difference in its price."""
+
+    @classmethod
+    def is_on(cls, scenario: Scenario) -> bool:
+        """Where a supplier has prices of its own."""
+        return any(supplier.unit_cost for supplier in scenario.suppliers or ())
+
+    def apply(self, period: Period) -> None:
+        """Looks at today's calendar."""
+        schedule = self.network.schedule
+        assert schedule is not None, "there are suppliers"
+        period.flows["supplier"] = schedule.name_suppliers(period.state.day)
 
 
 class Spend(Event):
