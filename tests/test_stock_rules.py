@@ -45,7 +45,7 @@ def waste(*, oldest_first: bool, nights: int, factor: float = 1.0) -> float:
     found = expect_waste(
         shelf[None, :, None, None], arriving[None, :, None, None],
         np.array([2.0, 1.0])[:, None, None, None], np.full((1, 2, 1, 1), factor),
-        np.array([3]), np.array([oldest_first, oldest_first]), np.array([nights]),
+        np.array([3]), np.array([oldest_first, oldest_first]), np.full((1, 1, 1), nights),
     )  # fmt: skip
     return float(found[0, 0, 0])
 
