@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from envs.errors import InputError
 from envs.omnichannel.batched_env import BatchedEnv
 from envs.omnichannel.scenario import Scenario, load_scenario
 from envs.omnichannel.types import FloatArray, IntArray
@@ -25,6 +26,16 @@ def make_lots(
         minimum=np.full_like(packs, minimum),
         maximum=np.full_like(packs, maximum),
         rounding=np.full_like(packs, rounding),
+    )
+
+
+def repeat(lots: Lots, places: int) -> Lots:
+    """The lots of one place at several."""
+    return Lots(
+        multiple=np.repeat(lots.multiple, places, axis=0),
+        minimum=np.repeat(lots.minimum, places, axis=0),
+        maximum=np.repeat(lots.maximum, places, axis=0),
+        rounding=np.repeat(lots.rounding, places, axis=0),
     )
 
 
@@ -91,7 +102,7 @@ def test_settle_jointly__adds_the_pack_that_was_cut_most() -> None:
 
 
 def test_ration__sends_what_broken_packs_free_as_packs() -> None:
-    lots = Lots(*(np.repeat(a, 3, axis=0) for a in make_lots([6])))
+    lots = repeat(make_lots([6]), 3)
     # 20 units in proportion: 10, 6, 4. Whole packs are 6, 6, 0; 8 are free: a pack to the store
     # that was cut by most of one.
     shipped, requested = np.array([[[10], [6], [4]]]), np.array([[[30], [18], [12]]])
@@ -103,7 +114,7 @@ def test_ration__sends_what_broken_packs_free_as_packs() -> None:
 
 
 def test_ration__sends_no_shipment_below_the_minimum() -> None:
-    lots = Lots(*(np.repeat(a, 2, axis=0) for a in make_lots([6], minimum=12)))
+    lots = repeat(make_lots([6], minimum=12), 2)
     shipped, requested = np.array([[[13], [7]]]), np.array([[[24], [18]]])
 
     units = lots.ration(shipped, requested, np.zeros(2, np.int64))
@@ -138,7 +149,7 @@ def test_lots__later_rules_win_by_field_and_minimums_are_whole_packs() -> None:
         ({"skus": ["milk"], "multiple": 6}, r"order_rules.0.skus: 'milk' is not known; allowed: "),
         (
             {"to": ["dc_0"]},
-            r"nothing is stated; a multiple, minimum, maximum or rounding is needed",
+            r"nothing is stated; a multiple, minimum, maximum, rounding or layer is needed",
         ),
         ({"multiple": 0}, r"order_rules.0.multiple: 0 is not allowed"),
         (
@@ -238,3 +249,22 @@ def test_rules_that_change_nothing__change_no_digit() -> None:
 
     for a, b in zip(flows[0].ledger, flows[1].ledger, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_layers__are_filled_up_when_they_are_nearly_full() -> None:
+    rules = {"multiple": 6, "layer": 24, "layer_from": 0.75, "maximum": 60}
+    lots = Lots.from_scenario(add_rules("tiny", {"to": ["dc_0"]} | rules))
+    assert lots is not None
+    dc = lots.take(slice(1))
+
+    # Of 24 in a layer 18 are three quarters; the third layer is beyond the maximum of 60.
+    gaps = [0.0, 12, 17, 20, 24, 38, 43, 60, 90]
+    orders = [int(dc.settle(np.array([[[gap, 0.0]]]))[0, 0, 0]) for gap in gaps]
+    assert orders == [0, 12, 24, 24, 24, 36, 48, 60, 60]
+    store = lots.take(slice(1, None))
+    assert store.settle(np.full((1, 2, 2), 17.0)).tolist() == [[[17, 17], [17, 17]]]
+
+
+def test_layers__are_whole_packs() -> None:
+    with pytest.raises(InputError, match="a layer of 20 is not allowed for shirt to dc_0; a mult"):
+        add_rules("tiny", {"multiple": 6, "layer": 20})

@@ -30,20 +30,22 @@ class OrderRule(StrictModel):
     minimum: Units | None = None  # of an order that is not zero
     maximum: Units | None = None
     rounding: Rounding | None = None  # of what is needed, to packs and to the minimum
+    layer: Units | None = None  # of a pallet, in whole packs; a started one may be filled up ...
+    layer_from: Annotated[float, Field(gt=0, le=1)] | None = None  # ... from this share on: 0.8
 
     @model_validator(mode="after")
     def check_limits(self) -> Self:
         """A rule states something."""
         if self.model_dump(exclude_none=True).keys() <= {"to", "skus"}:
             raise ValueError(
-                "nothing is stated; a multiple, minimum, maximum or rounding is needed"
+                "nothing is stated; a multiple, minimum, maximum, rounding or layer is needed"
             )
         return self
 
 
 def tabulate_rules(
     rules: Sequence[OrderRule], nodes: Sequence[str], skus: Sequence[str]
-) -> dict[str, NDArray[np.int64]]:
+) -> dict[str, NDArray[Any]]:
     """Returns what the rules say of every order, by field, (N, K).
 
     Args:
@@ -52,14 +54,17 @@ def tabulate_rules(
         skus: all.
 
     Raises:
-        ValueError: if a rule names what there is not, or a maximum lies below the minimum.
+        ValueError: if a rule names what there is not, a maximum lies below the minimum, or a layer
+            is no whole packs.
     """
     shape = len(nodes), len(skus)
-    table = {
+    table: dict[str, NDArray[Any]] = {
         "multiple": np.ones(shape, np.int64),
         "minimum": np.zeros(shape, np.int64),
         "maximum": np.full(shape, np.iinfo(np.int64).max),
         "rounding": np.zeros(shape, np.int64),
+        "layer": np.ones(shape, np.int64),
+        "layer_from": np.full(shape, 0.8),
     }
     for i, rule in enumerate(rules):
         to = find_places(f"order_rules.{i}.to", rule.to, nodes)
@@ -76,6 +81,12 @@ def tabulate_rules(
         raise ValueError(
             f"order_rules: a maximum of {asked[node, sku]} is not allowed for {skus[sku]} to "
             f"{nodes[node]}; at least {allowed} (the minimum in whole packs)"
+        )
+    layer = table["layer"]
+    for node, sku in np.argwhere((layer > 1) & (layer % pack > 0)):
+        raise ValueError(
+            f"order_rules: a layer of {layer[node, sku]} is not allowed for {skus[sku]} to "
+            f"{nodes[node]}; a multiple of {pack[node, sku]}, its pack, is needed"
         )
     return table
 

@@ -23,17 +23,23 @@ class Lots(NamedTuple):
     minimum: IntArray  # units of an order that is not zero; whole packs
     maximum: IntArray  # units; whole packs
     rounding: IntArray  # index of `ROUNDINGS`
+    layer: IntArray | None = None  # units of a pallet's layer; None: nobody stacks
+    layer_from: FloatArray | None = None  # share of a layer from which on it is filled up
 
     @classmethod
     def from_scenario(cls, scenario: Scenario) -> Self | None:
         """Returns the lots of all nodes; None where any number of units may be ordered."""
         if scenario.order_rules is None:
             return None
-        return cls(**tabulate_rules(scenario.order_rules, scenario.node_names, scenario.sku_names))
+        table = tabulate_rules(scenario.order_rules, scenario.node_names, scenario.sku_names)
+        if (table["layer"] == 1).all():
+            del table["layer"], table["layer_from"]
+        return cls(**table)
 
     def take(self, nodes: slice) -> Self:
         """Returns the lots of some nodes."""
-        return type(self)(*(np.ascontiguousarray(values[nodes]) for values in self))
+        chosen = (None if v is None else np.ascontiguousarray(v[nodes]) for v in self)
+        return type(self)(*chosen)  # type: ignore[arg-type]
 
     def settle(self, gap: FloatArray, *, jointly: bool = False) -> IntArray:
         """Returns the orders that close gaps as nearly as these lots can, units.
@@ -44,7 +50,18 @@ class Lots(NamedTuple):
                 a load that fills m trucks needs no further one.
         """
         gap = np.ascontiguousarray(gap, np.float64)
-        return _settle_jointly(gap, *self[:3]) if jointly else _settle(gap, *self)
+        if jointly:
+            return _settle_jointly(gap, *self[:3])
+        return self._stack(_settle(gap, *self[:4]))
+
+    def _stack(self, units: IntArray) -> IntArray:
+        """Orders whose last layer is filled up where that is nearly full, and allowed."""
+        if self.layer is None or self.layer_from is None:
+            return units
+        started = units % self.layer
+        full = units + self.layer - started
+        is_near = (started > 0) & (started >= self.layer_from * self.layer)
+        return np.where(is_near & (full <= self.maximum), full, units)
 
     def floor(self, units: IntArray) -> IntArray:
         """Returns whole packs of units, (B, G, K), with what is broken left out."""
