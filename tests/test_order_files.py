@@ -133,11 +133,12 @@ SUPPLIERS: list[dict[str, Any]] = [
     {"name": "Acme", "skus": ["steady", "slow"], "delivery_days": ["tue", "fri"],
      "order_days": ["sun", "wed"], "minimum_units": 30, "unit_cost": {"steady": 2.5},
      "holidays": ["2023-11-03"]},
-    {"name": "Best", "skus": ["launched", "justnew"], "lead_time": 2, "minimum_units": 60},
+    {"name": "Best", "skus": ["launched", "justnew"], "lead_time": 2, "minimum_units": 60,
+     "cut_off": "10:30"},
 ]  # fmt: skip
 CALENDARS: list[dict[str, Any]] = [
-    {"to": ["Berlin"], "order_days": ["sun"], "delivery_days": ["wed"]},
-    {"to": ["Koeln"], "order_days": ["mon"]},
+    {"to": ["Berlin"], "order_days": ["sun"], "delivery_days": ["wed"], "cut_off": "14:00"},
+    {"to": ["Koeln"], "order_days": ["mon"], "cut_off": "09:00"},
 ]
 
 
@@ -160,6 +161,11 @@ def test_recommend__suppliers_have_names_and_orders_arrive_by_their_calendar(
     assert arrival["dc", "launched"] == ("Best", "2023-10-31")
     assert arrival["dc", "rising"] == ("supplier", "2023-11-01")
     assert arrival["Berlin", "steady"] == ("dc", "2023-11-01")
+    times = [note for note in found.notes if "must be placed" in note]
+    assert times == [
+        "orders from Best must be placed by 10:30",
+        "orders from dc must be placed by 14:00",
+    ]
     assert {to for to, _ in sent} == {"dc", "Berlin"}  # Koeln may not order before tomorrow
     assert float(sent["dc", "steady"]["cost"]) == 2.5 * int(sent["dc", "steady"]["units"])
     protection = {(row.node, row.sku): row.protection_days for row in found.outlook}

@@ -17,6 +17,7 @@ from envs.omnichannel.scenario.demand import Trace
 from envs.omnichannel.types import IntArray
 from envs.omnichannel.world.demand.traces import TraceDemand
 from marl.planning.coming_days import Imagination, count_days, count_protection
+from marl.planning.cut_offs import list_cut_offs
 from marl.planning.daily.state import ForecastState
 from marl.planning.decision_maker import make_decision_maker
 from marl.planning.plan import simulate_plans
@@ -154,7 +155,12 @@ class Planner:
             order_date=self._name_day(stock_count.day),
             review=self.decision_maker.has_goals and env.is_review,
             classical=self.classical.name,
-            notes=[*self.notes, *stock_count.notes, *self._tell_staleness(stock_count)],
+            notes=[
+                *self.notes,
+                *stock_count.notes,
+                *self._tell_staleness(stock_count),
+                *list_cut_offs(self.scenario, decisions),
+            ],
             goals=(
                 self._make_goals(decided.options, stock_count.day - start.since_review)
                 if self.decision_maker.has_goals
