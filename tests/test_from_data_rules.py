@@ -64,6 +64,7 @@ def test_rules__become_fields_of_the_scenario(tmp_path: Path) -> None:
         ("order_rules: [{to: [nowhere], multiple: 6}]", "'nowhere' is not known"),
         ("suppliers: [{name: a, minimum_weight: 3}]", "weight of 'flour' is missing"),
         ("order_rules: [", "not valid YAML"),
+        ("order_rules:", "order_rules: nothing is stated"),
     ],
 )
 def test_rules__refused_leave_nothing_behind(tmp_path: Path, rules: str, words: str) -> None:

@@ -172,3 +172,17 @@ def test_prices__of_a_supplier_cost_what_they_are_above_the_skus_own() -> None:
         np.testing.assert_allclose(step.costs["ordering"][:, 0], lines + premium)
         seen += int(order[is_monday].sum())
     assert seen > 0
+
+
+def test_minimum__is_not_filled_up_with_what_ends_before_it_arrives() -> None:
+    dates = {"assortment": {"dates": [{"skus": ["lamp"], "until": 9}]}}
+    rules = {"order_rules": [{"skus": ["shirt"], "maximum": 30}]}  # so that lamps would be next
+    supplier = {"name": "mill", "minimum_units": 45, "rounding": "up"}
+    env = BatchedEnv(make_scenario(supplier, **dates, **rules), 2)
+    env.reset(make_seeds("limits", 0, 2))
+    rule = make_policy("forecast_order_up_to", env.scenario)
+    lamps = [int(rule.run_period(env).flows.supplied[:, 0, 1].sum()) for _ in range(14)]
+
+    # Two days to the DC and one to the nearest store: the last order is that of day 6.
+    assert sum(lamps[:7]) > 0
+    assert lamps[7:] == [0] * 7

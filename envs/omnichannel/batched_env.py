@@ -236,11 +236,14 @@ class BatchedEnv:
         net, schedule = self.network, self.network.schedule
         assert schedule is not None, "there are suppliers"
         spent = np.zeros((len(view.day), len(limits.budget))) if view.spent is None else view.spent
+        rate = compute_system_rate(view, net)
+        # No minimum is filled up with what nobody will buy.
+        wanted = (rate > 0) & self._may_order(view) | (decisions.supplier_order > 0)
         order = limits.settle(
             decisions.supplier_order,
             self._leave_out(targets).supplier_gap,
-            np.maximum(compute_system_rate(view, net), LOWEST_RATE),
-            np.where(self._may_order(view), schedule.name_suppliers(view.day), NOBODY),
+            np.maximum(rate, LOWEST_RATE),
+            np.where(wanted, schedule.name_suppliers(view.day), NOBODY),
             limits.count_left(spent, view.day),
         )
         return replace(decisions, supplier_order=order)
@@ -251,7 +254,8 @@ class BatchedEnv:
         assert net.schedule is not None, "there are suppliers"
         taken = net.schedule.take_orders(view.day)
         allowed = taken if net.carried is None else taken & net.carried
-        return allowed[:, : net.num_dcs]
+        own = allowed[:, : net.num_dcs]
+        return own if self.listing is None else own & self.listing.may_supply(view)
 
     def _settle(self, targets: Targets) -> Decisions:
         """What the targets come to, whatever is in stock."""

@@ -53,12 +53,20 @@ class ListingRules:
         # The DC orders what is launched beside what it orders for all others.
         coming = self._is_due(view, last_call[1]) * missing
         supplier = supplier_gap + self.network.sum_by_dc(coming)
-        may_order = self._arrives_on_sale(view, whole_way).astype(np.int64)
-        can_serve = self.network.sum_by_dc(may_order) > 0
+        can_serve = self._can_serve(view, whole_way)
         return (
             np.where(may_ship, shipment, np.minimum(shipment, 0)),
             np.where(can_serve, supplier, np.minimum(supplier, 0)),
         )
+
+    def may_supply(self, view: View) -> BoolArray:
+        """Returns whether some store can still sell what its DC orders now, (B, W, K)."""
+        return self._can_serve(view, self._find_ways(view)[0])
+
+    def _can_serve(self, view: View, whole_way: IntArray) -> BoolArray:
+        arrives = self._arrives_on_sale(view, whole_way).astype(np.int64)
+        found: BoolArray = self.network.sum_by_dc(arrives) > 0
+        return found
 
     def may_order(self, view: View) -> BoolArray:
         """Returns whether what a store orders now arrives while it is on sale, (B, S, K)."""

@@ -25,7 +25,9 @@ def read_rules(path: Path) -> dict[str, Any]:
         InputError: names the file, the field and what is allowed.
     """
     rules = parse_yaml(read_text(path, _FIELD), str(path))
-    for field in rules:
+    for field, value in rules.items():
+        if value is None:
+            raise InputError(f"{path}: {field}: nothing is stated; leave it out")
         if field not in RULES:
             raise InputError(f"{path}: {field}: not allowed; allowed: {', '.join(RULES)}")
     return rules
