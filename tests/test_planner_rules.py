@@ -124,6 +124,8 @@ def check_orders(env: Watched, view: View, decided: Decisions) -> None:
     arrives = view.day[:, None, None] + lead_time
     dates = known(net.dates)
     assert not decided.shipment[(arrives < dates.first) | (dates.last < arrives)].any()
+    still = (view.day[:, None, None] <= dates.last).astype(np.int64)
+    assert not decided.supplier_order[net.sum_by_dc(still) == 0].any()
 
 
 def check_suppliers(env: Watched, view: View, decided: Decisions) -> None:
